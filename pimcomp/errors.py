@@ -1,0 +1,71 @@
+"""The errors a user can cause, in one tree.
+
+PimdseError                       the command line prints it without a traceback and exits with 2
+├── ConfigError       a field of a file or an option is missing, unknown, of the wrong type or out of range
+├── ModelError        an ONNX/JSON model file is missing, corrupt, empty or inconsistent
+├── UnsupportedOp     the network has operators that no pass lowers; lists all of them
+├── CapacityError     the network does not fit the chip: resource, demand, supply, levers
+├── OutputError       an output folder cannot be written
+├── SimulatorError    the external simulator failed, stalled or printed no report
+└── InvariantError    a pass broke its contract: a defect of pimdse, not of the input
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PimdseError(Exception):
+    """Any failure with a message meant for the user."""
+
+
+class ConfigError(PimdseError):
+    """A configuration value is wrong: `where` (file and field path), what was expected, what was found."""
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(f"{where}: {message}")
+        self.where = where
+
+
+class ModelError(PimdseError):
+    """A model file cannot be read as a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offender:
+    """One node that cannot be lowered: its name, operator, opset version and why."""
+
+    node: str
+    op: str
+    opset: int
+    reason: str
+
+
+class UnsupportedOp(PimdseError):
+    """The network uses operators outside the instruction set; `offenders` lists every one of them."""
+
+    def __init__(self, model: str, offenders: Sequence[Offender]) -> None:
+        lines = "\n".join(f"  {o.node}: {o.op} (opset {o.opset}): {o.reason}" for o in offenders)
+        super().__init__(f"{model}: {len(offenders)} unsupported node(s):\n{lines}")
+        self.offenders = tuple(offenders)
+
+
+class CapacityError(PimdseError):
+    """The network does not fit: `resource`, `demand` and `supply` in the same unit, and `levers` that would fix it."""
+
+    def __init__(self, resource: str, demand: int, supply: int, levers: Sequence[str] = (), where: str = "") -> None:
+        prefix = f"{where}: " if where else ""
+        advice = f": {'; or '.join(levers)}" if levers else ""
+        super().__init__(f"{prefix}{supply} {resource}, needs {demand}{advice}")
+        self.resource, self.demand, self.supply, self.levers = resource, demand, supply, tuple(levers)
+
+
+class OutputError(PimdseError):
+    """A result cannot be written where the user asked for it."""
+
+
+class SimulatorError(PimdseError):
+    """The external simulator did not deliver a usable report."""
+
+
+class InvariantError(PimdseError):
+    """An internal contract is broken: a defect of pimdse."""

@@ -1,0 +1,1 @@
+"""The nouns: frozen, unit-named data that the verbs of the compiler pass to each other."""

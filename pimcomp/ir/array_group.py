@@ -1,0 +1,73 @@
+"""Array groups: the unit of weight storage and of one `mvmul`."""
+
+from dataclasses import dataclass
+
+from pimcomp.ir.graph import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolding:
+    """How many neighbouring output positions of a row one MVM computes: their shared patch becomes the input vector.
+
+    Source: window blocks as in VW-SDK (DATE'22). 1 is the plain im2col matrix.
+    """
+
+    block: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayGroup:
+    """Crossbars that share an input slice and fire together, all on one core.
+
+    It holds rows [row_start, row_stop) of the layer's unfolded weight matrix and, of their columns, the given intervals
+    (in order; its output vector is their concatenation). `crossbars` counts physical crossbars.
+    """
+
+    row_start: int
+    row_stop: int
+    col_spans: tuple[tuple[int, int], ...]
+    crossbars: int
+
+    @property
+    def columns(self) -> int:
+        """Length of the output vector."""
+        return sum(stop - start for start, stop in self.col_spans)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerMatrix:
+    """One layer's weights unfolded to a matrix, for one choice of unfolding, and its array groups (one replica).
+
+    Row r multiplies element (`row_dy[r]`, `row_dx[r]`, channel `row_channel[r]` of node `row_source[r]`), where dy and dx
+    are input offsets from the window's first position. Rows are ordered by (source, dy, dx, channel), so that what is
+    contiguous in a feature-map row is contiguous here. Columns are ordered (window in block, output channel).
+    """
+
+    node: int
+    unfolding: Unfolding
+    row_source: IntArray
+    row_dy: IntArray
+    row_dx: IntArray
+    row_channel: IntArray
+    columns: int
+    groups: tuple[ArrayGroup, ...]
+
+    @property
+    def rows(self) -> int:
+        """Length of the input vector of a whole window block."""
+        return len(self.row_source)
+
+    @property
+    def crossbars(self) -> int:
+        """Physical crossbars of one replica."""
+        return sum(g.crossbars for g in self.groups)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partition:
+    """Every weighted layer's possible unfoldings: `options[k]` belongs to the k-th weighted node `nodes[k]`."""
+
+    nodes: tuple[int, ...]
+    options: tuple[tuple[LayerMatrix, ...], ...]
+
+

@@ -1,0 +1,172 @@
+"""The network as the compiler sees it: feature maps, the operations that produce them, and channel views between them.
+
+Every node produces exactly one feature map of shape (channels, height, width); the batch dimension is gone. Layout
+operators (Concat, channel Slice/Split, channel shuffle, Flatten, Identity, Dropout) are not nodes: they are absorbed by
+`View`, which says for each channel of an operand which node produces it and as which channel. Fully connected layers are
+convolutions whose kernel covers the whole input map.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+
+
+class ActivationKind(StrEnum):
+    """Element-wise functions the instruction set can express."""
+
+    RELU = "relu"
+    CLIP = "clip"  # clamp to [low, high]; ReLU6 is clip(0, 6)
+    LEAKY_RELU = "leaky_relu"  # max(x, alpha * x), 0 <= alpha <= 1
+    SIGMOID = "sigmoid"
+    TANH = "tanh"
+    HARD_SIGMOID = "hard_sigmoid"  # clamp(alpha * x + beta, 0, 1)
+    HARD_SWISH = "hard_swish"  # x * clamp(x / 6 + 0.5, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """One element-wise function with its parameters (unused ones keep their defaults)."""
+
+    kind: ActivationKind
+    low: float = float("-inf")  # clip only
+    high: float = float("inf")  # clip only
+    alpha: float = 0.0
+    beta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Channels gathered from earlier nodes: channel k of the view is channel `channels[k]` of node `sources[k]`.
+
+    Both arrays are int32[channels]. All sources have the same height and width.
+    """
+
+    sources: IntArray
+    channels: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A sliding window: (height, width) pairs; pads are (top, left, bottom, right)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A network input. `layout` tells how the ONNX tensor holds it: "NCHW", "NHWC" or "NC" (1 x 1 map)."""
+
+    onnx_shape: tuple[int, ...]
+    layout: str = "NCHW"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Conv:
+    """Convolution or fully connected layer: the work of the crossbars.
+
+    weights: float32[out_channels, in_channels / groups, kernel_h, kernel_w]; bias: float32[out_channels] or None.
+    """
+
+    window: Window
+    weights: FloatArray
+    bias: FloatArray | None = None
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Max or average pooling. `count_padding`: average divides by the kernel size even at the border.
+
+    Padding never contributes to a maximum and adds zero to a sum; windows that reach beyond the explicit pads (ceil_mode)
+    are expressed by larger bottom/right pads with `overhang` = (rows, columns) of those that never count in the divisor.
+    """
+
+    method: str  # "max" | "avg"
+    window: Window
+    count_padding: bool = False
+    overhang: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Eltwise:
+    """Element-wise "add", "sub" or "mul" over two or more operands ("sub": exactly two); a 1 x 1 operand is broadcast."""
+
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """Nothing but the node's activation (an activation that could not be fused into its producer)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lrn:
+    """Local response normalisation across channels: x / (bias + alpha / size * sum of squares) ** beta (ONNX LRN)."""
+
+    size: int
+    alpha: float
+    beta: float
+    bias: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Spatial Pad/Slice: output (y, x) is input (y + top, x + left), zero where that lies outside."""
+
+    top: int
+    left: int
+
+
+Operation = Input | Conv | Pool | Eltwise | Standalone | Lrn | Crop
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Node:
+    """One feature map and the operation that produces it; `activation` is applied to the result."""
+
+    name: str
+    operation: Operation
+    inputs: tuple[View, ...]
+    channels: int
+    height: int
+    width: int
+    activation: Activation | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Output:
+    """A network output: a view, the ONNX tensor's name and shape, its layout and what the host still has to do.
+
+    The elements of the view in (channel, row, column) order, or (row, column, channel) for layout "NHWC", are the
+    elements of the ONNX tensor in its row-major order. `epilogue` is "softmax" (over the last axis of the ONNX shape, or
+    over `epilogue_axis`) or None.
+    """
+
+    name: str
+    view: View
+    onnx_shape: tuple[int, ...]
+    layout: str = "NCHW"
+    epilogue: str | None = None
+    epilogue_axis: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Graph:
+    """A network: nodes in topological order (views refer to earlier nodes by index) and its outputs."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    outputs: tuple[Output, ...]
+    notes: tuple[str, ...] = ()  # what the import changed or dropped, for the manifest ("LRN dropped", ...)
+
+    def weighted(self) -> tuple[int, ...]:
+        """Indices of the nodes that occupy crossbars, in order."""
+        return tuple(i for i, node in enumerate(self.nodes) if isinstance(node.operation, Conv))

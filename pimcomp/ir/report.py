@@ -1,0 +1,33 @@
+"""Predicted figures of one program, in the units of the reports."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Timing:
+    """What the simulator would report for one pass (`latency_ns`) and in steady state (`period_ns`, per round).
+
+    Per core, float64[cores]: finish_ns when its last instruction retires, busy_ns its own work without waiting.
+    """
+
+    latency_ns: float
+    period_ns: float
+    finish_ns: npt.NDArray[np.float64]
+    busy_ns: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy of one pass, by contributor, in pJ; total includes static power over `latency_ns`."""
+
+    total_pj: float
+    mvm_pj: float
+    local_memory_pj: float
+    global_memory_pj: float
+    vector_pj: float
+    noc_pj: float
+    static_pj: float
+    front_end_pj: float = 0.0
