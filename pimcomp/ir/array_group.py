@@ -49,6 +49,7 @@ class LayerMatrix:
     row_dy: IntArray
     row_dx: IntArray
     row_channel: IntArray
+    row_input: IntArray  # the convolution's input channel that the row belongs to (its position in the view)
     columns: int
     groups: tuple[ArrayGroup, ...]
 

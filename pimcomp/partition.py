@@ -1,0 +1,148 @@
+"""Weights to array groups: unfold every layer into a matrix and cut it into slices that one `mvmul` fires.
+
+A slice takes up to `crossbar_rows` consecutive rows; of the columns it takes those that its rows can influence, so that
+grouped and depthwise convolutions and window blocks occupy only their non-zero blocks. A slice wider than a core is cut by
+columns. Source: PIMCOMP-NN's node partition (docs/glossary.md) generalised to blocks, groups and physical columns.
+"""
+
+import numpy as np
+
+from pimcomp.errors import CapacityError
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
+from pimcomp.ir.graph import Conv, FloatArray, Graph
+
+MAX_BLOCK = 8  # windows per MVM that are tried; more only widens the array group
+
+
+def partition(graph: Graph, arch: Arch) -> Partition:
+    """Every weighted layer's useful unfoldings; the first is the plain one (one window per MVM).
+
+    Raises CapacityError if a single column of crossbars is wider than a core can hold (never for valid chips).
+    """
+    nodes = graph.weighted()
+    return Partition(nodes, tuple(useful_unfoldings(graph, node, arch) for node in nodes))
+
+
+def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix, ...]:
+    """Unfoldings in growing block size, each with fewer MVMs per inference than all before it."""
+    plain = unfold(graph, node, arch, Unfolding(1))
+    chosen, best = [plain], firings(graph, plain) * len(plain.groups)
+    for block in range(2, min(MAX_BLOCK, graph.nodes[node].width) + 1):
+        if len(plain.groups) > block:  # many slices: blocks only add rows in proportion
+            break
+        matrix = unfold(graph, node, arch, Unfolding(block))
+        cost = firings(graph, matrix) * len(matrix.groups)
+        if cost < best and max(g.crossbars for g in matrix.groups) <= arch.crossbars_per_core:
+            chosen.append(matrix)
+            best = cost
+    return tuple(chosen)
+
+
+def firings(graph: Graph, matrix: LayerMatrix) -> int:
+    """Window blocks per inference: how often one replica's array groups fire if it is alone."""
+    node = graph.nodes[matrix.node]
+    return node.height * -(-node.width // matrix.unfolding.block)
+
+
+def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMatrix:
+    """Row meanings of a layer's unfolded matrix and its array groups."""
+    conv, view = _conv(graph, node), graph.nodes[node].inputs[0]
+    kernel_h, kernel_w = conv.window.kernel
+    dilation_h, dilation_w = conv.window.dilation
+    taps = np.arange(kernel_w) * dilation_w
+    shifts = np.arange(unfolding.block) * conv.window.stride[1]
+    dy, dx = np.arange(kernel_h) * dilation_h, np.unique(taps[:, None] + shifts)
+    physical = np.lexsort((view.channels, view.sources))
+    blocks = []
+    for source in np.unique(view.sources):
+        inputs = physical[view.sources[physical] == source]
+        grid = np.meshgrid(dy, dx, inputs, indexing="ij")
+        rows = np.stack([axis.ravel() for axis in grid])
+        blocks.append(np.vstack([np.full(rows.shape[1], source), rows[:2], view.channels[rows[2]], rows[2]]))
+    table = np.concatenate(blocks, axis=1).astype(np.int32)
+    columns = unfolding.block * graph.nodes[node].channels
+    groups = _cut(conv, table, unfolding, columns, arch, graph.nodes[node].name)
+    return LayerMatrix(node, unfolding, *table, columns=columns, groups=groups)
+
+
+def weights_of(graph: Graph, matrix: LayerMatrix, group: ArrayGroup) -> FloatArray:
+    """float32[rows, columns] that the crossbars of an array group hold."""
+    conv = _conv(graph, matrix.node)
+    out_channels = graph.nodes[matrix.node].channels
+    rows = slice(group.row_start, group.row_stop)
+    columns = np.concatenate([np.arange(start, stop) for start, stop in group.col_spans])
+    window, channel = columns // out_channels, columns % out_channels
+    per_group_in, per_group_out = conv.weights.shape[1], out_channels // conv.groups
+    tap_y = matrix.row_dy[rows] // conv.window.dilation[0]
+    offset = matrix.row_dx[rows, None] - window * conv.window.stride[1]
+    tap_x, rest = offset // conv.window.dilation[1], offset % conv.window.dilation[1]
+    in_group = matrix.row_input[rows] // per_group_in
+    valid = (tap_x >= 0) & (tap_x < conv.window.kernel[1]) & (rest == 0)
+    valid &= in_group[:, None] == channel // per_group_out
+    values = conv.weights[
+        channel[None, :],
+        (matrix.row_input[rows] % per_group_in)[:, None],
+        tap_y[:, None],
+        np.clip(tap_x, 0, conv.window.kernel[1] - 1),
+    ]
+    return np.where(valid, values, np.float32(0)).astype(np.float32)
+
+
+def _conv(graph: Graph, node: int) -> Conv:
+    operation = graph.nodes[node].operation
+    assert isinstance(operation, Conv), graph.nodes[node].name
+    return operation
+
+
+def _cut(
+    conv: Conv, table: np.ndarray, unfolding: Unfolding, columns: int, arch: Arch, name: str
+) -> tuple[ArrayGroup, ...]:
+    widest = arch.crossbars_per_core * arch.weight_cols
+    if widest < 1:
+        raise CapacityError("columns per core", columns, widest, ("crossbars_per_core",), where=name)
+    groups = []
+    for start in range(0, table.shape[1], arch.crossbar_rows):
+        stop = min(start + arch.crossbar_rows, table.shape[1])
+        spans = _influence(conv, table[:, start:stop], unfolding, columns)
+        while spans:
+            piece, spans = _take(spans, widest)
+            width = sum(b - a for a, b in piece)
+            groups.append(ArrayGroup(start, stop, piece, -(-width // arch.weight_cols)))
+    return tuple(groups)
+
+
+def _influence(
+    conv: Conv, rows: np.ndarray, unfolding: Unfolding, columns: int
+) -> tuple[tuple[int, int], ...]:
+    """Column intervals that at least one of these rows can influence."""
+    if conv.groups == 1 and unfolding.block == 1:
+        return ((0, columns),)
+    out_channels = columns // unfolding.block
+    per_group_out = out_channels // conv.groups
+    _, _, dx, _, row_input = rows
+    touched = np.zeros(columns + 2, dtype=bool)
+    for window in range(unfolding.block):
+        offset = dx - window * conv.window.stride[1]
+        tap = offset // conv.window.dilation[1]
+        reaches = (offset % conv.window.dilation[1] == 0) & (tap >= 0) & (tap < conv.window.kernel[1])
+        for group in np.unique(row_input[reaches] // conv.weights.shape[1]):
+            first = 1 + window * out_channels + int(group) * per_group_out
+            touched[first : first + per_group_out] = True
+    edges = np.flatnonzero(touched[1:] != touched[:-1])
+    return tuple((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
+def _take(
+    spans: tuple[tuple[int, int], ...], width: int
+) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """The first `width` columns of the spans, and the rest."""
+    taken: list[tuple[int, int]] = []
+    for index, (start, stop) in enumerate(spans):
+        if stop - start > width:
+            if width:
+                taken.append((start, start + width))
+            return tuple(taken), ((start + width, stop), *spans[index + 1 :])
+        taken.append((start, stop))
+        width -= stop - start
+    return tuple(taken), ()
