@@ -1,0 +1,139 @@
+"""Graph -> ONNX: the same function as a model that any ONNX runtime executes, over any number of images.
+
+The model is written from the Graph alone, so whatever an import changed (folded batch normalisation, dropped dropouts) is
+in it too. Inputs and outputs keep the names, shapes and layouts of the network that the Graph came from; only the batch
+dimension is dynamic.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from pimcomp.errors import InvariantError
+from pimcomp.frontend.onnx_operations import emit_activation, emit_operation
+from pimcomp.frontend.onnx_writer import MapTensor, OnnxWriter
+from pimcomp.ir.graph import Graph, Input, Node, Output, View
+
+OPSET = 19  # the first with dilated average pooling
+IR_VERSION = 9
+
+
+def graph_to_onnx(graph: Graph, *, expose: Sequence[int] = ()) -> bytes:
+    """Serialised ONNX model (opset 19) that computes the outputs of `graph`, softmax epilogues included.
+
+    The batch dimension "N" is dynamic. Graph inputs are named as their `Input` nodes. For every index in `expose` the map
+    of that node, after its activation, is a further output `node{index}` of shape [N, channels, height, width].
+
+    Raises InvariantError for an operation it does not know and for an index that the graph does not have.
+    """
+    for index in expose:
+        if not 0 <= index < len(graph.nodes):
+            raise InvariantError(f"{graph.name}: no node {index} to expose, the graph has {len(graph.nodes)}")
+    model = _GraphModel(graph)
+    exposed = [model.expose(index) for index in dict.fromkeys(expose)]
+    outputs = [model.output(output) for output in graph.outputs]
+    writer = model.writer
+    proto = helper.make_model(
+        helper.make_graph(writer.nodes, graph.name or "graph", model.inputs, outputs + exposed, writer.initializers),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="pimdse",
+    )
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _images(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
+    """A float tensor [N, *shape] of the model's interface."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
+
+
+class _GraphModel:
+    """The ONNX form of a graph under construction: `maps[i]` is the map of graph node i."""
+
+    def __init__(self, graph: Graph) -> None:
+        interface = {output.name for output in graph.outputs} | {f"node{i}" for i in range(len(graph.nodes))}
+        interface |= {node.name for node in graph.nodes if isinstance(node.operation, Input)}
+        self.graph = graph
+        self.writer = OnnxWriter(frozenset(interface))
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.maps: list[MapTensor] = []
+        self._views: dict[bytes, str] = {}
+        for node in graph.nodes:
+            self.maps.append(self._node(node))
+
+    def _node(self, node: Node) -> MapTensor:
+        if isinstance(node.operation, Input):
+            tensor = self._input(node, node.operation)
+        else:
+            tensor = emit_operation(self.writer, node, [self._view(view) for view in node.inputs])
+        tensor = emit_activation(self.writer, node.name, node.activation, tensor)
+        return MapTensor(tensor, node.channels, node.height, node.width)
+
+    def _input(self, node: Node, operation: Input) -> str:
+        """Declare a model input and bring it to [N, C, H, W]."""
+        shape = tuple(operation.onnx_shape[1:])
+        self.inputs.append(_images(node.name, shape))
+        if operation.layout == "NHWC":
+            return self.writer.add("Transpose", [node.name], f"{node.name}.nchw", perm=[0, 3, 1, 2])
+        if shape == (node.channels, node.height, node.width):
+            return node.name
+        return self.writer.reshape(node.name, (node.channels, node.height, node.width), f"{node.name}.map")
+
+    def _view(self, view: View) -> MapTensor:
+        """The channels of a view as one tensor; the same view is gathered only once."""
+        source = self.graph.nodes[int(view.sources[0])]
+        key = np.stack([view.sources, view.channels]).astype(np.int32).tobytes()
+        if key not in self._views:
+            self._views[key] = self._gather(view)
+        return MapTensor(self._views[key], len(view.channels), source.height, source.width)
+
+    def _gather(self, view: View) -> str:
+        """Concatenated channel runs, or one Gather over the whole sources where the runs are many and short."""
+        sources, channels = np.asarray(view.sources, np.int64), np.asarray(view.channels, np.int64)
+        starts = np.flatnonzero(np.r_[True, (np.diff(sources) != 0) | (np.diff(channels) != 1)])
+        lengths = np.diff(np.r_[starts, len(sources)])
+        distinct = np.unique(sources)
+        if len(starts) <= 2 * len(distinct):
+            runs = zip(sources[starts].tolist(), channels[starts].tolist(), lengths.tolist(), strict=True)
+            return self._concat([self._channel_run(*run) for run in runs])
+        pool = self._concat([self.maps[s].name for s in distinct.tolist()])
+        offsets = np.cumsum([0] + [self.maps[s].channels for s in distinct.tolist()])
+        indices = offsets[np.searchsorted(distinct, sources)] + channels
+        return self.writer.add("Gather", [pool, self.writer.integers("gather.channels", indices)], "gather", axis=1)
+
+    def _concat(self, tensors: list[str]) -> str:
+        return tensors[0] if len(tensors) == 1 else self.writer.add("Concat", tensors, "concat", axis=1)
+
+    def _channel_run(self, source: int, start: int, length: int) -> str:
+        """Channels [start, start + length) of a node."""
+        whole = self.maps[source]
+        if length == whole.channels:
+            return whole.name
+        bounds = [self.writer.integers("slice.bounds", [bound]) for bound in (start, start + length, 1)]
+        return self.writer.add("Slice", [whole.name, *bounds], "slice")
+
+    def output(self, output: Output) -> onnx.ValueInfoProto:
+        """Bring a view to the ONNX output's layout and shape and apply the epilogue."""
+        result = self._view(output.view)
+        tensor, shape = result.name, tuple(output.onnx_shape[1:])
+        natural = (result.channels, result.height, result.width)
+        if output.layout == "NHWC":
+            tensor = self.writer.add("Transpose", [tensor], f"{output.name}.nhwc", perm=[0, 2, 3, 1])
+            natural = (result.height, result.width, result.channels)
+        if natural != shape:
+            tensor = self.writer.reshape(tensor, shape, f"{output.name}.flat")
+        if output.epilogue == "softmax":
+            self.writer.add_named("Softmax", [tensor], output.name, axis=output.epilogue_axis)
+        elif output.epilogue is None:
+            self.writer.add_named("Identity", [tensor], output.name)
+        else:
+            raise InvariantError(f"{self.graph.name}: unknown epilogue {output.epilogue!r} of output {output.name!r}")
+        return _images(output.name, shape)
+
+    def expose(self, index: int) -> onnx.ValueInfoProto:
+        """Make node `index`'s map a model output."""
+        whole = self.maps[index]
+        self.writer.add_named("Identity", [whole.name], f"node{index}")
+        return _images(f"node{index}", (whole.channels, whole.height, whole.width))
