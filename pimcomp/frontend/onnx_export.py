@@ -1,8 +1,8 @@
 """Graph -> ONNX: the same function as a model that any ONNX runtime executes, over any number of images.
 
-The model is written from the Graph alone, so whatever an import changed (folded batch normalisation, dropped dropouts) is
-in it too. Inputs and outputs keep the names, shapes and layouts of the network that the Graph came from; only the batch
-dimension is dynamic.
+The model is written from the Graph alone, so whatever an import changed (batch normalisation folded, dropout dropped)
+is in it too. Inputs and outputs keep the names, shapes and layouts of the network that the Graph came from; only the
+batch dimension is dynamic.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ IR_VERSION = 9
 def graph_to_onnx(graph: Graph, *, expose: Sequence[int] = ()) -> bytes:
     """Serialised ONNX model (opset 19) that computes the outputs of `graph`, softmax epilogues included.
 
-    The batch dimension "N" is dynamic. Graph inputs are named as their `Input` nodes. For every index in `expose` the map
-    of that node, after its activation, is a further output `node{index}` of shape [N, channels, height, width].
+    The batch dimension "N" is dynamic. Graph inputs are named as their `Input` nodes. For every index in `expose`
+    the map of that node, after its activation, is a further output `node{index}` [N, channels, height, width].
 
     Raises InvariantError for an operation it does not know and for an index that the graph does not have.
     """
