@@ -1,0 +1,44 @@
+# `make check` is what CI runs. PYTHON chooses the interpreter: the checkout's .venv when there is one.
+PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install format lint types layers check test test-slow bench golden docs
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install:  ## create .venv with everything for development
+	python3 -m venv .venv
+	.venv/bin/python -m pip install -e '.[dev]'
+
+format:  ## rewrite the sources in the project's format
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+lint:  ## formatting and lint rules
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+types:  ## mypy, strict
+	$(PYTHON) -m mypy
+
+layers:  ## imports point down; every heavy library has one home
+	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
+
+check: lint types layers test  ## what CI runs: lint, types, layers, fast tests
+
+test:  ## fast tests
+	$(PYTHON) -m pytest -q -n $(JOBS)
+
+test-slow:  ## end to end on real networks, the built wheel, real simulators when PIMSIM_NN names one
+	$(PYTHON) -m pytest -q -m slow
+
+bench:  ## benchmarks of compile time, timeline and solvers
+	$(PYTHON) -m pytest -q benchmarks --benchmark-enable -o testpaths=benchmarks -m ''
+
+golden:  ## rewrite the golden files; read the diff before committing it
+	$(PYTHON) -m pytest -q --update-golden
+
+docs:  ## regenerate docs/config-reference.md from the schema
+	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
