@@ -1,0 +1,1 @@
+"""Writes programs and everything that goes with them."""
