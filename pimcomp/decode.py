@@ -4,29 +4,21 @@ Nothing of the compiler is used here but the opcode numbers: what executes a pro
 """
 
 import re
-import struct
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 from isal import igzip
 
 from pimcomp.errors import ModelError
+from pimcomp.instruction_columns import Columns, json_columns, pim_columns
 from pimcomp.ir.graph import FloatArray, IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.ir.program import ByteArray, LongArray
 
-REGISTERS = 32
-PIM_MAGIC = b"PIMB"  # per-core binary form: magic, u32 version, u32 count, then 20-byte little-endian records
-PIM_RECORD = np.dtype(
-    [("op", "u1"), ("rd", "u1"), ("rs1", "u1"), ("flags", "u1"), ("a", "<i4"), ("b", "<i4"), ("c", "<i4"), ("d", "<i4")]
-)
-_OPCODES = {op.name.lower(): int(op) for op in Op}
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -109,3 +101,165 @@ class EmittedCheckpoints:
     channels: IntArray
     node_names: tuple[str, ...]
     instruction_node: IntArray
+
+
+def decode_program(path: Path) -> Decoded:
+    """Reads a program: one JSON file, plain or gzip, or a directory of config.json and core_<id>.json / core_<id>.pim.
+
+    Strict where the simulators are lenient: every field known and an integer, registers in 0..31, peers on the chip.
+
+    Raises ModelError with file, core and position in the core's list.
+    """
+    if path.is_dir():
+        config = _json_object(_read(path / "config.json"), path / "config.json")
+        lists = _directory_lists(path, _core_count(config, path / "config.json"))
+    else:
+        whole = _json_object(_read(path), path)
+        config = whole.pop("config", None)
+        if not isinstance(config, dict):
+            raise ModelError(f"{path}: expected an object 'config', found {type(config).__name__}")
+        lists = _single_file_lists(whole, _core_count(config, path), path)
+    cores = _core_count(config, path)
+    parts = list(lists)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    core_start = np.concatenate([[0], np.cumsum([len(part["op"]) for part in parts])]).astype(np.int64)
+    columns["length"] = columns.pop("len")
+    groups = _array_group_map(config, path, core_start)
+    return Decoded(cores=cores, core_start=core_start, array_group_map=groups, **columns)
+
+
+def _read(path: Path) -> bytes:
+    """The file's content, unpacked if it is gzip."""
+    try:
+        content = path.read_bytes()
+        return igzip.decompress(content) if content[:2] == _GZIP_MAGIC else content
+    except (OSError, EOFError, igzip.BadGzipFile) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+
+
+def _json_object(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ModelError(f"{path}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: expected an object, found {type(value).__name__}")
+    return value
+
+
+def _core_count(config: dict[str, Any], path: Path) -> int:
+    count = config.get("core_cnt")
+    if type(count) is not int or count < 1:
+        raise ModelError(f"{path}: config.core_cnt: expected a positive integer, found {count!r}")
+    return count
+
+
+def _array_group_map(config: dict[str, Any], path: Path, core_start: LongArray) -> tuple[IntArray, ...]:
+    entries = config.get("array_group_map")
+    if not isinstance(entries, dict):
+        raise ModelError(f"{path}: config.array_group_map: expected an object, found {type(entries).__name__}")
+    groups = []
+    for core in range(len(core_start) - 1):
+        entry = entries.get(f"core{core}", [])
+        if not isinstance(entry, list) or any(type(n) is not int or n < 1 for n in entry):
+            raise ModelError(f"{path}: config.array_group_map.core{core}: expected positive integers, found {entry!r}")
+        groups.append(np.array(entry, np.int32))
+    return tuple(groups)
+
+
+def _single_file_lists(whole: dict[str, Any], cores: int, path: Path) -> Iterable[Columns]:
+    """The columns of every core in turn; each core's objects are dropped as soon as they are read."""
+    strange = sorted(set(whole) - {f"core{core}" for core in range(cores)})
+    if strange:
+        raise ModelError(f"{path}: expected core0 to core{cores - 1} beside 'config', found '{strange[0]}'")
+    for core in range(cores):
+        yield json_columns(whole.pop(f"core{core}", []), core, cores, path)
+
+
+def _directory_lists(path: Path, cores: int) -> Iterable[Columns]:
+    """The columns of core_<id>.pim or, without one, of core_<id>.json, for every core."""
+    for name in sorted(entry.name for entry in path.iterdir() if entry.name.startswith("core_")):
+        match = re.fullmatch(r"core_([0-9]+)\.(json|pim)", name)
+        if match is None or int(match[1]) >= cores:
+            raise ModelError(f"{path / name}: expected core_<id>.json or core_<id>.pim with an id below {cores}")
+    for core in range(cores):
+        binary, text = path / f"core_{core}.pim", path / f"core_{core}.json"
+        if not binary.exists() and not text.exists():
+            raise ModelError(f"{path}: expected core_{core}.json or core_{core}.pim: the program has {cores} cores")
+        if binary.exists():
+            yield pim_columns(_read(binary), core, cores, binary)
+            continue
+        try:
+            instructions = orjson.loads(_read(text))
+        except orjson.JSONDecodeError as error:
+            raise ModelError(f"{text}: not JSON: {error}") from error
+        yield json_columns(instructions, core, cores, text)
+
+
+def read_memory(path: Path) -> MemoryImage:
+    """Reads memory.npz, with one array per array group or with shared matrices (`matrix_{m}` and `core{c}_groups`).
+
+    Raises ModelError if an entry is missing or of the wrong type.
+    """
+    arrays = _npz(path)
+    matrices: dict[tuple[int, int], FloatArray] = {}
+    for key in sorted(arrays):
+        if match := re.fullmatch(r"core(\d+)_group(\d+)", key):
+            matrices[int(match[1]), int(match[2])] = arrays[key]
+        elif match := re.fullmatch(r"core(\d+)_groups", key):
+            for group, matrix in enumerate(arrays[key].tolist()):
+                matrices[int(match[1]), group] = _entry(arrays, f"matrix_{matrix}", np.float32, path)
+    clip_core = _entry(arrays, "clip_core", np.int32, path) if "clip_core" in arrays else np.zeros(0, np.int32)
+    has_clips = len(clip_core) > 0
+    return MemoryImage(
+        global_addresses=_entry(arrays, "global_addresses", np.int64, path),
+        global_values=_entry(arrays, "global_values", np.float32, path),
+        inputs=_tensors(arrays, "input", path),
+        outputs=_tensors(arrays, "output", path),
+        matrices=matrices,
+        clip_core=clip_core,
+        clip_index=_entry(arrays, "clip_index", np.int64, path) if has_clips else np.zeros(0, np.int64),
+        clip_value=_entry(arrays, "clip_value", np.float32, path) if has_clips else np.zeros(0, np.float32),
+        images_per_round=int(arrays.get("images_per_round", 1)),
+        output_round_delay=int(arrays.get("output_round_delay", 0)),
+    )
+
+
+def read_checkpoints(path: Path) -> EmittedCheckpoints:
+    """Reads checkpoints.npz.
+
+    Raises ModelError if an entry is missing or of the wrong type.
+    """
+    arrays = _npz(path)
+    ints = {
+        name: _entry(arrays, name, np.int32, path)
+        for name in ("core", "node", "image", "row", "col_start", "col_stop", "channels", "instruction_node")
+    }
+    longs = {name: _entry(arrays, name, np.int64, path) for name in ("index", "address")}
+    names = tuple(_entry(arrays, "node_names", np.str_, path).tolist())
+    return EmittedCheckpoints(**ints, **longs, node_names=names)
+
+
+def _tensors(arrays: dict[str, Any], side: str, path: Path) -> dict[str, LongArray]:
+    """Addresses per tensor name of the inputs or of the outputs."""
+    names = arrays[f"{side}_names"].tolist() if f"{side}_names" in arrays else [""]
+    if len(names) == 1:
+        return {names[0]: _entry(arrays, f"{side}_addresses", np.int64, path)}
+    return {name: _entry(arrays, f"{name}_addresses", np.int64, path) for name in names}
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+
+
+def _entry(arrays: dict[str, Any], name: str, dtype: type[np.generic], path: Path) -> Any:
+    """An array of the archive, of exactly this type."""
+    if name not in arrays:
+        raise ModelError(f"{path}: has no array '{name}'")
+    if not np.issubdtype(arrays[name].dtype, dtype):
+        raise ModelError(f"{path}: {name}: expected {dtype.__name__}, found {arrays[name].dtype}")
+    return arrays[name]

@@ -1,0 +1,111 @@
+"""memory.npz: the real numbers that make a program executable by someone else; checkpoints.npz: where to look meanwhile."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.emit.npz import write_npz
+from pimcomp.emit.pimsim import emitted_index, emitted_start
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import LongArray, Op, Program
+
+SHARED_ABOVE_BYTES = 256 << 20
+"""Above this size of all array groups' matrices together, replicas share one copy in the file."""
+
+
+def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHARED_ABOVE_BYTES) -> None:
+    """Writes memory.npz.
+
+    global_addresses int64[n], global_values float32[n]: every constant element in global memory.
+    input_names, output_names: the tensors. input_addresses, output_addresses int64: addresses in the tensor's shape, with a
+    leading axis of images_per_round when that is > 1; with several inputs (outputs) NAME_addresses for each instead.
+    core{c}_group{g} float32[rows, cols]: the weights of an array group, rows in the order of its input vector; above
+    `shared_above_bytes` in total, `matrix_{m}` and core{c}_groups int32[groups] (group -> m) take their place.
+    clip_core, clip_index, clip_value: bound of the vrsu/vrsl at that position of that core's list.
+    images_per_round, output_round_delay: int64 scalars.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "global_addresses": program.constant_addresses.astype(np.int64),
+        "global_values": program.constant_values.astype(np.float32),
+    }
+    for side, tensors in (("input", program.inputs), ("output", program.outputs)):
+        arrays[f"{side}_names"] = np.array(list(tensors), np.str_)
+        for name, addresses in tensors.items():
+            key = f"{side}_addresses" if len(tensors) == 1 else f"{name}_addresses"
+            arrays[key] = addresses.astype(np.int64)
+    clip_core, clip_index, clip_value = _clips(program)
+    arrays |= {
+        "images_per_round": np.int64(program.images_per_round) * np.ones((), np.int64),
+        "output_round_delay": np.int64(program.output_round_delay) * np.ones((), np.int64),
+        "clip_core": clip_core,
+        "clip_index": clip_index,
+        "clip_value": clip_value,
+    }
+    sizes = np.array([matrix.nbytes for matrix in program.matrices], np.int64)
+    shared = int(sizes[program.group_matrix].sum()) > shared_above_bytes
+    write_npz(path, arrays | (_shared_matrices(program) if shared else _own_matrices(program)))
+
+
+def _own_matrices(program: Program) -> dict[str, npt.NDArray[Any]]:
+    start = program.group_start
+    return {
+        f"core{core}_group{group - start[core]}": program.matrices[program.group_matrix[group]]
+        for core in np.flatnonzero(np.diff(start)).tolist()
+        for group in range(start[core], start[core + 1])
+    }
+
+
+def _shared_matrices(program: Program) -> dict[str, npt.NDArray[Any]]:
+    start = program.group_start
+    used = np.unique(program.group_matrix).tolist()
+    return {f"matrix_{m}": program.matrices[m] for m in used} | {
+        f"core{core}_groups": program.group_matrix[start[core] : start[core + 1]].astype(np.int32)
+        for core in np.flatnonzero(np.diff(start)).tolist()
+    }
+
+
+def _clips(program: Program) -> tuple[IntArray, LongArray, npt.NDArray[np.float32]]:
+    """(core, position in its list, real bound) of every vrsu and vrsl."""
+    rows = np.flatnonzero((program.table.op == Op.VRSU) | (program.table.op == Op.VRSL))
+    bounds = program.clip_values[program.table.src2[rows]].astype(np.float32)
+    return _core_of(program, rows), emitted_index(program)[rows], bounds
+
+
+def _core_of(program: Program, rows: npt.NDArray[np.int64]) -> IntArray:
+    """The cores that execute these table rows."""
+    return (np.searchsorted(program.core_start, rows, side="right") - 1).astype(np.int32)
+
+
+def write_checkpoints(program: Program, node_channels: IntArray, path: Path) -> None:
+    """Writes checkpoints.npz, the fields of `decode.EmittedCheckpoints`: table rows become positions in the emitted lists.
+
+    node_channels: int32[nodes], channels of every graph node's feature map.
+    """
+    points = program.checkpoints
+    emitted, start = emitted_index(program), emitted_start(program)
+    node_of = np.full(start[-1], -1, np.int32)
+    loads = np.bitwise_count(program.registers.loads).astype(np.int64)
+    at = emitted + np.repeat(start[:-1], np.diff(program.core_start))
+    # An instruction's sldi's work for the same node: repeat each row for them and for itself.
+    lengths = loads + 1
+    first = np.repeat(at - loads, lengths)
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    node_of[first + within] = np.repeat(program.table.node, lengths)
+    write_npz(
+        path,
+        {
+            "core": _core_of(program, points.after),
+            "index": emitted[points.after],
+            "node": points.node.astype(np.int32),
+            "image": points.image.astype(np.int32),
+            "row": points.row.astype(np.int32),
+            "col_start": points.col_start.astype(np.int32),
+            "col_stop": points.col_stop.astype(np.int32),
+            "address": points.address.astype(np.int64),
+            "channels": node_channels[points.node].astype(np.int32),
+            "node_names": np.array(program.node_names, np.str_),
+            "instruction_node": node_of,
+        },
+    )
