@@ -7,6 +7,7 @@ PimdseError                       the command line prints it without a traceback
 ├── CapacityError     the network does not fit the chip: resource, demand, supply, levers
 ├── OutputError       an output folder cannot be written
 ├── SimulatorError    the external simulator failed, stalled or printed no report
+├── DeadlockError     cores of a program wait for each other forever: which, where, for whom
 └── InvariantError    a pass broke its contract: a defect of pimdse, not of the input
 """
 
@@ -65,6 +66,14 @@ class OutputError(PimdseError):
 
 class SimulatorError(PimdseError):
     """The external simulator did not deliver a usable report."""
+
+
+class DeadlockError(PimdseError):
+    """A program's cores wait forever; `report` (pimcomp.timeline.deadlock.Deadlock) names each of them and the cycle."""
+
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class InvariantError(PimdseError):

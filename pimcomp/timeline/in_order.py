@@ -1,0 +1,231 @@
+"""Timing at rob_size 1: one instruction at a time per core, so a chip is a max-plus system of its transfers.
+
+Between two transfers a core's time is a sum; transfers obey the rendezvous recurrence below; loads and stores queue at the
+one global memory in order of arrival. Exact up to the order in which the simulator serves events of the same instant.
+"""
+
+import heapq
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.timeline.clock import finish_edge, two_waits_edge
+from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, PS_PER_NS, RECV, SEND, STORE, VECTOR, Stream, Work
+
+# What a core is doing, see `Run.state`.
+RUNNING, AT_SEND, AT_RECV, AT_MEMORY, DONE, AT_WAIT = range(6)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Run:
+    """Outcome of a run of `rounds` passes, times in ps.
+
+    finish: int64[rounds, cores], when the last instruction of each round retires (-1: never). busy: int64[cores], one
+    round's own work. state: uint8[cores], `DONE` or what the core waits in; at: int64[cores], index of the instruction it
+    waits in (-1: none); since: int64[cores], when it started to wait.
+    """
+
+    finish: npt.NDArray[np.int64]
+    busy: LongArray
+    state: ByteArray
+    at: LongArray
+    since: LongArray
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Transfers:
+    """A program reduced to its transfers (send, recv, ld, st): `row` of each, `start` int64[cores + 1] into them.
+
+    gap: ps from the retirement of the previous transfer to the start of this one; tail: from a core's last transfer to its
+    end; busy: see `Run`.
+    """
+
+    start: LongArray
+    row: LongArray
+    gap: LongArray
+    tail: LongArray
+    busy: LongArray
+
+
+def transfers_of(stream: Stream, work: Work) -> Transfers:
+    """Sum up what lies between transfers."""
+    remote = (work.unit >= SEND) & (work.unit <= STORE)
+    counts = np.concatenate([[0], np.cumsum(remote)])
+    start = counts[stream.core_start].astype(np.int64)
+    row = np.flatnonzero(remote)
+    gap = np.empty(len(row), np.int64)
+    tail, busy = np.empty(stream.cores, np.int64), np.empty(stream.cores, np.int64)
+    _collapse(
+        stream.core_start, stream.bubbles, stream.tail_bubbles, work.unit, work.read, work.compute, work.write,
+        work.period, gap, tail, busy,
+    )  # fmt: skip
+    return Transfers(start=start, row=row, gap=gap, tail=tail, busy=busy)
+
+
+def run_in_order(stream: Stream, work: Work, transfers: Transfers, rounds: int) -> Run:
+    """Execute `rounds` passes of every core's stream back to back at rob_size 1."""
+    cores = stream.cores
+    finish = np.full((rounds, cores), -1, np.int64)
+    state, at, since = np.zeros(cores, np.uint8), np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
+    row = transfers.row
+    _solve(
+        transfers.start, transfers.gap, transfers.tail, work.unit[row], stream.peer[row], work.read[row],
+        work.write[row], work.request[row], work.reply[row], work.payload[row], work.service[row], work.period,
+        np.diff(stream.core_start) > 0, finish, state, at, since,
+    )  # fmt: skip
+    waiting = at >= 0
+    at[waiting] = row[at[waiting]]
+    return Run(finish=finish, busy=transfers.busy, state=state, at=at, since=since)
+
+
+@numba.njit(cache=True)
+def _collapse(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
+    core_start: LongArray,
+    bubbles: IntArray,
+    tail_bubbles: IntArray,
+    unit: ByteArray,
+    read: LongArray,
+    compute: LongArray,
+    write: LongArray,
+    period: int,
+    gap: LongArray,
+    tail: LongArray,
+    busy: LongArray,
+) -> None:
+    """retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, one more for an mvmul; a transfer starts 1 cycle after."""
+    k = 0
+    for core in range(len(core_start) - 1):
+        since, total = np.int64(0), np.int64(0)
+        for i in range(core_start[core], core_start[core + 1]):
+            kind = unit[i]
+            if kind <= LOCAL:
+                if kind == LOCAL:
+                    busy_ps = finish_edge(0, read[i] + write[i], True, period)
+                else:
+                    busy_ps = two_waits_edge(0, read[i] + compute[i], write[i], period)
+                cost = busy_ps + (bubbles[i] + (3 if kind == MATRIX else 2)) * period
+                since += cost
+                total += cost
+            else:
+                gap[k] = since + (bubbles[i] + 1) * period
+                total += read[i] + write[i] + (bubbles[i] + 2) * period
+                since = 0
+                k += 1
+        tail[core] = since + tail_bubbles[core] * period
+        busy[core] = total
+
+
+@numba.njit(cache=True)
+def _solve(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one event loop; splitting it would hide the recurrence
+    start: LongArray,
+    gap: LongArray,
+    tail: LongArray,
+    unit: ByteArray,
+    peer: IntArray,
+    read: LongArray,
+    write: LongArray,
+    request: LongArray,
+    reply: LongArray,
+    payload: LongArray,
+    service: LongArray,
+    period: int,
+    present: npt.NDArray[np.bool_],
+    finish: npt.NDArray[np.int64],
+    state: ByteArray,
+    at: LongArray,
+    since: LongArray,
+) -> None:
+    """Advance every core to its next transfer; serve pairs when both are there, the memory when nothing else can move.
+
+    A core that cannot move waits for a peer or for the memory, and everything it will ever do happens later than the
+    earliest arrival at the memory: serving that one is safe.
+    """
+    cores, rounds = finish.shape[1], finish.shape[0]
+    nxt = start[:-1].copy()
+    # The first instruction without bubbles would start at cycle 3: fetched at 0, decoded at 1, dispatched at 2.
+    retired = np.full(cores, 2 * period, np.int64)
+    switch_free = np.zeros(cores, np.int64)
+    arrival = np.zeros(cores, np.int64)
+    done_rounds = np.zeros(cores, np.int64)
+    memory_free = np.int64(0)
+    ready = np.empty(2 * cores + 2, np.int64)
+    n_ready = 0
+    for c in range(cores - 1, -1, -1):
+        if present[c]:
+            ready[n_ready] = c
+            n_ready += 1
+        else:
+            state[c] = DONE
+    queue = [(np.int64(0), np.int64(0), np.int64(0))]
+    queue.pop()
+    while True:
+        while n_ready:
+            n_ready -= 1
+            c = ready[n_ready]
+            state[c] = RUNNING
+            while nxt[c] == start[c + 1] and done_rounds[c] < rounds:
+                retired[c] += tail[c]
+                finish[done_rounds[c], c] = retired[c]
+                done_rounds[c] += 1
+                nxt[c] = start[c]
+                if done_rounds[c] == rounds:
+                    nxt[c] = start[c + 1]
+            if done_rounds[c] == rounds:
+                state[c] = DONE
+                continue
+            i = nxt[c]
+            begin = retired[c] + gap[i]
+            since[c] = begin
+            kind = unit[i]
+            if kind == SEND:
+                arrival[c] = max(begin, switch_free[c]) + request[i]
+                switch_free[c] = arrival[c] + PS_PER_NS  # the simulator's fixed acknowledge, not a clock cycle
+                state[c] = AT_SEND
+                a, b = c, np.int64(peer[i])
+                if b == c or state[b] != AT_RECV or peer[nxt[b]] != a:
+                    continue
+            elif kind == RECV:
+                state[c] = AT_RECV
+                a, b = np.int64(peer[i]), c
+                if a == c or state[a] != AT_SEND or peer[nxt[a]] != b:
+                    continue
+            else:
+                if kind == LOAD:
+                    sent = max(begin, switch_free[c])
+                    arrival[c] = sent + request[i]
+                else:
+                    sent = max(begin + read[i], switch_free[c])
+                    arrival[c] = sent + payload[i]
+                state[c] = AT_MEMORY
+                heapq.heappush(queue, (arrival[c], sent, c))
+                continue
+            # a sends, b receives, both are there: grant, read, data, write.
+            i, j = nxt[a], nxt[b]
+            granted = max(arrival[a], since[b], switch_free[b]) + reply[j]
+            switch_free[b] = granted
+            delivered = max(granted + read[i], switch_free[a]) + payload[i]
+            switch_free[a] = delivered
+            retired[a] = finish_edge(granted, read[i], True, period) + period
+            retired[b] = finish_edge(delivered, write[j], True, period) + period
+            nxt[a] += 1
+            nxt[b] += 1
+            ready[n_ready] = a
+            ready[n_ready + 1] = b
+            n_ready += 2
+        if not queue:
+            break
+        arrived, _, c = heapq.heappop(queue)
+        i = nxt[c]
+        memory_free = max(arrived, memory_free) + service[i]
+        switch_free[c] = memory_free
+        # A load still writes what it got; both are woken by the switch, hence after the clock.
+        retired[c] = finish_edge(memory_free, write[i], True, period) + period
+        nxt[c] += 1
+        ready[n_ready] = c
+        n_ready += 1
+    for c in range(cores):
+        at[c] = -1 if state[c] == DONE else nxt[c]
