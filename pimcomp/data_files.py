@@ -1,4 +1,4 @@
-"""Where the shipped chips and networks are: beside the packages in a checkout, inside `pimcomp` in an installed wheel."""
+"""Where the shipped chips and networks are: beside the packages in a checkout, inside `pimcomp` in a wheel."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,10 +1,11 @@
-"""The chip: one frozen description with the simulator's parameters under unit-carrying names, and what follows from them.
+"""The chip: one frozen description with the simulator's parameters under unit-carrying names, and what follows.
 
-Source of the formulas: pimsim-nn's timing model (docs/timing.md, "unit durations"); fields name the simulator's key where they differ.
+Source of the formulas: pimsim-nn's timing model (docs/timing.md, "unit durations"); fields name the simulator's key
+where they differ.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,9 +14,22 @@ import numpy.typing as npt
 from pimcomp.errors import ConfigError
 
 
+@dataclass(frozen=True, slots=True)
+class NocTable:
+    """Measured or simulated network costs per flit, in place of the mesh formula.
+
+    Both tuples are (cores + 1) x (cores + 1) in row-major order [source, destination]; the last index is global memory.
+    Tuples, so that an Arch with a table stays hashable.
+    """
+
+    cores: int
+    latency_ns: tuple[float, ...]
+    energy_pj: tuple[float, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arch:
-    """A crossbar PIM chip (or `chips` copies of it joined by an off-chip link). Hashable: the same chip compares equal."""
+    """A crossbar PIM chip (or `chips` copies of it joined by an off-chip link). Equal chips are equal and hash alike."""
 
     name: str
     # --- size
@@ -60,7 +74,8 @@ class Arch:
     global_write_cycles: int = 10
     # --- network on chip
     interconnect: str = "mesh"  # mesh | bus | file
-    noc_file: str = ""  # interconnect: file
+    noc_file: str = ""  # interconnect: file; where `noc_table` came from
+    noc_table: NocTable | None = field(default=None, repr=False)  # interconnect: file
     bus_width_bytes: int = 32  # bytes per flit
     noc_base_ns: float = 2.0  # per flit between any two cores
     noc_hop_ns: float = 2.0  # and per hop
@@ -115,6 +130,17 @@ class Arch:
                 f"{self.name}.psum_bits",
                 f"expected {self.activation_bits} (= activation_bits), found {self.psum_bits}: "
                 "the emitted streams keep one element width",
+            )
+        if self.interconnect not in ("mesh", "bus", "file"):
+            raise ConfigError(f"{self.name}.interconnect", f"expected mesh, bus or file, found {self.interconnect!r}")
+        if (self.interconnect == "file") != (self.noc_table is not None):
+            raise ConfigError(
+                f"{self.name}.interconnect", "a network table is needed for, and only for, interconnect: file"
+            )
+        if self.noc_table is not None and self.noc_table.cores != self.total_cores:
+            raise ConfigError(
+                f"{self.name}.noc_file",
+                f"expected a table of {self.total_cores} cores, found {self.noc_table.cores} in {self.noc_file}",
             )
 
     @property
@@ -184,7 +210,7 @@ class Arch:
         return cycles * self.matrix_period_ns
 
     def mvm_ns(self, crossbars: int) -> float:
-        """Unit time of one `mvmul` on an array group of that many crossbars: always full rows, whatever is used of them."""
+        """Unit time of one `mvmul` on an array group of that many crossbars: always full rows, however few are used."""
         b = self.element_bytes
         # The simulator reads 8 x rows x bytes: the factor is in its source.
         return (
@@ -201,7 +227,7 @@ class Arch:
 
     @cached_property
     def mesh(self) -> tuple[int, int]:
-        """(rows, columns) of one chip's mesh: as configured, or the most square layout without empty places if there is one."""
+        """(rows, columns) of one chip's mesh: as configured, or the most square layout without empty places."""
         if self.mesh_rows:
             return self.mesh_rows, -(-self.cores // self.mesh_rows)
         rows = next(r for r in range(math.isqrt(self.cores), 0, -1) if self.cores % r == 0)
@@ -209,8 +235,10 @@ class Arch:
 
     @cached_property
     def noc_latency_ns(self) -> npt.NDArray[np.float64]:
-        """float64[cores + 1, cores + 1]: ns per flit; the last index is global memory. interconnect: file is loaded elsewhere."""
+        """float64[cores + 1, cores + 1]: ns per flit; the last index is global memory."""
         n = self.total_cores
+        if self.noc_table is not None:
+            return np.array(self.noc_table.latency_ns).reshape(n + 1, n + 1)
         core = np.arange(n)
         chip, local = core // self.cores, core % self.cores
         y, x = local // self.mesh[1], local % self.mesh[1]
@@ -226,6 +254,8 @@ class Arch:
     def noc_flit_energy_pj(self) -> npt.NDArray[np.float64]:
         """float64[cores + 1, cores + 1]: pJ per flit; the last index is global memory."""
         n = self.total_cores
+        if self.noc_table is not None:
+            return np.array(self.noc_table.energy_pj).reshape(n + 1, n + 1)
         chip = np.arange(n) // self.cores
         table = np.full((n + 1, n + 1), self.noc_energy_pj)
         table[:n, :n] += self.offchip_energy_pj * (chip[:, None] != chip)
