@@ -1,0 +1,177 @@
+"""Closed-form cost of a Plan: the quantities every solver optimises and certifies.
+
+A core at rob_size 1 executes one instruction at a time, so what is scarce is the issue time of cores. The model, for
+layer k with option o and replication r:
+
+- The `firings` window blocks are dealt out evenly: replica j fires `firings // r` times, the first `firings % r` once
+  more.
+- One firing of array group a costs `mvm_ns[a] + vector_ns / groups`: the layer's copies and additions, shared evenly.
+- A replica on m cores sends m - 1 partial-sum messages per window block to the core of its array group 0; a message
+  occupies both ends for `message_ns`.
+- Layers that are not weighted (pooling, additions) may run on any core: they fill up idle ones.
+- At rob_size R a core overlaps up to R instructions; one array group still fires one after another.
+
+`period_ns` is the busiest core. `latency_ns` follows the dependency chain: a layer starts when its producers have
+finished the first rows it needs, and ends at the earliest one row after they do. Both are lower estimates of a real
+schedule, and both are positively homogeneous, convex and increasing in the layer times, which is what the bounds of
+the solvers rest on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
+
+FloatVector = npt.NDArray[np.float64]
+
+# Flit width of both reference chips (pimcomp_default, pimsim_example): the problem does not carry the chip's own.
+FLIT_BYTES = 32
+# Rows of the producer that a layer waits for before its first window: a 3 x 3 kernel with padding 1 needs two.
+FIRST_ROWS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Cost:
+    """Cost of one plan. load_ns: float64[layers, cores], issue time per inference of each layer on each core."""
+
+    latency_ns: float
+    period_ns: float
+    crossbars_used: int
+    load_ns: FloatVector
+
+    def objective_ns(self, pipeline: Pipeline) -> float:
+        """What a solver minimises: the latency of one image or the time between images."""
+        return self.latency_ns if pipeline is Pipeline.ELEMENT else self.period_ns
+
+
+def firing_ns(option: LayerOption) -> FloatVector:
+    """float64[array groups]: issue time of one firing with the layer's vector work shared evenly."""
+    return option.mvm_ns + option.vector_ns / len(option.mvm_ns)
+
+
+def message_ns(problem: MappingProblem, layer: Layer, option: LayerOption) -> float:
+    """Issue time at each end of one partial-sum message: its flits between neighbouring cores."""
+    if problem.cores < 2:
+        return 0.0
+    off_diagonal = problem.hops_ns[0, 1:]
+    return -(-layer.output_bytes * option.unfolding.block // FLIT_BYTES) * float(off_diagonal.min())
+
+
+def shares(firings: int, replication: int) -> IntArray:
+    """int32[replication]: window blocks per replica."""
+    blocks = np.full(replication, firings // replication, dtype=np.int32)
+    blocks[: firings % replication] += 1
+    return blocks
+
+
+def core_loads_ns(problem: MappingProblem, plan: Plan) -> FloatVector:
+    """float64[layers, cores]: issue time per inference of each layer on each core, partial-sum messages included."""
+    load = np.zeros((len(problem.layers), problem.cores))
+    for k, layer in enumerate(problem.layers):
+        option = layer.options[plan.option[k]]
+        blocks = shares(option.firings, plan.replication[k])
+        _add_layer(load[k], plan.core_of[k], blocks, firing_ns(option), message_ns(problem, layer, option))
+    return load
+
+
+@njit(cache=True)
+def _add_layer(load, core_of, blocks, weights, message):  # type: ignore[no-untyped-def]
+    seen = np.full(len(load), -1, dtype=np.int64)
+    for j in range(core_of.shape[0]):
+        head = core_of[j, 0]
+        seen[head] = j
+        for a in range(core_of.shape[1]):
+            core = core_of[j, a]
+            load[core] += blocks[j] * weights[a]
+            if seen[core] != j:
+                seen[core] = j
+                load[core] += blocks[j] * message
+                load[head] += blocks[j] * message
+
+
+def plan_cost(problem: MappingProblem, plan: Plan) -> Cost:
+    """Cost of a complete plan."""
+    load = core_loads_ns(problem, plan)
+    floor = np.array([
+        group_busy_ns(layer.options[o], np.array([r]))[0]
+        for layer, o, r in zip(problem.layers, plan.option, plan.replication, strict=True)
+    ])  # fmt: skip
+    overlapped = load / problem.rob_size
+    time = np.maximum(overlapped.max(axis=1), floor)
+    core = overlapped.sum(axis=0)
+    spread_ns = (load.sum() + problem.vector_work_ns) / problem.cores / problem.rob_size
+    start, finish = chain_ns(problem, time[None])
+    begins = np.where(load > 0, start[0][:, None], np.inf).min(axis=0, initial=np.inf)
+    ends = np.where(np.isfinite(begins), begins + core, 0.0)
+    return Cost(
+        latency_ns=float(max(finish.max(initial=0.0), ends.max(initial=0.0), spread_ns)),
+        period_ns=float(max(core.max(initial=0.0), floor.max(initial=0.0), spread_ns)),
+        crossbars_used=plan.crossbars_used(problem),
+        load_ns=load,
+    )
+
+
+def group_busy_ns(option: LayerOption, replication: npt.NDArray[np.int_]) -> FloatVector:
+    """float64[replication's shape]: issue time of the busiest array group, which no mapping can divide further."""
+    weights = firing_ns(option)
+    return np.asarray(-(-option.firings // replication) * weights.max(), dtype=np.float64)
+
+
+def chain_ns(problem: MappingProblem, time_ns: FloatVector) -> tuple[FloatVector, FloatVector]:
+    """Start and finish of each layer in a row-streaming pipeline.
+
+    time_ns: float64[population, layers], how long each layer works if it never waits. Both results have its shape.
+    """
+    start, finish = np.zeros_like(time_ns), np.zeros_like(time_ns)
+    for k, layer in enumerate(problem.layers):
+        ready = np.zeros(len(time_ns))
+        for d in layer.depends:
+            first = 1.0 if layer.fully_connected else first_rows(problem.layers[d])
+            start[:, k] = np.maximum(start[:, k], start[:, d] + first * time_ns[:, d])
+            ready = np.maximum(ready, finish[:, d])
+            if layer.fully_connected:
+                start[:, k] = np.maximum(start[:, k], finish[:, d])
+        finish[:, k] = np.maximum(start[:, k] + time_ns[:, k], ready + time_ns[:, k] / layer.out_height)
+    return start, finish
+
+
+def first_rows(producer: Layer) -> float:
+    """Share of a producer's time after which a convolution can start."""
+    return min(1.0, FIRST_ROWS / producer.out_height)
+
+
+def population_cost(
+    problem: MappingProblem, option: npt.NDArray[np.int_], replication: npt.NDArray[np.int_]
+) -> tuple[FloatVector, FloatVector, npt.NDArray[np.int64]]:
+    """Latency and period (ns) and crossbars used of many plans before core mapping, each loaded as evenly as possible.
+
+    option, replication: int[population, layers]. Never above `plan_cost` of any mapping of the same choice.
+    """
+    time = np.zeros(option.shape)
+    work = np.zeros(option.shape)
+    crossbars = np.zeros(len(option), dtype=np.int64)
+    for k, layer in enumerate(problem.layers):
+        firings = np.array([o.firings for o in layer.options])[option[:, k]]
+        busiest = np.array([firing_ns(o).max() for o in layer.options])[option[:, k]]
+        work[:, k] = np.array([o.work_ns for o in layer.options])[option[:, k]]
+        time[:, k] = -(-firings // replication[:, k]) * busiest
+        crossbars += np.array([o.crossbars for o in layer.options])[option[:, k]] * replication[:, k]
+    slots = problem.cores * problem.rob_size
+    issue = (work.sum(axis=1) + problem.vector_work_ns) / slots
+    _, finish = chain_ns(problem, np.maximum(time, work / slots))
+    latency = np.maximum(finish.max(axis=1, initial=0.0), issue)
+    return latency, np.maximum(time.max(axis=1, initial=0.0), issue), crossbars
+
+
+def issue_bound_ns(problem: MappingProblem) -> float:
+    """Lower bound of latency and period of every plan: all issue time spread evenly over all cores.
+
+    Proof: every plan executes at least min over options of a layer's work for each layer, on `cores` cores that
+    overlap at most `rob_size` instructions.
+    """
+    work = sum(min(o.work_ns for o in layer.options) for layer in problem.layers)
+    return (work + problem.vector_work_ns) / (problem.cores * problem.rob_size)

@@ -1,0 +1,55 @@
+"""Ways to choose a plan: how often each layer is replicated and which core holds which array groups.
+
+Every solver implements `pimcomp.ir.plan.Solver`. The registry imports a solver's module when it is asked for, so that
+listing the solvers loads neither OR-Tools nor pymoo.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+
+from pimcomp.errors import ConfigError
+from pimcomp.ir.plan import Solver
+
+OptionValue = int | float | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class SolverInfo:
+    """A registered solver: command-line name, where it lives, what it does, what it proves."""
+
+    name: str
+    module: str
+    class_name: str
+    summary: str
+    certificate: str
+
+
+_REGISTRY = (
+    SolverInfo("balance", "solvers.balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
+    SolverInfo("uniform", "solvers.uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
+    SolverInfo("W0H0", "solvers.w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
+)
+SOLVER_NAMES = tuple(info.name for info in _REGISTRY)
+
+
+def describe() -> tuple[SolverInfo, ...]:
+    """Every solver, in the order of the documentation."""
+    return _REGISTRY
+
+
+def get_solver(name: str, options: Mapping[str, OptionValue] | None = None) -> Solver:
+    """The solver of that name (case does not matter); `options` are the fields of its dataclass.
+
+    Raises ConfigError for an unknown name or option.
+    """
+    info = next((i for i in _REGISTRY if i.name.lower() == name.lower()), None)
+    if info is None:
+        raise ConfigError("solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {name!r}")
+    cls = getattr(import_module(info.module), info.class_name)
+    known = {f.name: f.type for f in fields(cls) if f.init}
+    for key in options or {}:
+        if key not in known:
+            raise ConfigError(f"solver.{name}.{key}", f"unknown option; known: {', '.join(sorted(known)) or 'none'}")
+    solver: Solver = cls(**(options or {}))
+    return solver

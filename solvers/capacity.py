@@ -1,0 +1,71 @@
+"""Proofs that a network does not fit a chip whatever is chosen: resource, demand and supply in numbers."""
+
+from dataclasses import dataclass
+
+from pimcomp.ir.plan import Layer, MappingProblem, Outcome, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """`demand` exceeds `supply` of `resource` in every plan; `layer` names the culprit if there is a single one."""
+
+    resource: str
+    demand: int
+    supply: int
+    layer: str = ""
+
+    def __str__(self) -> str:
+        prefix = f"{self.layer}: " if self.layer else ""
+        return f"{prefix}{self.supply} {self.resource}, needs {self.demand}"
+
+
+def shortfall(problem: MappingProblem) -> Shortfall | None:
+    """A resource of which every plan needs more than the chip has, or None if no such proof was found.
+
+    Three proofs, each with every layer once in its smallest option: an array group is indivisible, so one wider than
+    a core cannot be placed; crossbars add up; and a core holds at most q array groups of more than 1/(q+1) of its
+    crossbars.
+    """
+    capacity = problem.crossbars_per_core
+    for layer in problem.layers:
+        widest = min(int(o.ag_crossbars.max()) for o in layer.options)
+        if widest > capacity:
+            return Shortfall("crossbars per core", widest, capacity, layer.name)
+    demand = sum(min(o.crossbars for o in layer.options) for layer in problem.layers)
+    if demand > problem.crossbars:
+        return Shortfall("crossbars", demand, problem.crossbars)
+    for q in range(1, 5):
+        large = sum(
+            min(int((o.ag_crossbars * (q + 1) > capacity).sum()) for o in layer.options) for layer in problem.layers
+        )
+        if large > q * problem.cores:
+            return Shortfall(
+                f"cores x {q} (array groups of more than {capacity // (q + 1)} crossbars that a core can hold)",
+                large, q * problem.cores,
+            )  # fmt: skip
+    return None
+
+
+def smallest_options(problem: MappingProblem) -> tuple[int, ...]:
+    """Per layer the option that takes the fewest crossbars among those whose array groups fit a core."""
+
+    def smallest(layer: Layer) -> int:
+        options = layer.options
+        too_wide = [bool(o.ag_crossbars.max() > problem.crossbars_per_core) for o in options]
+        return min(range(len(options)), key=lambda o: (too_wide[o], options[o].crossbars, o))
+
+    return tuple(smallest(layer) for layer in problem.layers)
+
+
+def no_plan(problem: MappingProblem, wall_s: float) -> Outcome:
+    """What to answer when even one replica of everything was not packed: a proof if there is one, else UNKNOWN."""
+    proof = shortfall(problem)
+    if proof is not None:
+        return Outcome(status=Status.INFEASIBLE, plan=None, reason=str(proof), wall_s=wall_s)
+    chosen = [problem.layers[k].options[o] for k, o in enumerate(smallest_options(problem))]
+    need, groups = sum(o.crossbars for o in chosen), sum(len(o.ag_crossbars) for o in chosen)
+    reason = (
+        f"{problem.crossbars} crossbars, needs {need}, but no packing of the {groups} array groups into "
+        f"{problem.cores} cores of {problem.crossbars_per_core} was found; more cores or fewer weight bits would help"
+    )
+    return Outcome(status=Status.UNKNOWN, plan=None, reason=reason, wall_s=wall_s)
