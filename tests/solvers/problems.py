@@ -1,35 +1,37 @@
-"""Mapping problems made without a network: drawn at random, tiny enough to enumerate, or shaped like a known network."""
+"""Mapping problems made without a network: random, tiny enough to enumerate, or shaped like a known network."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.ir.array_group import Unfolding
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
 
 # (windows, rows of the unfolded matrix, columns) of the convolutions and the last fully connected layer of ResNet-18.
 RESNET18 = (
-    (12544, 147, 64), *((3136, 576, 64),) * 4, (784, 576, 128), (784, 1152, 128), (784, 64, 128), *((784, 1152, 128),) * 2,
+    (12544, 147, 64), *((3136, 576, 64),) * 4,
+    (784, 576, 128), (784, 1152, 128), (784, 64, 128), *((784, 1152, 128),) * 2,
     (196, 1152, 256), (196, 2304, 256), (196, 128, 256), *((196, 2304, 256),) * 2,
     (49, 2304, 512), (49, 4608, 512), (49, 256, 512), *((49, 4608, 512),) * 2, (1, 512, 1000),
 )  # fmt: skip
 
 
-def mesh_hops_ns(cores: int) -> np.ndarray:
+def mesh_hops_ns(cores: int) -> npt.NDArray[np.float64]:
     """float64[cores, cores]: 2 ns plus 2 ns per hop on the most square mesh."""
     width = int(np.ceil(np.sqrt(cores)))
     y, x = np.divmod(np.arange(cores), width)
-    return 2.0 + 2.0 * (np.abs(y[:, None] - y) + np.abs(x[:, None] - x))
+    hops = np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
+    return np.asarray(2.0 + 2.0 * hops, dtype=np.float64)
 
 
 def make_option(firings: int, ag_crossbars: Sequence[int], block: int = 1, vector_ns: float = 100.0) -> LayerOption:
     """An option whose MVMs take 1000 ns and 50 ns more per crossbar."""
-    sizes = np.array(ag_crossbars, dtype=np.int32)
     return LayerOption(
         unfolding=Unfolding(block),
         firings=firings,
-        ag_crossbars=sizes,
-        mvm_ns=1000.0 + 50.0 * sizes,
+        ag_crossbars=np.array(ag_crossbars, dtype=np.int32),
+        mvm_ns=np.array([1000.0 + 50.0 * size for size in ag_crossbars]),
         vector_ns=vector_ns,
     )
 

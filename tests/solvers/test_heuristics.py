@@ -7,8 +7,8 @@ from solvers import get_solver
 from tests.solvers.problems import RESNET18, make_layer, make_option, make_problem, resnet18_problem
 
 
-def solved(name: str, **size: int) -> Plan:
-    plan = get_solver(name).solve(resnet18_problem(**size), time_limit_s=1.0, seed=0).plan
+def solved(name: str) -> Plan:
+    plan = get_solver(name).solve(resnet18_problem(), time_limit_s=1.0, seed=0).plan
     assert plan is not None
     return plan
 
@@ -33,7 +33,7 @@ def test_w0h0_replicates_in_proportion_to_the_map() -> None:
 
 @pytest.mark.parametrize("name", ["balance", "W0H0", "uniform"])
 def test_on_a_tight_chip_the_heuristics_degrade_and_say_so(name: str) -> None:
-    """727 crossbars are needed and 760 there are: the margins leave nothing, PIMCOMP-NN would abort or leave layers out."""
+    """727 crossbars are needed of 760: the margins leave nothing over, PIMCOMP-NN would abort."""
     problem = resnet18_problem(cores=19, capacity=40)
     out = get_solver(name).solve(problem, time_limit_s=1.0, seed=0)
     assert out.plan is not None
