@@ -1,0 +1,72 @@
+"""The figures a candidate is judged by: one list for objectives, limits, tables and plots."""
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure: its name (a field of `Metrics`), title, unit for people and whether larger is better."""
+
+    name: str
+    title: str
+    unit: str
+    maximize: bool = False
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("latency_ns", "latency of one image", "ns"),
+    Metric("period_ns", "time per image in steady state", "ns"),
+    Metric("throughput_per_s", "throughput", "images/s", maximize=True),
+    Metric("crossbars", "crossbars of the chip", "crossbars"),
+    Metric("crossbars_used", "crossbars the plan occupies", "crossbars"),
+    Metric("energy_pj", "energy per image", "pJ"),
+    Metric("avg_power_mw", "average power", "mW"),
+    Metric("area_mm2", "area", "mm2"),
+    Metric("edp_pj_ns", "energy times latency", "pJ ns"),
+)
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name. Raises KeyError."""
+    for candidate in METRICS:
+        if candidate.name == name:
+            return candidate
+    raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """The figures of one evaluated candidate, per image.
+
+    latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
+    energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: 0 where the chip's description has no area.
+    bound_ns, gap: the solver's proven bound of its own objective and the distance to it (None: none claimed).
+    """
+
+    latency_ns: float
+    period_ns: float
+    throughput_per_s: float
+    energy_pj: float
+    avg_power_mw: float
+    crossbars: int
+    crossbars_used: int
+    area_mm2: float
+    edp_pj_ns: float
+    bound_ns: float | None = None
+    gap: float | None = None
+    solver_status: str = ""
+    instructions: int = 0
+    cores_used: int = 0
+    images_per_round: int = 1
+    local_peak_bytes: int = 0
+
+    def value(self, name: str) -> float:
+        """The figure of a metric name."""
+        return float(getattr(self, metric(name).name))
+
+    def as_dict(self) -> dict[str, float | int | str | None]:
+        """Field name to value, in field order."""
+        return asdict(self)
+
+
+METRIC_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Metrics))

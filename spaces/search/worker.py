@@ -1,0 +1,81 @@
+"""A worker process: judges one point per message of its parent, and never outlives it."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from pimcomp.errors import PimdseError
+from spaces.candidate import MakeEvaluator
+from spaces.search.journal import working
+from spaces.search.study import attach
+from spaces.search.trial import run_trial
+from spaces.space import Scalar, Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has loaded its network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A trial exists in the study."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A trial is stored."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot go on, for a reason the user should read."""
+
+    message: str
+
+
+Report = Ready | Begun | Done | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Run one trial, of the given values or of the sampler's choice."""
+
+    fixed: dict[str, Scalar] | None
+
+
+def worker_main(connection: Connection, folder: Path, sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
+    """Body of a worker process: answers every `Go` with `Done` until it gets None or the connection closes."""
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with working(folder):
+        try:
+            study = attach(folder, sweep)
+            evaluate = make_evaluator(sweep)
+            connection.send(Ready())
+
+            def begun(number: int) -> None:
+                connection.send(Begun(number))
+
+            while (message := connection.recv()) is not None:
+                connection.send(Done(run_trial(study, sweep, evaluate, message.fixed, begun)))
+        except (PimdseError, OSError, MemoryError) as error:
+            connection.send(Failed(str(error) or type(error).__name__))
+        except EOFError:
+            return
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,104 @@
+"""An instant judge for tests of the search: a made-up chip law instead of the compiler. Importable by worker processes."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.plan import Pipeline
+from spaces.candidate import Candidate, Evaluate, Verdict, judge
+from spaces.metrics import Metrics
+from spaces.space import Choice, IntRange, Point, Sweep
+
+ARCH = Arch(name="fake", cores=16, crossbars_per_core=8)
+NEEDED_CROSSBARS = 40
+
+
+def sweep(**changes: object) -> Sweep:
+    """A small space around `ARCH`."""
+    settings: dict[str, object] = {
+        "name": "fake",
+        "file": "configs/fake.yaml",
+        "arch": ARCH,
+        "model": "none",
+        "weights": None,
+        "parameters": (
+            Choice(name="adc_count", values=(4, 8, 16, 32)),
+            IntRange(name="cores", low=2, high=32, step=2),
+            IntRange(name="crossbars_per_core", low=4, high=16, log=True),
+        ),
+        "solvers": ("balance", "uniform"),
+        "pipelines": (Pipeline.ELEMENT, Pipeline.BATCH),
+        "objectives": ("latency_ns", "crossbars"),
+        "trials": 16,
+        "jobs": 1,
+    }
+    return Sweep(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def metrics(point: Point) -> Metrics:
+    """The law: faster with more crossbars and ADCs, slower for `uniform`, a shorter period in `batch`."""
+    p = dict(point.parameters)
+    crossbars = int(p["cores"]) * int(p["crossbars_per_core"])
+    slow = 1.3 if point.solver == "uniform" else 1.0
+    latency = 1e7 * slow / crossbars * (1 + 4 / int(p["adc_count"])) + 1000 * int(p["cores"])
+    period = latency / (4 if point.pipeline is Pipeline.BATCH else 1)
+    return Metrics(
+        latency_ns=latency,
+        period_ns=period,
+        throughput_per_s=1e9 / period,
+        energy_pj=1e6 + 100 * crossbars,
+        avg_power_mw=(1e6 + 100 * crossbars) / latency,
+        crossbars=crossbars,
+        crossbars_used=NEEDED_CROSSBARS,
+        area_mm2=0.0,
+        edp_pj_ns=(1e6 + 100 * crossbars) * latency,
+        solver_status="feasible",
+    )
+
+
+def make(sweep: Sweep) -> Evaluate:
+    """The judge."""
+
+    def evaluate(point: Point) -> Candidate:
+        figures = metrics(point)
+        if figures.crossbars < NEEDED_CROSSBARS:
+            return Candidate(
+                point=point,
+                verdict=Verdict.INFEASIBLE,
+                crossbars=figures.crossbars,
+                resource="crossbars",
+                reason=f"{figures.crossbars} crossbars, needs {NEEDED_CROSSBARS}: more cores",
+                excess=NEEDED_CROSSBARS / figures.crossbars - 1,
+            )
+        return judge(
+            Candidate(point=point, verdict=Verdict.FEASIBLE, crossbars=figures.crossbars, metrics=figures), sweep.limits
+        )
+
+    return evaluate
+
+
+def make_slow(sweep: Sweep) -> Evaluate:
+    """The same, 50 ms per point, with a line per judged point in the file named by the environment."""
+    judge_fast = make(sweep)
+
+    def evaluate(point: Point) -> Candidate:
+        time.sleep(0.05)
+        with Path(os.environ["FAKE_CHIP_LOG"]).open("a", encoding="utf-8") as log:
+            log.write(f"{point.as_dict()}\n")
+        return judge_fast(point)
+
+    return evaluate
+
+
+def make_deadly(sweep: Sweep) -> Evaluate:
+    """The same, but compiling for 4 ADCs kills the process as the kernel does when memory runs out."""
+    judge_fast = make(sweep)
+
+    def evaluate(point: Point) -> Candidate:
+        if dict(point.parameters)["adc_count"] == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return judge_fast(point)
+
+    return evaluate
