@@ -1,4 +1,4 @@
-"""Reads emitted files back: programs in every form the simulators load, and the memory image and checkpoints beside them.
+"""Reads emitted files back: programs in every form the simulators load, memory images and checkpoints.
 
 Nothing of the compiler is used here but the opcode numbers: what executes a program executes the file.
 """
@@ -24,12 +24,13 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Decoded:
-    """A program file as it stands: one entry per emitted instruction (setbw and sldi included), cores one after another.
+    """A program file as it stands: one entry per emitted instruction (setbw and sldi included), core after core.
 
     The list of core c is [core_start[c], core_start[c + 1]). A field an instruction does not have is 0, as in the
-    simulators. rd, rs1, rs2 are register numbers (0..31), not values. length: JSON `len`. core: the peer of send, recv and
-    sync. imm is the signed 32-bit immediate: a register that holds the low half of a global address is read as unsigned.
-    array_group_map: per core the number of crossbars of each array group (empty for an absent core).
+    simulators. rd, rs1, rs2 are register numbers (0..31), not values. length: JSON `len`. core: the peer of send, recv
+    and sync. imm is the signed 32-bit immediate: a register that holds the low half of a global address is read as
+    unsigned. The binary form has no `size` of lmv (its `length` is what is copied). array_group_map: per core the
+    number of crossbars of each array group (empty for an absent core).
     """
 
     cores: int
@@ -64,9 +65,10 @@ class MemoryImage:
     """The real numbers a program works with (memory.npz).
 
     global_addresses / global_values: constants in global memory, by the byte address of their first byte. inputs /
-    outputs: per tensor name ("" when the file does not name it) the byte address of every element, in the tensor's shape,
-    with a leading axis of images_per_round when that is > 1. matrices[core, group]: float32[rows, cols]; replicas may
-    share one array. clip_core, clip_index, clip_value: real bound of the vrsu/vrsl at that position of that core's list.
+    outputs: per tensor name ("" when the file does not name it) the byte address of every element, in the tensor's
+    shape, with a leading axis of images_per_round when that is > 1. matrices[core, group]: float32[rows, cols];
+    replicas may share one array. clip_core, clip_index, clip_value: real bound of the vrsu/vrsl at that position of that
+    core's list.
     """
 
     global_addresses: LongArray
@@ -85,9 +87,9 @@ class MemoryImage:
 class EmittedCheckpoints:
     """Where feature maps can be seen while a program runs (checkpoints.npz).
 
-    Entry k: after instruction `index[k]` of the list of core `core[k]`, its local memory holds at `address[k]` the columns
-    [col_start[k], col_stop[k]) of row `row[k]` of node `node[k]` for image `image[k]`, `channels[k]` elements each, in
-    (column, channel) order. instruction_node: int32[emitted instructions], laid out as `Decoded`; -1: no node.
+    Entry k: after instruction `index[k]` of the list of core `core[k]`, its local memory holds at `address[k]` the
+    columns [col_start[k], col_stop[k]) of row `row[k]` of node `node[k]` for image `image[k]`, `channels[k]` elements
+    each, in (column, channel) order. instruction_node: int32[emitted instructions], laid out as `Decoded`; -1: no node.
     """
 
     core: IntArray
@@ -132,7 +134,10 @@ def _read(path: Path) -> bytes:
     """The file's content, unpacked if it is gzip."""
     try:
         content = path.read_bytes()
-        return igzip.decompress(content) if content[:2] == _GZIP_MAGIC else content
+        if content[:2] != _GZIP_MAGIC:
+            return content
+        unpacked: bytes = igzip.decompress(content)  # type: ignore[no-untyped-call]
+        return unpacked
     except (OSError, EOFError, igzip.BadGzipFile) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
 
@@ -245,12 +250,15 @@ def _tensors(arrays: dict[str, Any], side: str, path: Path) -> dict[str, LongArr
     names = arrays[f"{side}_names"].tolist() if f"{side}_names" in arrays else [""]
     if len(names) == 1:
         return {names[0]: _entry(arrays, f"{side}_addresses", np.int64, path)}
-    return {name: _entry(arrays, f"{name}_addresses", np.int64, path) for name in names}
+    keys = {name: f"{name}_addresses" for name in names}
+    if side == "output":  # a network may have one name for an input and an output
+        keys = {name: f"output_{key}" if f"output_{key}" in arrays else key for name, key in keys.items()}
+    return {name: _entry(arrays, key, np.int64, path) for name, key in keys.items()}
 
 
 def _npz(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error

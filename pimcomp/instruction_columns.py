@@ -67,7 +67,9 @@ def _offsets(instructions: list[dict[str, Any]], where: str) -> Columns:
             selects.append(0)
             continue
         if type(offset) is not dict or not offset.keys() <= {"offset_value", "offset_select"}:
-            raise ModelError(f"{where}, instruction {index}: offset: expected offset_value and offset_select, found {offset!r}")
+            raise ModelError(
+                f"{where}, instruction {index}: offset: expected offset_value and offset_select, found {offset!r}"
+            )
         values.append(offset.get("offset_value", 0))
         selects.append(offset.get("offset_select", 0))
     return {

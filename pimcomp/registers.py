@@ -1,7 +1,8 @@
 """Which register holds which operand: Belady's replacement over each core's 32 registers.
 
-A register is loaded by an `sldi`, a scalar instruction of one cycle; every load costs the same, so evicting the value whose
-next use lies farthest ahead is optimal (L. Belady, IBM Systems Journal 5(2), 1966) and the streams are known in full.
+A register is loaded by an `sldi`, a scalar instruction of one cycle; every load costs the same, so evicting the value
+whose next use lies farthest ahead is optimal (L. Belady, IBM Systems Journal 5(2), 1966) and the streams are known in
+full.
 """
 
 import numpy as np
@@ -35,7 +36,7 @@ def _operand_table() -> ByteArray:
 
 OPERANDS: ByteArray = _operand_table()
 OPERANDS.flags.writeable = False
-"""uint8[256]: which of HAS_DST | HAS_SRC | HAS_SRC2 an opcode takes from registers (an lldi's fill byte is an immediate)."""
+"""uint8[256]: which of HAS_DST | HAS_SRC | HAS_SRC2 an opcode takes from registers (lldi's fill byte: immediate)."""
 
 
 def operand_values(table: Table, clip_code: LongArray | None = None) -> LongArray:
@@ -56,9 +57,9 @@ def operand_values(table: Table, clip_code: LongArray | None = None) -> LongArra
 def assign_registers(table: Table, core_start: LongArray, clip_code: LongArray | None = None) -> Registers:
     """Registers of every operand and the `sldi`s in front, with as few loads per core as any assignment can have.
 
-    core_start: int64[cores + 1]. Every core starts with unknown register contents. A send's rd equals its rs1. Cores that
-    execute ld or st keep registers 0 and 1 for the global address, reload only the half that changed, and leave register 31
-    unused: the simulator reads the successor of either operand of these two.
+    core_start: int64[cores + 1]. Every core starts with unknown register contents. A send's rd equals its rs1. Cores
+    that execute ld or st keep registers 0 and 1 for the global address, reload only the half that changed, and leave
+    register 31 unused: the simulator reads the successor of either operand of these two.
 
     Raises InvariantError if a local address, stride or bound does not fit 32 bits or a global address is negative.
     """
@@ -91,7 +92,7 @@ def _check_ranges(values: LongArray, is_ld: npt.NDArray[np.bool_], is_st: npt.ND
     if wrong.size:
         row = int(wrong.min())
         raise InvariantError(
-            f"table row {row}: operands {values[row].tolist()}: expected 32-bit register values and global addresses >= 0"
+            f"table row {row}: operands {values[row].tolist()}: expected 32-bit values and global addresses >= 0"
         )
 
 
@@ -114,7 +115,7 @@ def _value_ids(
     return value_id, next_use, int(numbers[-1]) + 1 if len(numbers) else 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _assign(
     core_start: LongArray,
     global_slot: npt.NDArray[np.int8],
@@ -152,8 +153,8 @@ def _assign(
                 if value < 0:
                     continue
                 if where[value] < 0:
-                    # Evict the farthest next use. This row's earlier operands may never be used again, so they are skipped; its
-                    # later ones, if held, are due at `row` and thus never the farthest.
+                    # Evict the farthest next use. This row's earlier operands may never be used again, so they are
+                    # skipped; its later ones, if held, are due at `row` and thus never the farthest.
                     victim = -1
                     for r in range(first, last):
                         pinned = (slot > 0 and registers[row, 0] == r and value_id[row, 0] >= 0) or (

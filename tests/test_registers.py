@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pimcomp.errors import InvariantError
 from pimcomp.ir.program import LongArray, Op, Registers, Table
 from pimcomp.registers import OPERANDS, assign_registers, operand_values
@@ -40,7 +41,9 @@ def executed_operands(table: Table, core_start: LongArray, registers: Registers,
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), rows=st.integers(0, 300), cores=st.integers(1, 5), addresses=st.integers(1, 80))
-def test_executing_the_loads_gives_exactly_the_table_s_operands(seed: int, rows: int, cores: int, addresses: int) -> None:
+def test_executing_the_loads_gives_exactly_the_table_s_operands(
+    seed: int, rows: int, cores: int, addresses: int
+) -> None:
     table, core_start = random_table(seed, rows, cores, addresses)
     registers = assign_registers(table, core_start)
     values = operand_values(table)

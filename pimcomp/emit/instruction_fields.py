@@ -26,6 +26,10 @@ class Source(IntEnum):
     END = 9  # nothing: the text is complete
 
 
+SOURCES = int(Source.END)
+"""Sources that have a value: numbered 0 to SOURCES - 1."""
+
+
 _RD, _RS1, _RS2 = ("rd", Source.RD), ("rs1", Source.RS1), ("rs2", Source.RS2)
 _LEN, _SIZE, _CORE = ("len", Source.SIZE), ("size", Source.SIZE), ("core", Source.PEER)
 _BINARY = (_RD, _RS1, _RS2, _LEN)
@@ -60,8 +64,8 @@ FIELDS: dict[Op, tuple[tuple[str, Source], ...]] = {
 def templates() -> tuple[ByteArray, LongArray, LongArray, LongArray]:
     """(text, piece_start, piece_source, first_piece): the JSON of every opcode as literals with values in between.
 
-    Piece p is text[piece_start[p]:piece_start[p + 1]] followed by the value of Source piece_source[p]; opcode o owns the
-    pieces [first_piece[o], first_piece[o + 1]), the last of which has Source.END.
+    Piece p is text[piece_start[p]:piece_start[p + 1]] followed by the value of Source piece_source[p]; opcode o owns
+    the pieces [first_piece[o], first_piece[o + 1]), the last of which has Source.END.
     """
     pieces: list[tuple[str, Source]] = []
     first_piece = np.zeros(max(Op) + 2, np.int64)

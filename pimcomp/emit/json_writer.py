@@ -1,20 +1,41 @@
 """Writes instruction lists as JSON text straight from the table's columns: no Python object per instruction."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from pimcomp.emit.instruction_fields import Source, templates
+from pimcomp.emit.instruction_fields import SOURCES, Source, templates
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
 from pimcomp.registers import LOAD_HIGH, operand_values
 
 BUFFER_BYTES = 4 << 20
 ROW_BYTES = 512  # more than the longest row: four sldi and an instruction with five numbers
-_GROUP, _SIZE, _PEER, _RELU, _FILL = Source.GROUP, Source.SIZE, Source.PEER, Source.RELU, Source.FILL
-_RD, _RS1, _RS2, _MBIW = Source.RD, Source.RS1, Source.RS2, Source.MBIW
+
+
+class _Rows(NamedTuple):
+    """The table as the kernels read it: operand values int64[rows, 3] and, per row and Source, the number to write."""
+
+    op: ByteArray
+    loads: ByteArray
+    values: LongArray
+    numbers: IntArray
+    core_start: LongArray
+
+
+class _Text(NamedTuple):
+    """The pieces of `templates`, and the text that begins every list."""
+
+    literals: ByteArray
+    piece_start: LongArray
+    piece_source: LongArray
+    first_piece: LongArray
+    head: ByteArray
 
 
 def stored_weight_bits(arch: Arch) -> int:
@@ -22,50 +43,62 @@ def stored_weight_bits(arch: Arch) -> int:
     return arch.cells_per_weight * arch.cell_bits
 
 
-def set_bit_widths(arch: Arch) -> str:
-    """The JSON of the setbw that begins every list: without it all vectors have zero size."""
-    return f'{{"op":"setbw","ibiw":{arch.activation_bits},"obiw":{arch.psum_bits}}}'
-
-
 def json_chunks(
     program: Program, arch: Arch, *, cores: range, keyed: bool, clip_code: LongArray | None = None
 ) -> Iterator[memoryview]:
-    """The instruction lists of the non-empty cores in `cores`, a few MB at a time; a chunk is only valid until the next.
+    r"""The instruction lists of the non-empty cores in `cores`, a few MB at a time; a chunk is valid until the next.
 
     keyed: every list is preceded by `,\n"coreN":`, as in the single-file form. clip_code: as for the registers.
 
     Raises InvariantError for an opcode that a table must not hold.
     """
-    table, registers = program.table, program.registers
-    text, piece_start, piece_source, first_piece = templates()
-    written = np.diff(first_piece) > 0
-    known = np.append(written, False)[np.minimum(table.op, len(written))]
-    if not known.all():
-        row = int(np.argmin(known))
-        raise InvariantError(f"table row {row}: opcode {table.op[row]} is not one that programs consist of")
-    head = np.frombuffer(f"[\n{set_bit_widths(arch)}".encode(), np.uint8)
+    rows, text = _rows(program, arch, clip_code), _text(arch)
+    written = np.zeros(256, bool)
+    written[: len(text.first_piece) - 1] = np.diff(text.first_piece) > 0
+    if not written[rows.op].all():
+        row = int(np.argmin(written[rows.op]))
+        raise InvariantError(f"table row {row}: opcode {rows.op[row]} is not one that programs consist of")
     buffer = np.empty(BUFFER_BYTES, np.uint8)
     state = np.array([cores.start, program.core_start[cores.start], 0], np.int64)
-    values = operand_values(table, clip_code)
     while state[0] < cores.stop:
-        used = _fill(
-            buffer, state, cores.stop, keyed, head, stored_weight_bits(arch), program.core_start,
-            table.op, registers.rd, registers.rs1, registers.rs2, registers.loads, values,
-            table.group, table.size, table.peer, table.relu, table.src2,
-            text, piece_start, piece_source, first_piece,
-        )  # fmt: skip
-        yield memoryview(buffer)[:used]
+        used = _fill(buffer, state, cores.stop, keyed, rows, text)
+        yield buffer[:used].data
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _put(buffer: ByteArray, at: int, text: ByteArray) -> int:
+def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:
+    table, registers = program.table, program.registers
+    numbers = np.empty((len(table.op), SOURCES), np.int32)
+    columns: dict[Source, npt.NDArray[np.integer] | int] = {
+        Source.RD: registers.rd,
+        Source.RS1: registers.rs1,
+        Source.RS2: registers.rs2,
+        Source.GROUP: table.group,
+        Source.SIZE: table.size,
+        Source.PEER: table.peer,
+        Source.RELU: table.relu,
+        Source.FILL: np.where(table.op == Op.LLDI, table.src2, 0),
+        Source.MBIW: stored_weight_bits(arch),
+    }
+    for source, column in columns.items():
+        numbers[:, source] = column
+    return _Rows(table.op, registers.loads, operand_values(table, clip_code), numbers, program.core_start)
+
+
+def _text(arch: Arch) -> _Text:
+    # Without a setbw in front all vectors have zero size.
+    head = f'[\n{{"op":"setbw","ibiw":{arch.activation_bits},"obiw":{arch.psum_bits}}}'
+    return _Text(*templates(), np.frombuffer(head.encode(), np.uint8))
+
+
+@njit(cache=True)
+def _put(buffer: ByteArray, at: int, text: ByteArray | bytes) -> int:
     """Copies text to buffer[at:]; returns the position behind it."""
     for k in range(len(text)):
         buffer[at + k] = text[k]
     return at + len(text)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _put_integer(buffer: ByteArray, at: int, value: int) -> int:
     """Writes a decimal integer; returns the position behind it."""
     if value < 0:
@@ -83,7 +116,7 @@ def _put_integer(buffer: ByteArray, at: int, value: int) -> int:
     return at + digits
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _put_load(buffer: ByteArray, at: int, register: int, value: int) -> int:
     """Writes `sldi register, value`, with the low 32 bits as the signed number that the simulator's registers hold."""
     value &= 0xFFFFFFFF
@@ -96,72 +129,50 @@ def _put_load(buffer: ByteArray, at: int, register: int, value: int) -> int:
     return _put(buffer, at, b"}")
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _fill(  # type: ignore[no-untyped-def]
-    buffer, state, core_stop, keyed, head, mbiw, core_start,
-    op, rd, rs1, rs2, loads, values, group, size, peer, relu, fill,
-    text, piece_start, piece_source, first_piece,
-):  # fmt: skip
-    """Fills the buffer from where state = [core, row, list begun] stands and advances it; returns the bytes written.
+@njit(cache=True)
+def _put_row(buffer: ByteArray, at: int, row: int, rows: _Rows, text: _Text) -> int:
+    """Writes the sldi's a row needs and the row itself; returns the position behind it."""
+    op, loads, numbers = rows.op[row], rows.loads[row], rows.numbers[row]
+    # Operand slot of the global address, whose low half is in the odd register of the pair (numbers[slot] is the even).
+    pair = 1 if op == Op.LD else 0 if op == Op.ST else -1
+    if loads & LOAD_HIGH:
+        at = _put_load(buffer, at, numbers[pair], rows.values[row, pair] >> 32)
+    for slot in range(3):
+        if loads >> slot & 1:
+            register = numbers[slot] + 1 if slot == pair else numbers[slot]
+            at = _put_load(buffer, at, register, rows.values[row, slot])
+    at = _put(buffer, at, b",\n")
+    for piece in range(text.first_piece[op], text.first_piece[op + 1]):
+        at = _put(buffer, at, text.literals[text.piece_start[piece] : text.piece_start[piece + 1]])
+        if text.piece_source[piece] < SOURCES:
+            at = _put_integer(buffer, at, numbers[text.piece_source[piece]])
+    return at
 
-    core_stop ends the range of cores. Everything else: the columns of the table and the pieces of `templates`.
-    """
+
+@njit(cache=True)
+def _fill(buffer: ByteArray, state: LongArray, core_stop: int, keyed: bool, rows: _Rows, text: _Text) -> int:
+    """Fills the buffer from where state = [core, row, list begun] stands and advances it; returns the bytes written."""
     at = 0
     core, row, begun = state[0], state[1], state[2]
-    while core < core_stop:
-        if core_start[core] == core_start[core + 1]:
+    while core < core_stop and at + ROW_BYTES <= len(buffer):
+        row_stop = rows.core_start[core + 1]
+        if rows.core_start[core] == row_stop:
             core += 1
             continue
-        if at + ROW_BYTES > len(buffer):
-            break
         if not begun:
             if keyed:
                 at = _put(buffer, at, b',\n"core')
                 at = _put_integer(buffer, at, core)
                 at = _put(buffer, at, b'":')
-            at = _put(buffer, at, head)
+            at = _put(buffer, at, text.head)
             begun = 1
-        while row < core_start[core + 1] and at + ROW_BYTES <= len(buffer):
-            load = loads[row]
-            if load:
-                is_ld, is_st = op[row] == Op.LD, op[row] == Op.ST
-                if load & LOAD_HIGH:
-                    pair = rs1[row] if is_ld else rd[row]
-                    at = _put_load(buffer, at, pair, values[row, 1 if is_ld else 0] >> 32)
-                if load & 1:
-                    at = _put_load(buffer, at, rd[row] + (1 if is_st else 0), values[row, 0])
-                if load & 2:
-                    at = _put_load(buffer, at, rs1[row] + (1 if is_ld else 0), values[row, 1])
-                if load & 4:
-                    at = _put_load(buffer, at, rs2[row], values[row, 2])
-            at = _put(buffer, at, b",\n")
-            for piece in range(first_piece[op[row]], first_piece[op[row] + 1]):
-                at = _put(buffer, at, text[piece_start[piece] : piece_start[piece + 1]])
-                source = piece_source[piece]
-                if source == _RD:
-                    at = _put_integer(buffer, at, rd[row])
-                elif source == _RS1:
-                    at = _put_integer(buffer, at, rs1[row])
-                elif source == _RS2:
-                    at = _put_integer(buffer, at, rs2[row])
-                elif source == _GROUP:
-                    at = _put_integer(buffer, at, group[row])
-                elif source == _SIZE:
-                    at = _put_integer(buffer, at, size[row])
-                elif source == _PEER:
-                    at = _put_integer(buffer, at, peer[row])
-                elif source == _RELU:
-                    at = _put_integer(buffer, at, relu[row])
-                elif source == _FILL:
-                    at = _put_integer(buffer, at, fill[row])
-                elif source == _MBIW:
-                    at = _put_integer(buffer, at, mbiw)
+        while row < row_stop and at + ROW_BYTES <= len(buffer):
+            at = _put_row(buffer, at, row, rows, text)
             row += 1
-        if row < core_start[core + 1]:
-            break
-        buffer[at] = 93  # ], for which ROW_BYTES leaves room
-        at += 1
-        core += 1
-        begun = 0
+        if row == row_stop:
+            buffer[at] = 93  # ], for which ROW_BYTES leaves room
+            at += 1
+            core += 1
+            begun = 0
     state[0], state[1], state[2] = core, row, begun
     return at

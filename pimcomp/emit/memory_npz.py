@@ -1,4 +1,4 @@
-"""memory.npz: the real numbers that make a program executable by someone else; checkpoints.npz: where to look meanwhile."""
+"""memory.npz: the real numbers that make a program executable by others; checkpoints.npz: where to look meanwhile."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHAR
     """Writes memory.npz.
 
     global_addresses int64[n], global_values float32[n]: every constant element in global memory.
-    input_names, output_names: the tensors. input_addresses, output_addresses int64: addresses in the tensor's shape, with a
-    leading axis of images_per_round when that is > 1; with several inputs (outputs) NAME_addresses for each instead.
+    input_names, output_names: the tensors. input_addresses, output_addresses int64: addresses in the tensor's shape,
+    with a leading axis of images_per_round when that is > 1; with several inputs (outputs) NAME_addresses for each
+    instead (output_NAME_addresses if an input has that name too).
     core{c}_group{g} float32[rows, cols]: the weights of an array group, rows in the order of its input vector; above
     `shared_above_bytes` in total, `matrix_{m}` and core{c}_groups int32[groups] (group -> m) take their place.
     clip_core, clip_index, clip_value: bound of the vrsu/vrsl at that position of that core's list.
@@ -34,11 +35,13 @@ def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHAR
         arrays[f"{side}_names"] = np.array(list(tensors), np.str_)
         for name, addresses in tensors.items():
             key = f"{side}_addresses" if len(tensors) == 1 else f"{name}_addresses"
+            if key in arrays:  # an output that is an input
+                key = f"output_{key}"
             arrays[key] = addresses.astype(np.int64)
     clip_core, clip_index, clip_value = _clips(program)
     arrays |= {
-        "images_per_round": np.int64(program.images_per_round) * np.ones((), np.int64),
-        "output_round_delay": np.int64(program.output_round_delay) * np.ones((), np.int64),
+        "images_per_round": np.array(program.images_per_round, np.int64),
+        "output_round_delay": np.array(program.output_round_delay, np.int64),
         "clip_core": clip_core,
         "clip_index": clip_index,
         "clip_value": clip_value,
@@ -79,20 +82,17 @@ def _core_of(program: Program, rows: npt.NDArray[np.int64]) -> IntArray:
 
 
 def write_checkpoints(program: Program, node_channels: IntArray, path: Path) -> None:
-    """Writes checkpoints.npz, the fields of `decode.EmittedCheckpoints`: table rows become positions in the emitted lists.
+    """Writes checkpoints.npz, the fields of `decode.EmittedCheckpoints`: table rows become positions in emitted lists.
 
     node_channels: int32[nodes], channels of every graph node's feature map.
     """
     points = program.checkpoints
     emitted, start = emitted_index(program), emitted_start(program)
-    node_of = np.full(start[-1], -1, np.int32)
-    loads = np.bitwise_count(program.registers.loads).astype(np.int64)
-    at = emitted + np.repeat(start[:-1], np.diff(program.core_start))
-    # An instruction's sldi's work for the same node: repeat each row for them and for itself.
-    lengths = loads + 1
-    first = np.repeat(at - loads, lengths)
-    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    node_of[first + within] = np.repeat(program.table.node, lengths)
+    instruction_node = np.full(start[-1], -1, np.int32)
+    is_setbw = np.zeros(start[-1], bool)
+    is_setbw[start[:-1][np.diff(start) > 0]] = True
+    # The sldi's in front of an instruction work for the same node.
+    instruction_node[~is_setbw] = np.repeat(program.table.node, np.bitwise_count(program.registers.loads) + 1)
     write_npz(
         path,
         {
@@ -106,6 +106,6 @@ def write_checkpoints(program: Program, node_channels: IntArray, path: Path) -> 
             "address": points.address.astype(np.int64),
             "channels": node_channels[points.node].astype(np.int32),
             "node_names": np.array(program.node_names, np.str_),
-            "instruction_node": node_of,
+            "instruction_node": instruction_node,
         },
     )

@@ -18,4 +18,4 @@ def write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
             entry.create_system = 3  # Unix everywhere: zipfile would record the platform
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)

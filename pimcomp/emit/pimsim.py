@@ -1,8 +1,8 @@
 """The simulator's program file: one gzip-compressed JSON object with every core's instruction list.
 
-Loaded as it is by pimsim-nn and by the HEAPLab fork. The latter wants of every core in the file an `array_group_map` entry
-(an empty one will do) and `core_cnt` no larger than the chip's. Cores without instructions are left out: the former never
-finishes, or throws, on an empty list.
+Loaded as it is by pimsim-nn and by the HEAPLab fork. The latter wants of every core in the file an `array_group_map`
+entry (an empty one will do) and `core_cnt` no larger than the chip's. Cores without instructions are left out: the
+former never finishes, or throws, on an empty list.
 """
 
 import json
@@ -50,7 +50,8 @@ def emitted_index(program: Program) -> LongArray:
     before = np.concatenate([[0], scalars])[program.core_start[:-1]]
     sizes = np.diff(program.core_start)
     row = np.arange(program.instructions, dtype=np.int64)
-    return 1 + row - np.repeat(program.core_start[:-1], sizes) + scalars - np.repeat(before, sizes)
+    index: LongArray = 1 + row - np.repeat(program.core_start[:-1], sizes) + scalars - np.repeat(before, sizes)
+    return index
 
 
 def emitted_start(program: Program) -> LongArray:
@@ -58,4 +59,5 @@ def emitted_start(program: Program) -> LongArray:
     rows = np.diff(program.core_start)
     scalars = np.concatenate([[0], np.cumsum(np.bitwise_count(program.registers.loads), dtype=np.int64)])
     lengths = rows + np.diff(scalars[program.core_start]) + (rows > 0)
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    start: LongArray = np.concatenate([[0], np.cumsum(lengths)])
+    return start

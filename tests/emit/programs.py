@@ -1,6 +1,7 @@
 """Small programs made by hand or drawn at random: plausible for the emitters, meaningless as networks."""
 
 import numpy as np
+
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Checkpoints, LongArray, Op, Program, Registers, Table
@@ -36,8 +37,10 @@ def make_table(core_start: LongArray, rows: list[dict[str, int]]) -> Table:
     )
 
 
-def random_table(seed: int, rows: int, cores: int, addresses: int = 48, ops: tuple[Op, ...] = ANY) -> tuple[Table, LongArray]:
-    """(table, core_start): random instructions over few distinct addresses, so that registers are reused and run out."""
+def random_table(
+    seed: int, rows: int, cores: int, addresses: int = 48, ops: tuple[Op, ...] = ANY
+) -> tuple[Table, LongArray]:
+    """(table, core_start): random instructions over few distinct addresses: registers are reused and run out."""
     rng = np.random.default_rng(seed)
     core_start = np.concatenate([[0], np.sort(rng.integers(0, rows + 1, cores - 1)), [rows]]).astype(np.int64)
     op = rng.choice(np.array([int(o) for o in ops], np.uint8), rows)
@@ -63,7 +66,7 @@ def random_table(seed: int, rows: int, cores: int, addresses: int = 48, ops: tup
 
 
 def program_of(table: Table, core_start: LongArray, registers: Registers | None = None, **fields: object) -> Program:
-    """A program around a table: three array groups of 1, 2 and 3 crossbars per core, the first and last sharing a matrix."""
+    """A program around a table: three array groups of 1, 2 and 3 crossbars per core, two of them sharing a matrix."""
     cores = len(core_start) - 1
     names = ("input", "conv", "relu")
     rng = np.random.default_rng(0)
