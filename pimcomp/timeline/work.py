@@ -19,17 +19,17 @@ PS_PER_NS = 1000
 # What occupies the core while an instruction runs.
 MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC, WAIT, BUBBLE = range(10)
 
-_UNIT_OF = np.full(64, BUBBLE, np.uint8)
-_UNIT_OF[Op.MVMUL] = MATRIX
-_UNIT_OF[Op.VVADD : Op.VRSL + 1] = VECTOR
-_UNIT_OF[[Op.LLDI, Op.LMV]] = LOCAL
-_UNIT_OF[[Op.SEND, Op.RECV, Op.LD, Op.ST, Op.SYNC, Op.WAIT]] = [SEND, RECV, LOAD, STORE, SYNC, WAIT]
+UNIT_OF = np.full(64, BUBBLE, np.uint8)
+UNIT_OF[Op.MVMUL] = MATRIX
+UNIT_OF[Op.VVADD : Op.VRSL + 1] = VECTOR
+UNIT_OF[[Op.LLDI, Op.LMV]] = LOCAL
+UNIT_OF[[Op.SEND, Op.RECV, Op.LD, Op.ST, Op.SYNC, Op.WAIT]] = [SEND, RECV, LOAD, STORE, SYNC, WAIT]
 
 # Vector operations whose operands are two vectors, and those that write elements of the output width.
-_TWO_OPERANDS = np.zeros(64, np.bool_)
-_TWO_OPERANDS[[Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VVSRA]] = True
-_WRITES_OUTPUT_WIDTH = np.zeros(64, np.bool_)
-_WRITES_OUTPUT_WIDTH[[Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL]] = True
+TWO_OPERANDS = np.zeros(64, np.bool_)
+TWO_OPERANDS[[Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VVSRA]] = True
+WRITES_OUTPUT_WIDTH = np.zeros(64, np.bool_)
+WRITES_OUTPUT_WIDTH[[Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL]] = True
 
 _LLDI, _LD, _ST, _SYNC = int(Op.LLDI), int(Op.LD), int(Op.ST), int(Op.SYNC)
 
@@ -146,16 +146,10 @@ def work_of(stream: Stream, arch: Arch) -> Work:
     """How long every instruction takes on this chip."""
     n = len(stream.op)
     columns = np.zeros((7, n), np.int64)
-    unit = _UNIT_OF[stream.op]
+    unit = UNIT_OF[stream.op]
     widths = stream.widths
     read_ps = np.array([_port_ps(arch, 8 * arch.crossbar_rows * int(b), write=False) for b in widths.input_bytes])
     compute_ps = np.array([_mvm_compute_ps(arch, int(bits)) for bits in widths.input_bits])
-    column_bytes = np.array(
-        [
-            int(arch.crossbar_cols * arch.cell_bits / int(w)) * int(b) if w else 0
-            for w, b in zip(widths.weight_bits, widths.output_bytes, strict=True)
-        ]
-    )
     _fill(
         stream.core_start,
         stream.op,
@@ -166,7 +160,7 @@ def work_of(stream: Stream, arch: Arch) -> Work:
         stream.width,
         read_ps.astype(np.int64),
         compute_ps.astype(np.int64),
-        column_bytes.astype(np.int64),
+        column_bytes(widths, arch),
         widths.input_bytes.astype(np.int64),
         widths.output_bytes.astype(np.int64),
         arch.noc_latency_ns,
@@ -200,6 +194,13 @@ def work_of(stream: Stream, arch: Arch) -> Work:
     )
 
 
+def column_bytes(widths: Widths, arch: Arch) -> LongArray:
+    """int64[n]: bytes that one crossbar writes back per MVM, for each of the widths (0 where no weight width is set)."""
+    weights = np.maximum(widths.weight_bits, 1)
+    columns = np.where(widths.weight_bits > 0, arch.crossbar_cols * arch.cell_bits // weights, 0)
+    return (columns * widths.output_bytes).astype(np.int64)
+
+
 def _ps(time_ns: float) -> int:
     return int(time_ns * PS_PER_NS + 0.5)
 
@@ -229,7 +230,7 @@ def _fill(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
     width: ByteArray,
     mvm_read: LongArray,
     mvm_compute: LongArray,
-    column_bytes: LongArray,
+    crossbar_bytes: LongArray,
     input_bytes: LongArray,
     output_bytes: LongArray,
     noc_ns: npt.NDArray[np.float64],
@@ -250,12 +251,12 @@ def _fill(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
             if kind == MATRIX:
                 out[0, i] = mvm_read[w]
                 out[1, i] = mvm_compute[w]
-                out[2, i] = _beats_ps(column_bytes[w] * crossbars[i], local_width, writes, local_ns)
+                out[2, i] = _beats_ps(crossbar_bytes[w] * crossbars[i], local_width, writes, local_ns)
             elif kind == VECTOR:
                 one = _beats_ps(n * input_bytes[w], local_width, reads, local_ns)
-                out[0, i] = 2 * one if _TWO_OPERANDS[op[i]] else one
+                out[0, i] = 2 * one if TWO_OPERANDS[op[i]] else one
                 out[1, i] = -(-n // vector_width) * vector_ns * PS_PER_NS
-                result = n * (output_bytes[w] if _WRITES_OUTPUT_WIDTH[op[i]] else input_bytes[w])
+                result = n * (output_bytes[w] if WRITES_OUTPUT_WIDTH[op[i]] else input_bytes[w])
                 out[2, i] = _beats_ps(result, local_width, writes, local_ns)
             elif kind == LOCAL:
                 if op[i] != _LLDI:

@@ -1,0 +1,169 @@
+"""Energy of one pass of a program: the simulator's accounting, by contributor.
+
+Source: pimsim-nn's counters (docs/timing.md, "energy"): every access to a memory beat, every beat of a vector, every flit and
+every MVM of a full crossbar costs a constant; static power runs on all cores until the slowest has finished.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.program import ByteArray, Op, Program
+from pimcomp.ir.report import Energy
+from pimcomp.timeline.work import (
+    LOAD,
+    LOCAL,
+    MATRIX,
+    RECV,
+    SEND,
+    STORE,
+    SYNC,
+    TWO_OPERANDS,
+    UNIT_OF,
+    VECTOR,
+    WRITES_OUTPUT_WIDTH,
+    Stream,
+    column_bytes,
+    stream_of,
+)
+
+Rows = npt.NDArray[np.intp]
+
+
+def energy_of(program: Program, arch: Arch, latency_ns: float) -> Energy:
+    """Energy of one pass that takes `latency_ns`."""
+    return energy_of_stream(stream_of(program, arch), arch, latency_ns)
+
+
+def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float) -> Energy:
+    """The same for a program of any origin."""
+    rows = _rows_by_unit(UNIT_OF[stream.op])
+    reads, writes = local_beats(stream, arch, rows)
+    loads, stores = stream.size[rows[LOAD]], stream.size[rows[STORE]]
+    global_pj = (
+        _beats(loads, arch.global_width_bytes) * arch.global_read_pj
+        + _beats(stores, arch.global_width_bytes) * arch.global_write_pj
+    )
+    beats = _beats(stream.size[rows[VECTOR]], arch.vector_width)
+    parts = {
+        "mvm_pj": _mvm_pj(stream, arch, rows[MATRIX]),
+        "local_memory_pj": reads * arch.local_read_pj + writes * arch.local_write_pj,
+        "global_memory_pj": global_pj,
+        # The simulator charges two register reads for one-operand instructions too.
+        "vector_pj": beats * (arch.vector_alu_pj + 2 * arch.vector_reg_read_pj + arch.vector_reg_write_pj),
+        "noc_pj": _noc_pj(stream, arch, rows),
+        "static_pj": static_power_mw(stream, arch) * latency_ns,
+        "front_end_pj": _front_end_pj(stream, arch),
+    }
+    return Energy(total_pj=sum(parts.values()), **parts)
+
+
+def present_cores(stream: Stream) -> int:
+    """Cores that the program file contains: those with at least one instruction."""
+    return int(((np.diff(stream.core_start) > 0) | (stream.tail_bubbles > 0)).sum())
+
+
+def static_power_mw(stream: Stream, arch: Arch) -> float:
+    """Power that flows whatever the program does. Crossbars, converters and network have none in the simulator."""
+    core_mw = (
+        arch.fetch_static_mw
+        + arch.decode_static_mw
+        + arch.decode_offset_static_mw
+        + arch.reg_file_static_mw
+        + arch.scalar_static_mw
+        + arch.vector_alu_static_mw
+        + arch.vector_reg_static_mw
+        + arch.transfer_static_mw
+        + arch.local_static_mw
+    )
+    return present_cores(stream) * core_mw + arch.global_static_mw
+
+
+def local_beats(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> tuple[int, int]:
+    """Beats read from and written to all local memories."""
+    width = arch.local_width_bytes
+    in_bytes, out_bytes = stream.widths.input_bytes, stream.widths.output_bytes
+    fires, vectors, moves = rows[MATRIX], rows[VECTOR], rows[LOCAL]
+    # The factor 8 is the simulator's (see Arch.mvm_ns).
+    reads = _beats(8 * arch.crossbar_rows * in_bytes[stream.width[fires]], width)
+    writes = _beats(column_bytes(stream.widths, arch)[stream.width[fires]] * stream.crossbars[fires], width)
+    op, elements, setting = stream.op[vectors], stream.size[vectors], stream.width[vectors]
+    read_beats = -(-elements * in_bytes[setting] // width)
+    reads += int(np.where(TWO_OPERANDS[op], 2 * read_beats, read_beats).sum())
+    writes += _beats(elements * np.where(WRITES_OUTPUT_WIDTH[op], out_bytes[setting], in_bytes[setting]), width)
+    reads += _beats(stream.size[moves[stream.op[moves] == Op.LMV]], width)
+    reads += sum(_beats(stream.size[rows[unit]], width) for unit in (SEND, STORE))
+    writes += sum(_beats(stream.size[rows[unit]], width) for unit in (LOCAL, RECV, LOAD))
+    return reads, writes
+
+
+def mvm_crossbar_pj(arch: Arch) -> float:
+    """One crossbar in one MVM: always the full crossbar, whatever is used of it."""
+    period = arch.matrix_period_ns
+    front = (
+        period * arch.dac_mw * arch.dac_latency_cycles * arch.dac_count
+        + arch.crossbar_read_mw * arch.crossbar_latency_ns
+        + period * arch.sample_hold_mw * arch.sample_hold_latency_cycles * arch.crossbar_cols
+    )
+    step = period * (
+        arch.adc_mw * arch.adc_latency_cycles * arch.adc_count
+        + arch.shift_add_mw * arch.shift_add_latency_cycles
+        + arch.output_buffer_mw * arch.output_buffer_latency_cycles
+    )
+    return arch.input_slices * (front + arch.adc_steps * step)
+
+
+def _mvm_pj(stream: Stream, arch: Arch, fires: Rows) -> float:
+    per_crossbar = np.array(
+        [
+            mvm_crossbar_pj(replace(arch, activation_bits=int(bits), psum_bits=int(bits)))
+            for bits in stream.widths.input_bits
+        ]
+    )
+    return float((per_crossbar[stream.width[fires]] * stream.crossbars[fires]).sum())
+
+
+def _noc_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> float:
+    """A pair of send and recv is one flit to ask, one to grant, then the data; a load is one flit (its answer travels free)."""
+    flit_pj = arch.noc_flit_energy_pj
+    memory = len(flit_pj) - 1
+
+    def core(of: Rows) -> Rows:
+        return np.searchsorted(stream.core_start, of, side="right") - 1
+
+    total = 0.0
+    for unit in (SEND, RECV, LOAD, STORE, SYNC):
+        own = rows[unit]
+        flits = np.ones(len(own), np.int64)
+        if unit in (SEND, STORE):
+            flits = -(-stream.size[own].astype(np.int64) // arch.bus_width_bytes) + (unit == SEND)
+        target = memory if unit in (LOAD, STORE) else stream.peer[own]
+        total += float((flits * flit_pj[core(own), target]).sum())
+    return total
+
+
+def _front_end_pj(stream: Stream, arch: Arch) -> float:
+    """Fetch and scalar unit: one core period of their power per instruction.
+
+    Decoder and register file are evaluated whenever an input changes; counted here once per instruction, which is what
+    the simulator does at least.
+    """
+    scalars = int(stream.bubbles.sum()) + int(stream.tail_bubbles.sum())
+    instructions = len(stream.op) + scalars
+    per_instruction_mw = (
+        arch.fetch_dynamic_mw + arch.decode_dynamic_mw + arch.decode_offset_dynamic_mw + arch.reg_file_read_mw
+    )
+    per_scalar_mw = arch.scalar_dynamic_mw + arch.reg_file_write_mw
+    # Each core's `setbw` is executed by the decoder.
+    scalars -= present_cores(stream)
+    return arch.core_period_ns * (instructions * per_instruction_mw + scalars * per_scalar_mw)
+
+
+def _rows_by_unit(unit: ByteArray) -> dict[int, Rows]:
+    return {kind: np.flatnonzero(unit == kind) for kind in (MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC)}
+
+
+def _beats(sizes: npt.NDArray[np.integer], width: int) -> int:
+    return int((-(-sizes.astype(np.int64) // width)).sum())
