@@ -29,7 +29,7 @@ class NocTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Arch:
-    """A crossbar PIM chip (or `chips` copies of it joined by an off-chip link). Equal chips are equal and hash alike."""
+    """A crossbar PIM chip (or `chips` copies joined by an off-chip link). Equal chips compare equal and hash alike."""
 
     name: str
     # --- size
