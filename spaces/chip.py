@@ -23,9 +23,8 @@ def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:
     changed = {name: value for name, value in given.items() if getattr(arch, name) != value}
     if not changed:
         return arch
-    rows = changed.get("crossbar_rows", arch.crossbar_rows)
-    if "dac_count" not in given and arch.dac_count == arch.crossbar_rows:
-        changed["dac_count"] = rows
+    if "crossbar_rows" in changed and "dac_count" not in given and arch.dac_count == arch.crossbar_rows:
+        changed["dac_count"] = changed["crossbar_rows"]
     if "cores" in changed and "mesh_rows" not in given:
         changed["mesh_rows"] = math.isqrt(int(changed["cores"]))
     if changed.keys() & _CORE_AREA and "core_area_mm2" not in given:

@@ -1,6 +1,7 @@
 """One point through the whole compiler: figures, or the reason why there are none."""
 
 from pimcomp.compile import Compiled, compile_network
+
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch

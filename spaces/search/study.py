@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
-from pimcomp.ir.arch import Arch
+from pimcomp.ir.arch import Arch, NocTable
 from pimcomp.ir.plan import Pipeline
 from spaces.candidate import Candidate
 from spaces.metrics import metric
@@ -62,12 +62,19 @@ def settings_to_json(sweep: Sweep) -> dict[str, Any]:
 def settings_from_json(data: dict[str, Any]) -> Sweep:
     """The inverse of `settings_to_json`."""
     values = dict(data)
-    values["arch"] = Arch(**data["arch"])
+    values["arch"] = _arch(data["arch"])
     values["parameters"] = tuple(_parameter(p) for p in data["parameters"])
     values["limits"] = tuple(Limit(**limit) for limit in data["limits"])
     values["pipelines"] = tuple(Pipeline(p) for p in data["pipelines"])
     values["solvers"], values["objectives"] = tuple(data["solvers"]), tuple(data["objectives"])
     return Sweep(**values)
+
+
+def _arch(data: dict[str, Any]) -> Arch:
+    table = data["noc_table"]
+    if table is not None:
+        table = NocTable(table["cores"], tuple(table["latency_ns"]), tuple(table["energy_pj"]))
+    return Arch(**{**data, "noc_table": table})
 
 
 def _parameter(data: dict[str, Any]) -> Parameter:

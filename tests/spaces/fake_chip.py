@@ -1,4 +1,4 @@
-"""An instant judge for tests of the search: a made-up chip law instead of the compiler. Importable by worker processes."""
+"""An instant judge for tests of the search: a made-up chip law, importable by worker processes."""
 
 import os
 import signal

@@ -216,4 +216,6 @@ def test_kill_9_at_any_time_loses_nothing(tmp_path: Path, jobs: int) -> None:
     if jobs == 1:
         whole = _run(tmp_path / "whole", trials=14)
         assert _judged(after) == _judged(whole)
-        assert [replace(t, number=i) for i, t in enumerate(after)] == [replace(t, number=i) for i, t in enumerate(whole)]
+        assert [replace(t, number=i) for i, t in enumerate(after)] == [
+            replace(t, number=i) for i, t in enumerate(whole)
+        ]
