@@ -67,8 +67,8 @@ class MemoryImage:
     global_addresses / global_values: constants in global memory, by the byte address of their first byte. inputs /
     outputs: per tensor name ("" when the file does not name it) the byte address of every element, in the tensor's
     shape, with a leading axis of images_per_round when that is > 1. matrices[core, group]: float32[rows, cols];
-    replicas may share one array. clip_core, clip_index, clip_value: real bound of the vrsu/vrsl at that position of that
-    core's list.
+    replicas may share one array. clip_core, clip_index, clip_value: real bound of the vrsu/vrsl at that position of
+    that core's list.
     """
 
     global_addresses: LongArray

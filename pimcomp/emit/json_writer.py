@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pimcomp.emit.instruction_fields import SOURCES, Source, templates
+from pimcomp.emit.instruction_fields import FIELDS, SOURCES, Source, templates
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
@@ -43,26 +43,35 @@ def stored_weight_bits(arch: Arch) -> int:
     return arch.cells_per_weight * arch.cell_bits
 
 
-def json_chunks(
-    program: Program, arch: Arch, *, cores: range, keyed: bool, clip_code: LongArray | None = None
-) -> Iterator[memoryview]:
-    r"""The instruction lists of the non-empty cores in `cores`, a few MB at a time; a chunk is valid until the next.
+class JsonWriter:
+    """The instruction lists of a program as JSON text."""
 
-    keyed: every list is preceded by `,\n"coreN":`, as in the single-file form. clip_code: as for the registers.
+    def __init__(self, program: Program, arch: Arch, clip_code: LongArray | None = None) -> None:
+        """clip_code: the integer bounds the registers were assigned with, if any.
 
-    Raises InvariantError for an opcode that a table must not hold.
-    """
-    rows, text = _rows(program, arch, clip_code), _text(arch)
-    written = np.zeros(256, bool)
-    written[: len(text.first_piece) - 1] = np.diff(text.first_piece) > 0
-    if not written[rows.op].all():
-        row = int(np.argmin(written[rows.op]))
-        raise InvariantError(f"table row {row}: opcode {rows.op[row]} is not one that programs consist of")
-    buffer = np.empty(BUFFER_BYTES, np.uint8)
-    state = np.array([cores.start, program.core_start[cores.start], 0], np.int64)
-    while state[0] < cores.stop:
-        used = _fill(buffer, state, cores.stop, keyed, rows, text)
-        yield buffer[:used].data
+        Raises InvariantError for an opcode that a table must not hold.
+        """
+        check_opcodes(program.table.op)
+        self._rows, self._text = _rows(program, arch, clip_code), _text(arch)
+        self._buffer = np.empty(BUFFER_BYTES, np.uint8)
+
+    def chunks(self, cores: range, *, keyed: bool) -> Iterator[memoryview]:
+        r"""The lists of the non-empty cores in `cores`, a few MB at a time; a chunk is valid until the next.
+
+        keyed: every list is preceded by `,\n"coreN":`, as in the single-file form.
+        """
+        state = np.array([cores.start, self._rows.core_start[cores.start], 0], np.int64)
+        while state[0] < cores.stop:
+            used = _fill(self._buffer, state, cores.stop, keyed, self._rows, self._text)
+            yield self._buffer[:used].data
+
+
+def check_opcodes(op: ByteArray) -> None:
+    """Raises InvariantError unless all are instructions that programs consist of, any of which may be a core's last."""
+    known = np.isin(op, list(FIELDS))
+    if not known.all():
+        row = int(np.argmin(known))
+        raise InvariantError(f"table row {row}: opcode {op[row]} is not one that programs consist of")
 
 
 def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from isal import isal_zlib
 
-from pimcomp.emit.json_writer import json_chunks
+from pimcomp.emit.json_writer import JsonWriter
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray, Program
 
@@ -24,11 +24,12 @@ def write_program(program: Program, arch: Arch, path: Path, clip_code: LongArray
 
     clip_code: the integer bounds the registers were assigned with, if any.
     """
+    writer = JsonWriter(program, arch, clip_code)
     compressor = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
     config = json.dumps(instruction_config(program), separators=(",", ":"))
     with path.open("wb") as file:
         file.write(compressor.compress(f'{{"config":{config}'.encode()))
-        for chunk in json_chunks(program, arch, cores=range(program.cores), keyed=True, clip_code=clip_code):
+        for chunk in writer.chunks(range(program.cores), keyed=True):
             file.write(compressor.compress(chunk))
         file.write(compressor.compress(b"}\n"))
         file.write(compressor.flush())

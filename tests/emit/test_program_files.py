@@ -69,7 +69,7 @@ def test_the_longest_row_fits_the_room_kept_for_it() -> None:
     core_start = np.array([0, 1], np.int64)
     extreme = {"op": Op.VAVG, "dst": -(2**31), "src": -(2**31) + 1, "src2": -(2**31) + 2, "size": 2**31 - 1}
     program = program_of(make_table(core_start, [extreme]), core_start)
-    chunks = json_writer.json_chunks(program, small_arch(1), cores=range(1), keyed=False)
+    chunks = json_writer.JsonWriter(program, small_arch(1)).chunks(range(1), keyed=False)
     load = len('{"op":"sldi","rd":31,"imm":-2147483648},\n')
     assert sum(map(len, chunks)) + load < json_writer.ROW_BYTES
 

@@ -1,0 +1,118 @@
+"""report.json: the figures of one compile; plan.json: the decision behind them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from pimcomp.emit.compiled import Compiled
+from pimcomp.emit.pimsim import emitted_start
+
+_STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One compile in figures. Times and energies are predictions of the timeline, for one pass of the program.
+
+    period_ns is per round, and a round processes images_per_round images. crossbars: what the chip has; crossbars_used:
+    what the plan occupies. objective_ns, bound_ns: the solver's own objective at the plan and its proven lower bound, gap
+    = (objective - bound) / objective; null where nothing is claimed. instructions: emitted ones, of which scalar are sldi
+    and setbw. local_peak_bytes: of the fullest core.
+    """
+
+    model: str
+    weights: str
+    arch: str
+    solver: str
+    pipeline: str
+    seed: int
+    status: str
+    time_limited: bool
+    images_per_round: int
+    output_round_delay: int
+    latency_ns: float
+    period_ns: float
+    images_per_s: float
+    energy_pj: float
+    energy_by_pj: dict[str, float]
+    avg_power_mw: float
+    cores: int
+    cores_used: int
+    crossbars: int
+    crossbars_used: int
+    area_mm2: float
+    instructions: int
+    scalar_instructions: int
+    local_peak_bytes: int
+    objective_ns: float | None
+    bound_ns: float | None
+    gap: float | None
+    notes: tuple[str, ...]
+
+
+def make_report(compiled: Compiled) -> Report:
+    """The figures of a compile."""
+    program, arch, outcome, energy = compiled.program, compiled.arch, compiled.outcome, compiled.energy
+    timing, origin = compiled.timing, compiled.provenance
+    emitted = int(emitted_start(program)[-1])
+    objective, bound = outcome.objective_ns, outcome.bound_ns
+    parts = {name: getattr(energy, name) for name in energy.__dataclass_fields__ if name != "total_pj"}
+    return Report(
+        model=origin.model,
+        weights=origin.weights,
+        arch=arch.name,
+        solver=origin.solver,
+        pipeline=origin.pipeline,
+        seed=origin.seed,
+        status=outcome.status.value,
+        time_limited=outcome.time_limited,
+        images_per_round=program.images_per_round,
+        output_round_delay=program.output_round_delay,
+        latency_ns=float(timing.latency_ns),
+        period_ns=float(timing.period_ns),
+        images_per_s=program.images_per_round * 1e9 / timing.period_ns if timing.period_ns else 0.0,
+        energy_pj=float(energy.total_pj),
+        energy_by_pj={name.removesuffix("_pj"): float(value) for name, value in parts.items()},
+        avg_power_mw=energy.total_pj / timing.latency_ns if timing.latency_ns else 0.0,  # 1 pJ/ns = 1 mW
+        cores=arch.total_cores,
+        cores_used=int(np.count_nonzero(np.diff(program.core_start))),
+        crossbars=arch.crossbars,
+        crossbars_used=int(program.group_crossbars.sum()),
+        area_mm2=arch.area_mm2,
+        instructions=emitted,
+        scalar_instructions=emitted - program.instructions,
+        local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),
+        objective_ns=objective,
+        bound_ns=bound,
+        gap=(objective - bound) / objective if objective and bound is not None else None,
+        notes=(*compiled.graph.notes, *outcome.notes, *origin.notes),
+    )
+
+
+def report_json(report: Report) -> bytes:
+    """The text of report.json."""
+    return orjson.dumps(report, option=_STYLE)
+
+
+def plan_json(compiled: Compiled) -> bytes:
+    """The text of plan.json: per weighted layer the unfolding, the replication and the core of every array group.
+
+    cores[r][a]: core of array group a of replica r. `option` is the index among the layer's unfoldings.
+    """
+    plan, problem = compiled.plan, compiled.problem
+    layers = [
+        {
+            "name": layer.name,
+            "option": option,
+            "block": layer.options[option].unfolding.block,
+            "replication": replication,
+            "crossbars": replication * layer.options[option].crossbars,
+            "cores": cores.tolist(),
+        }
+        for layer, option, replication, cores in zip(
+            problem.layers, plan.option, plan.replication, plan.core_of, strict=True
+        )
+    ]
+    content = {"model": compiled.provenance.model, "pipeline": compiled.provenance.pipeline, "layers": layers}
+    return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
