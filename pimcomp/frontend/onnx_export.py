@@ -31,17 +31,15 @@ def graph_to_onnx(graph: Graph, *, expose: Sequence[int] = ()) -> bytes:
     for index in expose:
         if not 0 <= index < len(graph.nodes):
             raise InvariantError(f"{graph.name}: no node {index} to expose, the graph has {len(graph.nodes)}")
-    model = _GraphModel(graph)
-    exposed = [model.expose(index) for index in dict.fromkeys(expose)]
-    outputs = [model.output(output) for output in graph.outputs]
-    writer = model.writer
-    proto = helper.make_model(
-        helper.make_graph(writer.nodes, graph.name or "graph", model.inputs, outputs + exposed, writer.initializers),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="pimdse",
-    )
-    return bytes(proto.SerializeToString(deterministic=True))
+    model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="pimdse")
+    model.opset_import.append(helper.make_opsetid("", OPSET))
+    model.graph.name = graph.name or "graph"
+    writer = _GraphWriter(graph, model)
+    for output in graph.outputs:
+        model.graph.output.append(writer.output(output))
+    for index in dict.fromkeys(expose):
+        model.graph.output.append(writer.expose(index))
+    return writer.writer.serialise()
 
 
 def _images(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
@@ -49,15 +47,14 @@ def _images(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
 
 
-class _GraphModel:
+class _GraphWriter:
     """The ONNX form of a graph under construction: `maps[i]` is the map of graph node i."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, model: onnx.ModelProto) -> None:
         interface = {output.name for output in graph.outputs} | {f"node{i}" for i in range(len(graph.nodes))}
         interface |= {node.name for node in graph.nodes if isinstance(node.operation, Input)}
         self.graph = graph
-        self.writer = OnnxWriter(frozenset(interface))
-        self.inputs: list[onnx.ValueInfoProto] = []
+        self.writer = OnnxWriter(model, frozenset(interface))
         self.maps: list[MapTensor] = []
         self._views: dict[bytes, str] = {}
         for node in graph.nodes:
@@ -74,7 +71,7 @@ class _GraphModel:
     def _input(self, node: Node, operation: Input) -> str:
         """Declare a model input and bring it to [N, C, H, W]."""
         shape = tuple(operation.onnx_shape[1:])
-        self.inputs.append(_images(node.name, shape))
+        self.writer.model.graph.input.append(_images(node.name, shape))
         if operation.layout == "NHWC":
             return self.writer.add("Transpose", [node.name], f"{node.name}.nchw", perm=[0, 3, 1, 2])
         if shape == (node.channels, node.height, node.width):

@@ -1,4 +1,8 @@
-"""Building an ONNX graph piece by piece: fresh tensor names, nodes with one output, raw-data initializers."""
+"""Building an ONNX model piece by piece: fresh tensor names, nodes with one output, initializers.
+
+Initializers never become protobuf objects: large networks hold hundreds of megabytes of weights, which protobuf would
+copy several times. They are written straight behind the serialised model, see `serialise`.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 Attribute = int | float | str | Sequence[int]
 
@@ -23,11 +27,11 @@ class MapTensor:
 
 @dataclass
 class OnnxWriter:
-    """Collects nodes and initializers. `reserved` names belong to the model's interface: no inner tensor takes them."""
+    """Appends nodes to `model`. `reserved` names belong to the model's interface: no inner tensor takes them."""
 
+    model: onnx.ModelProto
     reserved: frozenset[str]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initializers: list[onnx.TensorProto] = field(default_factory=list)
+    _initializers: list[tuple[onnx.TensorProto, npt.NDArray[np.generic]]] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
 
     def fresh(self, stem: str) -> str:
@@ -47,20 +51,14 @@ class OnnxWriter:
         """Append a node whose only output is exactly `output`."""
         node = helper.make_node(op, list(inputs), [output], name=f"{op}:{output}")
         node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
-        self.nodes.append(node)
+        self.model.graph.node.append(node)
         return output
 
     def constant(self, stem: str, values: npt.NDArray[np.generic]) -> str:
         """Append an initializer; returns its name."""
         name = self.fresh(stem)
-        self.initializers.append(
-            TensorProto(
-                name=name,
-                data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
-                dims=values.shape,
-                raw_data=np.ascontiguousarray(values).tobytes(),
-            )
-        )
+        header = onnx.TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(values.dtype), dims=values.shape)
+        self._initializers.append((header, np.ascontiguousarray(values)))
         return name
 
     def scalar(self, stem: str, value: float) -> str:
@@ -74,3 +72,34 @@ class OnnxWriter:
     def reshape(self, tensor: str, shape: Sequence[int], stem: str) -> str:
         """Reshape to [N, *shape], whatever N is."""
         return self.add("Reshape", [tensor, self.integers(f"{stem}.shape", [-1, *shape])], stem)
+
+    def serialise(self) -> bytes:
+        """The model with its initializers as bytes.
+
+        Protobuf merges an embedded message that appears several times: behind the serialised model, each initializer
+        follows as one more `graph` message that holds nothing else.
+        """
+        parts: list[bytes | memoryview] = [self.model.SerializeToString(deterministic=True)]
+        for header, values in self._initializers:
+            head = header.SerializeToString(deterministic=True) + _opening(
+                onnx.TensorProto.RAW_DATA_FIELD_NUMBER, values.nbytes
+            )
+            head = _opening(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(head) + values.nbytes) + head
+            head = _opening(onnx.ModelProto.GRAPH_FIELD_NUMBER, len(head) + values.nbytes) + head
+            parts += [head, values.reshape(-1).view(np.uint8).data]
+        return b"".join(parts)
+
+
+def _opening(field_number: int, length: int) -> bytes:
+    """Tag and length of a length-delimited field (wire type 2) in protobuf's wire format."""
+    return _varint(field_number << 3 | 2) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits per byte, lowest first, the top bit set on all but the last."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

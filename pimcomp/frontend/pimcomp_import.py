@@ -8,12 +8,14 @@ Softmax becomes the host epilogue.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pimcomp.errors import ConfigError, ModelError, Offender, UnsupportedOp
 from pimcomp.frontend.fuse_activations import fuse_activations
+from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.onnx_export import graph_to_onnx
 from pimcomp.frontend.pimcomp_json import ListedNode, NodeList, parse_node_list, read_text
 from pimcomp.frontend.pimcomp_operations import (
@@ -55,14 +57,14 @@ def parse_pimcomp(text: str, file: str) -> Graph:
     return fuse_activations(builder.graph())
 
 
-def load_weighted(path: Path, weights: str | None = None) -> tuple[Graph, bytes]:
-    """The Graph with seeded random weights (`weights`: "random:SEED", default seed 0) and the same as an ONNX model.
+def load_pimcomp(path: Path, *, weights: str | None = None) -> LoadedNetwork:
+    """A node_list file with seeded random weights (`weights`: "random:SEED", default seed 0).
 
     Raises what `read_pimcomp` raises, and ConfigError for another form of `weights`.
     """
     seed = parse_weights_option(weights) if weights is not None else 0
     graph = random_weights(read_pimcomp(path), seed)
-    return graph, graph_to_onnx(graph)
+    return LoadedNetwork(graph, partial(graph_to_onnx, graph), str(path))
 
 
 def _refuse_unsupported(listed: NodeList) -> None:
