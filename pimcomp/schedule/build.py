@@ -1,0 +1,453 @@
+"""From sites to work: tasks, what they read, and the partial sums that travel between the cores of a site."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.array_group import Partition
+from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, Input, Lrn, Pool
+from pimcomp.ir.plan import Plan
+from pimcomp.schedule import emit_vector
+from pimcomp.schedule.constants import Constants, counted_range, is_mean
+from pimcomp.schedule.emit_conv import ConvTasks, JoinTasks, Templates
+from pimcomp.schedule.emit_vector import VectorNodes, VectorTasks
+from pimcomp.schedule.sites import NodeSites, Segments
+from pimcomp.schedule.templates import ConvTemplate, conv_template
+from pimcomp.schedule.work import CONST, CONV, JOIN, LOAD, STORE, VECTOR, Accesses, LongArray
+
+FLAT_JOIN = 4  # sites with up to this many cores send all partial sums to the head; larger ones add in a binary tree
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupTable:
+    """Array groups by core: `start` int64[cores + 1]; per weighted layer `local[k]` int64[replication, groups], the number
+    within its core; `layer`, `group`: of each array group in core order.
+    """
+
+    start: LongArray
+    local: tuple[LongArray, ...]
+    layer: LongArray
+    group: LongArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Everything one image needs, before transfers between row buffers are known.
+
+    Per task: kind, node, core, row, start, stop and `rank` source. final_task: task that completes each segment.
+    reads/writes: accesses to row buffers (reads with row < -1 are absent rows: valid is False).
+    Partial-sum buffers are numbered from 0: `sum_core`, `sum_bytes`; sum_transfers int64[n, 5]: (source sum, destination
+    sum, producer task, consumer task, bytes). local_edges: (conv task, join task). constant_pairs: (core, node) per
+    constant buffer; constant_of: its number per task or -1.
+    """
+
+    kind: LongArray
+    node: LongArray
+    core: LongArray
+    row: LongArray
+    start: LongArray
+    keep: LongArray
+    stop: LongArray
+    final_task: LongArray
+    reads: Accesses
+    valid: npt.NDArray[np.bool_]
+    sum_core: LongArray
+    sum_bytes: LongArray
+    sum_transfers: LongArray
+    local_edges: LongArray
+    constant_pairs: LongArray
+    constant_of: LongArray
+    conv: ConvTasks
+    join: JoinTasks
+    vector: VectorTasks
+    vector_nodes: VectorNodes
+    templates: Templates
+    group_table: LongArray
+    part_sums: LongArray
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Grows named columns by blocks of equal length."""
+
+    blocks: dict[str, list[npt.NDArray[np.int64]]] = field(default_factory=dict)
+    rows: int = 0
+
+    def add(self, count: int, values: dict[str, object]) -> npt.NDArray[np.int64]:
+        """Append `count` rows (scalars are repeated); returns their numbers."""
+        for name, value in values.items():
+            block = np.broadcast_to(np.asarray(value, dtype=np.int64), (count,))
+            self.blocks.setdefault(name, []).append(block)
+        numbers = np.arange(self.rows, self.rows + count)
+        self.rows += count
+        return numbers
+
+    def get(self, name: str) -> npt.NDArray[np.int64]:
+        """The whole column."""
+        return np.concatenate(self.blocks.get(name, [np.zeros(0, np.int64)]))
+
+
+def number_groups(plan: Plan, cores: int) -> GroupTable:
+    """Number array groups within their cores, in the order of layers, replicas and groups."""
+    flat = [c.ravel().astype(np.int64) for c in plan.core_of]
+    core = np.concatenate(flat) if flat else np.zeros(0, np.int64)
+    layer = np.concatenate([np.full(c.size, k) for k, c in enumerate(plan.core_of)]) if flat else core
+    group = np.concatenate([np.tile(np.arange(c.shape[1]), c.shape[0]) for c in plan.core_of]) if flat else core
+    order = np.argsort(core, kind="stable")
+    start = np.searchsorted(core[order], np.arange(cores + 1))
+    local = np.empty(len(core), dtype=np.int64)
+    local[order] = np.arange(len(core)) - start[core[order]]
+    cuts = np.cumsum([0, *[c.size for c in plan.core_of]])
+    shaped = tuple(local[a:b].reshape(c.shape) for a, b, c in zip(cuts, cuts[1:], plan.core_of, strict=False))
+    return GroupTable(start, shaped, layer[order], group[order])
+
+
+class WorkBuilder:
+    """Collects the work of all nodes in graph order; `result` freezes it."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        partition: Partition,
+        plan: Plan,
+        placed: tuple[NodeSites, ...],
+        constants: Constants,
+        groups: GroupTable,
+        element_bytes: int,
+    ) -> None:
+        self.graph, self.placed, self.constants, self.groups, self.eb = graph, placed, constants, groups, element_bytes
+        self.layer_of = {node: k for k, node in enumerate(partition.nodes)}
+        self.tasks, self.reads = _Columns(), _Columns()
+        self.conv, self.join, self.vector = _Columns(), _Columns(), _Columns()
+        self.sums, self.sum_transfers, self.edges, self.parts = _Columns(), _Columns(), _Columns(), _Columns()
+        self.templates: list[ConvTemplate] = []
+        self.template_node: list[int] = []
+        self.template_ids: dict[tuple[int, tuple[int, ...]], int] = {}
+        self.group_table: list[npt.NDArray[np.int64]] = []
+        self.group_entries = 0
+        self.segment_start = np.cumsum([0, *[len(p.segments.row) for p in placed]])
+        self.final_task = np.zeros(self.segment_start[-1], dtype=np.int64)
+        self.vector_node_rows: dict[int, tuple[int, list[tuple[int, ...]]]] = {}
+
+    def build(self) -> Work:
+        """Visit all nodes and outputs."""
+        for index, node in enumerate(self.graph.nodes):
+            segments = self.placed[index].segments
+            numbers = np.arange(self.segment_start[index], self.segment_start[index + 1])
+            if isinstance(node.operation, Conv):
+                self._conv(index, segments, numbers)
+            elif isinstance(node.operation, Input):
+                self.final_task[numbers] = self._task(LOAD, index, segments, segments.owner)
+            else:
+                self._vector(index, segments, numbers)
+        for source in sorted({int(s) for output in self.graph.outputs for s in np.unique(output.view.sources)}):
+            segments = self.placed[source].segments
+            task = self._task(STORE, source, segments, segments.owner)
+            self._read(task, segments.owner, source, segments.row, segments.start, segments.stop)
+        return self._result()
+
+    def _task(self, kind: int, node: int, s: Segments, core: object, start: object = None) -> npt.NDArray[np.int64]:
+        return self.tasks.add(
+            len(s.row),
+            {
+                "kind": kind,
+                "node": node,
+                "core": core,
+                "row": s.row,
+                "start": s.start if start is None else start,
+                "keep": s.start,
+                "stop": s.stop,
+            },
+        )
+
+    def _read(
+        self, task: object, core: object, tensor: object, row: object, low: object, high: object, valid: object = True
+    ) -> npt.NDArray[np.int64]:
+        count = len(np.atleast_1d(np.asarray(task)))
+        return self.reads.add(
+            count, {"task": task, "core": core, "tensor": tensor, "row": row, "low": low, "high": high, "valid": valid}
+        )
+
+    def _conv(self, index: int, segments: Segments, numbers: npt.NDArray[np.int64]) -> None:
+        placed = self.placed[index]
+        order = np.argsort(segments.site, kind="stable")
+        cuts = np.searchsorted(segments.site[order], np.arange(len(placed.sites) + 1))
+        for s, site in enumerate(placed.sites):
+            chosen = order[cuts[s] : cuts[s + 1]]
+            if len(chosen):
+                names = [name for name in Segments.__slots__]
+                part = Segments(*(getattr(segments, name)[chosen] for name in names))
+                self._site(index, site.cores, site.replicas, part, numbers[chosen])
+
+    def _site(
+        self, index: int, cores: np.ndarray, replicas: np.ndarray, s: Segments, numbers: npt.NDArray[np.int64]
+    ) -> None:
+        """Tasks of one site: every member core fires its array groups; partial sums are added towards the head."""
+        matrix = self.placed[index].matrix
+        assert matrix is not None
+        members = [int(cores[0]), *[int(c) for c in np.unique(cores) if c != cores[0]]]
+        start = np.maximum(np.minimum(s.start, s.stop - matrix.unfolding.block), 0)
+        size = (s.stop - start) * self.graph.nodes[index].channels * self.eb
+        fired = []
+        for core in members:
+            task = self._task(CONV, index, s, core, start)
+            fired.append(task)
+            self._fire(index, core, cores, replicas, s, start, task)
+        if len(members) == 1:
+            self.final_task[numbers] = fired[0]
+            self.conv.blocks["total"].append(np.full(len(start), -1, dtype=np.int64))
+            return
+        parent = [0 if len(members) <= FLAT_JOIN else (i - 1) // 2 for i in range(len(members))]
+        children = [[j for j in range(1, len(members)) if parent[j] == i] for i in range(len(members))]
+        totals = [self.sums.add(len(start), {"core": core, "bytes": size}) for core in members]
+        for total in totals:
+            self.conv.blocks["total"].append(total)
+        done = list(fired)
+        for i in reversed(range(len(members))):
+            if not children[i]:
+                continue
+            task = self._task(JOIN, index, s, members[i], start)
+            self.edges.add(len(start), {"from": fired[i], "to": task})
+            parts = []
+            for j in children[i]:
+                part = self.sums.add(len(start), {"core": members[i], "bytes": size})
+                self.sum_transfers.add(
+                    len(start), {"src": totals[j], "dst": part, "from": done[j], "to": task, "bytes": size}
+                )
+                parts.append(part)
+            first = self.parts.add(len(start) * len(parts), {"sum": np.stack(parts, axis=1).ravel()})
+            self.join.add(
+                len(start),
+                {
+                    "task": task,
+                    "node": index,
+                    "start": start,
+                    "keep": s.start,
+                    "stop": s.stop,
+                    "total": totals[i],
+                    "out": 0 if i == 0 else -1,
+                    "parts": first[:: len(parts)],
+                    "count": len(parts),
+                },
+            )
+            done[i] = task
+        self.final_task[numbers] = done[0]
+
+    def _fire(
+        self, index: int, core: int, cores: np.ndarray, replicas: np.ndarray, s: Segments, start: np.ndarray, task: np.ndarray
+    ) -> None:
+        """One member core of a site: its template, its reads and its array-group numbers."""
+        placed, conv = self.placed[index], self.graph.nodes[index].operation
+        assert placed.matrix is not None and isinstance(conv, Conv)
+        held = tuple(int(g) for g in np.flatnonzero(cores == core))
+        if (index, held) not in self.template_ids:
+            self.template_ids[index, held] = len(self.templates)
+            self.templates.append(conv_template(self.graph, placed.matrix, held, self.eb))
+            self.template_node.append(index)
+        number = self.template_ids[index, held]
+        template = self.templates[number]
+        slots = template.slots.astype(np.int64)
+        base_row = s.row * conv.window.stride[0] - conv.window.pads[0]
+        base_column = start * conv.window.stride[1] - conv.window.pads[1]
+        last_column = (s.stop - template.block) * conv.window.stride[1] - conv.window.pads[1]
+        heights = np.array([self.graph.nodes[t].height for t in slots[:, 0]])
+        reads = self._read(
+            np.repeat(task, len(slots)),
+            core,
+            np.tile(slots[:, 0], len(task)),
+            np.clip(base_row[:, None] + slots[:, 1], -1, heights).ravel(),
+            (base_column[:, None] + slots[:, 2]).ravel(),
+            (last_column[:, None] + slots[:, 3] + 1).ravel(),
+        )
+        table = self.groups.local[self.layer_of[index]][np.ix_(replicas, template.groups[:, 0])]
+        self.conv.add(
+            len(task),
+            {
+                "task": task,
+                "template": number,
+                "node": index,
+                "start": start,
+                "keep": s.start,
+                "stop": s.stop,
+                "reads": reads[:: len(slots)],
+                "group_table": self.group_entries,
+                "replicas": len(replicas),
+                "turn": s.row,
+            },
+        )
+        self.group_table.append(table.ravel())
+        self.group_entries += table.size
+
+    def _vector(self, index: int, s: Segments, numbers: npt.NDArray[np.int64]) -> None:
+        """Reads of a vector node: every row of its window in every source of every operand, task-major."""
+        node = self.graph.nodes[index]
+        task = self._task(VECTOR, index, s, s.owner)
+        self.final_task[numbers] = task
+        kernel, dilation, counted = 1, 1, (0, node.height)
+        row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
+        if isinstance(node.operation, Pool):
+            w = node.operation.window
+            kernel, dilation = w.kernel[0], w.dilation[0]
+            source = self.graph.nodes[int(node.inputs[0].sources[0])]
+            counted = counted_range(node.operation, source.height, source.width)[0]
+            row = row * w.stride[0] - w.pads[0]
+            low, high = low * w.stride[1] - w.pads[1], (high - 1) * w.stride[1] - w.pads[1]
+            high = high + (w.kernel[1] - 1) * w.dilation[1] + 1
+        elif isinstance(node.operation, Crop):
+            row, low, high = row + node.operation.top, low + node.operation.left, high + node.operation.left
+        runs: list[tuple[int, ...]] = []
+        columns: list[tuple[np.ndarray, ...]] = []
+        for operand, view in enumerate(node.inputs):
+            for tensor in np.unique(view.sources):
+                source = self.graph.nodes[int(tensor)]
+                broadcast = isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
+                runs.extend(self._runs(operand, int(tensor), len(columns), kernel, broadcast, view))
+                for tap in range(kernel):
+                    y = np.zeros_like(row) if broadcast else row + tap * dilation
+                    a = np.zeros_like(low) if broadcast else np.maximum(low, 0)
+                    b = np.ones_like(high) if broadcast else np.minimum(high, source.width)
+                    columns.append((np.full_like(y, tensor), y, a, b, (y >= 0) & (y < source.height) & (a < b)))
+        stacked = [np.stack([c[i] for c in columns], axis=1).ravel() for i in range(5)]
+        reads = self._read(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked)
+        window_rows = row[:, None] + np.arange(kernel) * dilation
+        rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
+        self.vector.add(
+            len(task),
+            {"task": task, "node": index, "start": s.start, "stop": s.stop, "reads": reads[:: len(columns)], "rows": rows},
+        )
+        self.vector_node_rows[index] = (kernel, runs)
+
+    def _runs(self, operand: int, tensor: int, first_read: int, rows: int, broadcast: bool, view: object) -> list[tuple[int, ...]]:
+        """Channel runs of one source of an operand: contiguous in the source and in the destination."""
+        sources, channels = view.sources, view.channels  # type: ignore[attr-defined]
+        position = np.flatnonzero(sources == tensor)
+        channel = channels[position]
+        breaks = np.flatnonzero((np.diff(position) != 1) | (np.diff(channel) != 1)) + 1
+        starts = np.concatenate([[0], breaks])
+        lengths = np.diff(np.append(starts, len(position)))
+        width = self.graph.nodes[tensor].channels * self.eb
+        return [
+            (operand, first_read, rows, int(channel[a]), int(position[a]), int(n), width, int(broadcast))
+            for a, n in zip(starts, lengths, strict=True)
+        ]
+
+    def _result(self) -> Work:
+        """Add constant loads and freeze everything."""
+        kind, node, core = self.tasks.get("kind"), self.tasks.get("node"), self.tasks.get("core")
+        has_constants = np.array([len(v) > 0 for v in self.constants.vectors])
+        finishing = np.zeros(len(kind), dtype=bool)
+        finishing[self.final_task] = True
+        uses = finishing & has_constants[node] & (kind != LOAD)
+        pairs, inverse = np.unique(np.stack([core[uses], node[uses]], axis=1), axis=0, return_inverse=True)
+        zeros = np.zeros(len(pairs), dtype=np.int64)
+        self.tasks.add(
+            len(pairs),
+            {"kind": CONST, "node": pairs[:, 1], "core": pairs[:, 0], "row": zeros, "start": zeros, "keep": zeros, "stop": zeros},
+        )
+        constant_of = np.full(self.tasks.rows, -1, dtype=np.int64)
+        constant_of[np.flatnonzero(uses)] = inverse.ravel()
+        r = self.reads
+        t = {name: self.tasks.get(name) for name in ("kind", "node", "core", "row", "start", "keep", "stop")}
+        conv = {name: self.conv.get(name) for name in ConvTasks._fields if name not in ("out", "constants")}
+        join = {name: self.join.get(name) for name in JoinTasks._fields if name != "constants"}
+        vector = {name: self.vector.get(name) for name in VectorTasks._fields if name not in ("out", "constants")}
+        conv_constants, join_constants = constant_of[conv["task"]], constant_of[join["task"]]
+        none = np.full(len(conv["task"]), -1, dtype=np.int64)
+        return Work(
+            t["kind"],
+            t["node"],
+            t["core"],
+            t["row"],
+            t["start"],
+            t["keep"],
+            t["stop"],
+            final_task=self.final_task,
+            reads=Accesses(*(r.get(name) for name in ("task", "core", "tensor", "row", "low", "high"))),
+            valid=r.get("valid").astype(bool),
+            sum_core=self.sums.get("core"),
+            sum_bytes=self.sums.get("bytes"),
+            sum_transfers=np.stack([self.sum_transfers.get(n) for n in ("src", "dst", "from", "to", "bytes")], axis=1),
+            local_edges=np.stack([self.edges.get("from"), self.edges.get("to")], axis=1),
+            constant_pairs=pairs,
+            constant_of=constant_of,
+            conv=ConvTasks(**conv, out=none, constants=conv_constants),
+            join=JoinTasks(**join, constants=join_constants),
+            vector=VectorTasks(**vector, out=constant_of[vector["task"]], constants=constant_of[vector["task"]]),
+            vector_nodes=self._vector_nodes(),
+            templates=self._templates(),
+            group_table=np.concatenate([*self.group_table, np.zeros(0, np.int64)]),
+            part_sums=self.parts.get("sum"),
+        )
+
+    def _templates(self) -> Templates:
+        graph = self.graph
+        convs = [graph.nodes[n].operation for n in self.template_node]
+
+        def starts(lengths: list[int]) -> npt.NDArray[np.int64]:
+            return np.cumsum([0, *lengths]).astype(np.int64)
+
+        ts = self.templates
+        empty = np.zeros((0, 4), np.int64)
+        return Templates(
+            slot_start=starts([len(t.slots) for t in ts]),
+            slot_bytes=np.array(
+                [graph.nodes[int(source)].channels * self.eb for t in ts for source in t.slots[:, 0]], dtype=np.int64
+            ),
+            piece_start=starts([len(t.pieces) for t in ts]),
+            pieces=np.concatenate([empty, *[t.pieces for t in ts]]),
+            group_start=starts([len(t.groups) for t in ts]),
+            groups=np.concatenate([np.zeros((0, 6), np.int64), *[t.groups for t in ts]]),
+            span_start=starts([len(t.spans) for t in ts]),
+            spans=np.concatenate([np.zeros((0, 2), np.int32), *[t.spans for t in ts]]),
+            staging_bytes=np.array([t.staging_bytes for t in ts], dtype=np.int64),
+            block=np.array([t.block for t in ts], dtype=np.int64),
+            columns=np.array([t.columns for t in ts], dtype=np.int64),
+            stride=np.array([c.window.stride[1] for c in convs if isinstance(c, Conv)], dtype=np.int64),
+            pad=np.array([c.window.pads[1] for c in convs if isinstance(c, Conv)], dtype=np.int64),
+        )
+
+    def _vector_nodes(self) -> VectorNodes:
+        count = len(self.graph.nodes)
+        columns = {
+            name: np.zeros(count, dtype=np.int64)
+            for name in ("kind", "kernel", "stride", "pad", "dilation", "width", "size")
+        }
+        counted = np.zeros((count, 2), dtype=np.int64)
+        runs: list[tuple[int, ...]] = []
+        run_start = [0]
+        for index, node in enumerate(self.graph.nodes):
+            if index in self.vector_node_rows:
+                runs.extend(self.vector_node_rows[index][1])
+                source = self.graph.nodes[int(node.inputs[0].sources[0])]
+                columns["width"][index] = source.width
+                operation = node.operation
+                if isinstance(operation, Pool):
+                    w = operation.window
+                    mean = is_mean(self.graph, index)
+                    pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
+                    columns["kind"][index] = emit_vector.MEAN if mean else pool
+                    columns["kernel"][index], columns["stride"][index] = w.kernel[1], w.stride[1]
+                    columns["pad"][index], columns["dilation"][index] = w.pads[1], w.dilation[1]
+                    columns["size"][index] = w.kernel[0]
+                    counted[index] = counted_range(operation, source.height, source.width)[1]
+                elif isinstance(operation, Crop):
+                    columns["kind"][index], columns["pad"][index] = emit_vector.COPY, -operation.left
+                elif isinstance(operation, Lrn):
+                    columns["kind"][index], columns["size"][index] = emit_vector.LRN, operation.size
+                elif isinstance(operation, Eltwise):
+                    kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
+                    columns["kind"][index] = kinds[operation.operation]
+                else:
+                    columns["kind"][index] = emit_vector.IDENTITY
+            run_start.append(len(runs))
+        return VectorNodes(
+            **columns,
+            run_start=np.array(run_start, dtype=np.int64),
+            runs=np.array(runs, dtype=np.int64).reshape(-1, 8),
+            counted=counted,
+            divisor_start=self.constants.divisor_start,
+            divisors=self.constants.divisors,
+            terms=self.constants.terms,
+            coefficients=self.constants.coefficients,
+        )

@@ -1,0 +1,160 @@
+"""Constant vectors of a node (bias, reciprocals, activation and LRN coefficients) and its clip bounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pimcomp.errors import ModelError
+from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Lrn, Pool
+from pimcomp.schedule import emit_conv
+from pimcomp.schedule.emit_conv import Finish
+
+CODES = {
+    ActivationKind.RELU: emit_conv.RELU,
+    ActivationKind.CLIP: emit_conv.CLIP,
+    ActivationKind.LEAKY_RELU: emit_conv.LEAKY,
+    ActivationKind.SIGMOID: emit_conv.SIGMOID,
+    ActivationKind.TANH: emit_conv.TANH,
+    ActivationKind.HARD_SIGMOID: emit_conv.HARD_SIGMOID,
+    ActivationKind.HARD_SWISH: emit_conv.HARD_SWISH,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constants:
+    """Per node: `vectors[node]` float32 values to be loaded once per core that needs them (empty: none).
+
+    finish: offsets of bias and activation constants in them. divisor_start/divisors: byte offset of the vector 1 / n.
+    coefficients/terms: LRN polynomial. clip_values float32: bounds of vrsu/vrsl by index.
+    """
+
+    vectors: tuple[FloatArray, ...]
+    finish: Finish
+    divisor_start: np.ndarray
+    divisors: np.ndarray
+    coefficients: np.ndarray
+    terms: np.ndarray
+    clip_values: FloatArray
+
+
+def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, float]) -> Constants:
+    """Lay out every node's constants. lrn_ranges: per LRN node the largest sum of squares its fit must cover."""
+    count = len(graph.nodes)
+    fields = {name: np.full(count, -1, dtype=np.int64) for name in ("bias", "low", "high", "alpha", "beta")}
+    code, coefficients, terms = (np.zeros(count, dtype=np.int64) for _ in range(3))
+    vectors: list[FloatArray] = []
+    divisor_start, divisors, clips = [0], [], []
+    for index, node in enumerate(graph.nodes):
+        values: list[FloatArray] = []
+
+        def add(vector: FloatArray, into: list[FloatArray] = values) -> int:
+            offset = sum(len(v) for v in into) * element_bytes
+            into.append(vector.astype(np.float32))
+            return offset
+
+        if isinstance(node.operation, Conv) and node.operation.bias is not None and np.any(node.operation.bias):
+            fields["bias"][index] = add(node.operation.bias)
+        needed = _divisors(graph, index)
+        table = np.zeros(max(needed, default=0) + 1, dtype=np.int64)
+        for n in needed:
+            table[n] = add(np.full(node.channels, 1.0 / n))
+        divisors.append(table)
+        divisor_start.append(divisor_start[-1] + len(table))
+        if isinstance(node.operation, Lrn):
+            polynomial = fit_lrn(node.operation, lrn_ranges[index])
+            offsets = [add(np.full(node.channels, c)) for c in polynomial]
+            coefficients[index], terms[index] = offsets[0], len(offsets)
+        if node.activation is not None:
+            code[index] = CODES[node.activation.kind]
+            low, high, alpha, beta = _activation_constants(node.activation)
+            for name, bound in (("low", low), ("high", high)):
+                if bound is not None:
+                    fields[name][index] = len(clips)
+                    clips.append(bound)
+            for name, factor in (("alpha", alpha), ("beta", beta)):
+                if factor is not None:
+                    fields[name][index] = add(np.full(node.channels, factor))
+        vectors.append(np.concatenate(values) if values else np.zeros(0, np.float32))
+    channels = np.array([node.channels for node in graph.nodes], dtype=np.int64)
+    finish = Finish(channels, fields["bias"], code, fields["low"], fields["high"], fields["alpha"], fields["beta"])
+    return Constants(
+        tuple(vectors),
+        finish,
+        np.array(divisor_start, dtype=np.int64),
+        np.concatenate([*divisors, np.zeros(1, np.int64)]),
+        coefficients,
+        terms,
+        np.array(clips, dtype=np.float32),
+    )
+
+
+def _activation_constants(a: Activation) -> tuple[float | None, float | None, float | None, float | None]:
+    """Clip bounds and constant factors (low, high, alpha, beta) an activation needs."""
+    if a.kind is ActivationKind.CLIP:
+        return (a.low if np.isfinite(a.low) else None, a.high if np.isfinite(a.high) else None, None, None)
+    if a.kind is ActivationKind.LEAKY_RELU:
+        return None, None, a.alpha, None
+    if a.kind is ActivationKind.HARD_SIGMOID:
+        return 0.0, 1.0, a.alpha, a.beta
+    if a.kind is ActivationKind.HARD_SWISH:
+        return 0.0, 1.0, 1.0 / 6.0, 0.5
+    return None, None, None, None
+
+
+def is_mean(graph: Graph, index: int) -> bool:
+    """Whether a pooling node averages one whole map, which `vavg` does directly."""
+    node = graph.nodes[index]
+    if not isinstance(node.operation, Pool) or node.operation.method != "avg":
+        return False
+    source = graph.nodes[int(node.inputs[0].sources[0])]
+    return (
+        node.operation.window.kernel == (source.height, source.width)
+        and not any(node.operation.window.pads)
+        and node.height == node.width == 1
+    )
+
+
+def counted_range(pool: Pool, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns [first, stop) of the padded map that count in an average's divisor."""
+    if not pool.count_padding:
+        return (0, height), (0, width)
+    top, left, bottom, right = pool.window.pads
+    return (-top, height + bottom - pool.overhang[0]), (-left, width + right - pool.overhang[1])
+
+
+def _divisors(graph: Graph, index: int) -> list[int]:
+    """Numbers of elements (other than 1) that some position of an averaging node averages."""
+    node = graph.nodes[index]
+    if not isinstance(node.operation, Pool) or node.operation.method != "avg" or is_mean(graph, index):
+        return []
+    source = graph.nodes[int(node.inputs[0].sources[0])]
+    window = node.operation.window
+    counts = []
+    for axis, (first, stop) in enumerate(counted_range(node.operation, source.height, source.width)):
+        size = (node.height, node.width)[axis]
+        taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.pads[axis]
+        position = np.arange(size)[:, None] * window.stride[axis] + taps
+        counts.append(np.unique(((position >= first) & (position < stop)).sum(axis=1)))
+    return sorted({int(n) for n in np.outer(*counts).ravel()} - {0, 1})
+
+
+def fit_lrn(lrn: Lrn, largest: float) -> list[float]:
+    """Coefficients, highest power first, of a polynomial for (bias + alpha / size * s) ** -beta on [0, largest].
+
+    Chebyshev nodes; the degree grows until the relative error is below 1e-5 (at most 12).
+    """
+    if lrn.size < 2:
+        raise ModelError(f"LRN over {lrn.size} channel(s): expected a size of at least 2")
+    scale = max(largest, 1e-6)
+    probe = np.linspace(0.0, scale, 2001)
+
+    def exact(s: np.ndarray) -> np.ndarray:
+        return np.asarray((lrn.bias + lrn.alpha / lrn.size * s) ** -lrn.beta)
+
+    for degree in range(1, 13):
+        nodes = (np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1)) + 1) / 2
+        fitted = np.polyfit(nodes, exact(nodes * scale), degree)
+        error = np.max(np.abs(np.polyval(fitted, probe / scale) / exact(probe) - 1))
+        if error < 1e-5:
+            break
+    return [float(c / scale ** (degree - k)) for k, c in enumerate(fitted)]

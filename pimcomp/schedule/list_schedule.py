@@ -1,0 +1,159 @@
+"""Event-driven list scheduling of tasks and transfers: one global order that every core's stream is a projection of.
+
+An action (a task on one core, or a transfer between two) is committed at the earliest estimated start; a transfer may
+make one of its ends wait up to `slack_ns`, otherwise transfers starve because both ends are never free together
+(docs/scheduling.md). Times follow the simulator's recurrences for rendezvous and the global-memory server.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
+
+
+@njit(cache=True)
+def _push(keys, ranks, items, size, key, rank, item):  # type: ignore[no-untyped-def]
+    """Insert into a binary min-heap ordered by (key, rank)."""
+    i = size
+    while i > 0:
+        parent = (i - 1) >> 1
+        if keys[parent] < key or (keys[parent] == key and ranks[parent] <= rank):
+            break
+        keys[i], ranks[i], items[i] = keys[parent], ranks[parent], items[parent]
+        i = parent
+    keys[i], ranks[i], items[i] = key, rank, item
+    return size + 1
+
+
+@njit(cache=True)
+def _pop(keys, ranks, items, size):  # type: ignore[no-untyped-def]
+    """Remove the minimum; returns (item, key, new size)."""
+    item, first_key = items[0], keys[0]
+    size -= 1
+    key, rank, last = keys[size], ranks[size], items[size]
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and (
+            keys[right] < keys[child] or (keys[right] == keys[child] and ranks[right] < ranks[child])
+        ):
+            child = right
+        if key < keys[child] or (key == keys[child] and rank <= ranks[child]):
+            break
+        keys[i], ranks[i], items[i] = keys[child], ranks[child], items[child]
+        i = child
+    if size > 0:
+        keys[i], ranks[i], items[i] = key, rank, last
+    return item, first_key, size
+
+
+@njit(cache=True)
+def list_schedule(
+    tasks,
+    core,
+    peer,
+    rank,
+    duration_ns,
+    memory_ns,
+    read_ns,
+    write_ns,
+    latency_ns,
+    flits,
+    edge_start,
+    edge_to,
+    indegree,
+    cores,
+    slack_ns,
+    window,
+):  # type: ignore[no-untyped-def]
+    """Commit order and estimated start of every action: (int64[actions], float64[actions], makespan_ns).
+
+    Actions [0, tasks) are tasks on `core`, the others transfers from `core` to `peer`. rank: priority, also limits how
+    far work may run ahead: an action starts only if its rank is below the oldest uncommitted rank + `window`.
+    memory_ns: time at the global-memory server (0: not used). read/write/latency/flits: transfer parameters.
+    """
+    actions = len(core)
+    free = np.zeros(cores)
+    switch = np.zeros(cores)
+    memory_free = 0.0
+    waiting = indegree.copy()
+    ready = np.zeros(actions)
+    start = np.zeros(actions)
+    order = np.empty(actions, np.int64)
+    done = np.zeros(actions, np.bool_)
+    by_rank = np.argsort(rank, kind="mergesort")
+    oldest = 0
+    capacity = actions + 1
+    keys, ranks, items, size = np.empty(capacity), np.empty(capacity, np.int64), np.empty(capacity, np.int64), 0
+    held_keys, held_ranks = np.empty(capacity), np.empty(capacity, np.int64)
+    held, held_size = np.empty(capacity, np.int64), 0
+    limit = rank[by_rank[0]] + window if actions else 0
+    for a in range(actions):
+        if waiting[a] == 0:
+            if rank[a] < limit:
+                size = _push(keys, ranks, items, size, 0.0, rank[a], a)
+            else:
+                held_size = _push(held_keys, held_ranks, held, held_size, float(rank[a]), rank[a], a)
+    committed = 0
+    makespan = 0.0
+    while committed < actions:
+        if size == 0:
+            return order[:committed], start, -1.0
+        a, key, size = _pop(keys, ranks, items, size)
+        c = core[a]
+        if a < tasks:
+            at = max(ready[a], free[c])
+            now = at
+        else:
+            d = peer[a]
+            at = max(ready[a], max(free[c], free[d]))
+            now = max(ready[a], at - slack_ns)
+        if now > key:
+            size = _push(keys, ranks, items, size, now, rank[a], a)
+            continue
+        start[a] = at
+        if a < tasks:
+            end = at + duration_ns[a]
+            if memory_ns[a] > 0.0:
+                served = max(max(at, switch[c]), memory_free) + memory_ns[a]
+                memory_free = served
+                end = served + duration_ns[a]
+                switch[c] = served
+            free[c] = end
+        else:
+            d = peer[a]
+            t1 = max(at, switch[c]) + latency_ns[a]
+            t2 = max(t1, max(at, switch[d])) + latency_ns[a]
+            t3 = t2 + read_ns[a]
+            t4 = max(t3, t1 + 1.0) + flits[a] * latency_ns[a]
+            end = t4 + write_ns[a]
+            switch[c] = t4
+            switch[d] = max(switch[d], t2)
+            free[c] = t3 + 2.0
+            free[d] = end + 2.0
+        makespan = max(makespan, end)
+        order[committed] = a
+        committed += 1
+        done[a] = True
+        for e in range(edge_start[a], edge_start[a + 1]):
+            b = edge_to[e]
+            ready[b] = max(ready[b], end)
+            waiting[b] -= 1
+            if waiting[b] == 0:
+                if rank[b] < limit:
+                    size = _push(keys, ranks, items, size, ready[b], rank[b], b)
+                else:
+                    held_size = _push(held_keys, held_ranks, held, held_size, float(rank[b]), rank[b], b)
+        while oldest < actions and done[by_rank[oldest]]:
+            oldest += 1
+        if oldest < actions:
+            limit = rank[by_rank[oldest]] + window
+            while held_size > 0 and held_keys[0] < limit:
+                b, _, held_size = _pop(held_keys, held_ranks, held, held_size)
+                size = _push(keys, ranks, items, size, ready[b], rank[b], b)
+    return order, start, makespan

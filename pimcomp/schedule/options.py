@@ -1,0 +1,21 @@
+"""Choices of the scheduler that are not part of a Plan; every field is a compile option with a default that wins."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleOptions:
+    """What the scheduler may do.
+
+    segment_blocks: window blocks a row segment should have where the number of replicas leaves a choice.
+    loaders: cores that load the network input, one row each in turn (one memory server makes more of them useless).
+    slack_ns: how long a transfer may make one end wait for the other before other work is preferred.
+    images_per_round: images one round of a batch program processes together.
+    lookahead: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is short.
+    """
+
+    segment_blocks: int = 4
+    loaders: int = 6
+    slack_ns: float = 300.0
+    images_per_round: int = 2
+    lookahead: float = 1.0

@@ -1,0 +1,177 @@
+"""Who computes what: the cores of every row segment of every feature map.
+
+A site is a group of replicas of a layer whose array groups sit on the same cores; its head core (that of the first array
+group) owns the results. The output rows of a layer are dealt to sites as row sets (interleaved) times column segments.
+Pooling, additions and other vector work run where their main operand already is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.array_group import LayerMatrix, Partition
+from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pool, View
+from pimcomp.ir.plan import Plan
+from pimcomp.schedule.options import ScheduleOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """Replicas of one layer with the same cores: `cores` int32[array groups], `replicas` their numbers."""
+
+    cores: IntArray
+    replicas: IntArray
+
+    @property
+    def head(self) -> int:
+        """The core that owns the site's results."""
+        return int(self.cores[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """Row segments of one node: columns [start, stop) of row `row`, computed by site `site` (or owned by core `owner`).
+
+    All arrays int32[segments], sorted by (row, start). For vector nodes `site` is -1.
+    """
+
+    row: IntArray
+    start: IntArray
+    stop: IntArray
+    owner: IntArray
+    site: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeSites:
+    """The sites of a weighted node (none for others), its matrix and its segments."""
+
+    matrix: LayerMatrix | None
+    sites: tuple[Site, ...]
+    segments: Segments
+
+
+def place_work(
+    graph: Graph, partition: Partition, plan: Plan, options: ScheduleOptions, needed_rows: list[npt.NDArray[np.bool_]]
+) -> tuple[NodeSites, ...]:
+    """Sites and segments of every node; rows nobody needs are left out."""
+    weighted = {node: k for k, node in enumerate(partition.nodes)}
+    cores_used = np.unique(np.concatenate([c.ravel() for c in plan.core_of])) if plan.core_of else np.zeros(1, np.int32)
+    placed: list[NodeSites] = []
+    owners: list[IntArray] = []  # int32[height, width] per node
+    for index, node in enumerate(graph.nodes):
+        operation = node.operation
+        matrix: LayerMatrix | None = None
+        sites: tuple[Site, ...] = ()
+        if isinstance(operation, Conv):
+            k = weighted[index]
+            matrix = partition.options[k][plan.option[k]]
+            sites = _sites(plan.core_of[k])
+            segments = _deal(node.height, node.width, matrix.unfolding.block, sites, options.segment_blocks)
+        elif isinstance(operation, Input):
+            segments = _load_rows(node.height, node.width, _loader_cores(graph, weighted, plan, cores_used, options))
+        else:
+            segments = _follow(owners, node.inputs, operation, node.height, node.width)
+        owner = np.zeros((node.height, node.width), dtype=np.int32)
+        for y, a, b, core in zip(segments.row, segments.start, segments.stop, segments.owner, strict=True):
+            owner[y, a:b] = core
+        owners.append(owner)
+        keep = needed_rows[index][segments.row]
+        segments = Segments(*(getattr(segments, f)[keep] for f in ("row", "start", "stop", "owner", "site")))
+        placed.append(NodeSites(matrix, sites, segments))
+    return tuple(placed)
+
+
+def _sites(core_of: IntArray) -> tuple[Site, ...]:
+    """Replicas grouped by equal cores, in the order of their first replica."""
+    _, first, inverse = np.unique(core_of, axis=0, return_index=True, return_inverse=True)
+    inverse = inverse.ravel()
+    order = np.argsort(first)
+    return tuple(
+        Site(core_of[first[i]].astype(np.int32), np.flatnonzero(inverse == i).astype(np.int32)) for i in order
+    )
+
+
+def _deal(height: int, width: int, block: int, sites: tuple[Site, ...], wanted_blocks: int) -> Segments:
+    """Deal rows to interleaved row sets and their columns to the sites of each set, in proportion to their replicas."""
+    blocks = -(-width // block)
+    count = len(sites)
+    row_sets = _row_sets(height, blocks, count, wanted_blocks)
+    members = [np.arange(s, min(count, row_sets * blocks), row_sets) for s in range(row_sets)]
+    weights = np.array([len(site.replicas) for site in sites], dtype=np.float64)
+    heads = np.array([site.head for site in sites], dtype=np.int32)
+    parts = []
+    for s, indices in enumerate(members):
+        cuts = _cut_columns(width, block, weights[indices])
+        rows = np.arange(s, height, row_sets)
+        used = np.flatnonzero(np.diff(cuts) > 0)
+        grid_row, grid_part = np.repeat(rows, len(used)), np.tile(used, len(rows))
+        parts.append(np.stack([grid_row, cuts[grid_part], cuts[grid_part + 1], heads[indices[grid_part]], indices[grid_part]]))
+    table = np.concatenate(parts, axis=1).astype(np.int32)
+    return Segments(*table[:, np.lexsort((table[1], table[0]))])
+
+
+def _row_sets(height: int, blocks: int, count: int, wanted_blocks: int) -> int:
+    """How many interleaved row sets: least load of the busiest site, then segments closest to the wanted length."""
+    candidates = range(1, min(height, count) + 1)
+
+    def key(sets: int) -> tuple[float, float]:
+        per_set = min(count // sets, blocks)
+        length = -(-blocks // per_set)
+        # A few per cent of load are worth segments of a sensible length: each is a message and a burst of vector work.
+        load = -(-height // sets) * length * (1.0 + 0.15 * max(0, wanted_blocks - length) / wanted_blocks)
+        return load, abs(length - wanted_blocks)
+
+    return min(candidates, key=key)
+
+
+def _cut_columns(width: int, block: int, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Column boundaries in proportion to the weights, on multiples of the block (the last one is the width)."""
+    blocks = -(-width // block)
+    shares = np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
+    return np.minimum(np.floor(shares * blocks + 0.5).astype(np.int64) * block, width)
+
+
+def _loader_cores(
+    graph: Graph, weighted: dict[int, int], plan: Plan, cores_used: IntArray, options: ScheduleOptions
+) -> IntArray:
+    """Cores with the least crossbar work that load the input; the lowest numbers among equals."""
+    load = np.zeros(int(cores_used.max()) + 1)
+    for node, k in weighted.items():
+        windows = graph.nodes[node].height * graph.nodes[node].width
+        np.add.at(load, plan.core_of[k].ravel(), windows / plan.replication[k])
+    candidates = cores_used[np.argsort(load[cores_used], kind="stable")]
+    return np.sort(candidates[: options.loaders]).astype(np.int32)
+
+
+def _load_rows(height: int, width: int, loaders: IntArray) -> Segments:
+    rows = np.arange(height, dtype=np.int32)
+    zeros = np.zeros(height, dtype=np.int32)
+    return Segments(rows, zeros, zeros + width, loaders[rows % len(loaders)], zeros - 1)
+
+
+def main_source(view: View) -> int:
+    """The node that contributes most channels of a view (the latest among equals)."""
+    sources, counts = np.unique(view.sources, return_counts=True)
+    return int(sources[len(counts) - 1 - np.argmax(counts[::-1])])
+
+
+def _follow(owners: list[IntArray], inputs: tuple[View, ...], operation: object, height: int, width: int) -> Segments:
+    """Vector work runs on the owner of the centre of its window in the main operand with the largest map."""
+    source = max((main_source(view) for view in inputs), key=lambda s: (owners[s].size, s))
+    owner = owners[source]
+    y, x = np.arange(height), np.arange(width)
+    if isinstance(operation, Pool):
+        window = operation.window
+        y = y * window.stride[0] - window.pads[0] + (window.kernel[0] - 1) // 2
+        x = x * window.stride[1] - window.pads[1] + (window.kernel[1] - 1) // 2
+    y, x = np.clip(y, 0, owner.shape[0] - 1), np.clip(x, 0, owner.shape[1] - 1)
+    cores = owner[y[:, None], x[None, :]]
+    change = np.ones((height, width), dtype=bool)
+    change[:, 1:] = cores[:, 1:] != cores[:, :-1]
+    row, start = np.nonzero(change)
+    stop = np.append(start[1:], width)
+    stop[stop == 0] = width
+    table = np.stack([row, start, stop, cores[row, start], np.full(len(row), -1)]).astype(np.int32)
+    return Segments(*table)
