@@ -17,7 +17,7 @@ from solvers.latency import latency_relaxation
 from solvers.packing import Priced, best_placed, certified, graded_choices, price
 from solvers.relaxation import Choice, chosen, configurations, period_relaxation
 
-TIGHTER = (1.0, 0.95, 0.85, 0.7)  # crossbar budgets of the latency choices, as shares of the chip
+TIGHTER = (0.95, 0.85, 0.7)  # crossbar budgets of the latency choices, as shares of the chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,7 @@ def solve_exactly(problem: MappingProblem, candidates: int) -> tuple[float, Pric
         latency_ns, rows = latency_relaxation(problem, table, problem.crossbars)
         bound_ns = max(period_ns, latency_ns)  # a latency is at least the busiest core's work, as a period is
         rows = rows[:2] + [
-            r
-            for share in TIGHTER[1:]
-            for r in latency_relaxation(problem, table, int(share * problem.crossbars))[1][:1]
+            r for share in TIGHTER for r in latency_relaxation(problem, table, int(share * problem.crossbars))[1][:1]
         ]
         choices = chain((chosen(table, r) for r in rows), choices)
     best = best_placed(problem, choices, bound_ns, candidates)

@@ -26,7 +26,7 @@ PRICE_STEPS = 40  # halvings of the price interval
 def latency_relaxation(
     problem: MappingProblem, table: Configurations, budget: int, rounds: int = ROUNDS
 ) -> tuple[float, list[IntVector]]:
-    """Proven lower bound of the latency (ns) of every plan of at most `budget` crossbars, and the best choices met on the way.
+    """Proven lower bound of the latency (ns) of every plan of at most `budget` crossbars, and the best choices met.
 
     The choices (rows of the table, int64[layers]) keep the budget and come in order of their relaxed latency.
     """
@@ -79,7 +79,7 @@ def _tight_sum(
 def _latest_producer(
     problem: MappingProblem, k: int, time: FloatVector, start: FloatVector, finish: FloatVector, weight: FloatVector
 ) -> tuple[int, bool]:
-    """The producer that determines the start of layer k and whether by its finish; adds its first rows to the weights."""
+    """The producer that determines the start of layer k, and whether by its finish; adds its first rows to `weight`."""
     layer = problem.layers[k]
     if not layer.depends:
         return -1, False

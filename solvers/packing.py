@@ -11,8 +11,8 @@ from solvers.relaxation import Choice, Configurations, chosen, least_work
 # Accuracy to which an objective counts as equal to its bound: the bisection's, not the model's.
 OPTIMALITY = 1e-6
 
-# How much finer (> 1) or coarser (< 1) than the relaxed optimum T the work is cut: pieces of at most T / g. Fine pieces balance
-# better and take more crossbars; coarse ones are for chips that have none to spare.
+# How much finer (> 1) or coarser (< 1) than the relaxed optimum T the work is cut: pieces of at most T / g. Fine pieces
+# balance better and take more crossbars; coarse ones are for chips that have none to spare.
 GRAINS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.9, 0.75, 0.5, 0.25, 0.1, 0.01)
 # Share of the crossbars that may be used; less than all leaves room for packing.
 FILLS = (1.0, 0.97, 0.9)
@@ -47,7 +47,7 @@ def better(a: Priced | None, b: Priced | None) -> Priced | None:
 
 
 def graded_choices(problem: MappingProblem, table: Configurations, period_ns: float) -> Iterator[Choice]:
-    """Choices of least work whose pieces (replicas, or single array groups) last at most period_ns / g, for each grain g."""
+    """Choices of least work whose pieces (replicas, or single array groups) last at most period_ns / g, per grain g."""
     seen: set[Choice] = set()
     by_replica = replace(table, group_ns=table.replica_ns)
     for grain in GRAINS:

@@ -1,4 +1,4 @@
-"""The mapping problem without its packing: crossbars as one budget, issue time spread evenly. What it proves is a bound.
+"""The mapping problem without its packing: crossbars as one budget, issue time spread evenly. It proves bounds.
 
 A configuration of a layer is (option, replication). It takes `crossbars`, `work_ns` of issue time in all, and keeps
 its busiest array group occupied for `group_ns` = ceil(firings / replication) * (its firing time). Only the smallest
@@ -6,6 +6,7 @@ replication of each ceil(firings / replication) is kept: a larger one takes more
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ BUDGET_STEPS = 16384  # the knapsack counts crossbars in units of at least this 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Configurations:
-    """All useful configurations, layer by layer: layer k owns rows [start[k], start[k + 1]); each array has one row each."""
+    """All useful configurations, layer by layer: layer k owns rows [start[k], start[k + 1]) of each array."""
 
     start: IntVector
     option: IntVector
@@ -98,7 +99,7 @@ def chosen(table: Configurations, rows: IntVector) -> Choice:
 
 
 def least_work(table: Configurations, limit_ns: float, budget: int, *, optimistic: bool) -> IntVector | None:
-    """Rows int64[layers] of least total issue time with no array group busier than `limit_ns` within `budget` crossbars.
+    """Rows int64[layers] of least total issue time with no array group busier than `limit_ns`, within `budget`.
 
     A multiple-choice knapsack by dynamic programming over crossbars. Budgets above BUDGET_STEPS are counted in
     coarser units: crossbars are rounded down if `optimistic` (then None is a proof), up if not (then the rows fit).
@@ -108,12 +109,11 @@ def least_work(table: Configurations, limit_ns: float, budget: int, *, optimisti
     if len(best) == 0:
         return None if layers else np.zeros(0, dtype=np.int64)
     rows, first = best
-    least = np.array(
-        [part[np.lexsort((table.crossbars[part], table.work_ns[part]))[0]] for part in np.split(rows, first)]
-    )
+    parts = np.split(rows, first)
+    least = np.array([part[np.lexsort((table.crossbars[part], table.work_ns[part]))[0]] for part in parts])
     if table.crossbars[least].sum() <= budget:
         return least
-    if sum(int(table.crossbars[part].min()) for part in np.split(rows, first)) > budget:
+    if sum(int(table.crossbars[part].min()) for part in parts) > budget:
         return None
     unit = -(-budget // BUDGET_STEPS)
     size = table.crossbars[rows] // unit if optimistic else -(-table.crossbars[rows] // unit)
@@ -127,7 +127,7 @@ def _cheapest_rows(
 ) -> tuple[IntVector, IntVector] | tuple[()]:
     """Per layer and option the row of fewest crossbars within the limit, and where each layer but the first begins."""
     parts = []
-    for begin, end in zip(start[:-1], start[1:], strict=True):
+    for begin, end in pairwise(start.tolist()):
         within = np.flatnonzero(group_ns[begin:end] <= limit_ns * (1 + 1e-12)) + begin
         if len(within) == 0:
             return ()
@@ -193,7 +193,7 @@ def period_relaxation(problem: MappingProblem, table: Configurations) -> tuple[f
 def _bisect(
     problem: MappingProblem, table: Configurations, low_ns: float, high_ns: float, *, optimistic: bool
 ) -> tuple[float, IntVector | None]:
-    """(largest refuted T, or `low_ns` if that is attained; rows of the smallest T found), None if even `high_ns` fails."""
+    """(largest refuted T, or `low_ns` if that is attained; rows of the smallest T found, None if `high_ns` fails)."""
 
     def attains(limit_ns: float) -> IntVector | None:
         rows = least_work(table, limit_ns, problem.crossbars, optimistic=optimistic)

@@ -23,16 +23,9 @@ def all_choices(problem: MappingProblem) -> Iterator[tuple[tuple[int, ...], tupl
 def all_plans(problem: MappingProblem) -> Iterator[Plan]:
     """Every plan, core mappings included."""
     for option, replication in all_choices(problem):
-        shapes = [
-            (r, len(problem.layers[k].options[o].ag_crossbars))
-            for k, (o, r) in enumerate(zip(option, replication, strict=True))
-        ]
-        sizes = np.concatenate(
-            [
-                np.tile(problem.layers[k].options[o].ag_crossbars, r)
-                for k, (o, r) in enumerate(zip(option, replication, strict=True))
-            ]
-        )
+        groups = [problem.layers[k].options[o].ag_crossbars for k, o in enumerate(option)]
+        shapes = [(r, len(one)) for r, one in zip(replication, groups, strict=True)]
+        sizes = np.concatenate([np.tile(one, r) for one, r in zip(groups, replication, strict=True)])
         ends = np.cumsum([r * a for r, a in shapes])
         for cores in product(range(problem.cores), repeat=len(sizes)):
             flat = np.array(cores, dtype=np.int32)

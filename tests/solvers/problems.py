@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.array_group import Unfolding
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
+from pimcomp.ir.verify import verify_plan
 
 # (windows, rows of the unfolded matrix, columns) of the convolutions and the last fully connected layer of ResNet-18.
 RESNET18 = (
@@ -100,7 +101,8 @@ def resnet18_problem(pipeline: Pipeline = Pipeline.BATCH, cores: int = 144, capa
 
 
 def check_plan(problem: MappingProblem, plan: Plan) -> None:
-    """Every invariant of a plan, independently of the product's own verifier."""
+    """Every invariant of a plan, once by the product's verifier and once independently of it."""
+    verify_plan(problem, plan)
     assert len(plan.option) == len(plan.replication) == len(plan.core_of) == len(problem.layers)
     used = np.zeros(problem.cores, dtype=int)
     for layer, o, r, cores in zip(problem.layers, plan.option, plan.replication, plan.core_of, strict=True):
