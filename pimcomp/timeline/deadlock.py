@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pimcomp.ir.program import Op
-from pimcomp.timeline.in_order import DONE, Run
+from pimcomp.timeline.run import DONE, Run
 from pimcomp.timeline.work import PS_PER_NS, Stream
 
 

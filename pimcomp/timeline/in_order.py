@@ -13,42 +13,22 @@ import numpy.typing as npt
 
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, PS_PER_NS, RECV, SEND, STORE, VECTOR, Stream, Work
-
-# What a core is doing, see `Run.state`.
-RUNNING, AT_SEND, AT_RECV, AT_MEMORY, DONE, AT_WAIT = range(6)
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Run:
-    """Outcome of a run of `rounds` passes, times in ps.
-
-    finish: int64[rounds, cores], when the last instruction of each round retires (-1: never). busy: int64[cores], one
-    round's own work. state: uint8[cores], `DONE` or what the core waits in; at: int64[cores], index of the instruction it
-    waits in (-1: none); since: int64[cores], when it started to wait.
-    """
-
-    finish: npt.NDArray[np.int64]
-    busy: LongArray
-    state: ByteArray
-    at: LongArray
-    since: LongArray
+from pimcomp.timeline.clock import finish_edge
+from pimcomp.timeline.run import AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run, local_cost, own_work_ps
+from pimcomp.timeline.work import LOAD, LOCAL, PS_PER_NS, RECV, SEND, STORE, Stream, Work
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Transfers:
     """A program reduced to its transfers (send, recv, ld, st): `row` of each, `start` int64[cores + 1] into them.
 
-    gap: ps from the retirement of the previous transfer to the start of this one; tail: from a core's last transfer to its
-    end; busy: see `Run`.
+    gap: ps from the retirement of the previous transfer to the start of this one; tail: from a core's last transfer to its end.
     """
 
     start: LongArray
     row: LongArray
     gap: LongArray
     tail: LongArray
-    busy: LongArray
 
 
 def transfers_of(stream: Stream, work: Work) -> Transfers:
@@ -58,12 +38,12 @@ def transfers_of(stream: Stream, work: Work) -> Transfers:
     start = counts[stream.core_start].astype(np.int64)
     row = np.flatnonzero(remote)
     gap = np.empty(len(row), np.int64)
-    tail, busy = np.empty(stream.cores, np.int64), np.empty(stream.cores, np.int64)
+    tail = np.empty(stream.cores, np.int64)
     _collapse(
         stream.core_start, stream.bubbles, stream.tail_bubbles, work.unit, work.read, work.compute, work.write,
-        work.period, gap, tail, busy,
+        work.period, gap, tail,
     )  # fmt: skip
-    return Transfers(start=start, row=row, gap=gap, tail=tail, busy=busy)
+    return Transfers(start=start, row=row, gap=gap, tail=tail)
 
 
 def run_in_order(stream: Stream, work: Work, transfers: Transfers, rounds: int) -> Run:
@@ -77,9 +57,10 @@ def run_in_order(stream: Stream, work: Work, transfers: Transfers, rounds: int) 
         work.write[row], work.request[row], work.reply[row], work.payload[row], work.service[row], work.period,
         np.diff(stream.core_start) > 0, finish, state, at, since,
     )  # fmt: skip
+    finish[:, stream.tail_bubbles > 0] = -1
     waiting = at >= 0
     at[waiting] = row[at[waiting]]
-    return Run(finish=finish, busy=transfers.busy, state=state, at=at, since=since)
+    return Run(finish=finish, busy=own_work_ps(stream, work), state=state, at=at, since=since)
 
 
 @numba.njit(cache=True)
@@ -94,29 +75,20 @@ def _collapse(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
     period: int,
     gap: LongArray,
     tail: LongArray,
-    busy: LongArray,
 ) -> None:
     """retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, one more for an mvmul; a transfer starts 1 cycle after."""
     k = 0
     for core in range(len(core_start) - 1):
-        since, total = np.int64(0), np.int64(0)
+        since = np.int64(0)
         for i in range(core_start[core], core_start[core + 1]):
-            kind = unit[i]
-            if kind <= LOCAL:
-                if kind == LOCAL:
-                    busy_ps = finish_edge(0, read[i] + write[i], True, period)
-                else:
-                    busy_ps = two_waits_edge(0, read[i] + compute[i], write[i], period)
-                cost = busy_ps + (bubbles[i] + (3 if kind == MATRIX else 2)) * period
-                since += cost
-                total += cost
+            since += bubbles[i] * period
+            if unit[i] <= LOCAL:
+                since += local_cost(unit[i], read[i], compute[i], write[i], period)
             else:
-                gap[k] = since + (bubbles[i] + 1) * period
-                total += read[i] + write[i] + (bubbles[i] + 2) * period
+                gap[k] = since + period
                 since = 0
                 k += 1
         tail[core] = since + tail_bubbles[core] * period
-        busy[core] = total
 
 
 @numba.njit(cache=True)

@@ -1,4 +1,4 @@
-"""From a Program to its Timing."""
+"""From a program to its Timing: chooses the kernel, refuses deadlocks, finds the steady period."""
 
 import numpy as np
 
@@ -7,37 +7,51 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Program
 from pimcomp.ir.report import Timing
 from pimcomp.timeline.deadlock import find_deadlock
-from pimcomp.timeline.in_order import Run, run_in_order, transfers_of
-from pimcomp.timeline.work import PS_PER_NS, stream_of, work_of
+from pimcomp.timeline.in_order import run_in_order, transfers_of
+from pimcomp.timeline.out_of_order import run_out_of_order
+from pimcomp.timeline.run import Run
+from pimcomp.timeline.work import PS_PER_NS, SYNC, Stream, Work, stream_of, work_of
+
+# Rounds run back to back to find the steady period; it is read off their second half.
+STEADY_ROUNDS = 4
 
 
-def time_program(program: Program, arch: Arch, *, rounds: int = 4) -> Timing:
-    """Latency of one pass, and the steady time per round when every core repeats its stream (`rounds` passes are run).
+def time_program(program: Program, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
+    """Latency of one pass, and the time per round when every core repeats its stream (judged from `rounds` passes).
 
-    Raises DeadlockError when a core waits forever.
+    rounds = 1 skips the period (it is then the latency). Raises DeadlockError when a core waits forever.
     """
-    stream = stream_of(program, arch)
+    return time_stream(stream_of(program, arch), arch, rounds=rounds)
+
+
+def time_stream(stream: Stream, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
+    """The same for a program of any origin."""
     work = work_of(stream, arch)
-    transfers = transfers_of(stream, work)
-    once = run_in_order(stream, work, transfers, 1)
-    if (deadlock := find_deadlock(stream, once)) is not None:
-        raise DeadlockError(deadlock.message(), deadlock)
-    period_ns = 0.0
-    if rounds > 1:
-        many = run_in_order(stream, work, transfers, rounds)
-        period_ns = steady_period_ns(many)
+    once = simulate(stream, work, arch, 1)
+    _refuse_deadlock(stream, once)
     finish_ns = np.maximum(once.finish[0], 0) / PS_PER_NS
-    return Timing(
-        latency_ns=float(finish_ns.max(initial=0.0)),
-        period_ns=period_ns,
-        finish_ns=finish_ns,
-        busy_ns=once.busy / PS_PER_NS,
-    )
+    period_ns = latency_ns = float(finish_ns.max(initial=0.0))
+    if rounds > 1:
+        many = simulate(stream, work, arch, rounds)
+        _refuse_deadlock(stream, many)
+        period_ns = steady_period_ns(many)
+    return Timing(latency_ns=latency_ns, period_ns=period_ns, finish_ns=finish_ns, busy_ns=once.busy / PS_PER_NS)
+
+
+def simulate(stream: Stream, work: Work, arch: Arch, rounds: int) -> Run:
+    """Run `rounds` passes back to back, by the closed recurrences where they apply."""
+    if arch.rob_size == 1 and not (work.unit >= SYNC).any():
+        return run_in_order(stream, work, transfers_of(stream, work), rounds)
+    return run_out_of_order(stream, work, arch, rounds)
 
 
 def steady_period_ns(run: Run) -> float:
-    """Mean growth of the slowest core's finish over the second half of the rounds."""
+    """Growth per round of the slowest core's finish over the second half of the rounds."""
     ends = run.finish.max(axis=1)
-    rounds = len(ends)
-    half = rounds // 2
-    return float(ends[-1] - ends[half - 1]) / (rounds - half) / PS_PER_NS
+    half = len(ends) // 2
+    return float(ends[-1] - ends[half - 1]) / (len(ends) - half) / PS_PER_NS
+
+
+def _refuse_deadlock(stream: Stream, run: Run) -> None:
+    if (deadlock := find_deadlock(stream, run)) is not None:
+        raise DeadlockError(deadlock.message(), deadlock)

@@ -1,0 +1,120 @@
+"""Local-memory ranges that the reorder buffer compares: which instructions wait for which.
+
+A new instruction waits for an unfinished older one when its writes meet the older one's reads or its reads the older one's writes;
+two writes never conflict. Ranges are closed intervals [first, first + bytes], so buffers that touch conflict. Both are
+the simulator's behaviour, as are the exceptions below.
+"""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.timeline.work import (
+    LOAD,
+    LOCAL,
+    MATRIX,
+    RECV,
+    SEND,
+    STORE,
+    TWO_OPERANDS,
+    UNIT_OF,
+    VECTOR,
+    Stream,
+    column_bytes,
+)
+
+# Rows of the table of ranges.
+READ_FIRST, READ_LAST, READ2_FIRST, READ2_LAST, WRITE_FIRST, WRITE_LAST = range(6)
+_NOTHING_FIRST, _NOTHING_LAST = np.int64(1) << 40, -(np.int64(1) << 40)
+
+# Vector operations whose result range is counted in input widths.
+_INPUT_WIDTH_RESULT = np.zeros(64, np.bool_)
+_INPUT_WIDTH_RESULT[[Op.VVADD, Op.VVSUB, Op.VVMAX]] = True
+_TWO_READS = TWO_OPERANDS.copy()
+_TWO_READS[[Op.VRSU, Op.VRSL]] = True
+_VAVG, _VMV, _LLDI, _LMV = int(Op.VAVG), int(Op.VMV), int(Op.LLDI), int(Op.LMV)
+
+
+def ranges_of(stream: Stream, arch: Arch) -> npt.NDArray[np.int64]:
+    """int64[instructions, 6]: first and last address of both reads and of the write; empty ranges meet nothing."""
+    ranges = np.empty((len(stream.op), 6), np.int64)
+    _fill(
+        stream.op, UNIT_OF[stream.op], stream.dst, stream.src, stream.src2, stream.size, stream.lock_size,
+        stream.crossbars, stream.width, stream.widths.input_bytes.astype(np.int64),
+        stream.widths.output_bytes.astype(np.int64), column_bytes(stream.widths, arch), arch.crossbar_rows, ranges,
+    )  # fmt: skip
+    return ranges
+
+
+@numba.njit(cache=True)
+def conflict(ranges: npt.NDArray[np.int64], new: int, old: int) -> bool:
+    """Whether instruction `new` has to wait for `old`."""
+    a, b = ranges[new], ranges[old]
+    if a[WRITE_LAST] >= b[READ_FIRST] and a[WRITE_FIRST] <= b[READ_LAST]:
+        return True
+    if a[WRITE_LAST] >= b[READ2_FIRST] and a[WRITE_FIRST] <= b[READ2_LAST]:
+        return True
+    if a[READ_LAST] >= b[WRITE_FIRST] and a[READ_FIRST] <= b[WRITE_LAST]:
+        return True
+    return bool(a[READ2_LAST] >= b[WRITE_FIRST] and a[READ2_FIRST] <= b[WRITE_LAST])
+
+
+@numba.njit(cache=True)
+def _fill(  # noqa: PLR0912, PLR0913, PLR0917  the columns of a structure of arrays
+    op: ByteArray,
+    unit: ByteArray,
+    dst: LongArray,
+    src: LongArray,
+    src2: LongArray,
+    size: IntArray,
+    lock_size: IntArray,
+    crossbars: IntArray,
+    width: ByteArray,
+    input_bytes: LongArray,
+    output_bytes: LongArray,
+    crossbar_bytes: LongArray,
+    crossbar_rows: int,
+    out: npt.NDArray[np.int64],
+) -> None:
+    for i in range(len(op)):
+        out[i, 0::2] = _NOTHING_FIRST
+        out[i, 1::2] = _NOTHING_LAST
+        kind = unit[i]
+        n, w = np.int64(size[i]), width[i]
+        read = written = np.int64(-1)
+        if kind == MATRIX:
+            read, written = crossbar_rows * input_bytes[w], crossbar_bytes[w] * crossbars[i]
+        elif kind == VECTOR:
+            if op[i] == _VMV:  # the simulator locks nothing for a gather
+                continue
+            read = n * input_bytes[w]
+            written = output_bytes[w] if op[i] == _VAVG else n * output_bytes[w]
+            if _INPUT_WIDTH_RESULT[op[i]]:
+                written = read
+            if _TWO_READS[op[i]]:
+                out[i, READ2_FIRST] = src2[i]
+                out[i, READ2_LAST] = src2[i] + read
+        elif kind == LOCAL:
+            if op[i] == _LMV:
+                read = written = np.int64(lock_size[i])
+            else:
+                written = np.int64(1)
+        elif kind == SEND:
+            read = n
+        elif kind == RECV:
+            written = n
+        elif kind == LOAD:  # its 64-bit register read loses the local address: the range starts at 0
+            out[i, WRITE_FIRST] = 0
+            out[i, WRITE_LAST] = n
+        elif kind == STORE:
+            out[i, READ_FIRST] = 0
+            out[i, READ_LAST] = n
+        if read >= 0:
+            out[i, READ_FIRST] = src[i]
+            out[i, READ_LAST] = src[i] + read
+        if written >= 0:
+            out[i, WRITE_FIRST] = dst[i]
+            out[i, WRITE_LAST] = dst[i] + written

@@ -1,0 +1,76 @@
+"""What a run of a program leaves behind, and the states a core can be in meanwhile."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.timeline.clock import finish_edge, two_waits_edge
+from pimcomp.timeline.work import LOCAL, MATRIX, Stream, Work
+
+# AT_SEND, AT_RECV: for the peer; AT_DATA: a receiver whose sender has been granted; AT_MEMORY: for the global memory;
+# AT_EVENT: in `wait`; DONE: all rounds retired; STOPPED: past the time limit of the run.
+RUNNING, AT_SEND, AT_RECV, AT_DATA, AT_MEMORY, AT_EVENT, DONE, STOPPED = range(8)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Run:
+    """Outcome of a run of `rounds` passes, times in ps.
+
+    finish: int64[rounds, cores], when the last instruction of each round retires (-1: never, also for a core whose list
+    ends in a scalar instruction, as in the simulator). busy: int64[cores], one round's own work. state: uint8[cores]; at: int64[cores],
+    index of the instruction the core waits in (-1: none); since: int64[cores], when that instruction started.
+    """
+
+    finish: npt.NDArray[np.int64]
+    busy: LongArray
+    state: ByteArray
+    at: LongArray
+    since: LongArray
+
+    @property
+    def latency_ps(self) -> int:
+        """When the last core has finished its first round; 0 if none has."""
+        return int(self.finish[0].max(initial=0))
+
+
+def own_work_ps(stream: Stream, work: Work) -> LongArray:
+    """int64[cores]: one round of each core at rob_size 1 if nothing ever made it wait; of transfers only the local part."""
+    busy = np.empty(stream.cores, np.int64)
+    _own_work(stream.core_start, stream.bubbles, work.unit, work.read, work.compute, work.write, work.period, busy)
+    return busy
+
+
+@numba.njit(cache=True)
+def local_cost(unit: int, read: int, compute: int, write: int, period: int) -> int:
+    """From dispatch to retirement (ps) of an instruction that runs alone and needs no other core: 2 cycles of pipeline, 3 for an mvmul."""
+    if unit <= 1:
+        spent = two_waits_edge(0, read + compute, write, period)
+    else:
+        spent = finish_edge(0, read + write, True, period)
+    return spent + (3 if unit == MATRIX else 2) * period
+
+
+@numba.njit(cache=True)
+def _own_work(
+    core_start: LongArray,
+    bubbles: IntArray,
+    unit: ByteArray,
+    read: LongArray,
+    compute: LongArray,
+    write: LongArray,
+    period: int,
+    busy: LongArray,
+) -> None:
+    for core in range(len(busy)):
+        total = np.int64(0)
+        for i in range(core_start[core], core_start[core + 1]):
+            total += bubbles[i] * period
+            if unit[i] <= LOCAL:
+                total += local_cost(unit[i], read[i], compute[i], write[i], period)
+            else:
+                total += read[i] + write[i] + 2 * period
+        busy[core] = total
