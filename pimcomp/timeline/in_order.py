@@ -177,6 +177,8 @@ def _solve(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one event loop; splitti
                 continue
             # a sends, b receives, both are there: grant, read, data, write.
             i, j = nxt[a], nxt[b]
+            state[a] = RUNNING  # a third core must not meet the state of a transfer that is over
+            state[b] = RUNNING
             granted = max(arrival[a], since[b], switch_free[b]) + reply[j]
             switch_free[b] = granted
             delivered = max(granted + read[i], switch_free[a]) + payload[i]
