@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pimcomp.decode import MemoryImage
 from pimcomp.errors import InvariantError
 from pimcomp.interpret.resolve import Stream
+from pimcomp.ir.byte_space import byte_space
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import LongArray, Op
 
@@ -56,29 +57,14 @@ def lay_out(stream: Stream, memory: MemoryImage, inputs: Tensors, outputs: Tenso
     known = np.concatenate([memory.global_addresses.ravel(), inputs.address, outputs.address])
     if len(np.unique(known)) != len(known) or sum(s.size for s in inputs.slot.values()) != len(inputs.address):
         raise InvariantError("memory.npz: an address holds two of: a constant, an input element, an output element")
-    starts = np.concatenate([address[moved], known])
-    stops = np.concatenate([(address + stream.size)[moved], known + 1])
-    order = np.argsort(starts, kind="stable")
-    starts, stops = starts[order], np.maximum.accumulate(stops[order])
-    # A new segment begins where an interval starts behind everything before it.
-    fresh = np.r_[True, starts[1:] > stops[:-1]] if len(starts) else np.zeros(0, bool)
-    segment = starts[fresh]
-    ends = np.r_[stops[:-1][fresh[1:]], stops[-1:]] if len(starts) else stops
-    first = np.concatenate([[0], np.cumsum(ends - segment)])
-
-    def cell(a: LongArray) -> LongArray:
-        k = np.searchsorted(segment, a, side="right") - 1
-        return np.asarray(first[k] + a - segment[k], np.int64)
-
-    count = int(first[-1])
+    sizes = np.concatenate([stream.size[moved], np.ones(len(known), np.int64)])
+    space = byte_space(np.concatenate([address[moved], known]), sizes)
     row_cell = np.zeros(len(stream.op), np.int64)
-    row_cell[moved] = cell(address[moved]) if moved.any() else 0
-    input_slot, output_slot = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
-    if count:
-        input_slot[cell(inputs.address)] = np.arange(len(inputs.address))
-        output_slot[cell(outputs.address)] = np.arange(len(outputs.address))
-    constants = cell(memory.global_addresses.ravel()) if memory.global_addresses.size else np.zeros(0, np.int64)
-    return Cells(count, row_cell, input_slot, output_slot, constants)
+    row_cell[moved] = space.cell(address[moved])
+    input_slot, output_slot = np.full(space.cells, -1, np.int32), np.full(space.cells, -1, np.int32)
+    input_slot[space.cell(inputs.address)] = np.arange(len(inputs.address))
+    output_slot[space.cell(outputs.address)] = np.arange(len(outputs.address))
+    return Cells(space.cells, row_cell, input_slot, output_slot, space.cell(memory.global_addresses.ravel()))
 
 
 def scatter(tensor: Tensors, values: Mapping[str, npt.NDArray[np.generic]], rounds: int) -> FloatArray:
