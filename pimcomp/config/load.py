@@ -41,7 +41,7 @@ def read_arch(source: str | Path) -> tuple[Arch, tuple[str, ...]]:
 
 
 def find_arch(source: str | Path) -> Path:
-    """The file that `source` names: an existing one, or a shipped chip's. Raises ConfigError listing the shipped ones."""
+    """The file that `source` names: an existing one, or a shipped chip's. Raises ConfigError with those there are."""
     path = Path(source)
     if path.is_file():
         return path

@@ -71,7 +71,7 @@ def _table(path: Path, key: str, rows: Any, index: dict[str, int]) -> Table:
 
 
 def complete_table(path: Path, latency_ns: Table, energy_pj: Table) -> NocTable:
-    """The table as part of a chip. Raises ConfigError naming the first absent pair; a core with itself may be absent."""
+    """The table as part of a chip. Raises ConfigError naming the first absent pair; a core to itself may be absent."""
     cores = len(latency_ns) - 1
     for key, table in (("latency", latency_ns), ("energy", energy_pj)):
         np.fill_diagonal(table, np.where(np.isnan(np.diag(table)), 0.0, np.diag(table)))

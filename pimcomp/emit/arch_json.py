@@ -72,7 +72,7 @@ def network_json(arch: Arch, pairs: Pairs | None = None) -> bytes:
     if pairs is not None and cores > FULL_TABLE_CORES:
         wanted[:cores, :cores] = False
         used = np.asarray(pairs if isinstance(pairs, np.ndarray) else sorted(pairs), dtype=np.int64).reshape(-1, 2)
-        if used.size and not (0 <= used.min() and used.max() < cores):
+        if used.size and (used.min() < 0 or used.max() >= cores):
             raise InvariantError(f"a message between cores outside 0..{cores - 1}")
         wanted[used[:, 0], used[:, 1]] = wanted[used[:, 1], used[:, 0]] = True
         np.fill_diagonal(wanted, False)
