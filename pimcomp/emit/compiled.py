@@ -15,7 +15,8 @@ from pimcomp.ir.report import Energy, Timing
 class Provenance:
     """How a program came about: everything that decides its bytes, and what was changed or dropped on the way.
 
-    weights: "onnx", "random:SEED" or where else they came from. notes: of the import, the chip description and the solver.
+    weights: "onnx", "random:SEED" or where else they came from. notes: of the import, the chip description and the
+    solver.
     """
 
     model: str
@@ -51,5 +52,7 @@ class Compiled:
         Raises InvariantError if there is none: such an outcome has no program.
         """
         if self.outcome.plan is None:
-            raise InvariantError(f"{self.provenance.solver} gave no plan ({self.outcome.status}), yet there is a program")
+            raise InvariantError(
+                f"{self.provenance.solver} gave no plan ({self.outcome.status}), yet there is a program"
+            )
         return self.outcome.plan

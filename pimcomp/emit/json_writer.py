@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pimcomp.emit.ascii_kernels import put, put_integer
 from pimcomp.emit.instruction_fields import FIELDS, SOURCES, Source, templates
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
@@ -100,42 +101,16 @@ def _text(arch: Arch) -> _Text:
 
 
 @njit(cache=True)
-def _put(buffer: ByteArray, at: int, text: ByteArray | bytes) -> int:
-    """Copies text to buffer[at:]; returns the position behind it."""
-    for k in range(len(text)):
-        buffer[at + k] = text[k]
-    return at + len(text)
-
-
-@njit(cache=True)
-def _put_integer(buffer: ByteArray, at: int, value: int) -> int:
-    """Writes a decimal integer; returns the position behind it."""
-    if value < 0:
-        buffer[at] = 45  # minus
-        at += 1
-        value = -value
-    digits = 1
-    bound = 10
-    while value >= bound:
-        digits += 1
-        bound *= 10
-    for k in range(digits - 1, -1, -1):
-        buffer[at + k] = 48 + value % 10
-        value //= 10
-    return at + digits
-
-
-@njit(cache=True)
 def _put_load(buffer: ByteArray, at: int, register: int, value: int) -> int:
     """Writes `sldi register, value`, with the low 32 bits as the signed number that the simulator's registers hold."""
     value &= 0xFFFFFFFF
     if value >= 1 << 31:
         value -= 1 << 32
-    at = _put(buffer, at, b',\n{"op":"sldi","rd":')
-    at = _put_integer(buffer, at, register)
-    at = _put(buffer, at, b',"imm":')
-    at = _put_integer(buffer, at, value)
-    return _put(buffer, at, b"}")
+    at = put(buffer, at, b',\n{"op":"sldi","rd":')
+    at = put_integer(buffer, at, register)
+    at = put(buffer, at, b',"imm":')
+    at = put_integer(buffer, at, value)
+    return put(buffer, at, b"}")
 
 
 @njit(cache=True)
@@ -150,11 +125,11 @@ def _put_row(buffer: ByteArray, at: int, row: int, rows: _Rows, text: _Text) -> 
         if loads >> slot & 1:
             register = numbers[slot] + 1 if slot == pair else numbers[slot]
             at = _put_load(buffer, at, register, rows.values[row, slot])
-    at = _put(buffer, at, b",\n")
+    at = put(buffer, at, b",\n")
     for piece in range(text.first_piece[op], text.first_piece[op + 1]):
-        at = _put(buffer, at, text.literals[text.piece_start[piece] : text.piece_start[piece + 1]])
+        at = put(buffer, at, text.literals[text.piece_start[piece] : text.piece_start[piece + 1]])
         if text.piece_source[piece] < SOURCES:
-            at = _put_integer(buffer, at, numbers[text.piece_source[piece]])
+            at = put_integer(buffer, at, numbers[text.piece_source[piece]])
     return at
 
 
@@ -170,10 +145,10 @@ def _fill(buffer: ByteArray, state: LongArray, core_stop: int, keyed: bool, rows
             continue
         if not begun:
             if keyed:
-                at = _put(buffer, at, b',\n"core')
-                at = _put_integer(buffer, at, core)
-                at = _put(buffer, at, b'":')
-            at = _put(buffer, at, text.head)
+                at = put(buffer, at, b',\n"core')
+                at = put_integer(buffer, at, core)
+                at = put(buffer, at, b'":')
+            at = put(buffer, at, text.head)
             begun = 1
         while row < row_stop and at + ROW_BYTES <= len(buffer):
             at = _put_row(buffer, at, row, rows, text)

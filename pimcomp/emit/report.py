@@ -15,10 +15,10 @@ _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_
 class Report:
     """One compile in figures. Times and energies are predictions of the timeline, for one pass of the program.
 
-    period_ns is per round, and a round processes images_per_round images. crossbars: what the chip has; crossbars_used:
-    what the plan occupies. objective_ns, bound_ns: the solver's own objective at the plan and its proven lower bound, gap
-    = (objective - bound) / objective; null where nothing is claimed. instructions: emitted ones, of which scalar are sldi
-    and setbw. local_peak_bytes: of the fullest core.
+    period_ns is per round, and a round processes images_per_round images. crossbars: what the chip has;
+    crossbars_used: what the plan occupies. objective_ns, bound_ns: the solver's own objective at the plan and its
+    proven lower bound, gap = (objective - bound) / objective; null where nothing is claimed. instructions: emitted
+    ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
     """
 
     model: str

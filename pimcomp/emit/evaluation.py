@@ -1,0 +1,64 @@
+"""evaluation.json: what every core does, in counts and predicted time (PIMCOMP-NN's EvaluationResult, summarised)."""
+
+import numpy as np
+import orjson
+
+from pimcomp.emit.compiled import Compiled
+from pimcomp.emit.pimsim import emitted_start
+from pimcomp.emit.row_text import used_by_core
+from pimcomp.ir.program import LongArray, Op
+
+_UNITS = {
+    "mvmul": (Op.MVMUL,),
+    "vector": tuple(op for op in Op if Op.VVADD <= op <= Op.VRSL),
+    "local_moves": (Op.LMV, Op.LLDI),
+    "global_memory": (Op.LD, Op.ST),
+    "messages": (Op.SEND, Op.RECV),
+}
+
+
+def evaluation_json(compiled: Compiled) -> bytes:
+    """Totals and one object per core that has instructions.
+
+    busy_ns: the core's own work; finish_ns: when its last instruction retires; utilisation: busy over the chip's
+    latency. instructions: emitted, of which scalar; and per unit as `_UNITS` has it. sent_bytes, loaded_bytes,
+    stored_bytes: traffic that leaves or enters the core other than by messages it receives.
+    """
+    program, timing = compiled.program, compiled.timing
+    table, emitted = program.table, np.diff(emitted_start(program))
+    core_of = np.repeat(np.arange(program.cores), np.diff(program.core_start))
+
+    def per_core(ops: tuple[Op, ...], weights: LongArray | None = None) -> LongArray:
+        chosen = np.isin(table.op, ops)
+        counted = None if weights is None else weights[chosen]
+        return np.bincount(core_of[chosen], counted, minlength=program.cores).astype(np.int64)
+
+    size = table.size.astype(np.int64)
+    columns: dict[str, LongArray | np.ndarray] = {
+        "busy_ns": timing.busy_ns,
+        "finish_ns": timing.finish_ns,
+        "utilisation": timing.busy_ns / timing.latency_ns if timing.latency_ns else np.zeros(program.cores),
+        "instructions": emitted,
+        "scalar": emitted - np.diff(program.core_start),
+        **{unit: per_core(ops) for unit, ops in _UNITS.items()},
+        "sent_bytes": per_core((Op.SEND,), size),
+        "loaded_bytes": per_core((Op.LD,), size),
+        "stored_bytes": per_core((Op.ST,), size),
+        "local_peak_bytes": program.local_peak_bytes,
+        "array_groups": np.diff(program.group_start),
+        "crossbars": np.diff(np.concatenate([[0], np.cumsum(program.group_crossbars)])[program.group_start]),
+    }
+    used = used_by_core(program)
+    rows = zip(*(column[used].tolist() for column in columns.values()), strict=True)
+    cores = [
+        {"core": core, **dict(zip(columns, row, strict=True))} for core, row in zip(used.tolist(), rows, strict=True)
+    ]
+    counts = np.bincount(table.op, minlength=max(Op) + 1)
+    content = {
+        "latency_ns": timing.latency_ns,
+        "period_ns": timing.period_ns,
+        "images_per_round": program.images_per_round,
+        "instructions": {op.name.lower(): int(counts[op]) for op in Op if op < len(counts) and counts[op]},
+        "cores": cores,
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)

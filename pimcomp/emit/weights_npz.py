@@ -1,0 +1,81 @@
+"""weights.npz: what is programmed into the cells of every crossbar.
+
+A weight w of a graph node is stored as u = round(w / 2**e) + 2**(weight_bits - 1), clamped to weight_bits bits, with
+the smallest exponent e for which the largest magnitude of that node fits; u is cut into cells_per_weight slices of
+cell_bits, the most significant in the leftmost column. Subtracting 2**(weight_bits - 1) times the sum of the inputs
+from a column's result undoes the offset.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.emit.npz import write_npz
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.ir.program import Program
+
+SHARED_ABOVE_BYTES = 256 << 20
+"""As for memory.npz: above this size replicas share one copy in the file."""
+
+CellArray = npt.NDArray[np.unsignedinteger[Any]]
+
+
+def write_weights(program: Program, arch: Arch, path: Path, *, shared_above_bytes: int = SHARED_ABOVE_BYTES) -> None:
+    """Writes weights.npz.
+
+    core{c}_group{g}_crossbar{x} uint8[rows, columns used * cells per weight] (uint16 above 8-bit cells): crossbar x
+    holds the weight columns [x * weight_cols, (x + 1) * weight_cols) of its array group. Above `shared_above_bytes` in
+    total: matrix_{m}_crossbar{x} and core{c}_groups int32[groups] (group -> m). exponents int32[nodes]: e of every
+    graph node (0 without weights). weight_bits, cell_bits: int64 scalars.
+    """
+    exponents = weight_exponents(program, arch)
+    start = program.group_start
+    total = sum(program.matrices[m].size for m in program.group_matrix.tolist()) * arch.cells_per_weight
+    total *= 1 if arch.cell_bits <= 8 else 2
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "exponents": exponents,
+        "weight_bits": np.array(arch.weight_bits, np.int64),
+        "cell_bits": np.array(arch.cell_bits, np.int64),
+    }
+    node_of = dict(zip(program.group_matrix.tolist(), program.group_node.tolist(), strict=True))
+    cells = {m: crossbar_cells(program.matrices[m], int(exponents[node]), arch) for m, node in sorted(node_of.items())}
+    if total > shared_above_bytes:
+        arrays |= {f"matrix_{m}_crossbar{x}": part for m, parts in cells.items() for x, part in enumerate(parts)}
+    for core in np.flatnonzero(np.diff(start)).tolist():
+        own = program.group_matrix[start[core] : start[core + 1]]
+        if total > shared_above_bytes:
+            arrays[f"core{core}_groups"] = own.astype(np.int32)
+            continue
+        arrays |= {
+            f"core{core}_group{g}_crossbar{x}": part
+            for g, m in enumerate(own.tolist())
+            for x, part in enumerate(cells[m])
+        }
+    write_npz(path, arrays)
+
+
+def weight_exponents(program: Program, arch: Arch) -> IntArray:
+    """int32[nodes]: the smallest power of two per node with which its largest weight fits weight_bits."""
+    largest = np.zeros(len(program.node_names))
+    for matrix, node in set(zip(program.group_matrix.tolist(), program.group_node.tolist(), strict=True)):
+        largest[node] = max(largest[node], float(np.abs(program.matrices[matrix]).max(initial=0)))
+    limit = 2 ** (arch.weight_bits - 1) - 1
+    exponents = np.zeros(len(largest), np.int32)
+    held = largest > 0
+    exponents[held] = np.ceil(np.log2(largest[held] / limit)).astype(np.int32)
+    return exponents
+
+
+def crossbar_cells(weights: FloatArray, exponent: int, arch: Arch) -> list[CellArray]:
+    """The cells of an array group's crossbars, in order: [rows, columns used * cells_per_weight] each."""
+    offset = 1 << (arch.weight_bits - 1)
+    scaled = np.rint(weights.astype(np.float64) * 2.0**-exponent).astype(np.int64)
+    stored = np.clip(scaled, -offset, offset - 1) + offset
+    shifts = np.arange(arch.cells_per_weight)[::-1] * arch.cell_bits
+    cells = (stored[:, :, None] >> shifts) & ((1 << arch.cell_bits) - 1)
+    flat: CellArray = cells.reshape(len(weights), -1).astype(np.uint8 if arch.cell_bits <= 8 else np.uint16)
+    width = arch.weight_cols * arch.cells_per_weight
+    return [flat[:, begin : begin + width] for begin in range(0, flat.shape[1], width)]
