@@ -374,5 +374,5 @@ def resolve(c: int, slot: int, edge: int, code: Code, cores: Cores, chip: Chip) 
         cores.retired_at[c] = max(cores.retired_at[c], cores.commit[c, s])
         cores.retire[c, s] = cores.retired_at[c]
         cores.retired[c] += 1
-        if cores.retired[c] % length == 0:
+        if cores.retired[c] % length == 0 and number // length < len(cores.finish):
             cores.finish[number // length, c] = cores.retired_at[c]
