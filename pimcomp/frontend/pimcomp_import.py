@@ -43,17 +43,17 @@ def read_pimcomp(path: Path) -> Graph:
     Raises ModelError for a file that is missing, corrupt or inconsistent (with the node whose shape does not match),
     ConfigError naming file, node index and field, UnsupportedOp listing every operation without a meaning here.
     """
-    return parse_pimcomp(read_text(path), path.name)
+    return parse_pimcomp(read_text(path), str(path))
 
 
 def parse_pimcomp(text: str, file: str) -> Graph:
     """`read_pimcomp` from text; `file` is its name in messages."""
     listed = parse_node_list(text, file)
     _refuse_unsupported(listed)
-    _check_reshape_info(listed)
     builder = _Builder(listed)
     for node in listed.nodes:
         builder.add(node)
+    _check_reshape_info(listed)
     return fuse_activations(builder.graph())
 
 

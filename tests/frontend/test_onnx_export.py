@@ -1,9 +1,6 @@
 """graph_to_onnx against a naive evaluation of the graph in numpy, node by node."""
 
-import itertools
-
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -28,13 +25,7 @@ from pimcomp.ir.graph import (
     Window,
 )
 from pimcomp.reference import intermediate_maps, run_reference
-
-Array = npt.NDArray[np.float32]
-
-
-def whole(source: int, channels: int) -> View:
-    """All channels of one node."""
-    return View(np.full(channels, source, np.int32), np.arange(channels, dtype=np.int32))
+from tests.frontend.naive_graph import evaluate, output_values, patches, random_inputs, whole
 
 
 def image(channels: int, height: int, width: int, name: str = "x") -> Node:
@@ -54,119 +45,16 @@ def as_output(name: str, view: View, height: int, width: int) -> Output:
     return Output(name=name, view=view, onnx_shape=(1, len(view.channels), height, width))
 
 
-def patches(x: Array, node: Node, window: Window) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Every output position's window [images, C, H, W, kh, kw] and which of its positions lie inside the input."""
-    top, left = window.pads[0], window.pads[1]
-    values = np.zeros((*x.shape[:2], node.height, node.width, *window.kernel), np.float32)
-    inside = np.zeros((node.height, node.width, *window.kernel), bool)
-    for y, c, ky, kx in itertools.product(*map(range, (node.height, node.width, *window.kernel))):
-        iy = y * window.stride[0] + ky * window.dilation[0] - top
-        ix = c * window.stride[1] + kx * window.dilation[1] - left
-        if 0 <= iy < x.shape[2] and 0 <= ix < x.shape[3]:
-            values[:, :, y, c, ky, kx] = x[:, :, iy, ix]
-            inside[y, c, ky, kx] = True
-    return values, inside
-
-
-def countable(node: Node, pool: Pool, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Window positions that count in an average with count_padding: inside the input or its pads, not the overhang."""
-    window = pool.window
-    counts = np.zeros((node.height, node.width, *window.kernel), bool)
-    for y, c, ky, kx in itertools.product(*map(range, counts.shape)):
-        iy = y * window.stride[0] + ky * window.dilation[0]
-        ix = c * window.stride[1] + kx * window.dilation[1]
-        rows = window.pads[0] + size[0] + window.pads[2] - pool.overhang[0]
-        cols = window.pads[1] + size[1] + window.pads[3] - pool.overhang[1]
-        counts[y, c, ky, kx] = iy < rows and ix < cols
-    return counts
-
-
-def activate(x: Array, a: Activation | None) -> Array:
-    """Numpy definition of every activation."""
-    match a.kind if a else None:
-        case None:
-            return x
-        case ActivationKind.RELU:
-            return np.maximum(x, 0)
-        case ActivationKind.CLIP:
-            return np.clip(x, a.low, a.high)
-        case ActivationKind.LEAKY_RELU:
-            return np.where(x > 0, x, a.alpha * x)
-        case ActivationKind.SIGMOID:
-            return 1 / (1 + np.exp(-x))
-        case ActivationKind.TANH:
-            return np.tanh(x)
-        case ActivationKind.HARD_SIGMOID:
-            return np.clip(a.alpha * x + a.beta, 0, 1)
-        case ActivationKind.HARD_SWISH:
-            return x * np.clip(x / 6 + 0.5, 0, 1)
-
-
-def evaluate(graph: Graph, inputs: dict[str, Array]) -> list[Array]:
-    """Every node's map, straight from the definitions in ir/graph.py."""
-    maps: list[Array] = []
-    for node in graph.nodes:
-        seen = [np.stack([maps[s][:, c] for s, c in zip(v.sources, v.channels, strict=True)], 1) for v in node.inputs]
-        match node.operation:
-            case Input(layout="NHWC"):
-                result = inputs[node.name].transpose(0, 3, 1, 2)
-            case Input():
-                result = inputs[node.name].reshape(-1, node.channels, node.height, node.width)
-            case Conv() as conv:
-                values, _ = patches(seen[0], node, conv.window)
-                grouped = values.reshape(len(values), conv.groups, -1, *values.shape[2:])
-                weights = conv.weights.reshape(conv.groups, -1, *conv.weights.shape[1:])
-                result = np.einsum("ngcyxhw,gochw->ngoyx", grouped, weights).reshape(
-                    len(values), -1, node.height, node.width
-                )
-                result = result if conv.bias is None else result + conv.bias[:, None, None]
-            case Pool(method="max") as pool:
-                values, inside = patches(seen[0], node, pool.window)
-                result = np.where(inside, values, -np.inf).max(axis=(-2, -1))
-            case Pool() as pool:
-                values, inside = patches(seen[0], node, pool.window)
-                counted = countable(node, pool, seen[0].shape[2:]) if pool.count_padding else inside
-                result = values.sum(axis=(-2, -1)) / counted.sum(axis=(-2, -1))
-            case Eltwise(operation=operation):
-                function = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[operation]
-                result = seen[0]
-                for other in seen[1:]:
-                    result = function(result, other)
-            case Lrn() as lrn:
-                squares = np.pad(seen[0] ** 2, ((0, 0), (lrn.size // 2, lrn.size // 2), (0, 0), (0, 0)))
-                sums = sum(squares[:, i : i + node.channels] for i in range(lrn.size))
-                result = seen[0] / (lrn.bias + lrn.alpha / lrn.size * sums) ** lrn.beta
-            case Crop(top=top, left=left):
-                far = 20
-                padded = np.pad(seen[0], ((0, 0), (0, 0), (far, far), (far, far)))
-                result = padded[:, :, far + top :, far + left :][:, :, : node.height, : node.width]
-            case Standalone():
-                result = seen[0]
-        maps.append(activate(result, node.activation))
-    return maps
-
-
 def assert_same(graph: Graph, images: int = 2, seed: int = 0) -> None:
     """Every node's map and every output by ONNX Runtime equal the naive evaluation."""
-    rng = np.random.default_rng(seed)
-    inputs = {
-        n.name: rng.normal(size=(images, *n.operation.onnx_shape[1:])).astype(np.float32)
-        for n in graph.nodes
-        if isinstance(n.operation, Input)
-    }
+    inputs = random_inputs(graph, images, seed)
     expected = evaluate(graph, inputs)
     for index, found in intermediate_maps(graph, inputs).items():
         np.testing.assert_allclose(found, expected[index], rtol=1e-4, atol=1e-5)
+    results = run_reference(graph_to_onnx(graph), inputs)
     for output in graph.outputs:
-        view = output.view
-        values = np.stack([expected[s][:, c] for s, c in zip(view.sources, view.channels, strict=True)], 1)
-        values = values.transpose(0, 2, 3, 1) if output.layout == "NHWC" else values
-        values = values.reshape(images, *output.onnx_shape[1:])
-        if output.epilogue == "softmax":
-            e = np.exp(values - values.max(axis=output.epilogue_axis, keepdims=True))
-            values = e / e.sum(axis=output.epilogue_axis, keepdims=True)
-        found = run_reference(graph_to_onnx(graph), inputs)[output.name]
-        np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5)
+        values = output_values(graph, expected, output)
+        np.testing.assert_allclose(results[output.name], values, rtol=1e-4, atol=1e-5)
 
 
 def one_node(node: Node, size: tuple[int, int, int]) -> Graph:
