@@ -1,0 +1,104 @@
+"""The command line: one file per group of commands in pimdse/commands; heavy libraries are loaded by the command that runs."""
+
+import errno
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from pimcomp.errors import InvariantError, PimdseError
+from pimdse.commands import catalogue, compiling, converting, picking, simulating, sweeping, verifying
+from pimdse.output import Output
+
+_EPILOG = """[bold]Start here[/bold]
+
+pimdse models  ·  pimdse archs  ·  pimdse solvers
+
+pimdse compile squeezenet1_1 --arch pimcomp_default
+
+pimdse sweep configs/isaac.yaml, then pimdse pick results/isaac --max-crossbars 8000
+
+Exit status: 0 done, 1 a verification found a mismatch, 2 wrong input, 130 interrupted."""
+
+app = typer.Typer(
+    name="pimdse",
+    help="Compile ONNX networks for crossbar processing-in-memory chips, prove the result, and search for the best chip.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"pimdse {version('pimdse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only (and the JSON with --json).")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command; they may also stand behind the command."""
+    context.obj = Output(as_json=json, quiet=quiet)
+
+
+for group in (compiling, verifying, simulating, sweeping, picking, catalogue, converting):
+    group.register(app)
+
+
+_GLOBAL_FLAGS = ("--json", "--quiet", "-q")
+
+
+def hoist_global_flags(arguments: list[str]) -> list[str]:
+    """`arguments` with --json and --quiet in front, so that they work before and behind the command."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [a for a in arguments[:end] if a in _GLOBAL_FLAGS]
+    return flags + [a for a in arguments[:end] if a not in _GLOBAL_FLAGS] + arguments[end:]
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status; errors a user can cause are messages, not tracebacks."""
+    try:
+        app(hoist_global_flags(arguments))
+    except SystemExit as done:  # typer's end, usage errors (2) and Ctrl-C (130) included
+        return done.code if isinstance(done.code, int) else 0
+    except InvariantError as error:
+        return _say(f"defect in pimdse, not in your input: {error}")
+    except PimdseError as error:
+        return _say(str(error))
+    except MemoryError:
+        return _say("out of memory: use a smaller network, fewer cores or fewer --jobs")
+    except OSError as error:
+        return _say(_os_error_text(error))
+    return 0
+
+
+def _os_error_text(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "; free some space, or use another --out" if full else ""
+    return f"{where}{error.strerror or error}{advice}"
+
+
+def _say(message: str) -> int:
+    if os.environ.get("PIMDSE_TRACEBACK"):
+        traceback.print_exc()
+    typer.secho(f"error: {message}", err=True, fg=typer.colors.RED)
+    return 2
+
+
+def main() -> None:
+    """Entry point of the `pimdse` program."""
+    sys.exit(run(sys.argv[1:]))

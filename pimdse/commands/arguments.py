@@ -1,0 +1,54 @@
+"""Options that several commands share, with one wording."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_ARCH = "pimcomp_default"
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="An ONNX file, a PIMCOMP-NN node-list JSON, or a name from [bold]pimdse models[/bold]."
+    ),
+]
+ArchOption = Annotated[
+    str,
+    typer.Option(
+        "--arch",
+        "-a",
+        metavar="CFG",
+        help="A chip's YAML, a simulator's config.json, or a name from [bold]pimdse archs[/bold].",
+    ),
+]
+SolverOption = Annotated[
+    str,
+    typer.Option(
+        "--solver",
+        "-r",
+        metavar="SOLVER",
+        help="A name from [bold]pimdse solvers[/bold]; auto: the recommended one.",
+    ),
+]
+PipelineOption = Annotated[
+    str,
+    typer.Option(
+        "--pipeline", "-p", metavar="element|batch", help="element: one image soonest. batch: most images per second."
+    ),
+]
+TimeLimitOption = Annotated[
+    float, typer.Option("--time-limit", metavar="S", min=0.0, help="Cap on the solver's wall-clock time, in seconds.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Decides everything random.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="random:SEED", help="Replace the model's weights by seeded random ones (fan-in scaled)."
+    ),
+]
+ScheduleOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A scheduling option, for example images_per_round=4. Repeatable."),
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that a command of pimdse wrote.")]

@@ -1,0 +1,90 @@
+"""`pimdse archs`, `pimdse models`, `pimdse solvers`: what there is to choose from."""
+
+import typer
+
+from pimdse.output import output_of, wide_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    panel = "What there is"
+    app.command("archs", rich_help_panel=panel)(archs)
+    app.command("models", rich_help_panel=panel)(models)
+    app.command("solvers", rich_help_panel=panel)(solvers)
+
+
+def archs(context: typer.Context) -> None:
+    """List the chips that ship with pimdse.
+
+    [dim]pimdse archs[/dim]
+    """
+    from pimcomp.config import list_archs, load_arch
+
+    chips = [load_arch(name) for name in list_archs()]
+    data = [
+        {
+            "name": name,
+            "cores": c.cores,
+            "chips": c.chips,
+            "crossbars_per_core": c.crossbars_per_core,
+            "crossbars": c.crossbars,
+            "crossbar_rows": c.crossbar_rows,
+            "crossbar_cols": c.crossbar_cols,
+            "cell_bits": c.cell_bits,
+            "weight_bits": c.weight_bits,
+            "adc_count": c.adc_count,
+            "rob_size": c.rob_size,
+            "local_memory_bytes": c.local_memory_bytes,
+            "area_mm2": c.area_mm2,
+        }
+        for name, c in zip(list_archs(), chips, strict=True)
+    ]
+    header = ("name", "chips", "cores", "crossbars/core", "crossbars", "crossbar", "cell", "weight", "ADCs", "local memory")
+    rows = [
+        (
+            name,
+            str(c.chips),
+            str(c.cores),
+            str(c.crossbars_per_core),
+            f"{c.crossbars:,}",
+            f"{c.crossbar_rows} x {c.crossbar_cols}",
+            f"{c.cell_bits} bit",
+            f"{c.weight_bits} bit",
+            str(c.adc_count),
+            f"{c.local_memory_bytes // 1024} KiB",
+        )
+        for name, c in zip(list_archs(), chips, strict=True)
+    ]
+    output_of(context).show({"archs": data}, lambda console: wide_table(console, header, rows, header[1:]))
+
+
+def models(context: typer.Context) -> None:
+    """List the networks that ship with pimdse; any ONNX file works as well.
+
+    [dim]pimdse models[/dim]
+    """
+    from pimcomp.frontend import list_models
+
+    names = [str(name) for name in list_models()]
+    output_of(context).show({"models": names}, lambda console: wide_table(console, ("model",), [(n,) for n in names]))
+
+
+def solvers(context: typer.Context) -> None:
+    """List the solvers: ways to choose replication and core mapping.
+
+    [dim]pimdse solvers[/dim]
+    """
+    from pimdse.building import solver_name
+    from solvers import describe
+
+    infos = describe()
+    data = [{"name": i.name, "summary": i.summary, "certificate": i.certificate} for i in infos]
+    rows = [(i.name, i.summary, i.certificate) for i in infos]
+    auto = solver_name("auto")
+    output_of(context).show(
+        {"solvers": data, "auto": auto},
+        lambda console: (
+            wide_table(console, ("solver", "how it decides", "proves"), rows),
+            console.print(f"auto is {auto}", style="dim"),
+        )[0],
+    )

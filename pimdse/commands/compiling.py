@@ -1,0 +1,109 @@
+"""`pimdse compile` and `pimdse inspect`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pimdse.commands.arguments import (
+    DEFAULT_ARCH,
+    ArchOption,
+    Model,
+    PipelineOption,
+    ScheduleOption,
+    SeedOption,
+    SolverOption,
+    TimeLimitOption,
+    WeightsOption,
+)
+from pimdse.output import output_of
+
+if TYPE_CHECKING:
+    from pimdse.building import Built
+
+SAVE = ("evaluation", "verification", "intermediate", "mapping", "weights")
+
+_COMPILE_EPILOG = """[bold]Examples[/bold]
+
+pimdse compile squeezenet1_1
+
+pimdse compile my.onnx --arch configs/isaac.yaml --solver exact --pipeline batch --out out/my
+
+pimdse compile resnet18 --weights random:0 --save evaluation,weights --json
+
+[bold]Coming from PIMCOMP-NN[/bold]
+
+-m=NAME is MODEL · -r=balance is --solver balance (-r balance) · -p=element is --pipeline element (-p element) ·
+-o, -v, -i=YES are --save evaluation,verification,intermediate · -s=YES is always on: program.gz and config.json load
+in pimsim-nn as they are."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("compile", epilog=_COMPILE_EPILOG, rich_help_panel="One network")(compile_)
+    app.command("inspect", epilog=_INSPECT_EPILOG, rich_help_panel="One network")(inspect)
+
+
+def compile_(
+    context: typer.Context,
+    model: Model,
+    arch: ArchOption = DEFAULT_ARCH,
+    solver: SolverOption = "auto",
+    pipeline: PipelineOption = "element",
+    time_limit: TimeLimitOption = 10.0,
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    options: ScheduleOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder to write; default results/compile/NAME-ARCH-PIPELINE."),
+    ] = None,
+    save: Annotated[
+        str, typer.Option("--save", metavar="LIST", help=f"Further outputs, a comma-separated list of {', '.join(SAVE)}.")
+    ] = "",
+) -> None:
+    """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
+    from pimdse.building import build, make_recipe
+    from pimdse.folder import check_writable, saved_outputs, write_folder
+    from pimdse.summary import show_compiled
+
+    output = output_of(context)
+    recipe = make_recipe(
+        model=model,
+        weights=weights,
+        arch=arch,
+        solver=solver,
+        pipeline=pipeline,
+        time_limit_s=time_limit,
+        seed=seed,
+        options=options,
+    )
+    folder = out if out is not None else Path("results") / "compile" / recipe.label
+    extra = saved_outputs(save, SAVE)
+    check_writable(folder)
+    with output.stages(f"compiling {recipe.label}") as observe:
+        built = build(recipe, observe)
+        files = write_folder(built, folder, extra)
+        observe("write", files)
+    show_compiled(output, built, folder)
+
+
+_INSPECT_EPILOG = """[bold]Examples[/bold]
+
+pimdse inspect googlenet
+
+pimdse inspect vgg16 --arch isaac"""
+
+
+def inspect(
+    context: typer.Context,
+    model: Model,
+    arch: Annotated[
+        str | None, typer.Option("--arch", "-a", metavar="CFG", help="Also show what the layers take on this chip.")
+    ] = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Show a network as the compiler sees it: feature maps, layers, and with --arch the crossbars they need."""
+    from pimdse.inspection import show_network
+
+    show_network(output_of(context), model, weights, arch)

@@ -1,0 +1,96 @@
+"""What a command says: one result on stdout (text for people, or one JSON object), progress and notes on stderr."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a command talks: as_json: one JSON object instead of text. quiet: nothing but the result of `show` with JSON."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def show(self, data: Json, render: "Callable[[Console], None]") -> None:
+        """The command's result: `data` for machines, `render` for people."""
+        if self.as_json:
+            typer.echo(json.dumps(_plain(data), indent=2))
+        elif not self.quiet:
+            from rich.console import Console
+
+            render(Console(highlight=False))
+
+    def note(self, text: str) -> None:
+        """A remark beside the result."""
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+    @contextmanager
+    def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
+        """An observer for long work: shows the stage now finished, with the time so far, while the block runs."""
+        if self.quiet or self.as_json:
+            yield lambda stage, result: None
+            return
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False)
+        with console.status(title) as status:
+            yield lambda stage, result: status.update(f"{title} [dim]{stage} done[/dim]")
+
+
+def output_of(context: typer.Context) -> Output:
+    """The output chosen by the global options."""
+    found = context.find_object(Output)
+    return found if found is not None else Output()
+
+
+def _plain(value: object) -> object:
+    """JSON has no infinities and no paths."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    return str(value)
+
+
+def rows_table(console: "Console", rows: Sequence[tuple[str, str]], title: str = "") -> None:
+    """Two columns: what, and how much."""
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
+
+
+def wide_table(
+    console: "Console", header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = (), title: str = ""
+) -> None:
+    """A table with a header; the columns named in `numeric` are right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        right = name in numeric
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,103 @@
+"""Runs the real simulator on a compiled folder and reads its report; tells a stall from a result.
+
+pimsim-nn exits with status 0 even when cores wait for each other forever, so a report alone proves nothing: every core
+with instructions must also have said that it finished.
+"""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pimcomp.errors import SimulatorError
+
+ENVIRONMENT = "PIMSIM_NN"
+_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_FIGURE = re.compile(
+    r"^\s*-\s*(?P<name>latency|average latency|average power|average energy):\s*(?P<value>\S+)\s*(?P<unit>\S*)", re.M
+)
+_FINISHED = re.compile(r"^core:\s*(\d+)\s+finish", re.M)
+_ERROR = re.compile(r"^.*(?:Error:|terminate called|what\(\):).*$", re.M)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorReport:
+    """What pimsim-nn printed. latency_ns and energy_pj: of one pass; in throughput mode the means per round."""
+
+    latency_ns: float
+    avg_power_mw: float
+    energy_pj: float
+
+
+def find_simulator(path: Path | None) -> Path | None:
+    """The simulator's executable: `path`, else the environment's PIMSIM_NN, else None.
+
+    Raises SimulatorError if one is named that cannot be run.
+    """
+    named = str(path) if path is not None else os.environ.get(ENVIRONMENT, "")
+    if not named:
+        return None
+    found = shutil.which(named)
+    if found is None:
+        origin = "--pimsim" if path is not None else ENVIRONMENT
+        raise SimulatorError(f"{origin}: {named} is not an executable file; expected pimsim-nn's ChipTest")
+    return Path(found).resolve()
+
+
+def run_simulator(
+    executable: Path, program: Path, config: Path, *, cores: frozenset[int] | None, timeout_s: float
+) -> SimulatorReport:
+    """Run `executable PROGRAM CONFIG` and return its figures.
+
+    cores: those that must finish (latency mode); None where cores repeat forever (throughput mode). Raises
+    SimulatorError when it fails, stalls, takes too long or prints no usable report.
+    """
+    command = [str(executable), str(program.resolve()), str(config.resolve())]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise SimulatorError(f"{executable.name}: no result within {timeout_s:g} s (--timeout)") from None
+    except OSError as error:
+        raise SimulatorError(f"{executable}: cannot be run: {error.strerror}") from None
+    text = done.stdout.decode(errors="replace")
+    if done.returncode != 0:
+        said = _ERROR.findall(text + "\n" + done.stderr.decode(errors="replace"))
+        status = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
+        raise SimulatorError(f"{executable.name} failed ({status}){': ' + said[-1].strip() if said else ''}")
+    return read_report(text, cores)
+
+
+def read_report(text: str, cores: frozenset[int] | None) -> SimulatorReport:
+    """The figures of a simulator's output. Raises SimulatorError for a missing report or a stalled simulation."""
+    if "Simulation Report" not in text:
+        raise SimulatorError("the simulator printed no report")
+    if cores is not None and (waiting := sorted(cores - {int(c) for c in _FINISHED.findall(text)})):
+        shown = ", ".join(map(str, waiting[:8])) + (", ..." if len(waiting) > 8 else "")
+        raise SimulatorError(
+            f"the simulation stalled: {len(waiting)} of {len(cores)} cores never finished (core {shown}): they wait for "
+            "each other, or sim_time in config.json is too short"
+        )
+    figures = {m["name"]: (_number(m["value"]), m["unit"]) for m in _FIGURE.finditer(text)}
+    time_name = "latency" if cores is not None else "average latency"
+    missing = [name for name in (time_name, "average power", "average energy") if name not in figures]
+    if missing:
+        raise SimulatorError(f"the simulator's report has no {', no '.join(missing)}")
+    value, unit = figures[time_name]
+    report = SimulatorReport(
+        latency_ns=value * _NS.get(unit, math.nan),
+        avg_power_mw=figures["average power"][0],
+        energy_pj=figures["average energy"][0],
+    )
+    if not (math.isfinite(report.latency_ns) and report.latency_ns > 0 and math.isfinite(report.avg_power_mw)):
+        raise SimulatorError(f"the simulation stalled: it reports {time_name} {value:g} {unit}")
+    return report
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

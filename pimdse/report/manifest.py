@@ -1,0 +1,100 @@
+"""manifest.yaml: how to make the results again. No times, hosts or places: two runs of the same sweep write the same file."""
+
+import dataclasses
+import platform
+import shlex
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
+
+import yaml
+
+from pimdse.report.findings import Findings
+from spaces.space import Choice, FloatRange, IntRange, Parameter, Sweep
+
+# What decides figures and choices; the rest of the environment does not.
+PACKAGES = ("pimdse", "numpy", "numba", "onnx", "onnxruntime", "optuna", "ortools", "pymoo")
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that decide results."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def portable(path: str) -> str:
+    """A path as others can read it: relative ones as they are, absolute ones by their name alone."""
+    return PurePath(path).name if PurePath(path).is_absolute() else path
+
+
+def sweep_command(sweep: Sweep) -> str:
+    """The command line that continues or repeats the sweep."""
+    words = ["pimdse", "sweep", portable(sweep.file), "--trials", str(sweep.trials), "--jobs", str(sweep.jobs)]
+    return shlex.join([*words, "--seed", str(sweep.seed), "--model", portable(sweep.model)])
+
+
+def manifest_yaml(findings: Findings) -> str:
+    """The manifest of a sweep."""
+    sweep = findings.sweep
+    limited = [t.number for t in findings.trials if t.candidate.metrics and t.candidate.metrics.time_limited]
+    content = {
+        "command": sweep_command(sweep),
+        "seed": sweep.seed,
+        "versions": versions(),
+        "network": {
+            "model": portable(sweep.model),
+            "weights": sweep.weights or "from the model",
+            "sha256": findings.content.get("network", ""),
+        },
+        "settings": {
+            "objectives": list(sweep.objectives),
+            "solvers": list(sweep.solvers),
+            "pipelines": [str(p) for p in sweep.pipelines],
+            "limits": {m.metric: {"min": m.low, "max": m.high} for m in sweep.limits},
+            "sampler": sweep.sampler,
+            "trials": sweep.trials,
+            "jobs": sweep.jobs,
+            "time_limit_s": sweep.time_limit_s,
+            "space": {p.name: _range(p) for p in sweep.parameters},
+        },
+        "chip": _chip(sweep),
+        "results": {
+            "distinct": len(findings.trials),
+            "feasible": len(findings.feasible),
+            "errors": len(findings.errors),
+            "duplicates": findings.duplicates,
+            "front": [t.number for t in findings.front],
+            "knee": findings.knee.number if findings.knee else None,
+            "time_limited": limited,
+        },
+        "reproducible": _promise(sweep, limited),
+    }
+    return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _chip(sweep: Sweep) -> dict[str, object]:
+    values = dataclasses.asdict(sweep.arch)
+    del values["noc_table"]  # large, and named by noc_file
+    return values
+
+
+def _range(parameter: Parameter) -> object:
+    match parameter:
+        case Choice():
+            return list(parameter.values)
+        case IntRange():
+            return {"low": parameter.low, "high": parameter.high, "step": parameter.step, "log": parameter.log}
+        case FloatRange():
+            return {"low": parameter.low, "high": parameter.high, "log": parameter.log}
+
+
+def _promise(sweep: Sweep, limited: list[int]) -> str:
+    if limited:
+        return "no: a wall-clock limit decided the plans of the trials listed under time_limited"
+    if sweep.jobs > 1:
+        return "each point: yes; which points are tried depends on the order in which parallel trials finish"
+    return "yes"

@@ -1,0 +1,82 @@
+"""report.html: the interactive page. One file, no network: the plotting library and the data are inside."""
+
+import html
+import json
+from importlib.resources import files
+
+from pimdse.report.findings import Findings
+from pimdse.report.manifest import portable, sweep_command, versions
+from pimdse.report.picture import PIPELINE_COLOURS
+from pimdse.report.tables import trial_row
+from pimdse.units import time_text
+from spaces.metrics import METRICS, metric
+
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+
+
+def report_html(findings: Findings, folder_name: str) -> str:
+    """The page; `folder_name` is the results folder as commands should name it."""
+    from plotly.offline import get_plotlyjs
+
+    template = files("pimdse.report").joinpath("page.html").read_text(encoding="utf-8")
+    for name, text in {
+        "TITLE": html.escape(f"{findings.sweep.name}: {portable(findings.sweep.model)}"),
+        "SUMMARY": html.escape(summary_sentence(findings)),
+        "DATA": _script_json(page_data(findings, folder_name)),
+        "PLOTLY": get_plotlyjs().replace("</script", "<\\/script"),
+    }.items():
+        template = template.replace(f"__{name}__", text)
+    return template
+
+
+def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
+    """Everything the page shows, as plain values."""
+    sweep = findings.sweep
+    front = [t.number for t in findings.front]
+    return {
+        "trials": [trial_row(t) for t in findings.trials],
+        "front": front,
+        "knee": findings.knee.number if findings.knee else None,
+        "published": findings.published.number if findings.published else None,
+        "objectives": list(sweep.objectives),
+        "parameters": sorted(p.name for p in sweep.parameters),
+        "solvers": list(sweep.solvers),
+        "pipelines": [str(p) for p in sweep.pipelines],
+        "metrics": [
+            {"name": m.name, "title": m.title, "unit": m.unit, "maximize": m.maximize}
+            for m in METRICS
+            if any(t.candidate.metrics and t.candidate.metrics.value(m.name) for t in findings.feasible)
+        ],
+        "colours": PIPELINE_COLOURS,
+        "symbols": {s: SYMBOLS[i % len(SYMBOLS)] for i, s in enumerate(sweep.solvers)},
+        "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
+        "hypervolume": list(findings.hypervolume),
+        "duplicates": findings.duplicates,
+        "command": sweep_command(sweep),
+        "folder": folder_name,
+        "versions": versions(),
+        "network": findings.content.get("network", ""),
+        "chip": sweep.arch.name,
+    }
+
+
+def summary_sentence(findings: Findings) -> str:
+    """The outcome in one or two sentences."""
+    sweep = findings.sweep
+    count = f"{len(findings.feasible)} of {len(findings.trials)} candidates are feasible"
+    best, knee = findings.best(sweep.objectives[0]), findings.knee
+    if best is None or knee is None or best.candidate.metrics is None or knee.candidate.metrics is None:
+        return f"{count}: there is no front. The reasons are listed below."
+    first = metric(sweep.objectives[0])
+    figure = best.candidate.metrics.value(first.name)
+    shown = time_text(figure) if first.unit == "ns" else f"{figure:.4g} {first.unit}"
+    return (
+        f"{count}, {len(findings.front)} of them on the Pareto front. Best {first.title}: {shown} with "
+        f"{best.candidate.metrics.crossbars:,} crossbars (trial {best.number}); the knee is trial {knee.number}: "
+        f"{time_text(knee.candidate.metrics.latency_ns)} with {knee.candidate.metrics.crossbars:,} crossbars."
+    )
+
+
+def _script_json(data: dict[str, object]) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False).replace("</", "<\\/")

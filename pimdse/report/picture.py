@@ -1,0 +1,112 @@
+"""front.png: the trade-off at a glance, for a paper or a chat."""
+
+import io
+from typing import TYPE_CHECKING
+
+from pimdse.report.findings import Findings, value
+from pimdse.units import energy_text, time_text
+from spaces.metrics import metric
+from spaces.search.study import Trial
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette: told apart with any colour vision, and in grey.
+PIPELINE_COLOURS = {"element": "#0072B2", "batch": "#D55E00"}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_INK, _GRID = "#222222", "#dddddd"
+
+
+def front_png(findings: Findings) -> bytes:
+    """Two panels: the first objective over the second with the front, and the period over it (or the energy)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    y, x = findings.sweep.objectives[0], findings.sweep.objectives[1]
+    other = next(name for name in ("period_ns", "energy_pj", "latency_ns") if name not in (x, y))
+    figure = Figure(figsize=(11, 4.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    _panel(left, findings, x, y, front=True)
+    _panel(right, findings, x, other, front=False)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False, fontsize=9)
+    feasible, total = len(findings.feasible), len(findings.trials)
+    title = f"{findings.sweep.model} on {findings.sweep.arch.name}: {feasible} of {total} candidates feasible, "
+    figure.suptitle(f"{title}{len(findings.front)} on the front", fontsize=12, color=_INK)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": "pimdse"})
+    return png.getvalue()
+
+
+def _panel(axes: "Axes", findings: Findings, x: str, y: str, *, front: bool) -> None:
+    for pipeline in findings.sweep.pipelines:
+        for marker, solver in zip(_markers(findings), findings.sweep.solvers, strict=True):
+            points = [
+                t
+                for t in findings.feasible
+                if t.candidate.point.pipeline is pipeline and t.candidate.point.solver == solver
+            ]
+            if points:
+                axes.scatter(
+                    [value(t.candidate, x) for t in points],
+                    [value(t.candidate, y) for t in points],
+                    marker=marker,
+                    s=34,
+                    color=PIPELINE_COLOURS[str(pipeline)],
+                    edgecolors="white",
+                    linewidths=0.5,
+                    alpha=0.9,
+                    zorder=3,
+                    label=f"{pipeline}, {solver}",
+                )
+    if front:
+        _front_line(axes, findings, x, y)
+    _ring(axes, findings.published, x, y, "#666666", "published chip")
+    _ring(axes, findings.knee, x, y, "#009E73", "knee")
+    _scales(axes, findings, x, y)
+
+
+def _markers(findings: Findings) -> tuple[str, ...]:
+    return tuple(MARKERS[i % len(MARKERS)] for i in range(len(findings.sweep.solvers)))
+
+
+def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
+    points = sorted((value(t.candidate, x), value(t.candidate, y)) for t in findings.front)
+    if len(findings.sweep.objectives) == 2 and points:
+        # between two points of a front nothing is known to be reachable: steps, not slopes
+        where = "post" if not metric(x).maximize else "pre"
+        axes.step(*zip(*points, strict=True), where=where, color=_INK, linewidth=1.2, zorder=2, label="Pareto front")
+
+
+def _ring(axes: "Axes", trial: Trial | None, x: str, y: str, colour: str, label: str) -> None:
+    if trial is not None:
+        place = (value(trial.candidate, x), value(trial.candidate, y))
+        axes.scatter(*place, s=150, facecolors="none", edgecolors=colour, linewidths=1.8, zorder=4, label=label)
+
+
+def _scales(axes: "Axes", findings: Findings, x: str, y: str) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_xlabel(metric(x).title)
+    axes.set_ylabel(metric(y).title)
+    for name, axis, setter in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
+        values = [value(t.candidate, name) for t in findings.feasible]
+        if values and min(values) > 0 and max(values) > 5 * min(values):
+            setter("log")
+            axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter(FuncFormatter(lambda v, _, name=name: tick_text(v, name)))
+    axes.grid(color=_GRID, linewidth=0.6, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, colors=_INK)
+
+
+def tick_text(number: float, name: str) -> str:
+    """A tick label in the metric's unit."""
+    match metric(name).unit:
+        case "ns":
+            return time_text(number)
+        case "pJ":
+            return energy_text(number)
+        case _:
+            return f"{number:,.0f}" if abs(number) >= 10 else f"{number:g}"

@@ -1,0 +1,107 @@
+"""The simulator's report: figures, stalls and failures. Executables here are shell scripts that print what it prints."""
+
+from pathlib import Path
+
+import pytest
+
+from pimcomp.errors import SimulatorError
+from pimdse.pimsim import find_simulator, read_report, run_simulator
+
+LATENCY = """Read finish
+core :0 reached time:40 ns
+core: 0 finish
+core: 3 finish
+|*************** Simulation Report ***************|
+Basic Information:
+  - core count:         16
+  - simulation mode:    1
+Chip Simulation Result:
+  - latency:            5.5e-05 ms
+  - average power:      10.36363636 mW
+  - average energy:     570 pJ
+"""
+THROUGHPUT = """|*************** Simulation Report ***************|
+Chip Simulation Result:
+  - output count:       456 samples
+  - throughput:         2.28e+07 samples/s
+  - average latency:    4.385964912e-05 ms
+  - average power:      12.465 mW
+  - average energy:     546.7105263 pJ/it
+Core 0 Information
+  - rounds:             456 samples
+"""
+
+
+def _script(folder: Path, text: str, status: int = 0) -> Path:
+    (folder / "output.txt").write_text(text)
+    path = folder / "ChipTest"
+    path.write_text(f"#!/bin/sh\ncat {folder / 'output.txt'}\nexit {status}\n")
+    path.chmod(0o755)
+    return path
+
+
+def _run(executable: Path, cores: frozenset[int] | None) -> float:
+    program = executable.with_name("program.gz")
+    return run_simulator(executable, program, program, cores=cores, timeout_s=20).latency_ns
+
+
+def test_latency_report() -> None:
+    report = read_report(LATENCY, frozenset({0, 3}))
+    assert report.latency_ns == pytest.approx(55)
+    assert report.avg_power_mw == pytest.approx(10.36363636)
+    assert report.energy_pj == 570
+
+
+def test_throughput_report_gives_the_mean_time_per_round() -> None:
+    report = read_report(THROUGHPUT, None)
+    assert report.latency_ns == pytest.approx(43.85964912)
+    assert report.energy_pj == pytest.approx(546.7105263)
+
+
+def test_unfinished_core_is_a_stall_though_the_exit_status_is_zero(tmp_path: Path) -> None:
+    with pytest.raises(SimulatorError, match=r"stalled: 1 of 3 cores never finished \(core 7\)"):
+        _run(_script(tmp_path, LATENCY), frozenset({0, 3, 7}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Read finish\n", "printed no report"),
+        (LATENCY.replace("5.5e-05", "0"), "stalled: it reports latency 0 ms"),
+        (LATENCY.replace("10.36363636", "inf"), "stalled"),
+        (LATENCY.replace("  - average energy:     570 pJ\n", ""), "no average energy"),
+    ],
+)
+def test_unusable_reports_are_errors(text: str, message: str) -> None:
+    with pytest.raises(SimulatorError, match=message):
+        read_report(text, frozenset({0, 3}))
+
+
+def test_failing_simulator_is_reported_with_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(SimulatorError, match=r"exit status 1\): Error: \(E549\) uncaught exception: no such op"):
+        _run(_script(tmp_path, "Error: (E549) uncaught exception: no such op\n", 1), frozenset())
+
+
+def test_crash_names_the_signal(tmp_path: Path) -> None:
+    crashing = _script(tmp_path, "")
+    crashing.write_text("#!/bin/sh\nkill -11 $$\n")
+    with pytest.raises(SimulatorError, match="killed by signal 11"):
+        _run(crashing, frozenset())
+
+
+def test_too_slow_simulator_is_stopped(tmp_path: Path) -> None:
+    slow = _script(tmp_path, "")
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    with pytest.raises(SimulatorError, match="no result within"):
+        run_simulator(slow, slow, slow, cores=None, timeout_s=0.2)
+
+
+def test_simulator_is_found_by_option_then_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIMSIM_NN", raising=False)
+    assert find_simulator(None) is None
+    script = _script(tmp_path, LATENCY)
+    assert find_simulator(script) == script
+    monkeypatch.setenv("PIMSIM_NN", str(script))
+    assert find_simulator(None) == script
+    with pytest.raises(SimulatorError, match="--pimsim: .*missing is not an executable"):
+        find_simulator(tmp_path / "missing")
