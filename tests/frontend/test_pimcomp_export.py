@@ -79,10 +79,20 @@ def layer(
     kind: ActivationKind | None = None,
 ) -> Node:
     """A square node."""
-    act = Activation(kind=kind) if kind else None
     return Node(
-        name=name, operation=operation, inputs=inputs, channels=channels, height=size, width=size, activation=act
+        name=name,
+        operation=operation,
+        inputs=inputs,
+        channels=channels,
+        height=size,
+        width=size,
+        activation=Activation(kind=kind) if kind else None,
     )
+
+
+def picked(source: int, channels: list[int]) -> View:
+    """Some channels of one node."""
+    return View(np.full(len(channels), source, np.int32), np.array(channels, np.int32))
 
 
 def pointwise(name: str, view: View, channels: int, size: int, kind: ActivationKind | None = None) -> Node:
