@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from pimcomp.errors import ModelError
 from pimcomp.instruction_columns import Columns, json_columns, pim_columns
@@ -138,7 +138,7 @@ def _read(path: Path) -> bytes:
             return content
         unpacked: bytes = igzip.decompress(content)  # type: ignore[no-untyped-call]
         return unpacked
-    except (OSError, EOFError, igzip.BadGzipFile) as error:
+    except (OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]  # its stub has an instance
         raise ModelError(f"{path}: cannot be read: {error}") from error
 
 

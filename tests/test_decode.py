@@ -157,6 +157,9 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
     round_trip(random_program(1), tmp_path)
     content = (tmp_path / "program.gz").read_bytes()
     (tmp_path / "torn.gz").write_bytes(content[: len(content) // 2])
-    for name in ("torn.gz", "absent.gz"):
+    for position in range(20, 60, 10):
+        (tmp_path / f"flipped{position}.gz").write_bytes(content[:position] + b"\xff\xff" + content[position + 2 :])
+    (tmp_path / "empty.gz").write_bytes(b"")
+    for name in ("torn.gz", "absent.gz", "empty.gz", *(f"flipped{k}.gz" for k in range(20, 60, 10))):
         with pytest.raises(ModelError, match=name):
             decode_program(tmp_path / name)

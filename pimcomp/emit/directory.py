@@ -1,8 +1,9 @@
 """The per-core form of a program that the HEAPLab fork of pimsim-nn loads: a folder with one file per core.
 
 config.json holds core_cnt and array_group_map; every core has a core_<id>.json (a list) or a core_<id>.pim (binary),
-the idle ones an empty one. The binary form keeps one length per instruction, so an lmv loses the `size` that the
-hazard check of reorder buffers above one entry looks at.
+the idle ones an empty one (and, being there, their share of static power in the simulator's energy). The binary form
+keeps one length per instruction, so an lmv loses the `size` that the hazard check of reorder buffers above one entry
+looks at.
 """
 
 import json
