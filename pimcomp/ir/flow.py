@@ -52,7 +52,7 @@ class _Shared(NamedTuple):
 def check_flow(program: Program, found: Extents) -> tuple[int, int, int]:
     """(0, 0, 0), or message number, row and address of the first violation, in as many rounds as needed.
 
-    Transfers must be paired in the global order. Raises InvariantError if an output element is not stored in every round.
+    Transfers must be paired in the global order. Raises InvariantError if a round does not store an output element.
     """
     table = program.table
     core = np.repeat(np.arange(program.cores, dtype=np.int32), np.diff(program.core_start))
@@ -215,13 +215,15 @@ def _follow(sequence, columns, reads, local, world, shared, stored, limits):  # 
                 for i in range(size[row]):
                     full[b + dst[row] + i] = full[b + src[row] + i]
             else:
-                step = src2[row] * width if o in (Op.VMV, Op.VAVG) else 0
+                there, step = 1, src2[row] * width if o in (Op.VMV, Op.VAVG) else 0
                 for at, extent, stride in ((read[row], read_bytes[row], step), (read2[row], read2_bytes[row], 0)):
                     missing = _missing(full, b + at, extent, stride, width)
-                    if turn >= delay and missing >= 0:
-                        return _UNWRITTEN, row, at + missing
+                    if missing >= 0:
+                        if turn >= delay:
+                            return _UNWRITTEN, row, at + missing
+                        there = 0  # while a pipeline fills, results of nothing are nothing
                 for i in range(write_bytes[row]):
-                    full[b + dst[row] + i] = 1
+                    full[b + dst[row] + i] = there
     return 0, 0, 0
 
 

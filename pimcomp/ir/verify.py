@@ -53,7 +53,7 @@ def verify_program(program: Program, arch: Arch) -> None:
     """Everything that can be told about a program without executing it in numbers.
 
     Tables are well formed; array groups fit their cores; operands are aligned, in local memory, below the stated
-    peak; the two ends of every transfer are neighbours in one global order that every core follows (so nothing can deadlock)
+    peak; the two ends of every transfer are neighbours in one global order that every core follows (no deadlock)
     and agree in bytes; registers hold what the table says; nothing is read before it was written; data crosses global
     memory between cores only along a chain of transfers, over two consecutive rounds; every output is stored.
 
