@@ -31,13 +31,10 @@ def run_reference(onnx_bytes: bytes, inputs: Mapping[str, FloatArray], *, name: 
     if set(expected) != set(inputs):
         raise ModelError(f"{name}: expected the inputs {sorted(expected)}, found {sorted(inputs)}")
     outputs = [tensor.name for tensor in session.get_outputs()]
-    images = {len(array) for array in inputs.values()}
-    if len(images) != 1:
-        raise ModelError(f"{name}: the inputs hold different numbers of images: {sorted(images)}")
-    total = images.pop()
+    total = _images(inputs, name)
     fixed = {t.shape[0] for t in expected.values() if t.shape and isinstance(t.shape[0], int)}
     chunk = min(fixed, default=total) or total
-    if chunk == 0 or total % chunk:
+    if total % chunk:
         raise ModelError(f"{name}: the model takes {chunk} images at a time, found {total}")
     parts = [
         _run(session, outputs, {key: array[i : i + chunk] for key, array in inputs.items()}, name)
@@ -68,6 +65,20 @@ def intermediate_maps(
                 f"its ONNX form gives {found.shape[1:]}"
             )
     return maps
+
+
+def _images(inputs: Mapping[str, FloatArray], name: str) -> int:
+    """How many images all inputs hold."""
+    for key, array in inputs.items():
+        if np.ndim(array) == 0:
+            raise ModelError(f"{name}: the input {key!r} has no image axis: it is a single number")
+    images = {len(array) for array in inputs.values()}
+    if len(images) != 1:
+        raise ModelError(f"{name}: the inputs hold different numbers of images: {sorted(images)}")
+    total = images.pop()
+    if total == 0:
+        raise ModelError(f"{name}: no images: the inputs are empty along their first axis")
+    return total
 
 
 def _session(onnx_bytes: bytes, name: str) -> "onnxruntime.InferenceSession":
