@@ -110,6 +110,7 @@ def figures(compiled: Compiled) -> Metrics:
         bound_ns=bound,
         gap=None if bound is None or not objective else 1.0 - bound / objective,
         solver_status=str(compiled.outcome.status),
+        time_limited=compiled.outcome.time_limited,
         instructions=program.instructions,
         cores_used=int((program.core_start[1:] > program.core_start[:-1]).sum()),
         images_per_round=images,

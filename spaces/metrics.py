@@ -5,24 +5,25 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure: its name (a field of `Metrics`), title, unit for people and whether larger is better."""
+    """One figure: its name (a field of `Metrics`), title, heading for narrow columns, unit, whether larger is better."""
 
     name: str
     title: str
+    short: str
     unit: str
     maximize: bool = False
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("latency_ns", "latency of one image", "ns"),
-    Metric("period_ns", "time per image in steady state", "ns"),
-    Metric("throughput_per_s", "throughput", "images/s", maximize=True),
-    Metric("crossbars", "crossbars of the chip", "crossbars"),
-    Metric("crossbars_used", "crossbars the plan occupies", "crossbars"),
-    Metric("energy_pj", "energy per image", "pJ"),
-    Metric("avg_power_mw", "average power", "mW"),
-    Metric("area_mm2", "area", "mm2"),
-    Metric("edp_pj_ns", "energy times latency", "pJ ns"),
+    Metric("latency_ns", "latency of one image", "latency", "ns"),
+    Metric("period_ns", "time per image in steady state", "period", "ns"),
+    Metric("throughput_per_s", "throughput", "throughput", "images/s", maximize=True),
+    Metric("crossbars", "crossbars of the chip", "crossbars", "crossbars"),
+    Metric("crossbars_used", "crossbars the plan occupies", "used", "crossbars"),
+    Metric("energy_pj", "energy per image", "energy", "pJ"),
+    Metric("avg_power_mw", "average power", "power", "mW"),
+    Metric("area_mm2", "area", "area", "mm2"),
+    Metric("edp_pj_ns", "energy times latency", "EDP", "pJ ns"),
 )
 
 
@@ -41,6 +42,7 @@ class Metrics:
     latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
     energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: 0 where the chip's description has no area.
     bound_ns, gap: the solver's proven bound of its own objective and the distance to it (None: none claimed).
+    time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
 
     latency_ns: float
@@ -55,6 +57,7 @@ class Metrics:
     bound_ns: float | None = None
     gap: float | None = None
     solver_status: str = ""
+    time_limited: bool = False
     instructions: int = 0
     cores_used: int = 0
     images_per_round: int = 1
@@ -64,7 +67,7 @@ class Metrics:
         """The figure of a metric name."""
         return float(getattr(self, metric(name).name))
 
-    def as_dict(self) -> dict[str, float | int | str | None]:
+    def as_dict(self) -> dict[str, float | int | str | bool | None]:
         """Field name to value, in field order."""
         return asdict(self)
 

@@ -43,7 +43,7 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "solvers": list(sweep.solvers),
         "pipelines": [str(p) for p in sweep.pipelines],
         "metrics": [
-            {"name": m.name, "title": m.title, "unit": m.unit, "maximize": m.maximize}
+            {"name": m.name, "title": m.title, "short": m.short, "unit": m.unit, "maximize": m.maximize}
             for m in METRICS
             if any(t.candidate.metrics and t.candidate.metrics.value(m.name) for t in findings.feasible)
         ],

@@ -1,11 +1,13 @@
 """front.png: the trade-off at a glance, for a paper or a chat."""
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 from pimdse.report.findings import Findings, value
 from pimdse.units import energy_text, time_text
 from spaces.metrics import metric
+from spaces.pareto import costs, non_dominated
 from spaces.search.study import Trial
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ _INK, _GRID = "#222222", "#dddddd"
 
 
 def front_png(findings: Findings) -> bytes:
-    """Two panels: the first objective over the second with the front, and the period over it (or the energy)."""
+    """Two panels, each with its front: the first objective over the second, and the period (or energy) over the second."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -27,10 +29,10 @@ def front_png(findings: Findings) -> bytes:
     figure = Figure(figsize=(11, 4.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    _panel(left, findings, x, y, front=True)
-    _panel(right, findings, x, other, front=False)
+    _panel(left, findings, x, y)
+    _panel(right, findings, x, other)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=9)
     feasible, total = len(findings.feasible), len(findings.trials)
     title = f"{findings.sweep.model} on {findings.sweep.arch.name}: {feasible} of {total} candidates feasible, "
     figure.suptitle(f"{title}{len(findings.front)} on the front", fontsize=12, color=_INK)
@@ -39,7 +41,7 @@ def front_png(findings: Findings) -> bytes:
     return png.getvalue()
 
 
-def _panel(axes: "Axes", findings: Findings, x: str, y: str, *, front: bool) -> None:
+def _panel(axes: "Axes", findings: Findings, x: str, y: str) -> None:
     for pipeline in findings.sweep.pipelines:
         for marker, solver in zip(_markers(findings), findings.sweep.solvers, strict=True):
             points = [
@@ -60,8 +62,7 @@ def _panel(axes: "Axes", findings: Findings, x: str, y: str, *, front: bool) -> 
                     zorder=3,
                     label=f"{pipeline}, {solver}",
                 )
-    if front:
-        _front_line(axes, findings, x, y)
+    _front_line(axes, findings, x, y)
     _ring(axes, findings.published, x, y, "#666666", "published chip")
     _ring(axes, findings.knee, x, y, "#009E73", "knee")
     _scales(axes, findings, x, y)
@@ -72,11 +73,13 @@ def _markers(findings: Findings) -> tuple[str, ...]:
 
 
 def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
-    points = sorted((value(t.candidate, x), value(t.candidate, y)) for t in findings.front)
-    if len(findings.sweep.objectives) == 2 and points:
-        # between two points of a front nothing is known to be reachable: steps, not slopes
-        where = "post" if not metric(x).maximize else "pre"
-        axes.step(*zip(*points, strict=True), where=where, color=_INK, linewidth=1.2, zorder=2, label="Pareto front")
+    """The front of this plane, as steps: nothing between two of its points is known to be reachable."""
+    points = [(value(t.candidate, x), value(t.candidate, y)) for t in findings.feasible]
+    if points:
+        cost = costs(points, [metric(x).maximize, metric(y).maximize])
+        line = sorted(point for point, keep in zip(points, non_dominated(cost), strict=True) if keep)
+        where = "pre" if metric(x).maximize else "post"
+        axes.step(*zip(*line, strict=True), where=where, color=_INK, linewidth=1.2, zorder=2, label="Pareto front")
 
 
 def _ring(axes: "Axes", trial: Trial | None, x: str, y: str, colour: str, label: str) -> None:
@@ -86,19 +89,29 @@ def _ring(axes: "Axes", trial: Trial | None, x: str, y: str, colour: str, label:
 
 
 def _scales(axes: "Axes", findings: Findings, x: str, y: str) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axes.set_xlabel(metric(x).title)
     axes.set_ylabel(metric(y).title)
     for name, axis, setter in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
         values = [value(t.candidate, name) for t in findings.feasible]
-        if values and min(values) > 0 and max(values) > 5 * min(values):
+        if values and min(values) > 0 and max(values) > 3 * min(values):
             setter("log")
-            axis.set_minor_formatter(NullFormatter())
+            axis.set_major_locator(FixedLocator(log_ticks(min(values), max(values))))
+            axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda v, _, name=name: tick_text(v, name)))
     axes.grid(color=_GRID, linewidth=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9, colors=_INK)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers around [low, high] for a logarithmic axis: five to nine of them."""
+    decades = math.log10(high / low)
+    mantissas = (1, 1.5, 2, 3, 4, 5, 6, 8) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
+    exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [m * 10.0**e for e in exponents for m in mantissas]
+    return [t for t in ticks if low / 1.6 <= t <= high * 1.6]
 
 
 def tick_text(number: float, name: str) -> str:
