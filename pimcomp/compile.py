@@ -1,16 +1,13 @@
 """The whole compiler on one screen: network and chip in, verified plan, instruction streams and their timing out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pimcomp.energy import energy_of
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import Partition
+from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Solver
-from pimcomp.ir.program import Program
-from pimcomp.ir.report import Energy, Timing
+from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.ir.verify import verify_plan, verify_program
 from pimcomp.partition import partition
 from pimcomp.problem import build_problem
@@ -18,22 +15,6 @@ from pimcomp.schedule import ScheduleOptions, schedule
 from pimcomp.timeline import time_program
 
 Observer = Callable[[str, object], None]  # (stage, its result): dumps, timers and progress hang here
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Compiled:
-    """Everything a compilation produced."""
-
-    graph: Graph
-    arch: Arch
-    pipeline: Pipeline
-    partition: Partition
-    problem: MappingProblem
-    outcome: Outcome
-    plan: Plan
-    program: Program
-    timing: Timing
-    energy: Energy
 
 
 def compile_network(
@@ -46,11 +27,14 @@ def compile_network(
     seed: int = 0,
     options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
     lrn_ranges: dict[int, float] | None = None,
+    weights: str = "onnx",
+    notes: tuple[str, ...] = (),
     observe: Observer = lambda stage, result: None,
 ) -> Compiled:
     """Compile a network for a chip with a solver.
 
     lrn_ranges: per LRN node the largest sum of squares in its window (from calibration); only networks with LRN need it.
+    weights, notes: where the weights came from and what was changed on the way, for the report.
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """
@@ -73,16 +57,17 @@ def compile_network(
     energy = energy_of(program, arch, timing.latency_ns)
     observe("timeline", timing)
     return Compiled(
-        graph=graph,
         arch=arch,
-        pipeline=pipeline,
+        graph=graph,
         partition=parts,
         problem=problem,
         outcome=outcome,
-        plan=outcome.plan,
         program=program,
         timing=timing,
         energy=energy,
+        provenance=Provenance(
+            model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed, weights=weights, notes=notes
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pimcomp.emit.arch_json import network_json, simulator_config
-from pimcomp.emit.compiled import Compiled
+from pimcomp.ir.compiled import Compiled
 from pimcomp.emit.directory import write_directory
 from pimcomp.emit.evaluation import evaluation_json
 from pimcomp.emit.intermediate import intermediate_json

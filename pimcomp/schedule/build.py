@@ -121,6 +121,7 @@ class WorkBuilder:
         self.tasks, self.reads = _Columns(), _Columns()
         self.conv, self.join, self.vector = _Columns(), _Columns(), _Columns()
         self.sums, self.sum_transfers, self.edges, self.parts = _Columns(), _Columns(), _Columns(), _Columns()
+        self.conv_totals: list[npt.NDArray[np.int64]] = []
         self.templates: list[ConvTemplate] = []
         self.template_node: list[int] = []
         self.template_ids: dict[tuple[int, tuple[int, ...]], int] = {}
@@ -196,13 +197,12 @@ class WorkBuilder:
             self._fire(index, core, cores, replicas, s, start, task)
         if len(members) == 1:
             self.final_task[numbers] = fired[0]
-            self.conv.blocks["total"].append(np.full(len(start), -1, dtype=np.int64))
+            self.conv_totals.append(np.full(len(start), -1, dtype=np.int64))
             return
         parent = [0 if len(members) <= FLAT_JOIN else (i - 1) // 2 for i in range(len(members))]
         children = [[j for j in range(1, len(members)) if parent[j] == i] for i in range(len(members))]
         totals = [self.sums.add(len(start), {"core": core, "bytes": size}) for core in members]
-        for total in totals:
-            self.conv.blocks["total"].append(total)
+        self.conv_totals.extend(totals)
         done = list(fired)
         for i in reversed(range(len(members))):
             if not children[i]:
@@ -349,7 +349,8 @@ class WorkBuilder:
         constant_of[np.flatnonzero(uses)] = inverse.ravel()
         r = self.reads
         t = {name: self.tasks.get(name) for name in ("kind", "node", "core", "row", "start", "keep", "stop")}
-        conv = {name: self.conv.get(name) for name in ConvTasks._fields if name not in ("out", "constants")}
+        conv = {name: self.conv.get(name) for name in ConvTasks._fields if name not in ("out", "constants", "total")}
+        conv["total"] = np.concatenate([*self.conv_totals, np.zeros(0, np.int64)])
         join = {name: self.join.get(name) for name in JoinTasks._fields if name != "constants"}
         vector = {name: self.vector.get(name) for name in VectorTasks._fields if name not in ("out", "constants")}
         conv_constants, join_constants = constant_of[conv["task"]], constant_of[join["task"]]

@@ -111,6 +111,7 @@ def is_mean(graph: Graph, index: int) -> bool:
         node.operation.window.kernel == (source.height, source.width)
         and not any(node.operation.window.pads)
         and node.height == node.width == 1
+        and min(source.height, source.width) > 1  # one row or column: additions are cheaper
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pimcomp.emit.compiled import Compiled, Provenance
+from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Pipeline, Plan, Status

@@ -1,4 +1,4 @@
-"""What one compile produced, as the emitters need it."""
+"""What one compilation produced, and how it came about."""
 
 from dataclasses import dataclass
 
