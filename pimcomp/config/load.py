@@ -9,14 +9,12 @@ import yaml
 from pimcomp.config.fields import flatten, nest
 from pimcomp.config.noc_file import complete_table, read_noc_tables
 from pimcomp.config.schema import ChipDocument
-from pimcomp.config.simulator import arch_from_simulator_config
+from pimcomp.config.simulator import MAX_CORES, arch_from_simulator_config
 from pimcomp.config.validation import validate
 from pimcomp.config.yaml_loader import load_yaml
 from pimcomp.data_files import data_dir
 from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch, NocTable
-
-MAX_TOTAL_CORES = 16384  # the network tables are quadratic in cores
 
 
 def list_archs() -> tuple[str, ...]:
@@ -90,10 +88,8 @@ def _inconsistencies(v: dict[str, int | float | str]) -> list[tuple[str, str]]:
             ("core.vector_latency_ns", f"expected a whole number of ns, found {v['vector_latency_ns']}: "
              "the simulator reads integers")
         )  # fmt: skip
-    if int(v["cores"]) * int(v["chips"]) > MAX_TOTAL_CORES:
-        problems.append(
-            ("chip.chips", f"expected at most {MAX_TOTAL_CORES} cores in all, found {v['cores']} x {v['chips']}")
-        )
+    if int(v["cores"]) * int(v["chips"]) > MAX_CORES:
+        problems.append(("chip.chips", f"expected at most {MAX_CORES} cores in all, found {v['cores']} x {v['chips']}"))
     if int(v["mesh_rows"]) > int(v["cores"]):
         problems.append(("noc.mesh_rows", f"expected at most chip.cores = {v['cores']}, found {v['mesh_rows']}"))
     if (v["interconnect"] == "file") != bool(v["noc_file"]):

@@ -18,6 +18,7 @@ from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch
 
 MAX_BYTES = 1_000_000
+MAX_CORES = 16384  # the network tables are quadratic in cores
 UNUSED = (  # parsed by the simulator and never used: no reason to tell the user
     "chip_config.network_config.bus_topology",
     "chip_config.core_config.matrix_config.dac_static_power",
@@ -154,7 +155,7 @@ class NetworkConfig(SimulatorSection):
 class ChipConfig(SimulatorSection):
     """chip_config."""
 
-    core_cnt: Whole = Field(default=1, ge=1, le=16384)
+    core_cnt: Whole = Field(default=1, ge=1, le=MAX_CORES)
     core_config: CoreConfig = CoreConfig()
     global_memory_config: GlobalMemoryConfig = GlobalMemoryConfig()
     network_config: NetworkConfig = NetworkConfig()
@@ -243,6 +244,9 @@ def _size(path: Path, chip: ChipConfig, notes: list[str]) -> tuple[int, int]:
             raise ConfigError(where, f"expected both >= 1, found [{rows}, {columns}]")
         notes.append(f"network_config.layout is not set: core_cnt = {chip.core_cnt} cores in the most square mesh")
         return chip.core_cnt, 0
+    if rows * columns > MAX_CORES:
+        where = field_path(str(path), ("chip_config", "network_config", "layout"))
+        raise ConfigError(where, f"expected at most {MAX_CORES} cores, found [{rows}, {columns}]")
     if chip.core_cnt != rows * columns:
         notes.append(f"layout {rows} x {columns} = {rows * columns} cores wins over core_cnt = {chip.core_cnt}")
     return rows * columns, rows

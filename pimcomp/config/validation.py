@@ -130,7 +130,7 @@ def _message(root: type[BaseModel], error: dict[str, Any]) -> str:
         return _unknown_key(root, owner, str(loc[-1]))
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
-    inner = submodel(field.annotation) if field else None
+    inner = root if not loc else submodel(field.annotation) if field else None
     expected = f"the keys {', '.join(inner.model_fields)}" if inner else expected_text(field) if field else ""
     if error["type"] == "missing":
         return f"missing: expected {expected}" if expected else "missing"
