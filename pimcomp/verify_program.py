@@ -1,0 +1,234 @@
+"""Proves that the emitted files compute what ONNX Runtime computes: executes them and compares every output."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pimcomp.decode import Decoded, EmittedCheckpoints, MemoryImage, decode_program, read_checkpoints, read_memory
+from pimcomp.errors import InvariantError, ModelError
+from pimcomp.feeds import Feed, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
+from pimcomp.first_wrong import Wrong, first_wrong
+from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.interpret.faults import ExecutionError
+from pimcomp.interpret.run import DEFAULT_LOCAL_BYTES, Prepared, execute, prepare
+from pimcomp.ir.graph import FloatArray, Output
+from pimcomp.reference import intermediate_maps, run_reference
+
+TOLERANCE = 1e-4  # of an output's range (the project's acceptance limit)
+_NODE_TOLERANCE = 1e-3  # of a map's range, when looking for the first wrong one: rounding must not be blamed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputReport:
+    """One network output: the largest error over all images, and the range of its reference values."""
+
+    name: str
+    max_error: float
+    range: float
+    tolerance: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """The verdict. max_error, range, tolerance: of the worst output. images: how many were compared.
+
+    reason: empty if passed. wrong: the first wrong element, if one could be found; node, core, index: where it or the
+    fault is, when known.
+    """
+
+    passed: bool
+    images: int
+    max_error: float
+    range: float
+    tolerance: float
+    outputs: tuple[OutputReport, ...]
+    reason: str = ""
+    wrong: Wrong | None = None
+    node: str = ""
+    core: int = -1
+    index: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Emitted:
+    """The files of one compile, read back."""
+
+    decoded: Decoded
+    memory: MemoryImage
+    points: EmittedCheckpoints
+    local_memory_bytes: int
+
+
+def read_emitted(out_dir: Path) -> Emitted:
+    """Read program.gz, memory.npz, checkpoints.npz and, for the size of local memory, config.json.
+
+    Raises ModelError if one is missing or damaged.
+    """
+    return Emitted(
+        decode_program(out_dir / "program.gz"),
+        read_memory(out_dir / "memory.npz"),
+        read_checkpoints(out_dir / "checkpoints.npz"),
+        _local_memory_bytes(out_dir / "config.json"),
+    )
+
+
+def verify_program(
+    out_dir: Path,
+    network: LoadedNetwork,
+    *,
+    images: int = 4,
+    seed: int = 0,
+    inputs: Mapping[str, FloatArray] | None = None,
+) -> VerifyReport:
+    """Execute the emitted program and compare every output of every image with ONNX Runtime.
+
+    inputs: per network input float32[images, *shape without the batch]; default: `images` seeded random ones, or as
+    many as the pipeline's delay + 2 rounds take. Every program runs at least two rounds with different images.
+
+    Raises ModelError for files or inputs that do not belong together. What the program does wrong is in the report.
+    """
+    emitted = read_emitted(out_dir)
+    count = max(images, images_needed(emitted.memory))
+    given = random_inputs(network.graph, count, seed) if inputs is None else inputs
+    return compare(emitted, network, given)
+
+
+def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, FloatArray]) -> VerifyReport:
+    """As verify_program, for files that were read already."""
+    memory = emitted.memory
+    count = len(next(iter(inputs.values())))
+    feed = plan_feed(memory, count)
+    fed = feed_inputs(memory, feed, inputs)
+    try:
+        prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
+        done = execute(prepared, fed)
+    except InvariantError as error:
+        return _faulty(error, emitted.points, emitted.decoded)
+    reference = run_reference(network.onnx_bytes(), inputs, name=network.graph.name)
+    found = observed_outputs(memory, feed, done.outputs)
+    reports: list[OutputReport] = []
+    worst_image = 0
+    for output in network.graph.outputs:
+        expected = reference[output.name].reshape(count, -1)[feed.observed.ravel()]
+        actual = host_epilogue(output, _named(found, output.name))
+        report, image = _judge(output.name, expected, actual)
+        if not report.passed:
+            worst_image = worst_image if any(not r.passed for r in reports) else image
+        reports.append(report)
+    worst = max(reports, key=lambda r: r.max_error / r.range)
+    passed = all(r.passed for r in reports)
+    wrong = None if passed else _locate(prepared, emitted, network, inputs, feed, worst_image)
+    return VerifyReport(
+        passed=passed,
+        images=count,
+        max_error=worst.max_error,
+        range=worst.range,
+        tolerance=TOLERANCE,
+        outputs=tuple(reports),
+        reason="" if passed else _reason(worst, wrong),
+        wrong=wrong,
+        node=wrong.node if wrong else "",
+        core=wrong.core if wrong else -1,
+        index=wrong.index if wrong else -1,
+    )
+
+
+def host_epilogue(output: Output, values: FloatArray) -> FloatArray:
+    """What the host still has to do with a program's output, float32[images, elements]: nothing or softmax."""
+    if output.epilogue is None:
+        return values
+    if output.epilogue != "softmax":
+        raise InvariantError(f"output {output.name}: unknown epilogue {output.epilogue}")
+    shape = (len(values), *output.onnx_shape[1:])
+    axis = output.epilogue_axis if output.epilogue_axis < 0 else output.epilogue_axis - len(output.onnx_shape)
+    logits = values.reshape(shape).astype(np.float64)
+    powers = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    shares = powers / powers.sum(axis=axis, keepdims=True)
+    return np.asarray(shares.reshape(values.shape), np.float32)
+
+
+def _judge(name: str, expected: FloatArray, actual: FloatArray) -> tuple[OutputReport, int]:
+    """(report, the position of the worst image) of one output, both float32[images, elements]."""
+    error = np.abs(actual.astype(np.float64) - expected)
+    span = float(expected.max() - expected.min()) or float(np.abs(expected).max()) or 1.0
+    largest = float(error.max())
+    passed = bool(largest <= TOLERANCE * span)  # NaN fails
+    report = OutputReport(name=name, max_error=largest, range=span, tolerance=TOLERANCE, passed=passed)
+    return report, int(np.argmax(error.max(axis=1)))
+
+
+def _named(found: Mapping[str, FloatArray], name: str) -> FloatArray:
+    array = found.get(name, found.get(""))
+    if array is None:
+        raise ModelError(f"the program has no output {name}; it has {sorted(found)}")
+    return array
+
+
+def _locate(
+    prepared: Prepared,
+    emitted: Emitted,
+    network: LoadedNetwork,
+    inputs: Mapping[str, FloatArray],
+    feed: Feed,
+    observed: int,
+) -> Wrong | None:
+    """Run the lane of the worst image again and look at every intermediate map."""
+    lane, entered = (int(i) for i in np.unravel_index(observed, feed.observed.shape)[:2])
+    image_of = feed.image[lane]
+    used, position = np.unique(image_of, return_inverse=True)
+    maps = intermediate_maps(network.graph, {name: np.asarray(a)[used] for name, a in inputs.items()})
+    return first_wrong(
+        prepared,
+        emitted.points,
+        feed_inputs(emitted.memory, feed, inputs, slice(lane, lane + 1)),
+        maps,
+        position.reshape(image_of.shape),
+        turn=entered + feed.delay,
+        tolerance=_NODE_TOLERANCE,
+    )
+
+
+def _reason(worst: OutputReport, wrong: Wrong | None) -> str:
+    where = f"first wrong: {wrong}" if wrong else "every intermediate map is right: the output is put together wrongly"
+    return (
+        f"output {worst.name}: error {worst.max_error:.3g} of a range of {worst.range:.3g}, "
+        f"allowed {worst.tolerance:g} of it; {where}"
+    )
+
+
+def _faulty(error: InvariantError, points: EmittedCheckpoints, decoded: Decoded) -> VerifyReport:
+    """The report of a program that could not be executed to its end."""
+    node, core, index = "", -1, -1
+    if isinstance(error, ExecutionError):
+        core, index = error.core, error.index
+        number = int(points.instruction_node[decoded.core_start[core] + index])
+        node = points.node_names[number] if number >= 0 else ""
+    return VerifyReport(
+        passed=False,
+        images=0,
+        max_error=float("nan"),
+        range=float("nan"),
+        tolerance=TOLERANCE,
+        outputs=(),
+        reason=f"{error} (node {node})" if node else str(error),
+        node=node,
+        core=core,
+        index=index,
+    )
+
+
+def _local_memory_bytes(config: Path) -> int:
+    """The chip's local memory as the simulator's configuration states it."""
+    try:
+        chip = json.loads(config.read_bytes())["chip_config"]
+        return int(chip["core_config"]["local_memory_config"]["memory_size"])
+    except FileNotFoundError:
+        return DEFAULT_LOCAL_BYTES
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{config}: core_config.local_memory_config.memory_size: expected a number of bytes"
+        ) from error
