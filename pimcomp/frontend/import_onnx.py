@@ -1,0 +1,72 @@
+"""ONNX file -> Graph: read, lower every operator on its own, then clean up pass by pass."""
+
+from pathlib import Path
+
+import onnx
+
+from pimcomp.errors import ModelError
+from pimcomp.frontend.check_graph import check_graph
+from pimcomp.frontend.drop_dead import drop_dead
+from pimcomp.frontend.fold_scales import fold_scales
+from pimcomp.frontend.fuse_activations import fuse_activations
+from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.frontend.lower import lower
+from pimcomp.frontend.merge_padding import merge_padding
+from pimcomp.frontend.random_weights import parse_weights_option
+from pimcomp.frontend.read_onnx import read_onnx
+from pimcomp.frontend.seeded_onnx_weights import randomize
+from pimcomp.frontend.sort_channels import sort_channels
+from pimcomp.ir.graph import Graph
+
+PASSES = (fold_scales, fuse_activations, merge_padding, sort_channels, drop_dead)
+SERIALISED_LIMIT_BYTES = 2**31 - 1  # protobuf's limit for one message
+
+
+def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
+    """The network in an ONNX file; `weights` "random:SEED" replaces its weights by seeded ones, in memory only.
+
+    Raises ModelError (file missing, corrupt or inconsistent), UnsupportedOp (every operator that cannot be lowered),
+    ConfigError (another form of `weights`).
+    """
+    seed = None if weights is None else parse_weights_option(weights)
+    model = read_onnx(path)
+    if seed is not None:
+        randomize(model, seed)
+    graph = clean(lower(model, path.stem, str(path)))
+    _match_interface(model, graph)
+    return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
+
+
+def clean(graph: Graph) -> Graph:
+    """All passes in order, and the proof that the result is a Graph."""
+    for run in PASSES:
+        graph = run(graph)
+    check_graph(graph)
+    return graph
+
+
+def _match_interface(model: onnx.ModelProto, graph: Graph) -> None:
+    """Give the reference model the graph's inputs and the concrete shapes of its outputs, in place."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = weights | {node.name for node in graph.nodes}
+    inputs = [value for value in model.graph.input if value.name in kept]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    shapes = {output.name: output.onnx_shape for output in graph.outputs}
+    for value in model.graph.output:
+        shape = value.type.tensor_type.shape
+        del shape.dim[:]
+        for size in shapes[value.name]:
+            shape.dim.add().dim_value = size
+
+
+class _Reference:
+    """Serialises the model when called."""
+
+    def __init__(self, model: onnx.ModelProto, source: str) -> None:
+        self.model, self.source = model, source
+
+    def __call__(self) -> bytes:
+        if self.model.ByteSize() > SERIALISED_LIMIT_BYTES:
+            raise ModelError(f"{self.source}: the model with its weights is larger than 2 GB, more than ONNX can hold")
+        return bytes(self.model.SerializeToString(deterministic=True))

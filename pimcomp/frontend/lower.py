@@ -1,0 +1,241 @@
+"""ModelProto -> Graph: one node after the other through the table of lowerings.
+
+Nothing an output does not depend on is looked at. Everything unsupported is collected, so that one UnsupportedOp lists it
+all; where a node could not be lowered, ONNX shape inference supplies a stand-in for the nodes behind it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+import onnx
+
+from pimcomp.errors import ModelError, Offender, UnsupportedOp
+from pimcomp.frontend import lower_activation, lower_elementwise, lower_layout, lower_pooling, lower_weighted
+from pimcomp.frontend.constant_fold import fold, tensor_values
+from pimcomp.frontend.graph_builder import GraphBuilder
+from pimcomp.frontend.graph_interface import declare_input, describe_output
+from pimcomp.frontend.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
+from pimcomp.frontend.read_onnx import opset_of
+from pimcomp.frontend.tensor import LayoutError, Tensor, of_map
+from pimcomp.ir.graph import Graph, Input
+
+Lowered = Tensor | Constant | tuple[Operand, ...]
+Lower = Callable[[OnnxNode, GraphBuilder], Lowered]
+
+LOWERINGS: Mapping[str, Lower] = MappingProxyType(
+    {
+        "Conv": lower_weighted.lower_conv,
+        "Gemm": lower_weighted.lower_gemm,
+        "MatMul": lower_weighted.lower_matmul,
+        "MaxPool": lower_pooling.lower_pool,
+        "AveragePool": lower_pooling.lower_pool,
+        "GlobalAveragePool": lower_pooling.lower_global_pool,
+        "GlobalMaxPool": lower_pooling.lower_global_pool,
+        "ReduceMean": lower_pooling.lower_reduce,
+        "ReduceMax": lower_pooling.lower_reduce,
+        "Add": lower_elementwise.lower_sum,
+        "Sum": lower_elementwise.lower_sum,
+        "Mean": lower_elementwise.lower_sum,
+        "Sub": lower_elementwise.lower_binary,
+        "Mul": lower_elementwise.lower_binary,
+        "Div": lower_elementwise.lower_binary,
+        "Neg": lower_elementwise.lower_negative,
+        "Pow": lower_elementwise.lower_power,
+        "Min": lower_elementwise.lower_bound,
+        "Max": lower_elementwise.lower_bound,
+        "BatchNormalization": lower_elementwise.lower_batch_norm,
+        "LRN": lower_elementwise.lower_lrn,
+        **dict.fromkeys(lower_activation.PLAIN_OPS, lower_activation.lower_plain),
+        "Clip": lower_activation.lower_clip,
+        "LeakyRelu": lower_activation.lower_leaky_relu,
+        "PRelu": lower_activation.lower_leaky_relu,
+        "HardSigmoid": lower_activation.lower_hard_sigmoid,
+        "Identity": lower_layout.lower_identity,
+        "Dropout": lower_layout.lower_identity,
+        "Cast": lower_layout.lower_cast,
+        "Reshape": lower_layout.lower_reshape,
+        "Flatten": lower_layout.lower_reshape,
+        "Transpose": lower_layout.lower_transpose,
+        "Squeeze": lower_layout.lower_squeeze,
+        "Unsqueeze": lower_layout.lower_squeeze,
+        "Concat": lower_layout.lower_concat,
+        "Gather": lower_layout.lower_gather,
+        "Slice": lower_layout.lower_slice,
+        "Split": lower_layout.lower_split,
+        "Pad": lower_layout.lower_pad,
+        "Expand": lower_layout.lower_expand,
+        "Shape": lower_layout.lower_shape,
+        "Softmax": lower_layout.lower_softmax,
+    }
+)
+AFTER_SOFTMAX = frozenset(
+    {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Shape"}
+)
+
+
+def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
+    """The network as a Graph, every ONNX operator lowered on its own; passes clean up behind it.
+
+    model: as `read_onnx` leaves it. Raises UnsupportedOp listing every node that cannot be lowered, ModelError naming
+    the node whose shapes contradict each other.
+    """
+    lowering = _Lowering(model, source)
+    for node in lowering.live:
+        lowering.add(node)
+    return lowering.graph(name)
+
+
+class _Lowering:
+    """What is known so far: tensors and constants by name, offenders, and names whose value is unknown."""
+
+    def __init__(self, model: onnx.ModelProto, source: str) -> None:
+        self.model, self.source, self.opset = model, source, opset_of(model)
+        self.builder = GraphBuilder()
+        self.values: dict[str, Operand] = {}
+        self.unknown: set[str] = set()
+        self.offenders: dict[str, Offender] = {}
+        self.inferred: dict[str, tuple[int, ...]] | None = None
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.live = _live_nodes(model.graph)
+        self.used = {name for node in self.live for name in node.input} | {out.name for out in model.graph.output}
+        for value in model.graph.input:
+            if value.name in self.weights:
+                continue
+            if value.name in self.used:
+                self.values[value.name] = declare_input(value, model.graph, self.builder, source)
+            else:
+                self.builder.notes.append(f"input {value.name!r} dropped: no output depends on it")
+
+    def add(self, proto: onnx.NodeProto) -> None:
+        """Lower one node; what it cannot express becomes an offender."""
+        label = proto.name or next(iter(proto.output), proto.op_type)
+        reason = self._unknown_operator(proto)
+        if not reason and not any(name in self.unknown for name in proto.input):
+            try:
+                self._lower(proto, label)
+            except (Unsupported, LayoutError) as error:
+                reason = str(error)
+            except BadShape as error:
+                if not self.offenders:
+                    raise ModelError(f"{self.source}: node {label!r} ({proto.op_type}): {error}") from error
+                self.unknown.update(proto.output)  # possibly the fault of a stand-in: not for the user's eyes
+            else:
+                return
+        if reason:
+            self.offenders.setdefault(label, Offender(label, proto.op_type, self.opset, reason))
+        for output in proto.output:
+            self._stand_in(output)
+
+    def _unknown_operator(self, proto: onnx.NodeProto) -> str:
+        if proto.domain not in ("", "ai.onnx"):
+            return f"operators of domain {proto.domain!r} are not supported"
+        if proto.op_type in LOWERINGS or all(self._is_constant(name) for name in proto.input if name):
+            return ""
+        if any(attribute.HasField("g") for attribute in proto.attribute):
+            return "control flow is not supported"
+        return "no instruction sequence computes it"
+
+    def _is_constant(self, name: str) -> bool:
+        return name in self.weights or (name in self.values and not isinstance(self.values[name], Tensor))
+
+    def _lower(self, proto: onnx.NodeProto, label: str) -> None:
+        node = OnnxNode(
+            name=label,
+            op=proto.op_type,
+            opset=self.opset,
+            operands=tuple(self._operand(name, label) if name else None for name in proto.input),
+            outputs=tuple(proto.output),
+            attributes={attribute.name: attribute for attribute in proto.attribute},
+            used_outputs=frozenset(self.used.intersection(proto.output)),
+        )
+        if not any(isinstance(operand, Tensor) for operand in node.operands):
+            results: Lowered = fold(node)
+        else:
+            self._refuse_inner_softmax(node)
+            results = LOWERINGS[node.op](node, self.builder)
+        found = results if isinstance(results, tuple) else (results,)
+        self.values.update(zip(node.outputs, found))
+
+    def _operand(self, name: str, label: str) -> Operand:
+        if name not in self.values:
+            if name not in self.weights:
+                raise ModelError(f"{self.source}: node {label!r} reads {name!r}, which nothing before it produces")
+            self.values[name] = tensor_values(self.weights[name])
+        return self.values[name]
+
+    def _refuse_inner_softmax(self, node: OnnxNode) -> None:
+        if node.op in AFTER_SOFTMAX:
+            return
+        for operand in node.operands:
+            if isinstance(operand, Tensor) and operand.softmax is not None:
+                inner = operand.softmax
+                reason = f"only a softmax at the end of the network is supported, but {node.name!r} ({node.op}) reads it"
+                self.offenders.setdefault(inner.node, Offender(inner.node, inner.op, inner.opset, reason))
+
+    def _stand_in(self, name: str) -> None:
+        """A placeholder of the inferred shape, so that the nodes behind an offender are examined too."""
+        if self.inferred is None:
+            self.inferred = _inferred_shapes(self.model)
+        shape = self.inferred.get(name, ())
+        if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
+            self.unknown.add(name)
+            return
+        sizes = (shape[1], *(shape[2:] or (1, 1)))
+        index = self.builder.emit(name, Input(shape), (), sizes)
+        self.values[name] = of_map(index, *sizes, "nchw"[: len(shape)])
+        self.unknown.discard(name)
+
+    def graph(self, name: str) -> Graph:
+        """The graph of everything added."""
+        outputs = []
+        for value in self.model.graph.output:
+            found = self.values.get(value.name)
+            if found is None and value.name in self.weights:
+                found = tensor_values(self.weights[value.name])
+            if isinstance(found, Tensor):
+                try:
+                    outputs.append(describe_output(value.name, found, self.builder))
+                except LayoutError as error:
+                    self.offenders.setdefault(value.name, Offender(value.name, "output", self.opset, str(error)))
+            elif found is not None:
+                raise ModelError(f"{self.source}: output {value.name!r} is a constant: nothing to compile")
+            elif value.name not in self.unknown:
+                raise ModelError(f"{self.source}: output {value.name!r} is produced by no node")
+        if self.offenders:
+            raise UnsupportedOp(self.source, tuple(self.offenders.values()))
+        return Graph(
+            name=name, nodes=tuple(self.builder.nodes), outputs=tuple(outputs), notes=tuple(self.builder.notes)
+        )
+
+
+def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that an output depends on, in file order."""
+    needed = {output.name for output in graph.output}
+    live: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if needed.isdisjoint(node.output):
+            continue
+        live.append(node)
+        needed.update(node.input)
+        needed.update(_captured(node))
+    return live[::-1]
+
+
+def _captured(node: onnx.NodeProto) -> Iterable[str]:
+    """Names that the bodies of control flow read from around them."""
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from inner.input
+            yield from _captured(inner)
+
+
+def _inferred_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Static shapes by ONNX shape inference; without those it cannot work out."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return {}  # the offender stands anyway; the nodes behind it are examined by operator only
+    return {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+    }

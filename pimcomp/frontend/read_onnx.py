@@ -1,0 +1,163 @@
+"""ONNX file -> ModelProto in memory, with external weights inside, local functions inlined and batch 1.
+
+The file itself is only read. Whatever is wrong with it becomes a ModelError that names it.
+"""
+
+from pathlib import Path, PurePosixPath
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+
+from pimcomp.errors import ModelError
+
+OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
+FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """The model with everything it needs inside and all batch dimensions 1.
+
+    Raises ModelError naming the file: missing, unreadable, empty, not ONNX, without nodes, opset out of range, external
+    data missing or outside the model's folder, an input with an unusable shape or type.
+    """
+    model = _parse(path)
+    if not model.graph.node:
+        raise ModelError(f"{path}: the model has no nodes: expected an ONNX network with at least one operator")
+    opset = opset_of(model)
+    if opset not in OPSETS:
+        raise ModelError(
+            f"{path}: opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}; convert it with onnx.version_converter"
+        )
+    _embed_external_data(model, path)
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    set_batch_to_one(model, str(path))
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Version of the default operator set; 1 when an old file does not say."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
+    if not data:
+        raise ModelError(f"{path}: the file is empty: expected an ONNX model")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError(f"{path}: not an ONNX model: the file is corrupt or incomplete ({error})") from error
+    if not model.HasField("graph"):
+        raise ModelError(f"{path}: not an ONNX model: it holds no graph")
+    return model
+
+
+def _embed_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Read weights kept in files beside the model; locations may not leave the model's folder."""
+    folder = path.resolve().parent
+    for tensor in _tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        location = fields.get("location", "")
+        where = f"{path}: weights {tensor.name!r}: external data {location!r}"
+        if not location or PurePosixPath(location).is_absolute() or ".." in PurePosixPath(location).parts:
+            raise ModelError(f"{where}: expected a path inside the model's folder")
+        file = (folder / location).resolve()
+        if not file.is_relative_to(folder):
+            raise ModelError(f"{where} leads outside the model's folder")
+        tensor.raw_data = _read_part(file, fields, where)
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _read_part(file: Path, fields: dict[str, str], where: str) -> bytes:
+    try:
+        offset = int(fields.get("offset", "0"))
+        length = int(fields["length"]) if "length" in fields else -1
+    except ValueError as error:
+        raise ModelError(f"{where}: offset and length must be integers") from error
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(length)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{where}: cannot read it: {error}") from error
+    if 0 <= length != len(data):
+        raise ModelError(f"{where}: expected {length} bytes at {offset}, found {len(data)}")
+    return data
+
+
+def _tensors(model: onnx.ModelProto) -> list[TensorProto]:
+    """Initializers and Constant values."""
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    return [*model.graph.initializer, *(a.t for a in attributes if a.type == onnx.AttributeProto.TENSOR)]
+
+
+def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
+    """Give every network input a concrete shape whose first dimension is 1, in place.
+
+    Raises ModelError for another dynamic dimension, a zero size, a missing shape or a type other than float32.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    old_batches: set[int] = set()
+    for value in model.graph.input:
+        if value.name in weights:  # IR version 3 lists initializers among the inputs
+            continue
+        _check_input(value, where)
+        first = value.type.tensor_type.shape.dim[0]
+        if len(value.type.tensor_type.shape.dim) in (2, 4) and first.dim_value > 1:
+            old_batches.add(first.dim_value)
+            first.dim_value = 1
+        elif not first.dim_value > 0:
+            first.Clear()
+            first.dim_value = 1
+    del model.graph.value_info[:]
+    for batch in old_batches:
+        _rewrite_reshapes(model, batch)
+
+
+def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
+    kind = value.type.tensor_type
+    if kind.elem_type != TensorProto.FLOAT:
+        name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type else value.type.WhichOneof("value")
+        raise ModelError(f"{where}: input {value.name!r}: expected a float32 tensor, found {name}")
+    if not kind.HasField("shape") or not kind.shape.dim:
+        raise ModelError(f"{where}: input {value.name!r} has no shape: {FIX_DIMENSION}")
+    for axis, dim in enumerate(kind.shape.dim):
+        if dim.HasField("dim_value") and dim.dim_value == 0:
+            raise ModelError(f"{where}: input {value.name!r}: dimension {axis} is 0: expected at least 1")
+        if axis and not dim.dim_value > 0:
+            label = dim.dim_param or "unknown"
+            raise ModelError(
+                f"{where}: input {value.name!r}: dimension {axis} is dynamic ({label}), only the batch may be: "
+                f"{FIX_DIMENSION}"
+            )
+
+
+def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
+    """A model exported for a fixed batch says so in its reshapes too: give those a target shape that starts with 1."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in model.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    for number, node in enumerate(model.graph.node):
+        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in constants:
+            continue
+        target = onnx.numpy_helper.to_array(constants[node.input[1]]).copy()
+        if target.size and target[0] == batch:
+            target[0] = 1
+            name = f"{node.input[1]}.batch1.{number}"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
+            node.input[1] = name
+            model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more

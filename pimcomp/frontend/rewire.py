@@ -1,0 +1,73 @@
+"""What graph passes share: who reads a node, and taking nodes out while every view finds its channels again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pimcomp.ir.graph import Conv, Graph, Node, View
+
+
+def readers(graph: Graph) -> list[set[int]]:
+    """For every node the nodes that read it; network output k counts as reader -1 - k."""
+    found: list[set[int]] = [set() for _ in graph.nodes]
+    reads = [(i, view) for i, node in enumerate(graph.nodes) for view in node.inputs]
+    reads += [(-1 - k, output.view) for k, output in enumerate(graph.outputs)]
+    for reader, view in reads:
+        for source in sources(view):
+            found[source].add(reader)
+    return found
+
+
+def sources(view: View) -> list[int]:
+    """The nodes a view gathers channels from, ascending."""
+    return [int(source) for source in np.unique(view.sources)]
+
+
+def resolve(view: View, moved: Mapping[int, View]) -> View:
+    """The view with every node that is taken out replaced by where its channels are now.
+
+    moved: node -> view; channel k of the node is channel k of that view, which names no node that is taken out.
+    """
+    gone = [source for source in sources(view) if source in moved]
+    if not gone:
+        return view
+    origin, channels = view.sources.copy(), view.channels.copy()
+    for node in gone:
+        at = view.sources == node
+        origin[at] = moved[node].sources[view.channels[at]]
+        channels[at] = moved[node].channels[view.channels[at]]
+    return View(origin, channels)
+
+
+def rewire(graph: Graph, nodes: Sequence[Node | None], moved: Mapping[int, View]) -> Graph:
+    """The graph with `nodes` in place of its own, without those that are None, and all views renumbered."""
+    number = np.cumsum([node is not None for node in nodes], dtype=np.int32) - np.int32(1)
+
+    def renumbered(view: View) -> View:
+        found = resolve(view, moved)
+        return View(number[found.sources].astype(np.int32), found.channels)
+
+    kept = (node for node in nodes if node is not None)
+    return replace(
+        graph,
+        nodes=tuple(replace(node, inputs=tuple(renumbered(view) for view in node.inputs)) for node in kept),
+        outputs=tuple(replace(output, view=renumbered(output.view)) for output in graph.outputs),
+    )
+
+
+def is_depthwise(node: Node) -> bool:
+    """Whether a node is a convolution with one input channel per group."""
+    return isinstance(node.operation, Conv) and node.operation.weights.shape[1] == 1 and (
+        node.operation.groups == len(node.inputs[0].channels)
+    )
+
+
+def as_scale(node: Node) -> Conv | None:
+    """The node's operation if it multiplies every channel by a number (and adds another), else None."""
+    conv = node.operation
+    if not isinstance(conv, Conv) or not is_depthwise(node) or conv.groups != node.channels:
+        return None
+    window = conv.window
+    plain = window.kernel == (1, 1) and window.stride == (1, 1) and not any(window.pads)
+    return conv if plain else None

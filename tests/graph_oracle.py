@@ -1,0 +1,157 @@
+"""What a Graph means, written down plainly: the numpy evaluation that tests compare everything else with."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.graph import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Crop,
+    Eltwise,
+    Graph,
+    Input,
+    Lrn,
+    Node,
+    Output,
+    Pool,
+    Standalone,
+    View,
+    Window,
+)
+
+Map = npt.NDArray[np.float64]  # [channels, height, width]
+
+
+def evaluate(graph: Graph, inputs: Mapping[str, npt.NDArray[np.floating]]) -> tuple[list[Map], dict[str, Map]]:
+    """(the map of every node, after its activation; every output in its ONNX shape, epilogue included)."""
+    maps: list[Map] = []
+    for node in graph.nodes:
+        if isinstance(node.operation, Input):
+            result = _input_map(node, np.asarray(inputs[node.name], np.float64))
+        else:
+            result = _compute(node, [gather(maps, view) for view in node.inputs])
+        result = activate(node.activation, result)
+        assert result.shape == (node.channels, node.height, node.width), (node.name, result.shape)
+        maps.append(result)
+    return maps, {output.name: onnx_output(output, gather(maps, output.view)) for output in graph.outputs}
+
+
+def gather(maps: list[Map], view: View) -> Map:
+    """The channels of a view."""
+    return np.stack([maps[source][channel] for source, channel in zip(view.sources, view.channels, strict=True)])
+
+
+def onnx_output(output: Output, values: Map) -> Map:
+    """A gathered map as the ONNX tensor."""
+    ordered = values.transpose(1, 2, 0) if output.layout == "NHWC" else values
+    tensor = ordered.reshape(output.onnx_shape)
+    if output.epilogue == "softmax":
+        powers = np.exp(tensor - tensor.max(axis=output.epilogue_axis, keepdims=True))
+        tensor = powers / powers.sum(axis=output.epilogue_axis, keepdims=True)
+    return tensor
+
+
+def activate(activation: Activation | None, x: Map) -> Map:
+    """The element-wise function."""
+    if activation is None:
+        return x
+    alpha, beta = activation.alpha, activation.beta
+    match activation.kind:
+        case ActivationKind.RELU:
+            return np.maximum(x, 0)
+        case ActivationKind.CLIP:
+            return np.clip(x, activation.low, activation.high)
+        case ActivationKind.LEAKY_RELU:
+            return np.maximum(x, alpha * x)
+        case ActivationKind.SIGMOID:
+            return 1 / (1 + np.exp(-x))
+        case ActivationKind.TANH:
+            return np.tanh(x)
+        case ActivationKind.HARD_SIGMOID:
+            return np.clip(alpha * x + beta, 0, 1)
+        case ActivationKind.HARD_SWISH:
+            return x * np.clip(x / 6 + 0.5, 0, 1)
+
+
+def _input_map(node: Node, tensor: Map) -> Map:
+    assert isinstance(node.operation, Input)
+    if node.operation.layout == "NHWC":
+        return tensor.reshape(node.height, node.width, node.channels).transpose(2, 0, 1)
+    return tensor.reshape(node.channels, node.height, node.width)
+
+
+def _compute(node: Node, operands: list[Map]) -> Map:
+    operation, x = node.operation, operands[0]
+    match operation:
+        case Conv():
+            return _conv(operation, x, node.height, node.width)
+        case Pool():
+            return _pool(operation, x, node.height, node.width)
+        case Eltwise("add"):
+            return np.asarray(sum(operands[1:], operands[0]))
+        case Eltwise("sub"):
+            return operands[0] - operands[1]
+        case Eltwise("mul"):
+            return np.prod(np.stack(np.broadcast_arrays(*operands)), axis=0)
+        case Standalone():
+            return x
+        case Lrn():
+            before = (operation.size - 1) // 2
+            squares = np.pad(x**2, ((before, operation.size - 1 - before), (0, 0), (0, 0)))
+            sums = np.stack([squares[c : c + operation.size].sum(axis=0) for c in range(len(x))])
+            return x / (operation.bias + operation.alpha / operation.size * sums) ** operation.beta
+        case Crop(top, left):
+            result = np.zeros((len(x), node.height, node.width))
+            for y in range(max(0, -top), min(node.height, x.shape[1] - top)):
+                for column in range(max(0, -left), min(node.width, x.shape[2] - left)):
+                    result[:, y, column] = x[:, y + top, column + left]
+            return result
+    raise AssertionError(f"no meaning for {operation}")
+
+
+def _taps(window: Window, x: Map, height: int, width: int, fill: float) -> list[tuple[int, int, Map]]:
+    """For every kernel element (row, column) the input elements it meets: [channels, height, width]."""
+    top, left, bottom, right = window.pads
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=fill)
+    taps = []
+    for ky in range(window.kernel[0]):
+        for kx in range(window.kernel[1]):
+            y, column = ky * window.dilation[0], kx * window.dilation[1]
+            rows = slice(y, y + (height - 1) * window.stride[0] + 1, window.stride[0])
+            columns = slice(column, column + (width - 1) * window.stride[1] + 1, window.stride[1])
+            taps.append((ky, kx, padded[:, rows, columns]))
+    return taps
+
+
+def _conv(conv: Conv, x: Map, height: int, width: int) -> Map:
+    outs, per_group = conv.weights.shape[:2]
+    weights = conv.weights.reshape(conv.groups, outs // conv.groups, per_group, *conv.window.kernel)
+    total = np.zeros((conv.groups, outs // conv.groups, height * width))
+    for ky, kx, tap in _taps(conv.window, x, height, width, 0.0):
+        total += weights[..., ky, kx].astype(np.float64) @ tap.reshape(conv.groups, per_group, height * width)
+    result = total.reshape(outs, height, width)
+    return result if conv.bias is None else result + conv.bias.astype(np.float64)[:, None, None]
+
+
+def _pool(pool: Pool, x: Map, height: int, width: int) -> Map:
+    if pool.method == "max":
+        return np.max([tap for *_, tap in _taps(pool.window, x, height, width, -np.inf)], axis=0)
+    # A map of ones tells which elements count: those inside, and the explicit pads if padding counts.
+    ones = np.ones((1, *x.shape[1:]))
+    if pool.count_padding:
+        top, left, bottom, right = pool.window.pads
+        rows, columns = pool.overhang
+        ones = np.pad(ones, ((0, 0), (top, bottom - rows), (left, right - columns)), constant_values=1.0)
+        window = Window(
+            kernel=pool.window.kernel,
+            stride=pool.window.stride,
+            pads=(0, 0, rows, columns),
+            dilation=pool.window.dilation,
+        )
+    else:
+        window = pool.window
+    counts = sum(tap for *_, tap in _taps(window, ones, height, width, 0.0))
+    return np.asarray(sum(tap for *_, tap in _taps(pool.window, x, height, width, 0.0)) / counts)
