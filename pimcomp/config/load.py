@@ -102,6 +102,8 @@ def _noc_table(path: Path, v: dict[str, int | float | str]) -> NocTable | None:
     if v["interconnect"] != "file":
         return None
     file = path.parent / str(v["noc_file"])
+    if not file.is_file():
+        raise ConfigError(f"{path}: noc.file", f"no such file: {file}")
     latency_ns, energy_pj = read_noc_tables(file, int(v["cores"]) * int(v["chips"]))
     return complete_table(file, latency_ns, energy_pj)
 
