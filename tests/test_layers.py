@@ -1,4 +1,4 @@
-"""Rules of the architecture that a linter of imports cannot state: lazy heavy libraries, one home each, plain packages."""
+"""Rules of the architecture beyond a linter of imports: lazy heavy libraries, one home each, plain packages."""
 
 import ast
 import subprocess
