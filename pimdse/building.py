@@ -1,19 +1,23 @@
 """From the words of the command line to a compiled network: the one path that compile, verify and pick share."""
 
 import dataclasses
+import os
 import re
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, OutputError
+from pimdse.whole_file import replace_file
 
 if TYPE_CHECKING:
-    from pimcomp.compile import Compiled
+    from pimcomp.emit.report import Report
     from pimcomp.frontend import LoadedNetwork
     from pimcomp.ir.arch import Arch
+    from pimcomp.ir.compiled import Compiled
     from pimcomp.ir.plan import Pipeline
     from pimcomp.schedule.options import ScheduleOptions
 
@@ -22,11 +26,12 @@ Observe = Callable[[str, object], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What to compile and how, as the user said it; `solver` is never "auto" here."""
+    """What to compile and how; `arch_source` is the user's word for the chip, `solver` is never "auto" here."""
 
     model: str
     weights: str | None
     arch: "Arch"
+    arch_source: str
     solver: str
     pipeline: "Pipeline"
     time_limit_s: float = 10.0
@@ -73,6 +78,7 @@ def make_recipe(
         model=model,
         weights=weights,
         arch=chip,
+        arch_source=arch,
         solver=solver_name(solver),
         pipeline=Pipeline(pipeline),
         time_limit_s=time_limit_s,
@@ -133,7 +139,7 @@ def build(recipe: Recipe, observe: Observe = lambda stage, result: None) -> Buil
         last = now
         observe(name, result)
 
-    network = load_network(recipe.model, recipe.weights)
+    network = load_network(recipe.model, weights=recipe.weights)
     stage("load", network)
     compiled = compile_network(
         network.graph,
@@ -143,6 +149,62 @@ def build(recipe: Recipe, observe: Observe = lambda stage, result: None) -> Buil
         time_limit_s=recipe.time_limit_s,
         seed=recipe.seed,
         options=recipe.options,
+        weights=recipe.weights or "onnx",
+        notes=recipe.notes,
         observe=stage,
     )
+    # the report names the model as the user did, so that `pimdse verify DIR` finds it again
+    named = dataclasses.replace(compiled.provenance, model=recipe.model)
+    compiled = dataclasses.replace(compiled, provenance=named)
     return Built(recipe=recipe, network=network, compiled=compiled, stages_s=tuple(stages))
+
+
+def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str] = ()) -> "Report":
+    """Write the compiled program's folder, with chip.yaml and manifest.yaml beside it, and return its report.
+
+    Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
+    """
+    from pimcomp.config import arch_to_yaml
+    from pimcomp.emit.outputs import emit
+
+    report = emit(built.compiled, folder, form=form, save=save)
+    replace_file(folder / "chip.yaml", arch_to_yaml(built.recipe.arch, built.recipe.notes).encode())
+    replace_file(folder / "manifest.yaml", manifest(built.recipe).encode())
+    return report
+
+
+def manifest(recipe: Recipe) -> str:
+    """How to make the same files again: command, versions, seed, every setting and the whole chip."""
+    import yaml
+
+    from pimdse.versions import versions
+
+    words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]
+    words += [
+        "--pipeline",
+        str(recipe.pipeline),
+        "--seed",
+        str(recipe.seed),
+        "--time-limit",
+        f"{recipe.time_limit_s:g}",
+    ]
+    words += ["--weights", recipe.weights] if recipe.weights else []
+    chip = dataclasses.asdict(recipe.arch)
+    del chip["noc_table"]  # large, and named by noc_file
+    content = {
+        "command": shlex.join(words),
+        "seed": recipe.seed,
+        "versions": versions(),
+        "schedule": dataclasses.asdict(recipe.options),
+        "chip": chip,
+    }
+    return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OutputError now if `folder` could not be written after minutes of work."""
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{folder}: {existing} is a file, expected a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: no permission to write in {existing}")

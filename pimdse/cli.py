@@ -1,4 +1,4 @@
-"""The command line: one file per group of commands in pimdse/commands; heavy libraries are loaded by the command that runs."""
+"""The command line. Commands are in pimdse/commands, one file per group; each loads heavy libraries itself."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ Exit status: 0 done, 1 a verification found a mismatch, 2 wrong input, 130 inter
 
 app = typer.Typer(
     name="pimdse",
-    help="Compile ONNX networks for crossbar processing-in-memory chips, prove the result, and search for the best chip.",
+    help="Compile ONNX networks for crossbar processing-in-memory chips, prove the result, search for the best chip.",
     epilog=_EPILOG,
     no_args_is_help=True,
     rich_markup_mode="rich",

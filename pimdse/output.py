@@ -17,7 +17,7 @@ Json = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How a command talks: as_json: one JSON object instead of text. quiet: nothing but the result of `show` with JSON."""
+    """How a command talks. as_json: one JSON object instead of text. quiet: nothing but that object."""
 
     as_json: bool = False
     quiet: bool = False
@@ -68,11 +68,11 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def rows_table(console: "Console", rows: Sequence[tuple[str, str]], title: str = "") -> None:
+def rows_table(console: "Console", rows: Sequence[tuple[str, str]]) -> None:
     """Two columns: what, and how much."""
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
@@ -81,13 +81,17 @@ def rows_table(console: "Console", rows: Sequence[tuple[str, str]], title: str =
 
 
 def wide_table(
-    console: "Console", header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = (), title: str = ""
+    console: "Console",
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Sequence[str] = (),
+    title: str = "",
 ) -> None:
     """A table with a header; the columns named in `numeric` are right-aligned."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
         right = name in numeric
         table.add_column(name, justify="right" if right else "left", no_wrap=right)

@@ -77,8 +77,8 @@ def read_report(text: str, cores: frozenset[int] | None) -> SimulatorReport:
     if cores is not None and (waiting := sorted(cores - {int(c) for c in _FINISHED.findall(text)})):
         shown = ", ".join(map(str, waiting[:8])) + (", ..." if len(waiting) > 8 else "")
         raise SimulatorError(
-            f"the simulation stalled: {len(waiting)} of {len(cores)} cores never finished (core {shown}): they wait for "
-            "each other, or sim_time in config.json is too short"
+            f"the simulation stalled: {len(waiting)} of {len(cores)} cores never finished (core {shown}): they wait "
+            "for each other, or sim_time in config.json is too short"
         )
     figures = {m["name"]: (_number(m["value"]), m["unit"]) for m in _FIGURE.finditer(text)}
     time_name = "latency" if cores is not None else "average latency"

@@ -3,15 +3,18 @@
 _TIME = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1.0, "pJ"))
 _POWER = ((1e3, "W"), (1.0, "mW"), (1e-3, "uW"))
-_COUNT = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
     for factor, unit in units:
         if abs(value) >= factor:
-            return f"{value / factor:.3g} {unit}".rstrip() if abs(value / factor) < 1000 else f"{value / factor:.0f} {unit}"
+            return (
+                f"{value / factor:.3g} {unit}".rstrip()
+                if abs(value / factor) < 1000
+                else f"{value / factor:.0f} {unit}"
+            )
     factor, unit = units[-1]
-    return f"{value / factor:.3g} {unit}".rstrip()
+    return f"{value / factor:.3g} {unit}"
 
 
 def time_text(ns: float) -> str:

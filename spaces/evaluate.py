@@ -1,10 +1,10 @@
 """One point through the whole compiler: figures, or the reason why there are none."""
 
-from pimcomp.compile import Compiled, compile_network
-
+from pimcomp.compile import compile_network
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
 from solvers import get_solver
@@ -16,7 +16,7 @@ from spaces.space import Point, Sweep
 
 def compile_evaluator(sweep: Sweep) -> Evaluate:
     """The judge that compiles: the network is loaded once, every point runs `compile_network`."""
-    graph = load_network(sweep.model, sweep.weights).graph
+    graph = load_network(sweep.model, weights=sweep.weights).graph
     named = {name: get_solver(name) for name in sweep.solvers}
 
     def evaluate(point: Point) -> Candidate:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure: its name (a field of `Metrics`), title, heading for narrow columns, unit, whether larger is better."""
+    """One figure: name (a field of `Metrics`), title, heading of narrow columns, unit, whether more is better."""
 
     name: str
     title: str

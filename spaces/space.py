@@ -153,11 +153,14 @@ def arch_value(arch: Arch, name: str) -> Scalar:
     return value
 
 
-def with_options(sweep: Sweep, *, trials: int | None, jobs: int | None, seed: int | None) -> Sweep:
+def with_options(
+    sweep: Sweep, *, trials: int | None, jobs: int | None, seed: int | None, model: str | None = None
+) -> Sweep:
     """`sweep` with the given options of the command line in place of the file's."""
     return replace(
         sweep,
         trials=sweep.trials if trials is None else trials,
         jobs=sweep.jobs if jobs is None else jobs,
         seed=sweep.seed if seed is None else seed,
+        model=sweep.model if model is None else model,
     )

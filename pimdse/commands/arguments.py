@@ -49,6 +49,6 @@ WeightsOption = Annotated[
 ]
 ScheduleOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A scheduling option, for example images_per_round=4. Repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="A scheduling option, such as images_per_round=4. Repeatable."),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that a command of pimdse wrote.")]

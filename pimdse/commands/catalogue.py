@@ -1,8 +1,13 @@
 """`pimdse archs`, `pimdse models`, `pimdse solvers`: what there is to choose from."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from pimdse.output import output_of, wide_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +44,18 @@ def archs(context: typer.Context) -> None:
         }
         for name, c in zip(list_archs(), chips, strict=True)
     ]
-    header = ("name", "chips", "cores", "crossbars/core", "crossbars", "crossbar", "cell", "weight", "ADCs", "local memory")
+    header = (
+        "name",
+        "chips",
+        "cores",
+        "crossbars/core",
+        "crossbars",
+        "crossbar",
+        "cell",
+        "weight",
+        "ADCs",
+        "local memory",
+    )
     rows = [
         (
             name,
@@ -65,8 +81,12 @@ def models(context: typer.Context) -> None:
     """
     from pimcomp.frontend import list_models
 
-    names = [str(name) for name in list_models()]
-    output_of(context).show({"models": names}, lambda console: wide_table(console, ("model",), [(n,) for n in names]))
+    entries = list_models()
+    data = [{"name": e.name, "origin": e.origin, "summary": e.summary} for e in entries]
+    rows = [(e.name, e.origin, e.summary) for e in entries]
+    output_of(context).show(
+        {"models": data}, lambda console: wide_table(console, ("model", "origin", "what it is"), rows)
+    )
 
 
 def solvers(context: typer.Context) -> None:
@@ -81,10 +101,9 @@ def solvers(context: typer.Context) -> None:
     data = [{"name": i.name, "summary": i.summary, "certificate": i.certificate} for i in infos]
     rows = [(i.name, i.summary, i.certificate) for i in infos]
     auto = solver_name("auto")
-    output_of(context).show(
-        {"solvers": data, "auto": auto},
-        lambda console: (
-            wide_table(console, ("solver", "how it decides", "proves"), rows),
-            console.print(f"auto is {auto}", style="dim"),
-        )[0],
-    )
+
+    def render(console: "Console") -> None:
+        wide_table(console, ("solver", "how it decides", "proves"), rows)
+        console.print(f"auto is {auto}", style="dim")
+
+    output_of(context).show({"solvers": data, "auto": auto}, render)

@@ -1,7 +1,8 @@
 """`pimdse compile` and `pimdse inspect`."""
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +19,7 @@ from pimdse.commands.arguments import (
 )
 from pimdse.output import output_of
 
-if TYPE_CHECKING:
-    from pimdse.building import Built
-
-SAVE = ("evaluation", "verification", "intermediate", "mapping", "weights")
+SAVE = ("evaluation", "verification", "intermediate", "mapping", "weights", "listing")
 
 _COMPILE_EPILOG = """[bold]Examples[/bold]
 
@@ -59,12 +57,16 @@ def compile_(
         typer.Option("--out", metavar="DIR", help="Folder to write; default results/compile/NAME-ARCH-PIPELINE."),
     ] = None,
     save: Annotated[
-        str, typer.Option("--save", metavar="LIST", help=f"Further outputs, a comma-separated list of {', '.join(SAVE)}.")
+        str,
+        typer.Option("--save", metavar="LIST", help=f"Further outputs, a list out of {', '.join(SAVE)}."),
     ] = "",
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="gz|directory|pim", help="directory, pim: one file per core as well."),
+    ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
-    from pimdse.building import build, make_recipe
-    from pimdse.folder import check_writable, saved_outputs, write_folder
+    from pimdse.building import build, check_writable, make_recipe, write
     from pimdse.summary import show_compiled
 
     output = output_of(context)
@@ -79,13 +81,14 @@ def compile_(
         options=options,
     )
     folder = out if out is not None else Path("results") / "compile" / recipe.label
-    extra = saved_outputs(save, SAVE)
+    further = [name.strip() for name in save.split(",") if name.strip()]
     check_writable(folder)
     with output.stages(f"compiling {recipe.label}") as observe:
         built = build(recipe, observe)
-        files = write_folder(built, folder, extra)
-        observe("write", files)
-    show_compiled(output, built, folder)
+        started = time.perf_counter()
+        report = write(built, folder, form=form, save=further)
+        stages = (*built.stages_s, ("write", time.perf_counter() - started))
+    show_compiled(output, report, folder, stages)
 
 
 _INSPECT_EPILOG = """[bold]Examples[/bold]

@@ -1,29 +1,14 @@
-"""manifest.yaml: how to make the results again. No times, hosts or places: two runs of the same sweep write the same file."""
+"""manifest.yaml: how to make the results again. No times, hosts or places."""
 
 import dataclasses
-import platform
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 
 import yaml
 
 from pimdse.report.findings import Findings
+from pimdse.versions import versions
 from spaces.space import Choice, FloatRange, IntRange, Parameter, Sweep
-
-# What decides figures and choices; the rest of the environment does not.
-PACKAGES = ("pimdse", "numpy", "numba", "onnx", "onnxruntime", "optuna", "ortools", "pymoo")
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that decide results."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def portable(path: str) -> str:

@@ -5,10 +5,11 @@ import json
 from importlib.resources import files
 
 from pimdse.report.findings import Findings
-from pimdse.report.manifest import portable, sweep_command, versions
+from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
 from pimdse.units import time_text
+from pimdse.versions import versions
 from spaces.metrics import METRICS, metric
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")

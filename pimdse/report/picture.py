@@ -2,7 +2,7 @@
 
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pimdse.report.findings import Findings, value
 from pimdse.units import energy_text, time_text
@@ -20,7 +20,7 @@ _INK, _GRID = "#222222", "#dddddd"
 
 
 def front_png(findings: Findings) -> bytes:
-    """Two panels, each with its front: the first objective over the second, and the period (or energy) over the second."""
+    """Two panels, each with its front: the first objective over the second, the period (or energy) over it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -78,7 +78,7 @@ def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
     if points:
         cost = costs(points, [metric(x).maximize, metric(y).maximize])
         line = sorted(point for point, keep in zip(points, non_dominated(cost), strict=True) if keep)
-        where = "pre" if metric(x).maximize else "post"
+        where: Literal["pre", "post"] = "pre" if metric(x).maximize else "post"
         axes.step(*zip(*line, strict=True), where=where, color=_INK, linewidth=1.2, zorder=2, label="Pareto front")
 
 

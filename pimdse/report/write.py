@@ -1,14 +1,13 @@
 """Writes the files of a report, each whole or not at all."""
 
-import os
 from pathlib import Path
 
-from pimcomp.errors import OutputError
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import manifest_yaml, portable
 from pimdse.report.page import report_html
 from pimdse.report.picture import front_png
 from pimdse.report.tables import front_csv, trials_csv
+from pimdse.whole_file import replace_file
 
 FILES = ("front.csv", "trials.csv", "front.png", "report.html", "manifest.yaml")
 
@@ -16,7 +15,7 @@ FILES = ("front.csv", "trials.csv", "front.png", "report.html", "manifest.yaml")
 def write_report(findings: Findings, folder: Path) -> tuple[Path, ...]:
     """Write front.csv, trials.csv, front.png, report.html and manifest.yaml into `folder` and return their paths.
 
-    Raises OutputError where the folder cannot be written; an older version of a file is replaced only by a whole new one.
+    Raises OutputError where the folder cannot be written; an older file is replaced only by a whole new one.
     """
     contents = {
         "front.csv": front_csv(findings).encode(),
@@ -26,16 +25,5 @@ def write_report(findings: Findings, folder: Path) -> tuple[Path, ...]:
         "manifest.yaml": manifest_yaml(findings).encode(),
     }
     for name, content in contents.items():
-        _replace(folder / name, content)
+        replace_file(folder / name, content)
     return tuple(folder / name for name in contents)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: {error.strerror}") from error

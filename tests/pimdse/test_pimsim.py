@@ -1,4 +1,4 @@
-"""The simulator's report: figures, stalls and failures. Executables here are shell scripts that print what it prints."""
+"""The simulator's report: figures, stalls and failures. The executables are shell scripts."""
 
 from pathlib import Path
 
@@ -103,5 +103,5 @@ def test_simulator_is_found_by_option_then_environment(tmp_path: Path, monkeypat
     assert find_simulator(script) == script
     monkeypatch.setenv("PIMSIM_NN", str(script))
     assert find_simulator(None) == script
-    with pytest.raises(SimulatorError, match="--pimsim: .*missing is not an executable"):
+    with pytest.raises(SimulatorError, match=r"--pimsim: .*missing is not an executable"):
         find_simulator(tmp_path / "missing")

@@ -1,0 +1,80 @@
+"""`pimdse import-config` and `pimdse export-json`: to and from the formats of PIMCOMP-NN and pimsim-nn."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pimdse.commands.arguments import Model, WeightsOption
+from pimdse.output import output_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    panel = "Other formats"
+    app.command("import-config", epilog=_IMPORT_EPILOG, rich_help_panel=panel)(import_config)
+    app.command("export-json", epilog=_EXPORT_EPILOG, rich_help_panel=panel)(export_json)
+
+
+_IMPORT_EPILOG = """[bold]Example[/bold]
+
+pimdse import-config config.json --crossbars logical --out configs/mine.yaml"""
+
+
+def import_config(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.JSON", help="A config.json of PIMCOMP-NN or pimsim-nn.")],
+    crossbars: Annotated[
+        str,
+        typer.Option(
+            "--crossbars", metavar="physical|logical", help="logical: one cell holds a weight, as PIMCOMP-NN counts."
+        ),
+    ] = "physical",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="YAML to write; default: print it.")] = None,
+) -> None:
+    """Turn a simulator's config.json into a chip's YAML, with notes on what the file leaves open."""
+    from pimcomp.config import arch_from_simulator_config, arch_to_yaml
+    from pimcomp.errors import ConfigError
+    from pimdse.whole_file import replace_file
+
+    if crossbars == "logical":
+        arch, notes = arch_from_simulator_config(config, crossbars="logical")
+    elif crossbars == "physical":
+        arch, notes = arch_from_simulator_config(config)
+    else:
+        raise ConfigError("--crossbars", f"expected physical or logical, found {crossbars!r}")
+    text = arch_to_yaml(arch, notes)
+    output = output_of(context)
+    data = {"name": arch.name, "notes": list(notes), "crossbars": arch.crossbars, "cores": arch.total_cores}
+    if out is None:
+        output.show({**data, "yaml": text}, lambda console: console.out(text, end=""))
+        return
+    replace_file(out, text.encode())
+    output.show(
+        {**data, "file": str(out)},
+        lambda console: console.print("\n".join([*(f"note: {n}" for n in notes), f"wrote {out}"]), markup=False),
+    )
+
+
+_EXPORT_EPILOG = """[bold]Example[/bold]
+
+pimdse export-json squeezenet1_1 --out squeezenet.json"""
+
+
+def export_json(
+    context: typer.Context,
+    model: Model,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="JSON to write; default: print it.")] = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Write a network as PIMCOMP-NN's node list, the form its compiler reads."""
+    from pimcomp.frontend import load_network
+    from pimcomp.frontend.pimcomp_export import export_pimcomp_text
+    from pimdse.whole_file import replace_file
+
+    text = export_pimcomp_text(load_network(model, weights=weights).graph)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    replace_file(out, text.encode())
+    output_of(context).show({"file": str(out)}, lambda console: console.print(f"wrote {out}", markup=False))

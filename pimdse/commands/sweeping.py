@@ -1,0 +1,116 @@
+"""`pimdse sweep` and `pimdse report`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pimdse.commands.arguments import Folder
+from pimdse.output import Output, output_of
+
+if TYPE_CHECKING:
+    from pimdse.report.findings import Findings
+
+_SWEEP_EPILOG = """[bold]Examples[/bold]
+
+pimdse sweep configs/isaac.yaml
+
+pimdse sweep puma --trials 200 --jobs 4 --out results/puma_large
+
+pimdse sweep configs/isaac.yaml --model squeezenet1_1
+
+Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. A larger --trials
+continues a finished sweep. The space, the objectives and the limits are in the file's [bold]sweep:[/bold] section."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    panel = "Many chips"
+    app.command("sweep", epilog=_SWEEP_EPILOG, rich_help_panel=panel)(sweep)
+    app.command("report", epilog=_REPORT_EPILOG, rich_help_panel=panel)(report)
+
+
+def sweep(
+    context: typer.Context,
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CFG", help="A chip's YAML with a sweep: section, or a name of [bold]pimdse archs[/bold]."
+        ),
+    ],
+    trials: Annotated[
+        int | None, typer.Option("--trials", "-n", metavar="N", min=1, help="Distinct candidates to judge.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Decides everything random.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Another network than the file's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default results/NAME.")] = None,
+) -> None:
+    """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
+    from pimdse.interrupt import stop_on_interrupt
+    from pimdse.report.findings import find
+    from pimdse.report.write import write_report
+    from pimdse.sweep_progress import sweep_progress
+    from pimdse.sweep_settings import load_sweep, study_content
+    from spaces.evaluate import compile_evaluator
+    from spaces.search.run import run_sweep
+    from spaces.search.study import load_stored
+    from spaces.space import with_options
+
+    output = output_of(context)
+    settings = with_options(load_sweep(config), trials=trials, jobs=jobs, seed=seed, model=model)
+    folder = out if out is not None else Path("results") / settings.name
+    content = study_content(settings)
+    with sweep_progress(output, settings) as (observe, note), stop_on_interrupt(note) as stop:
+        progress = run_sweep(
+            settings, folder, content=content, make_evaluator=compile_evaluator, observe=observe, stop=stop
+        )
+    findings = find(load_stored(folder))
+    files = write_report(findings, folder)
+    show_findings(output, findings, folder, files)
+    if progress.interrupted:
+        output.note(f"interrupted after {progress.distinct} of {progress.budget} candidates; the same command goes on")
+        raise typer.Exit(130)
+
+
+_REPORT_EPILOG = """[bold]Example[/bold]
+
+pimdse report results/isaac
+
+Writes front.csv, front.png, report.html, trials.csv and manifest.yaml from the stored trials, finished or not."""
+
+
+def report(context: typer.Context, folder: Folder) -> None:
+    """Write the report of a sweep again from its stored trials."""
+    from pimdse.report.findings import find
+    from pimdse.report.write import write_report
+    from spaces.search.study import load_stored
+
+    findings = find(load_stored(folder))
+    files = write_report(findings, folder)
+    output = output_of(context)
+    show_findings(output, findings, folder, files)
+    if findings.damaged_line is not None:
+        output.note(f"line {findings.damaged_line} of the journal is damaged: trials stored behind it are not shown")
+
+
+def show_findings(output: Output, findings: "Findings", folder: Path, files: tuple[Path, ...]) -> None:
+    """Show the front of a sweep and where its files are."""
+    from pimdse.front_table import front_table
+    from pimdse.report.page import summary_sentence
+    from pimdse.report.tables import trial_row
+
+    data = {
+        "folder": str(folder),
+        "distinct": len(findings.trials),
+        "feasible": len(findings.feasible),
+        "errors": len(findings.errors),
+        "duplicates": findings.duplicates,
+        "knee": findings.knee.number if findings.knee else None,
+        "front": [trial_row(t) for t in findings.front],
+        "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
+        "files": [str(f) for f in files],
+    }
+    output.show(data, lambda console: front_table(console, findings, summary_sentence(findings), folder))

@@ -1,0 +1,62 @@
+"""Reads a folder that `pimdse compile` or `pimdse pick` wrote."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pimcomp.errors import OutputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledFolder:
+    """The parts of report.json that other commands need; see pimcomp/emit/report.py for their meaning."""
+
+    path: Path
+    model: str
+    weights: str | None
+    arch: str
+    pipeline: str
+    solver: str
+    seed: int
+    images_per_round: int
+    latency_ns: float
+    period_ns: float
+    energy_pj: float
+    static_pj: float
+    avg_power_mw: float
+
+    @property
+    def program(self) -> Path:
+        """The instruction streams."""
+        return self.path / "program.gz"
+
+
+def read_compiled_folder(path: Path) -> CompiledFolder:
+    """Read report.json. Raises OutputError if the folder is no complete compile."""
+    file = path / "report.json"
+    if not path.is_dir():
+        raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
+    if not file.is_file():
+        raise OutputError(f"{path}: no report.json there, so this is no complete compile")
+    try:
+        data: dict[str, Any] = json.loads(file.read_bytes())
+        return CompiledFolder(
+            path=path,
+            model=str(data["model"]),
+            weights=None if data["weights"] == "onnx" else str(data["weights"]),
+            arch=str(data["arch"]),
+            pipeline=str(data["pipeline"]),
+            solver=str(data["solver"]),
+            seed=int(data["seed"]),
+            images_per_round=int(data["images_per_round"]),
+            latency_ns=float(data["latency_ns"]),
+            period_ns=float(data["period_ns"]),
+            energy_pj=float(data["energy_pj"]),
+            static_pj=float(data["energy_by_pj"]["static"]),
+            avg_power_mw=float(data["avg_power_mw"]),
+        )
+    except OSError as error:
+        raise OutputError(f"{file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{file}: not a report of pimdse: {type(error).__name__}: {error}") from None

@@ -1,0 +1,52 @@
+"""The front of a sweep in the terminal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pimdse.output import wide_table
+from pimdse.report.findings import Findings, parameter_names, parameters
+from pimdse.units import energy_text, power_text, time_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from spaces.search.study import Trial
+
+_MAX_ROWS = 20
+
+
+def front_table(console: "Console", findings: Findings, summary: str, folder: Path) -> None:
+    """Summary, the front's points, the reasons of the infeasible ones, and what to do next."""
+    names = parameter_names(findings.sweep)
+    header = ("trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", "used", *names)
+    rows = [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
+    console.print(summary)
+    if rows:
+        numeric = [h for h in header if h not in ("pipeline", "solver")]
+        wide_table(console, [h.replace("_", " ") for h in header], rows, [h.replace("_", " ") for h in numeric])
+    if len(findings.front) > _MAX_ROWS:
+        console.print(f"... {len(findings.front) - _MAX_ROWS} more in front.csv", style="dim")
+    for resource, count, example in findings.reasons:
+        console.print(f"{count} x {resource}: {example}", style="dim", markup=False, soft_wrap=True)
+    console.print(f"report: {folder / 'report.html'}   next: pimdse pick {folder}", markup=False, soft_wrap=True)
+
+
+def _row(trial: "Trial", findings: Findings, names: tuple[str, ...]) -> list[str]:
+    candidate = trial.candidate
+    figures = candidate.metrics
+    if figures is None:
+        raise ValueError(f"trial {trial.number} of the front has no figures")
+    mark = " *" if findings.knee and trial.number == findings.knee.number else ""
+    values = parameters(candidate)
+    return [
+        f"{trial.number}{mark}",
+        str(candidate.point.pipeline),
+        candidate.point.solver,
+        time_text(figures.latency_ns),
+        time_text(figures.period_ns),
+        energy_text(figures.energy_pj),
+        power_text(figures.avg_power_mw),
+        f"{figures.crossbars:,}",
+        f"{figures.crossbars_used:,}",
+        *(str(values[n]) for n in names),
+    ]

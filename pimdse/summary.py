@@ -1,0 +1,71 @@
+"""What `pimdse compile` and `pimdse pick` print."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pimdse.output import Output, rows_table
+from pimdse.units import count_text, energy_text, power_text, rate_text, share_text, size_text, time_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pimcomp.emit.report import Report
+
+
+def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+    """Show a compile: the figures, where the time went, where the files are."""
+    data = {**dataclasses.asdict(report), "folder": str(folder), "stages_s": dict(stages_s)}
+
+    def render(console: "Console") -> None:
+        rows_table(console, compiled_rows(report))
+        for note in report.notes:
+            console.print(f"note: {note}", style="yellow", markup=False)
+        spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages_s)
+        console.print(f"{sum(s for _, s in stages_s):.1f} s: {spent}", style="dim")
+        console.print(f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)", markup=False)
+
+    output.show(data, render)
+
+
+def compiled_rows(report: "Report") -> list[tuple[str, str]]:
+    """The figures of a compile as (name, text)."""
+    images = f", {report.images_per_round} images per round" if report.images_per_round > 1 else ""
+    rows = [
+        ("network", f"{report.model} on {report.arch}: {report.pipeline} pipeline, solver {report.solver}"),
+        (
+            "crossbars",
+            f"{count_text(report.crossbars_used)} of {count_text(report.crossbars)} used "
+            f"({share_text(report.crossbars_used, report.crossbars)}), {report.cores_used} of {report.cores} cores",
+        ),
+        ("latency", time_text(report.latency_ns)),
+        ("period", f"{time_text(report.period_ns)} per round{images}: {rate_text(report.images_per_s)}"),
+        ("energy", f"{energy_text(report.energy_pj)} per round{_shares(report)}"),
+        ("average power", power_text(report.avg_power_mw)),
+        ("solver", _certificate(report)),
+        (
+            "instructions",
+            f"{count_text(report.instructions)} ({share_text(report.scalar_instructions, report.instructions)} scalar)",
+        ),
+        ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core"),
+    ]
+    if report.area_mm2:
+        rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
+    return rows
+
+
+def _shares(report: "Report") -> str:
+    largest = sorted(report.energy_by_pj.items(), key=lambda item: -item[1])[:3]
+    parts = [f"{name.replace('_', ' ')} {share_text(pj, report.energy_pj)}" for name, pj in largest if pj > 0]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _certificate(report: "Report") -> str:
+    if report.objective_ns is None:
+        return f"{report.status}, no bound claimed"
+    text = f"{report.status}: its objective {time_text(report.objective_ns)}"
+    if report.bound_ns is None:
+        return f"{text}, no bound claimed"
+    gap = f", gap {100 * report.gap:.1f} %" if report.gap is not None else ""
+    return f"{text}, proven bound {time_text(report.bound_ns)}{gap}"
