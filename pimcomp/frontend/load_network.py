@@ -13,7 +13,7 @@ def load_network(source: str | Path, *, weights: str | None = None) -> LoadedNet
     weights: None keeps the file's; "random:SEED" replaces them by seeded ones, in memory only. Raises ModelError,
     UnsupportedOp or ConfigError with the file and what is wrong with it.
     """
-    path = _locate(source)
+    path = locate(source)
     if path.suffix.lower() == ".json":
         from pimcomp.frontend.pimcomp_import import load_pimcomp
 
@@ -23,7 +23,11 @@ def load_network(source: str | Path, *, weights: str | None = None) -> LoadedNet
     return import_onnx(path, weights=weights)
 
 
-def _locate(source: str | Path) -> Path:
+def locate(source: str | Path) -> Path:
+    """The file that a path or the name of a shipped network means.
+
+    Raises ModelError if there is none.
+    """
     path = Path(source)
     if path.is_file():
         return path

@@ -15,6 +15,7 @@ import numpy as np
 
 from pimcomp.errors import ConfigError, ModelError, Offender, UnsupportedOp
 from pimcomp.frontend.fuse_activations import fuse_activations
+from pimcomp.frontend.import_onnx import clean
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.onnx_export import graph_to_onnx
 from pimcomp.frontend.pimcomp_json import ListedNode, NodeList, parse_node_list, read_text
@@ -60,11 +61,13 @@ def parse_pimcomp(text: str, file: str) -> Graph:
 def load_pimcomp(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     """A node_list file with seeded random weights (`weights`: "random:SEED", default seed 0).
 
+    The reference model keeps the file's order of channels; the Graph is cleaned up for compiling.
+
     Raises what `read_pimcomp` raises, and ConfigError for another form of `weights`.
     """
     seed = parse_weights_option(weights) if weights is not None else 0
     graph = random_weights(read_pimcomp(path), seed)
-    return LoadedNetwork(graph, partial(graph_to_onnx, graph), str(path))
+    return LoadedNetwork(clean(graph), partial(graph_to_onnx, graph), str(path))
 
 
 def _refuse_unsupported(listed: NodeList) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.errors import UnsupportedOp
+from pimcomp.frontend.load_structure import load_structure
 from pimcomp.frontend.pimcomp_export import export_pimcomp, export_pimcomp_text
 from pimcomp.frontend.pimcomp_import import parse_pimcomp, read_pimcomp
 from pimcomp.ir.graph import (
@@ -34,10 +35,11 @@ from pimcomp.ir.graph import (
 from tests.frontend.naive_graph import whole
 from tests.frontend.node_lists import RESHAPE_INFO, every_operation, text
 
-# As in test_pimcomp_import: the folder with the files that PIMCOMP-NN ships.
-PIMCOMP_MODELS = sorted(Path(os.environ.get("PIMCOMP_MODELS", "no such folder")).glob("*.json"))
+# The files that PIMCOMP-NN ships: its models/JSON folder, named by PIMCOMP_MODELS, or a copy in tests/data.
+FOLDER = Path(os.environ.get("PIMCOMP_MODELS") or Path(__file__).parents[1] / "data" / "pimcomp_models")
+PIMCOMP_MODELS = sorted(FOLDER.glob("*.json"))
 SHIPPED = [pytest.param(path, id=path.stem) for path in PIMCOMP_MODELS] or [
-    pytest.param(Path(), id="none", marks=pytest.mark.skip(reason="PIMCOMP_MODELS names no folder with JSON files"))
+    pytest.param(Path(), id="none", marks=pytest.mark.skip(reason=f"{FOLDER} has no JSON files"))
 ]
 
 
@@ -143,6 +145,41 @@ def test_exported_entries_have_the_fields_of_the_shipped_files(path: Path) -> No
             assert entry["output_dim"] == other["output_dim"]
             compared += 1
     assert compared > len(exported) // 2
+
+
+# Networks that ship with pimdse; ShuffleNet v2 splits channels, which the format cannot say.
+LIGHT = [
+    "alexnet",
+    "digits_resnet8",
+    "googlenet",
+    "mobilenet_v2",
+    "resnet18",
+    "shufflenet_v1_g3",
+    "squeezenet1_1",
+    "vgg16",
+]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_onnx_networks_survive_the_format(name: str) -> None:
+    graph = load_structure(name)
+    loaded = again(graph)
+    assert sum(n.name != o.name for n, o in zip(graph.nodes, loaded.nodes, strict=True)) <= len(graph.outputs)
+    assert [(n.channels, n.height, n.width) for n in loaded.nodes] == [
+        (n.channels, n.height, n.width) for n in graph.nodes
+    ]
+    assert structure(again(loaded)) == structure(loaded)
+    assert [(o.name, o.onnx_shape) for o in loaded.outputs] == [(o.name, o.onnx_shape) for o in graph.outputs]
+    for node, other in zip(graph.nodes, loaded.nodes, strict=True):
+        assert node.activation == other.activation
+        assert [(v.sources.tolist(), v.channels.tolist()) for v in node.inputs] == [
+            (v.sources.tolist(), v.channels.tolist()) for v in other.inputs
+        ]
+
+
+def test_a_network_that_splits_channels_is_refused() -> None:
+    with pytest.raises(UnsupportedOp, match="the format has no slice"):
+        export_pimcomp(load_structure("shufflenet_v2_x1_0"))
 
 
 def test_redundant_fields_are_those_of_pimcomp() -> None:

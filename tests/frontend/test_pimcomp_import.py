@@ -15,10 +15,11 @@ from pimcomp.reference import run_reference
 from tests.frontend.naive_graph import evaluate, output_values, random_inputs
 from tests.frontend.node_lists import RESHAPE_INFO, conv, entry, every_operation, kernel, text
 
-# The twelve files that PIMCOMP-NN ships are not ours to distribute: name its models/JSON folder to test on them.
-PIMCOMP_MODELS = sorted(Path(os.environ.get("PIMCOMP_MODELS", "no such folder")).glob("*.json"))
+# The files that PIMCOMP-NN ships: its models/JSON folder, named by PIMCOMP_MODELS, or a copy in tests/data.
+FOLDER = Path(os.environ.get("PIMCOMP_MODELS") or Path(__file__).parents[1] / "data" / "pimcomp_models")
+PIMCOMP_MODELS = sorted(FOLDER.glob("*.json"))
 SHIPPED = [pytest.param(path, id=path.stem) for path in PIMCOMP_MODELS] or [
-    pytest.param(Path(), id="none", marks=pytest.mark.skip(reason="PIMCOMP_MODELS names no folder with JSON files"))
+    pytest.param(Path(), id="none", marks=pytest.mark.skip(reason=f"{FOLDER} has no JSON files"))
 ]
 
 

@@ -1,0 +1,32 @@
+"""A network's structure in its own channel order, for writing it in another format.
+
+`load_network` gives the Graph to compile, in which channels are sorted so that shuffles cost nothing; a format that
+says "shuffle" needs them as the network has them.
+"""
+
+from pathlib import Path
+
+from pimcomp.frontend.load_network import locate
+from pimcomp.ir.graph import Graph
+
+
+def load_structure(source: str | Path) -> Graph:
+    """The network of a file or a shipped name as `load_network` reads it, channels unsorted; weights as in the file.
+
+    Raises ModelError, UnsupportedOp or ConfigError with the file and what is wrong with it.
+    """
+    path = locate(source)
+    if path.suffix.lower() == ".json":
+        from pimcomp.frontend.pimcomp_import import read_pimcomp
+
+        return read_pimcomp(path)
+    from pimcomp.frontend.import_onnx import PASSES
+    from pimcomp.frontend.lower import lower
+    from pimcomp.frontend.read_onnx import read_onnx
+    from pimcomp.frontend.sort_channels import sort_channels
+
+    graph = lower(read_onnx(path), path.stem, str(path))
+    for run in PASSES:
+        if run is not sort_channels:
+            graph = run(graph)
+    return graph
