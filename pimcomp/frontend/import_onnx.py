@@ -9,6 +9,7 @@ from pimcomp.frontend.check_graph import check_graph
 from pimcomp.frontend.drop_dead import drop_dead
 from pimcomp.frontend.fold_scales import fold_scales
 from pimcomp.frontend.fuse_activations import fuse_activations
+from pimcomp.frontend.live_nodes import drop_dead_nodes
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.lower import lower
 from pimcomp.frontend.merge_padding import merge_padding
@@ -30,6 +31,7 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     """
     seed = None if weights is None else parse_weights_option(weights)
     model = read_onnx(path)
+    drop_dead_nodes(model)
     if seed is not None:
         randomize(model, seed)
     graph = clean(lower(model, path.stem, str(path)))

@@ -1,10 +1,10 @@
 """ModelProto -> Graph: one node after the other through the table of lowerings.
 
-Nothing an output does not depend on is looked at. Everything unsupported is collected, so that one UnsupportedOp lists it
+Everything unsupported is collected, so that one UnsupportedOp lists it
 all; where a node could not be lowered, ONNX shape inference supplies a stand-in for the nodes behind it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import onnx
@@ -76,11 +76,11 @@ AFTER_SOFTMAX = frozenset(
 def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     """The network as a Graph, every ONNX operator lowered on its own; passes clean up behind it.
 
-    model: as `read_onnx` leaves it. Raises UnsupportedOp listing every node that cannot be lowered, ModelError naming
+    model: as `read_onnx` leaves it, without dead nodes. Raises UnsupportedOp listing every node that cannot be lowered, ModelError naming
     the node whose shapes contradict each other.
     """
     lowering = _Lowering(model, source)
-    for node in lowering.live:
+    for node in model.graph.node:
         lowering.add(node)
     return lowering.graph(name)
 
@@ -96,8 +96,7 @@ class _Lowering:
         self.offenders: dict[str, Offender] = {}
         self.inferred: dict[str, tuple[int, ...]] | None = None
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.live = _live_nodes(model.graph)
-        self.used = {name for node in self.live for name in node.input} | {out.name for out in model.graph.output}
+        self.used = {name for node in model.graph.node for name in node.input} | {out.name for out in model.graph.output}
         for value in model.graph.input:
             if value.name in self.weights:
                 continue
@@ -206,27 +205,6 @@ class _Lowering:
         return Graph(
             name=name, nodes=tuple(self.builder.nodes), outputs=tuple(outputs), notes=tuple(self.builder.notes)
         )
-
-
-def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that an output depends on, in file order."""
-    needed = {output.name for output in graph.output}
-    live: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if needed.isdisjoint(node.output):
-            continue
-        live.append(node)
-        needed.update(node.input)
-        needed.update(_captured(node))
-    return live[::-1]
-
-
-def _captured(node: onnx.NodeProto) -> Iterable[str]:
-    """Names that the bodies of control flow read from around them."""
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            yield from inner.input
-            yield from _captured(inner)
 
 
 def _inferred_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

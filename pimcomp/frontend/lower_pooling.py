@@ -22,6 +22,8 @@ def lower_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     slide = sliding(node, kernel, tensor.height, tensor.width)
     if misses_map(slide.window, (tensor.height, tensor.width), (slide.height, slide.width)):
         raise Unsupported("a pooling window covers nothing but padding")  # it has no maximum and no average
+    if slide.window == Window(kernel=(1, 1)):
+        return tensor
     average = node.op == "AveragePool"
     padded = any(p > over for p, over in zip(slide.window.pads, (0, 0, *slide.overhang)))
     operation = Pool(
