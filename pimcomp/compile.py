@@ -33,8 +33,8 @@ def compile_network(
 ) -> Compiled:
     """Compile a network for a chip with a solver.
 
-    lrn_ranges: per LRN node the largest sum of squares in its window (from calibration); only networks with LRN need it.
-    weights, notes: where the weights came from and what was changed on the way, for the report.
+    lrn_ranges: per LRN node the largest sum of squares in its window (from calibration); only networks with LRN need
+    it. weights, notes: where the weights came from and what was changed on the way, for the report.
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """

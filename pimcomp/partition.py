@@ -1,8 +1,9 @@
 """Weights to array groups: unfold every layer into a matrix and cut it into slices that one `mvmul` fires.
 
 A slice takes up to `crossbar_rows` consecutive rows; of the columns it takes those that its rows can influence, so that
-grouped and depthwise convolutions and window blocks occupy only their non-zero blocks. A slice wider than a core is cut by
-columns. Source: PIMCOMP-NN's node partition (docs/glossary.md) generalised to blocks, groups and physical columns.
+grouped and depthwise convolutions and window blocks occupy only their non-zero blocks. A slice wider than a core is
+cut by columns. Source: PIMCOMP-NN's node partition (docs/glossary.md) generalised to blocks, groups and physical
+columns.
 """
 
 import numpy as np
@@ -29,8 +30,6 @@ def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix,
     plain = unfold(graph, node, arch, Unfolding(1))
     chosen, best = [plain], firings(graph, plain) * len(plain.groups)
     for block in range(2, min(MAX_BLOCK, graph.nodes[node].width) + 1):
-        if len(plain.groups) > block:  # many slices: blocks only add rows in proportion
-            break
         matrix = unfold(graph, node, arch, Unfolding(block))
         cost = firings(graph, matrix) * len(matrix.groups)
         if cost < best and max(g.crossbars for g in matrix.groups) <= arch.crossbars_per_core:
@@ -63,7 +62,8 @@ def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMa
     table = np.concatenate(blocks, axis=1).astype(np.int32)
     columns = unfolding.block * graph.nodes[node].channels
     groups = _cut(conv, table, unfolding, columns, arch, graph.nodes[node].name)
-    return LayerMatrix(node, unfolding, *table, columns=columns, groups=groups)
+    source, row_dy, row_dx, channel, row_input = table
+    return LayerMatrix(node, unfolding, source, row_dy, row_dx, channel, row_input, columns, groups)
 
 
 def weights_of(graph: Graph, matrix: LayerMatrix, group: ArrayGroup) -> FloatArray:
@@ -112,9 +112,7 @@ def _cut(
     return tuple(groups)
 
 
-def _influence(
-    conv: Conv, rows: np.ndarray, unfolding: Unfolding, columns: int
-) -> tuple[tuple[int, int], ...]:
+def _influence(conv: Conv, rows: np.ndarray, unfolding: Unfolding, columns: int) -> tuple[tuple[int, int], ...]:
     """Column intervals that at least one of these rows can influence."""
     if conv.groups == 1 and unfolding.block == 1:
         return ((0, columns),)
@@ -126,9 +124,8 @@ def _influence(
         offset = dx - window * conv.window.stride[1]
         tap = offset // conv.window.dilation[1]
         reaches = (offset % conv.window.dilation[1] == 0) & (tap >= 0) & (tap < conv.window.kernel[1])
-        for group in np.unique(row_input[reaches] // conv.weights.shape[1]):
-            first = 1 + window * out_channels + int(group) * per_group_out
-            touched[first : first + per_group_out] = True
+        first = 1 + window * out_channels + np.unique(row_input[reaches] // conv.weights.shape[1]) * per_group_out
+        touched[(first[:, None] + np.arange(per_group_out)).ravel()] = True
     edges = np.flatnonzero(touched[1:] != touched[:-1])
     return tuple((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Pool, View
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, View
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline
 from pimcomp.partition import firings
 
@@ -41,6 +41,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
         layers=tuple(layers),
         vector_work_ns=sum(_vector_work_ns(graph, arch, index) for index in range(len(graph.nodes))),
         hops_ns=arch.noc_latency_ns[:-1, :-1],
+        load_ns=sum(_load_ns(arch, node) for node in graph.nodes if isinstance(node.operation, Input)),
     )
 
 
@@ -69,6 +70,12 @@ def _option(graph: Graph, arch: Arch, matrix: LayerMatrix) -> LayerOption:
         mvm_ns=np.array([arch.mvm_ns(g.crossbars) + overhead for g in matrix.groups]),
         vector_ns=copies + adds + finish,
     )
+
+
+def _load_ns(arch: Arch, node: Node) -> float:
+    """Service time of an input map at the global memory, one request per row."""
+    beats = -(-node.width * node.channels * arch.element_bytes // arch.global_width_bytes)
+    return node.height * beats * arch.global_read_cycles * arch.global_period_ns
 
 
 def _sources(view: View) -> list[int]:

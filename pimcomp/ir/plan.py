@@ -70,7 +70,8 @@ class MappingProblem:
     """Choose for every layer an option, a replication and a core for each array group.
 
     vector_work_ns: issue time per inference of everything that is not a weighted layer (pooling, additions ...).
-    hops_ns: float64[cores, cores], NoC latency per flit, for placement.
+    hops_ns: float64[cores, cores], NoC latency per flit, for placement. load_ns: time the one memory server needs for the
+    network's input.
     """
 
     name: str
@@ -81,6 +82,7 @@ class MappingProblem:
     layers: tuple[Layer, ...]
     vector_work_ns: float
     hops_ns: npt.NDArray[np.float64]
+    load_ns: float = 0.0
 
     @property
     def crossbars(self) -> int:

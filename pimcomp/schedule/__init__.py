@@ -9,10 +9,11 @@ from pimcomp.ir.plan import Pipeline, Plan
 from pimcomp.ir.program import Checkpoints, LongArray, Program
 from pimcomp.partition import weights_of
 from pimcomp.registers import assign_registers
-from pimcomp.schedule.assemble import Assembled, GroupShapes, assemble
+from pimcomp.schedule.assemble import Assembled, assemble
 from pimcomp.schedule.build import GroupTable, Work, WorkBuilder, number_groups
 from pimcomp.schedule.connect import Flow, GlobalLayout, connect
 from pimcomp.schedule.constants import Constants, collect_constants
+from pimcomp.schedule.durations import GroupShapes
 from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.rows import needed_rows, pull_order
 from pimcomp.schedule.sites import NodeSites, place_work
@@ -33,8 +34,8 @@ def schedule(
 ) -> Program:
     """Instruction streams of a plan.
 
-    element: one image. batch: `options.images_per_round` images ordered together, so that cores idle for one image work for
-    another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
+    element: one image. batch: `options.images_per_round` images ordered together, so that cores idle for one image
+    work for another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
 
     Raises CapacityError when local memory cannot hold what must be alive together.
     """
@@ -153,9 +154,10 @@ def _output_addresses(graph: Graph, layout: GlobalLayout, eb: int, images: int) 
         node = graph.nodes[int(source[0])]
         y, x = np.ogrid[: node.height, : node.width]
         pixel = (y * node.width + x)[None]
-        chw = layout.stored[source][:, None, None] + (
-            pixel * channels[source][:, None, None] + channel[:, None, None]
-        ) * eb
+        chw = (
+            layout.stored[source][:, None, None]
+            + (pixel * channels[source][:, None, None] + channel[:, None, None]) * eb
+        )
         result[output.name] = _per_image(_arrange(chw, output.layout, output.onnx_shape), images, layout.image_bytes)
     return result
 

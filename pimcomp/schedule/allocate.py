@@ -5,7 +5,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def allocate(core, first, last, size, base, gap):  # type: ignore[no-untyped-def]
+def allocate(core, first, last, size, base, gap):
     """Address of every buffer and the peak per core: (int64[buffers], int64[cores]).
 
     A buffer of core `core[b]` with `size[b]` bytes is alive from action position first[b] to last[b], both included.

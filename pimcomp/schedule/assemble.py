@@ -10,24 +10,21 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op, Table
 from pimcomp.schedule.allocate import allocate
 from pimcomp.schedule.connect import Flow, GlobalLayout
+from pimcomp.schedule.durations import (
+    VECTOR_ONE,
+    VECTOR_TWO,
+    GroupShapes,
+    local_read_ns,
+    local_write_ns,
+    memory_service_ns,
+    task_durations_ns,
+)
 from pimcomp.schedule.list_schedule import list_schedule
 from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.tape import SCRATCH, Tape
-from pimcomp.schedule.work import CONST, LOAD, STORE, LongArray
+from pimcomp.schedule.work import LOAD, LongArray
 
-VECTOR_TWO = (Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVMAX)
-VECTOR_ONE = (Op.VRELU, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL, Op.VAVG)
 LOOKAHEADS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.0)  # fractions of the option's, tried when memory is short
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupShapes:
-    """Rows and columns of every array group in core order, with its crossbars; start int64[cores + 1]."""
-
-    start: LongArray
-    rows: LongArray
-    columns: LongArray
-    crossbars: LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +51,9 @@ class _Actions:
     tasks: int
 
 
-def assemble(flow: Flow, shapes: GroupShapes, layout: GlobalLayout, arch: Arch, options: ScheduleOptions, images: int) -> Assembled:
+def assemble(
+    flow: Flow, shapes: GroupShapes, layout: GlobalLayout, arch: Arch, options: ScheduleOptions, images: int
+) -> Assembled:
     """Schedule `images` copies of a flow and build the table.
 
     Raises CapacityError when even the most frugal order does not fit local memory.
@@ -62,7 +61,7 @@ def assemble(flow: Flow, shapes: GroupShapes, layout: GlobalLayout, arch: Arch, 
     extents = _extents(flow.tape, shapes, flow.core, arch)
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
     actions = _replicate(flow, images)
-    durations = _durations(flow, shapes, arch)
+    durations = task_durations_ns(flow, shapes, arch)
     span = int(actions.rank.max()) + 1
     worst: tuple[int, int] = (0, 0)
     for fraction in LOOKAHEADS:
@@ -90,7 +89,11 @@ def _replicate(flow: Flow, images: int) -> _Actions:
     transfers = np.tile(np.arange(flow.tasks, len(flow.core)), images)
     flow_action = np.concatenate([image_tasks, constants, transfers])
     image = np.concatenate(
-        [np.repeat(np.arange(images), per_image), np.zeros(len(constants), np.int64), np.repeat(np.arange(images), moves)]
+        [
+            np.repeat(np.arange(images), per_image),
+            np.zeros(len(constants), np.int64),
+            np.repeat(np.arange(images), moves),
+        ]
     )
     tasks = per_image * images + len(constants)
     edges = np.concatenate(
@@ -99,7 +102,13 @@ def _replicate(flow: Flow, images: int) -> _Actions:
     )
     span = int(flow.rank.max()) + 1
     return _Actions(
-        flow.core[flow_action], flow.peer[flow_action], flow.rank[flow_action] + image * span, edges, flow_action, image, tasks
+        flow.core[flow_action],
+        flow.peer[flow_action],
+        flow.rank[flow_action] + image * span,
+        edges,
+        flow_action,
+        image,
+        tasks,
     )
 
 
@@ -143,37 +152,6 @@ def _scratch_bytes(flow: Flow, extents: tuple[LongArray, LongArray, LongArray], 
     return need
 
 
-def _durations(flow: Flow, shapes: GroupShapes, arch: Arch) -> npt.NDArray[np.float64]:
-    """Estimated time of every task of the flow, ns: unit times plus dispatch and about one register load each."""
-    tape = flow.tape
-    size = tape.size.astype(np.int64)
-    eb = arch.element_bytes
-
-    def read(n: LongArray) -> npt.NDArray[np.float64]:
-        return -(-n // arch.local_width_bytes) * (arch.local_read_cycles * arch.local_period_ns)
-
-    def write(n: LongArray) -> npt.NDArray[np.float64]:
-        return -(-n // arch.local_width_bytes) * (arch.local_write_cycles * arch.local_period_ns)
-
-    beats = -(-size // arch.vector_width) * arch.vector_latency_ns
-    cost = np.zeros(len(size))
-    two, one = np.isin(tape.op, np.array(VECTOR_TWO)), np.isin(tape.op, np.array(VECTOR_ONE))
-    cost[two] = (2 * read(size * eb) + beats + write(size * eb))[two]
-    cost[one] = (read(size * eb) + beats + write(size * eb))[one]
-    move, fill = tape.op == Op.LMV, tape.op == Op.LLDI
-    cost[move] = (read(size) + write(size))[move]
-    cost[fill] = write(size)[fill]
-    load, store = tape.op == Op.LD, tape.op == Op.ST
-    cost[load] = write(size)[load]
-    cost[store] = read(size)[store]
-    fire = np.flatnonzero(tape.op == Op.MVMUL)
-    group = shapes.start[flow.core[tape.task[fire]]] + tape.group[fire]
-    table = np.array([arch.mvm_ns(n) for n in range(int(shapes.crossbars.max(initial=0)) + 1)])
-    cost[fire] = table[shapes.crossbars[group]]
-    cost += 3.5 * arch.core_period_ns
-    return np.bincount(tape.task, weights=cost, minlength=flow.tasks)
-
-
 def _order(
     flow: Flow, actions: _Actions, durations: npt.NDArray[np.float64], arch: Arch, options: ScheduleOptions, window: int
 ) -> LongArray:
@@ -183,17 +161,12 @@ def _order(
     duration = np.zeros(count)
     duration[: actions.tasks] = durations[task]
     memory = np.zeros(count)
-    kind = flow.kind[task]
-    rows = flow.task_rows[task]
-    beats = -(-flow.tape.size[np.minimum(rows, len(flow.tape.size) - 1)].astype(np.int64) // arch.global_width_bytes)
-    loads, stores = (kind == LOAD) | (kind == CONST), kind == STORE
-    memory[: actions.tasks][loads] = beats[loads] * arch.global_read_cycles * arch.global_period_ns
-    memory[: actions.tasks][stores] = beats[stores] * arch.global_write_cycles * arch.global_period_ns
+    memory[: actions.tasks] = memory_service_ns(flow, arch)[task]
     move = actions.flow_action[actions.tasks :] - flow.tasks
     size = flow.transfers.bytes[move]
     read, write, latency, flits = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
-    read[actions.tasks :] = -(-size // arch.local_width_bytes) * (arch.local_read_cycles * arch.local_period_ns)
-    write[actions.tasks :] = -(-size // arch.local_width_bytes) * (arch.local_write_cycles * arch.local_period_ns)
+    read[actions.tasks :] = local_read_ns(size, arch)
+    write[actions.tasks :] = local_write_ns(size, arch)
     latency[actions.tasks :] = arch.noc_latency_ns[actions.core[actions.tasks :], actions.peer[actions.tasks :]]
     flits[actions.tasks :] = -(-size // arch.bus_width_bytes)
     by_source = np.argsort(actions.edges[:, 0], kind="stable")
@@ -236,7 +209,12 @@ def _place(
     flat_first, flat_last = first[:, dynamic].ravel(), last[:, dynamic].ravel()
     by_core = np.lexsort((flat_first, core))
     placed, peak = allocate(
-        core[by_core], flat_first[by_core], flat_last[by_core], np.tile(buffers.bytes[dynamic], images)[by_core], base, gap
+        core[by_core],
+        flat_first[by_core],
+        flat_last[by_core],
+        np.tile(buffers.bytes[dynamic], images)[by_core],
+        base,
+        gap,
     )
     flat = np.empty(len(placed), dtype=np.int64)
     flat[by_core] = placed
@@ -245,9 +223,17 @@ def _place(
 
 
 def _table(
-    flow: Flow, actions: _Actions, order: LongArray, address: LongArray, peak: LongArray, layout: GlobalLayout, arch: Arch, images: int
+    flow: Flow,
+    actions: _Actions,
+    order: LongArray,
+    address: LongArray,
+    peak: LongArray,
+    layout: GlobalLayout,
+    arch: Arch,
+    images: int,
 ) -> Assembled:
-    """Gather rows of tasks and transfers in commit order, zero fills in front of their first reader, then split by core."""
+    """Gather rows of tasks and transfers in commit order, zero fills in front of their first reader, then split by
+    core."""
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
     pieces = [
@@ -296,7 +282,8 @@ def _task_rows(
 
     def resolve(buffer: npt.NDArray[np.int32], offset: LongArray) -> LongArray:
         chosen = buffer[row]
-        return np.where(chosen >= 0, address[image, np.maximum(chosen, 0)], 0) + offset[row]
+        base: LongArray = np.where(chosen >= 0, address[image, np.maximum(chosen, 0)], 0)
+        return base + offset[row]
 
     op = tape.op[row].astype(np.int64)
     node = flow.node[task][action]
@@ -326,7 +313,10 @@ def _move_rows(flow: Flow, actions: _Actions, position: LongArray, address: Long
     image, t = actions.image[number], flow.transfers
     zeros = np.zeros(len(move), dtype=np.int64)
     node = flow.node[t.producer[move]]
-    src, dst = address[image, t.src_buffer[move]] + t.src_offset[move], address[image, t.dst_buffer[move]] + t.dst_offset[move]
+    src, dst = (
+        address[image, t.src_buffer[move]] + t.src_offset[move],
+        address[image, t.dst_buffer[move]] + t.dst_offset[move],
+    )
 
     def both(send: LongArray, recv: LongArray) -> LongArray:
         return np.stack([send, recv], axis=1).ravel()
@@ -347,7 +337,9 @@ def _move_rows(flow: Flow, actions: _Actions, position: LongArray, address: Long
     }
 
 
-def _pad_rows(flow: Flow, actions: _Actions, position: LongArray, address: LongArray, images: int) -> dict[str, LongArray]:
+def _pad_rows(
+    flow: Flow, actions: _Actions, position: LongArray, address: LongArray, images: int
+) -> dict[str, LongArray]:
     """Zero fills of padding, in front of the first task that reads the buffer."""
     per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
     buffer, offset, size = flow.pads.T

@@ -21,8 +21,8 @@ FLAT_JOIN = 4  # sites with up to this many cores send all partial sums to the h
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupTable:
-    """Array groups by core: `start` int64[cores + 1]; per weighted layer `local[k]` int64[replication, groups], the number
-    within its core; `layer`, `group`: of each array group in core order.
+    """Array groups by core: `start` int64[cores + 1]; per weighted layer `local[k]` int64[replication, groups], the
+    number within its core; `layer`, `group`: of each array group in core order.
     """
 
     start: LongArray
@@ -37,9 +37,9 @@ class Work:
 
     Per task: kind, node, core, row, start, stop and `rank` source. final_task: task that completes each segment.
     reads/writes: accesses to row buffers (reads with row < -1 are absent rows: valid is False).
-    Partial-sum buffers are numbered from 0: `sum_core`, `sum_bytes`; sum_transfers int64[n, 5]: (source sum, destination
-    sum, producer task, consumer task, bytes). local_edges: (conv task, join task). constant_pairs: (core, node) per
-    constant buffer; constant_of: its number per task or -1.
+    Partial-sum buffers are numbered from 0: `sum_core`, `sum_bytes`; sum_transfers int64[n, 5]: (source sum,
+    destination sum, producer task, consumer task, bytes). local_edges: (conv task, join task). constant_pairs: (core,
+    node) per constant buffer; constant_of: its number per task or -1.
     """
 
     kind: LongArray
@@ -228,18 +228,26 @@ class WorkBuilder:
                     "total": totals[i],
                     "out": 0 if i == 0 else -1,
                     "parts": first[:: len(parts)],
-                    "count": len(parts),
+                    "parts_each": len(parts),
                 },
             )
             done[i] = task
         self.final_task[numbers] = done[0]
 
     def _fire(
-        self, index: int, core: int, cores: np.ndarray, replicas: np.ndarray, s: Segments, start: np.ndarray, task: np.ndarray
+        self,
+        index: int,
+        core: int,
+        cores: np.ndarray,
+        replicas: np.ndarray,
+        s: Segments,
+        start: np.ndarray,
+        task: np.ndarray,
     ) -> None:
         """One member core of a site: its template, its reads and its array-group numbers."""
         placed, conv = self.placed[index], self.graph.nodes[index].operation
-        assert placed.matrix is not None and isinstance(conv, Conv)
+        assert placed.matrix is not None
+        assert isinstance(conv, Conv)
         held = tuple(int(g) for g in np.flatnonzero(cores == core))
         if (index, held) not in self.template_ids:
             self.template_ids[index, held] = len(self.templates)
@@ -301,7 +309,9 @@ class WorkBuilder:
         for operand, view in enumerate(node.inputs):
             for tensor in np.unique(view.sources):
                 source = self.graph.nodes[int(tensor)]
-                broadcast = isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
+                broadcast = (
+                    isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
+                )
                 runs.extend(self._runs(operand, int(tensor), len(columns), kernel, broadcast, view))
                 for tap in range(kernel):
                     y = np.zeros_like(row) if broadcast else row + tap * dilation
@@ -314,11 +324,20 @@ class WorkBuilder:
         rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
         self.vector.add(
             len(task),
-            {"task": task, "node": index, "start": s.start, "stop": s.stop, "reads": reads[:: len(columns)], "rows": rows},
+            {
+                "task": task,
+                "node": index,
+                "start": s.start,
+                "stop": s.stop,
+                "reads": reads[:: len(columns)],
+                "rows": rows,
+            },
         )
         self.vector_node_rows[index] = (kernel, runs)
 
-    def _runs(self, operand: int, tensor: int, first_read: int, rows: int, broadcast: bool, view: object) -> list[tuple[int, ...]]:
+    def _runs(
+        self, operand: int, tensor: int, first_read: int, rows: int, broadcast: bool, view: object
+    ) -> list[tuple[int, ...]]:
         """Channel runs of one source of an operand: contiguous in the source and in the destination."""
         sources, channels = view.sources, view.channels  # type: ignore[attr-defined]
         position = np.flatnonzero(sources == tensor)
@@ -343,7 +362,15 @@ class WorkBuilder:
         zeros = np.zeros(len(pairs), dtype=np.int64)
         self.tasks.add(
             len(pairs),
-            {"kind": CONST, "node": pairs[:, 1], "core": pairs[:, 0], "row": zeros, "start": zeros, "keep": zeros, "stop": zeros},
+            {
+                "kind": CONST,
+                "node": pairs[:, 1],
+                "core": pairs[:, 0],
+                "row": zeros,
+                "start": zeros,
+                "keep": zeros,
+                "stop": zeros,
+            },
         )
         constant_of = np.full(self.tasks.rows, -1, dtype=np.int64)
         constant_of[np.flatnonzero(uses)] = inverse.ravel()

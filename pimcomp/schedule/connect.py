@@ -1,4 +1,5 @@
-"""One image's flow of data: which buffers exist, what fills them, what depends on what, and every task's instructions."""
+"""One image's flow of data: which buffers exist, what fills them, what depends on what, and every task's
+instructions."""
 
 from dataclasses import dataclass
 
@@ -75,9 +76,7 @@ def connect(
     tasks = len(work.kind)
     segments = _all_segments(placed, work.final_task, work)
     final = segments["final"]
-    writes = Accesses(
-        final, work.core[final], segments["node"], segments["row"], work.start[final], work.stop[final]
-    )
+    writes = Accesses(final, work.core[final], segments["node"], segments["row"], work.start[final], work.stop[final])
     valid = work.valid
     joined = Accesses(
         *(np.concatenate([getattr(work.reads, f)[valid], getattr(writes, f)]) for f in Accesses.__slots__)
@@ -102,7 +101,9 @@ def connect(
     uses = np.flatnonzero(work.constant_of >= 0)
     edges.append(np.stack([tasks - len(pairs) + work.constant_of[uses], uses], axis=1))
 
-    tape, task_rows = _emit(work, constants, all_buffers.low, read_buffer, out_buffer, constant_buffer, rows, layout, channels, eb)
+    tape, task_rows = _emit(
+        work, constants, all_buffers.low, read_buffer, out_buffer, constant_buffer, rows, layout, channels, eb
+    )
     rank = _ranks(work, ranks, transfers, edges, tasks)
     peer = np.concatenate([np.full(tasks, -1, dtype=np.int64), transfers.dst_core])
     core = np.concatenate([work.core, transfers.src_core])
@@ -226,7 +227,12 @@ def _reader_edges(
 
 
 def _message_columns(
-    work: Work, transfers: Transfers, messages: LongArray, segments: dict[str, LongArray], written: LongArray, final: LongArray
+    work: Work,
+    transfers: Transfers,
+    messages: LongArray,
+    segments: dict[str, LongArray],
+    written: LongArray,
+    final: LongArray,
 ) -> tuple[LongArray, LongArray]:
     """Feature-map columns that each row-buffer message carries: those its producer keeps (a superset is safe)."""
     producer = transfers.producer[messages]
@@ -258,7 +264,7 @@ def _touches(
     moves = tasks + np.arange(len(transfers.bytes))
     has_out = out_buffer >= 0
     conv_total, join_total = work.conv.total >= 0, work.join.total >= 0
-    parts_task = np.repeat(work.join.task, work.join.count)
+    parts_task = np.repeat(work.join.task, work.join.parts_each)
     pieces = [
         (read_buffer[valid], work.reads.task[valid]),
         (out_buffer[has_out], numbers[has_out]),
@@ -311,7 +317,7 @@ def _emit(
         constants=constant_buffer[work.join.task],
     )
     vector = work.vector._replace(out=out_buffer[work.vector.task], constants=constant_buffer[work.vector.task])
-    tapes, owners = [], []
+    tapes = []
     for run in (
         lambda t, b: emit_conv(t, b, conv, work.templates, f, read_buffer, buffer_low, work.group_table, eb),
         lambda t, b: emit_join(t, b, join, f, work.part_sums + rows, buffer_low, eb),
@@ -321,11 +327,11 @@ def _emit(
         tape = blank_tape(run(blank_tape(0), bounds))
         run(tape, bounds)
         tapes.append(tape)
-        owners.append(tape.task)
-    tapes.append(_memory_tape(work, out_buffer, read_buffer, buffer_low, constant_buffer, layout, channels, constants, eb))
-    joined = Tape(*(np.concatenate([getattr(t, name) for t in tapes]) for name in Tape._fields))
-    order = np.argsort(joined.task, kind="stable")
-    tape = Tape(*(column[order] for column in joined))
+    tapes.append(
+        _memory_tape(work, out_buffer, read_buffer, buffer_low, constant_buffer, layout, channels, constants, eb)
+    )
+    order = np.argsort(np.concatenate([t.task for t in tapes]), kind="stable")
+    tape = Tape._make(np.concatenate([getattr(t, name) for t in tapes])[order] for name in Tape._fields)
     return tape, np.searchsorted(tape.task, np.arange(len(work.kind) + 1))
 
 

@@ -43,7 +43,8 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
     fields = {name: np.full(count, -1, dtype=np.int64) for name in ("bias", "low", "high", "alpha", "beta")}
     code, coefficients, terms = (np.zeros(count, dtype=np.int64) for _ in range(3))
     vectors: list[FloatArray] = []
-    divisor_start, divisors, clips = [0], [], []
+    divisor_start, divisors = [0], []
+    clips: list[float] = []
     for index, node in enumerate(graph.nodes):
         values: list[FloatArray] = []
 

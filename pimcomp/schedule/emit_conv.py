@@ -18,7 +18,8 @@ NONE, RELU, CLIP, LEAKY, SIGMOID, TANH, HARD_SIGMOID, HARD_SWISH = range(8)
 
 
 class Finish(NamedTuple):
-    """What happens to a node's sums, per node: bias and activation. Offsets are bytes in the node's constants, -1: none.
+    """What happens to a node's sums, per node: bias and activation. Offsets are bytes in the node's constants, -1:
+    none.
 
     low, high: indices of clip bounds (-1: none). alpha, beta: constant vectors of one pixel.
     """
@@ -54,9 +55,9 @@ class ConvTasks(NamedTuple):
     """Convolution tasks; one entry each.
 
     task: its number. template, node. start/keep/stop: computes columns [start, stop), keeps [keep, stop).
-    reads: first of its read buffers in `read_buffer`. total: buffer of partial sums, or -1 when the task owns the result.
-    out: result buffer or -1. constants: buffer of the node's constants. group_table: first of its array-group numbers
-    (replica-major); replicas of them; turn: which replica begins.
+    reads: first of its read buffers in `read_buffer`. total: buffer of partial sums, or -1 when the task owns the
+    result. out: result buffer or -1. constants: buffer of the node's constants. group_table: first of its array-group
+    numbers (replica-major); replicas of them; turn: which replica begins.
     """
 
     task: npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ class ConvTasks(NamedTuple):
 
 
 @njit(cache=True)
-def activate(tape, at, task, f, node, buffer, offset, pixels, eb, constants, temp):  # type: ignore[no-untyped-def]
+def activate(tape, at, task, f, node, buffer, offset, pixels, eb, constants, temp):
     """Apply a node's activation in place; `temp`: scratch offset of one spare pixel."""
     code = f.code[node]
     c = f.channels[node]
@@ -110,7 +111,7 @@ def activate(tape, at, task, f, node, buffer, offset, pixels, eb, constants, tem
 
 
 @njit(cache=True)
-def finish(tape, at, task, f, node, src, src_at, out, out_at, pixels, eb, constants, temp):  # type: ignore[no-untyped-def]
+def finish(tape, at, task, f, node, src, src_at, out, out_at, pixels, eb, constants, temp):
     """Bias and activation of `pixels` sums at (src, src_at), results at (out, out_at)."""
     c = f.channels[node]
     if f.bias[node] >= 0:
@@ -123,7 +124,7 @@ def finish(tape, at, task, f, node, src, src_at, out, out_at, pixels, eb, consta
 
 
 @njit(cache=True)
-def scratch_layout(t, f, template, node, windows, eb):  # type: ignore[no-untyped-def]
+def scratch_layout(t, f, template, node, windows, eb):
     """Scratch offsets of a convolution task: (block result, sums, spare pixel, end). One element apart each."""
     block = t.staging_bytes[template] + eb
     sums = block + t.columns[template] * eb + eb
@@ -132,7 +133,7 @@ def scratch_layout(t, f, template, node, windows, eb):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer_low, group_table, turn, eb, block_at):  # type: ignore[no-untyped-def]
+def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer_low, group_table, turn, eb, block_at):
     """One window block at output column x: stage, fire, accumulate. Columns below `fresh` are summed already."""
     k = tasks.template[i]
     task = tasks.task[i]
@@ -147,9 +148,8 @@ def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer
     full = t.groups[first, 3] == t.columns[k]
     for g in range(first, first + count):
         slot = t.groups[g, 1]
-        if slot < 0:
-            source, offset = SCRATCH, t.groups[g, 2]
-        else:
+        source, offset = np.int64(SCRATCH), t.groups[g, 2]
+        if slot >= 0:
             source = read_buffer[tasks.reads[i] + slot]
             offset = (column - buffer_low[source]) * t.slot_bytes[t.slot_start[k] + slot] + t.groups[g, 2]
         number = group_table[tasks.group_table[i] + turn * count + (g - first)]
@@ -161,7 +161,7 @@ def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer
         at = put(tape, at, task, MVMUL, SCRATCH, block_at, source, offset, LITERAL, 0, 0)
         if len(tape.op) > 0:
             tape.group[at - 1] = number
-        inside = 0
+        inside = np.int64(0)
         for s in range(t.span_start[k] + t.groups[g, 4], t.span_start[k] + t.groups[g, 4] + t.groups[g, 5]):
             low, high = np.int64(t.spans[s, 0]), np.int64(t.spans[s, 1])
             begin = low if full else max(low, fresh)
@@ -174,7 +174,7 @@ def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer
 
 
 @njit(cache=True)
-def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, eb):  # type: ignore[no-untyped-def]
+def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, eb):
     """Emit all convolution tasks; bounds int64[tasks + 1] receives where each begins. Returns the number of rows."""
     at = 0
     for i in range(len(tasks.task)):
@@ -214,7 +214,7 @@ def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, e
 
 class JoinTasks(NamedTuple):
     """Additions of partial sums from other cores; fields as in `ConvTasks`. parts: first of its received buffers in
-    `part_buffer`, count of them; spare: scratch offset of a spare pixel. out is -1 when the sum travels on.
+    `part_buffer`, parts_each of them; spare: scratch offset of a spare pixel. out is -1 when the sum travels on.
     """
 
     task: npt.NDArray[np.int64]
@@ -226,11 +226,11 @@ class JoinTasks(NamedTuple):
     out: npt.NDArray[np.int64]
     constants: npt.NDArray[np.int64]
     parts: npt.NDArray[np.int64]
-    count: npt.NDArray[np.int64]
+    parts_each: npt.NDArray[np.int64]
 
 
 @njit(cache=True)
-def emit_join(tape, bounds, tasks, f, part_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def emit_join(tape, bounds, tasks, f, part_buffer, buffer_low, eb):
     """Emit all joins; bounds as in `emit_conv`."""
     at = 0
     for i in range(len(tasks.task)):
@@ -238,7 +238,7 @@ def emit_join(tape, bounds, tasks, f, part_buffer, buffer_low, eb):  # type: ign
         node, task, total = tasks.node[i], tasks.task[i], tasks.total[i]
         width = f.channels[node] * eb
         n = (tasks.stop[i] - tasks.start[i]) * f.channels[node]
-        for p in range(tasks.parts[i], tasks.parts[i] + tasks.count[i]):
+        for p in range(tasks.parts[i], tasks.parts[i] + tasks.parts_each[i]):
             at = put(tape, at, task, VVADD, total, 0, total, 0, part_buffer[p], 0, n)
         if tasks.out[i] >= 0:
             out_at = (tasks.keep[i] - buffer_low[tasks.out[i]]) * width

@@ -21,8 +21,8 @@ class VectorNodes(NamedTuple):
     """Per graph node (unused entries for others): what a vector task does.
 
     run_start int64[nodes + 1] into runs int64[runs, 8]: (operand, first read of its source, rows of the window, source
-    channel, destination channel, channels, bytes of one source column, 1 if the operand is broadcast). Runs of one source
-    are neighbours. kernel/stride/pad/dilation: columns. height, width: of the input map. divisor_start: into
+    channel, destination channel, channels, bytes of one source column, 1 if the operand is broadcast). Runs of one
+    source are neighbours. kernel/stride/pad/dilation: columns. height, width: of the input map. divisor_start: into
     `divisors`, byte offset of the constant vector 1 / n by n.
     """
 
@@ -56,7 +56,7 @@ class VectorTasks(NamedTuple):
 
 
 @njit(cache=True)
-def _whole(v, node, channels, eb):  # type: ignore[no-untyped-def]
+def _whole(v, node, channels, eb):
     """Every operand is one feature map as it is: segments can be processed as one vector."""
     for r in range(v.run_start[node], v.run_start[node + 1]):
         run = v.runs[r]
@@ -66,7 +66,7 @@ def _whole(v, node, channels, eb):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):
     """out = operand 0 (op) operand 1 (op) ...; op < 0 copies operand 0."""
     task, start, pixels = tasks.task[i], tasks.start[i], tasks.stop[i] - tasks.start[i]
     first, last = v.run_start[node], v.run_start[node + 1]
@@ -101,7 +101,7 @@ def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer
 
 
 @njit(cache=True)
-def _crop(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def _crop(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb):
     """Copy columns start + left ... of the input row; zero outside the map."""
     task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
     left = -v.pad[node]
@@ -121,7 +121,7 @@ def _crop(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffe
 
 
 @njit(cache=True)
-def _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low, eb):
     """Combine the rows of a window over input columns [low, high); returns (at, buffer, offset of column `low`)."""
     task = tasks.task[i]
     held, held_at = np.int64(-1), np.int64(0)
@@ -139,7 +139,7 @@ def _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low
 
 
 @njit(cache=True)
-def _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):
     """Max or sum over a window: rows first, over the whole segment, then columns per output position."""
     task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
     stride, pad, dilation, kernel = v.stride[node], v.pad[node], v.dilation[node], v.kernel[node]
@@ -171,7 +171,7 @@ def _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, b
 
 
 @njit(cache=True)
-def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):  # type: ignore[no-untyped-def]
+def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):
     """Sums to averages: multiply by the constant 1 / n of every position."""
     for x in range(tasks.start[i], tasks.stop[i]):
         columns = 0
@@ -188,7 +188,7 @@ def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):  # type: ig
 
 
 @njit(cache=True)
-def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb):
     """Average of a whole map: rows gathered once, then one `vavg` per channel (exact rounding in integers)."""
     task, width, rows = tasks.task[i], v.width[node], v.size[node]
     for r in range(v.run_start[node], v.run_start[node + 1]):
@@ -197,9 +197,7 @@ def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
             for row in range(rows):
                 buffer = read_buffer[tasks.reads[i] + run[1] + row]
                 offset = -buffer_low[buffer] * run[6]
-                at = put(
-                    tape, at, task, LMV, SCRATCH, row * width * run[6], buffer, offset, LITERAL, 0, width * run[6]
-                )
+                at = put(tape, at, task, LMV, SCRATCH, row * width * run[6], buffer, offset, LITERAL, 0, width * run[6])
         for c in range(run[5]):
             src, dst = (run[3] + c) * eb, out_at + (run[4] + c) * eb
             at = put(tape, at, task, VAVG, out, dst, SCRATCH, src, LITERAL, run[6] // eb, rows * width)
@@ -207,7 +205,7 @@ def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
 
 
 @njit(cache=True)
-def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):  # type: ignore[no-untyped-def]
+def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):
     """Local response normalisation of the values already in `out`: x * polynomial(sum of squares)."""
     task, constants, size = tasks.task[i], tasks.constants[i], v.size[node]
     squares, pixel = np.int64(0), channels * eb
@@ -232,7 +230,7 @@ def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):  # type: ignor
 
 
 @njit(cache=True)
-def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):  # type: ignore[no-untyped-def]
+def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):
     """Emit all vector tasks; bounds as in `emit_conv`."""
     at = 0
     for i in range(len(tasks.task)):
@@ -240,7 +238,7 @@ def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):  # type
         node = tasks.node[i]
         kind, out, channels = v.kind[node], tasks.out[i], f.channels[node]
         out_at = (tasks.start[i] - buffer_low[out]) * channels * eb
-        if kind == MAX_POOL or kind == AVG_POOL:
+        if kind in (MAX_POOL, AVG_POOL):
             op = VVMAX if kind == MAX_POOL else VVADD
             at = _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb)
             if kind == AVG_POOL:

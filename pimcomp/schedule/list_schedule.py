@@ -14,7 +14,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 
 @njit(cache=True)
-def _push(keys, ranks, items, size, key, rank, item):  # type: ignore[no-untyped-def]
+def _push(keys, ranks, items, size, key, rank, item):
     """Insert into a binary min-heap ordered by (key, rank)."""
     i = size
     while i > 0:
@@ -28,7 +28,7 @@ def _push(keys, ranks, items, size, key, rank, item):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def _pop(keys, ranks, items, size):  # type: ignore[no-untyped-def]
+def _pop(keys, ranks, items, size):
     """Remove the minimum; returns (item, key, new size)."""
     item, first_key = items[0], keys[0]
     size -= 1
@@ -39,9 +39,7 @@ def _pop(keys, ranks, items, size):  # type: ignore[no-untyped-def]
         if child >= size:
             break
         right = child + 1
-        if right < size and (
-            keys[right] < keys[child] or (keys[right] == keys[child] and ranks[right] < ranks[child])
-        ):
+        if right < size and (keys[right] < keys[child] or (keys[right] == keys[child] and ranks[right] < ranks[child])):
             child = right
         if key < keys[child] or (key == keys[child] and rank <= ranks[child]):
             break
@@ -53,7 +51,7 @@ def _pop(keys, ranks, items, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def list_schedule(
+def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the order of updates
     tasks,
     core,
     peer,
@@ -70,7 +68,7 @@ def list_schedule(
     cores,
     slack_ns,
     window,
-):  # type: ignore[no-untyped-def]
+):
     """Commit order and estimated start of every action: (int64[actions], float64[actions], makespan_ns).
 
     Actions [0, tasks) are tasks on `core`, the others transfers from `core` to `peer`. rank: priority, also limits how
@@ -111,7 +109,7 @@ def list_schedule(
             now = at
         else:
             d = peer[a]
-            at = max(ready[a], max(free[c], free[d]))
+            at = max(ready[a], free[c], free[d])
             now = max(ready[a], at - slack_ns)
         if now > key:
             size = _push(keys, ranks, items, size, now, rank[a], a)
@@ -120,7 +118,7 @@ def list_schedule(
         if a < tasks:
             end = at + duration_ns[a]
             if memory_ns[a] > 0.0:
-                served = max(max(at, switch[c]), memory_free) + memory_ns[a]
+                served = max(at, switch[c], memory_free) + memory_ns[a]
                 memory_free = served
                 end = served + duration_ns[a]
                 switch[c] = served
@@ -128,7 +126,7 @@ def list_schedule(
         else:
             d = peer[a]
             t1 = max(at, switch[c]) + latency_ns[a]
-            t2 = max(t1, max(at, switch[d])) + latency_ns[a]
+            t2 = max(t1, at, switch[d]) + latency_ns[a]
             t3 = t2 + read_ns[a]
             t4 = max(t3, t1 + 1.0) + flits[a] * latency_ns[a]
             end = t4 + write_ns[a]

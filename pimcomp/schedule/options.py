@@ -11,7 +11,8 @@ class ScheduleOptions:
     loaders: cores that load the network input, one row each in turn (one memory server makes more of them useless).
     slack_ns: how long a transfer may make one end wait for the other before other work is preferred.
     images_per_round: images one round of a batch program processes together.
-    lookahead: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is short.
+    lookahead: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is
+    short.
     """
 
     segment_blocks: int = 4

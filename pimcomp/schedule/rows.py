@@ -47,8 +47,8 @@ def needed_rows(graph: Graph) -> list[npt.NDArray[np.bool_]]:
 def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.int32]]:
     """Per node: int32[height] rank of every needed row in a demand-driven order (-1: not needed).
 
-    The outputs are demanded row by row, each row demands what it reads first. It is a topological order that keeps few rows
-    alive: the fallback when local memory is short, and the priority of the list scheduler.
+    The outputs are demanded row by row, each row demands what it reads first. It is a topological order that keeps
+    few rows alive: the fallback when local memory is short, and the priority of the list scheduler.
     """
     rank = [np.full(node.height, -1, dtype=np.int32) for node in graph.nodes]
     made = [0] * len(graph.nodes)  # rows below this are ranked (or not needed)

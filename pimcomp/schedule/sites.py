@@ -1,8 +1,8 @@
 """Who computes what: the cores of every row segment of every feature map.
 
-A site is a group of replicas of a layer whose array groups sit on the same cores; its head core (that of the first array
-group) owns the results. The output rows of a layer are dealt to sites as row sets (interleaved) times column segments.
-Pooling, additions and other vector work run where their main operand already is.
+A site is a group of replicas of a layer whose array groups sit on the same cores; its head core (that of the first
+array group) owns the results. The output rows of a layer are dealt to sites as row sets (interleaved) times column
+segments. Pooling, additions and other vector work run where their main operand already is.
 """
 
 from dataclasses import dataclass
@@ -88,9 +88,7 @@ def _sites(core_of: IntArray) -> tuple[Site, ...]:
     _, first, inverse = np.unique(core_of, axis=0, return_index=True, return_inverse=True)
     inverse = inverse.ravel()
     order = np.argsort(first)
-    return tuple(
-        Site(core_of[first[i]].astype(np.int32), np.flatnonzero(inverse == i).astype(np.int32)) for i in order
-    )
+    return tuple(Site(core_of[first[i]].astype(np.int32), np.flatnonzero(inverse == i).astype(np.int32)) for i in order)
 
 
 def _deal(height: int, width: int, block: int, sites: tuple[Site, ...], wanted_blocks: int) -> Segments:
@@ -107,7 +105,9 @@ def _deal(height: int, width: int, block: int, sites: tuple[Site, ...], wanted_b
         rows = np.arange(s, height, row_sets)
         used = np.flatnonzero(np.diff(cuts) > 0)
         grid_row, grid_part = np.repeat(rows, len(used)), np.tile(used, len(rows))
-        parts.append(np.stack([grid_row, cuts[grid_part], cuts[grid_part + 1], heads[indices[grid_part]], indices[grid_part]]))
+        parts.append(
+            np.stack([grid_row, cuts[grid_part], cuts[grid_part + 1], heads[indices[grid_part]], indices[grid_part]])
+        )
     table = np.concatenate(parts, axis=1).astype(np.int32)
     return Segments(*table[:, np.lexsort((table[1], table[0]))])
 

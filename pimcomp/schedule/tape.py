@@ -11,7 +11,8 @@ SCRATCH = -2  # the scratch area of the core that executes the instruction
 
 
 class Tape(NamedTuple):
-    """Structure of arrays of one entry per instruction; see `pimcomp.ir.program.Table` for the meaning of the columns."""
+    """Structure of arrays of one entry per instruction; see `pimcomp.ir.program.Table` for the meaning of the
+    columns."""
 
     op: npt.NDArray[np.uint8]
     group: npt.NDArray[np.int32]
@@ -42,7 +43,7 @@ def blank_tape(rows: int) -> Tape:
 
 
 @njit(cache=True, inline="always")
-def put(tape, at, task, op, dst, dst_at, src, src_at, src2, src2_at, size):  # type: ignore[no-untyped-def]
+def put(tape, at, task, op, dst, dst_at, src, src_at, src2, src2_at, size):
     """Write one instruction and return the next position; a tape of length 0 only counts."""
     if len(tape.op) > 0:
         tape.op[at] = op

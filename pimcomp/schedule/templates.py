@@ -1,7 +1,7 @@
 """What a core does for one row segment of a layer, independent of position: which inputs it reads and how it fires.
 
-Two replicas whose cores hold the same array groups share a template. All offsets are bytes relative to the window's first
-column, so that the emission kernels only add positions.
+Two replicas whose cores hold the same array groups share a template. All offsets are bytes relative to the window's
+first column, so that the emission kernels only add positions.
 """
 
 from dataclasses import dataclass
@@ -56,11 +56,12 @@ def conv_template(graph: Graph, matrix: LayerMatrix, members: tuple[int, ...], e
     edge = np.flatnonzero(staged_rows & ~_continues(staged_rows, piece_of))
     stop = np.flatnonzero(staged_rows & ~np.append(_continues(staged_rows, piece_of)[1:], False)) + 1
     pieces = np.stack([slot_of_row[edge], linear[edge], (stop - edge) * element_bytes, staging[edge]], axis=1)
-    groups, spans = [], []
+    groups: list[tuple[int, ...]] = []
+    spans: list[tuple[int, int]] = []
     for g in ordered:
         group = matrix.groups[g]
         first = group.row_start
-        direct = not staged_rows[first:group.row_stop].all()
+        direct = not staged_rows[first : group.row_stop].all()
         groups.append(
             (
                 g,

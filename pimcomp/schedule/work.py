@@ -1,7 +1,7 @@
 """Tasks, buffers and transfers of one image, as arrays: everything that is known before time and addresses.
 
-A task is a row segment of one node on one core. A buffer is a core's copy of some columns of one row of a feature map: it
-is produced, received, sent from and read in place. Buffers of a core that touch are one buffer.
+A task is a row segment of one node on one core. A buffer is a core's copy of some columns of one row of a feature
+map: it is produced, received, sent from and read in place. Buffers of a core that touch are one buffer.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,8 @@ class Accesses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffers:
-    """A core's copy of columns [low, high) of a row; read_low/read_high bound what its tasks read. tensor -1: partial sums."""
+    """A core's copy of columns [low, high) of a row; read_low/read_high bound what its tasks read. tensor -1: partial
+    sums."""
 
     core: LongArray
     tensor: LongArray
@@ -57,7 +58,9 @@ class Transfers:
     producer: LongArray
 
 
-def merge_accesses(accesses: Accesses, is_read: npt.NDArray[np.bool_], rows: int, cores: int) -> tuple[LongArray, Buffers]:
+def merge_accesses(
+    accesses: Accesses, is_read: npt.NDArray[np.bool_], rows: int, cores: int
+) -> tuple[LongArray, Buffers]:
     """Buffer of every access, and the buffers: accesses of one row on one core that overlap or touch share one."""
     key = (accesses.tensor * cores + accesses.core) * (rows + 2) + accesses.row + 1
     order = np.lexsort((accesses.low, key))
@@ -65,12 +68,19 @@ def merge_accesses(accesses: Accesses, is_read: npt.NDArray[np.bool_], rows: int
     first = np.zeros(len(low), dtype=np.int64)
     first[buffer_of[::-1]] = np.arange(len(buffer_of) - 1, -1, -1)
     return buffer_of, Buffers(
-        accesses.core[first], accesses.tensor[first], accesses.row[first], low, high, read_low, read_high, np.zeros(0, np.int64)
+        accesses.core[first],
+        accesses.tensor[first],
+        accesses.row[first],
+        low,
+        high,
+        read_low,
+        read_high,
+        np.zeros(0, np.int64),
     )
 
 
 @njit(cache=True)
-def _sweep(order, key, low, high, is_read):  # type: ignore[no-untyped-def]
+def _sweep(order, key, low, high, is_read):
     count = len(order)
     buffer_of = np.empty(count, np.int64)
     b_low, b_high = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -92,7 +102,9 @@ def _sweep(order, key, low, high, is_read):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def find_transfers(core, tensor, row, read_low, read_high, row_start, row_index, seg_low, seg_high, seg_owner, fill, out):  # type: ignore[no-untyped-def]
+def find_transfers(
+    core, tensor, row, read_low, read_high, row_start, row_index, seg_low, seg_high, seg_owner, fill, out
+):
     """Segments that a buffer's readers need from other cores.
 
     row_start[tensor] + row indexes row_index (CSR into the segments of all nodes, by node and row). Returns the count;
@@ -116,11 +128,13 @@ def find_transfers(core, tensor, row, read_low, read_high, row_start, row_index,
 
 
 @njit(cache=True)
-def link_readers(reader_start, readers, read_task, read_low, read_high, source_buffer, source_low, source_high, source, fill, out):  # type: ignore[no-untyped-def]
+def link_readers(
+    reader_start, readers, read_task, read_low, read_high, source_buffer, source_low, source_high, source, fill, out
+):
     """Edges from what fills a buffer (a transfer or a local task) to the tasks that read those columns.
 
-    reader_start/readers: CSR of read accesses by buffer. source*: per filling, its buffer, columns and action. Returns the
-    count; with `fill`, out int64[count, 2] receives (from, to).
+    reader_start/readers: CSR of read accesses by buffer. source*: per filling, its buffer, columns and action.
+    Returns the count; with `fill`, out int64[count, 2] receives (from, to).
     """
     count = 0
     for i in range(len(source)):

@@ -1,0 +1,72 @@
+"""How long tasks and transfers take, as the list scheduler sees them (docs/timing.md; the timeline is exact)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.program import Op
+from pimcomp.schedule.connect import Flow
+from pimcomp.schedule.work import CONST, LOAD, STORE, LongArray
+
+DoubleArray = npt.NDArray[np.float64]
+
+VECTOR_TWO = (Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVMAX)
+VECTOR_ONE = (Op.VRELU, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL, Op.VAVG)
+# Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
+OVERHEAD_CYCLES = 3.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupShapes:
+    """Rows and columns of every array group in core order, with its crossbars; start int64[cores + 1]."""
+
+    start: LongArray
+    rows: LongArray
+    columns: LongArray
+    crossbars: LongArray
+
+
+def local_read_ns(size: LongArray, arch: Arch) -> DoubleArray:
+    """Local-memory port time of reads of `size` bytes."""
+    beats = np.ceil(size / arch.local_width_bytes)
+    return np.asarray(beats * (arch.local_read_cycles * arch.local_period_ns), dtype=np.float64)
+
+
+def local_write_ns(size: LongArray, arch: Arch) -> DoubleArray:
+    """Local-memory port time of writes of `size` bytes."""
+    beats = np.ceil(size / arch.local_width_bytes)
+    return np.asarray(beats * (arch.local_write_cycles * arch.local_period_ns), dtype=np.float64)
+
+
+def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArray:
+    """float64[tasks]: unit times of a task's instructions plus what dispatch and register loads add."""
+    tape = flow.tape
+    size = tape.size.astype(np.int64)
+    elements_bytes = size * arch.element_bytes
+    beats = np.ceil(size / arch.vector_width) * arch.vector_latency_ns
+    cost = np.zeros(len(size))
+    for ops, operands in ((VECTOR_TWO, 2), (VECTOR_ONE, 1)):
+        chosen = np.isin(tape.op, np.array(ops))
+        n = elements_bytes[chosen]
+        cost[chosen] = operands * local_read_ns(n, arch) + beats[chosen] + local_write_ns(n, arch)
+    for op, reads, writes in ((Op.LMV, 1, 1), (Op.LLDI, 0, 1), (Op.LD, 0, 1), (Op.ST, 1, 0)):
+        chosen = tape.op == op
+        cost[chosen] = reads * local_read_ns(size[chosen], arch) + writes * local_write_ns(size[chosen], arch)
+    fire = np.flatnonzero(tape.op == Op.MVMUL)
+    group = shapes.start[flow.core[tape.task[fire]]] + tape.group[fire]
+    by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(shapes.crossbars.max(initial=0)) + 1)])
+    cost[fire] = by_crossbars[shapes.crossbars[group]]
+    cost += OVERHEAD_CYCLES * arch.core_period_ns
+    return np.bincount(tape.task, weights=cost, minlength=flow.tasks).astype(np.float64)
+
+
+def memory_service_ns(flow: Flow, arch: Arch) -> DoubleArray:
+    """float64[tasks]: time at the one global-memory server; 0 for tasks that do not use it."""
+    service = np.zeros(flow.tasks)
+    loads, stores = (flow.kind == LOAD) | (flow.kind == CONST), flow.kind == STORE
+    for chosen, cycles in ((loads, arch.global_read_cycles), (stores, arch.global_write_cycles)):
+        size = flow.tape.size[flow.task_rows[:-1][chosen]]  # such a task is one instruction
+        service[chosen] = np.ceil(size / arch.global_width_bytes) * cycles * arch.global_period_ns
+    return service
