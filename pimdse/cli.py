@@ -11,6 +11,7 @@ import typer
 from pimcomp.errors import InvariantError, PimdseError
 from pimdse.commands import catalogue, compiling, converting, picking, simulating, sweeping, verifying
 from pimdse.output import Output
+from pimdse.printable import printable
 
 _EPILOG = """[bold]Start here[/bold]
 
@@ -95,7 +96,7 @@ def _os_error_text(error: OSError) -> str:
 def _say(message: str) -> int:
     if os.environ.get("PIMDSE_TRACEBACK"):
         traceback.print_exc()
-    typer.secho(f"error: {message}", err=True, fg=typer.colors.RED)
+    typer.secho(f"error: {printable(message)}", err=True, fg=typer.colors.RED)
     return 2
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pimdse.output import wide_table
+from pimdse.output import plain, wide_table
 from pimdse.report.findings import Findings, parameter_names, parameters
 from pimdse.units import energy_text, power_text, time_text
 
@@ -18,17 +18,23 @@ _MAX_ROWS = 20
 def front_table(console: "Console", findings: Findings, summary: str, folder: Path) -> None:
     """Summary, the front's points, the reasons of the infeasible ones, and what to do next."""
     names = parameter_names(findings.sweep)
-    header = ("trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", "used", *names)
-    rows = [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
-    console.print(summary)
-    if rows:
-        numeric = [h for h in header if h not in ("pipeline", "solver")]
-        wide_table(console, [h.replace("_", " ") for h in header], rows, [h.replace("_", " ") for h in numeric])
+    columns = [_two_lines(n) for n in names]
+    header = ("trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", *columns)
+    plain(console, summary)
+    if findings.front:
+        rows = [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
+        wide_table(console, header, rows, numeric=[h for h in header if h not in ("pipeline", "solver")])
     if len(findings.front) > _MAX_ROWS:
         console.print(f"... {len(findings.front) - _MAX_ROWS} more in front.csv", style="dim")
     for resource, count, example in findings.reasons:
-        console.print(f"{count} x {resource}: {example}", style="dim", markup=False, soft_wrap=True)
-    console.print(f"report: {folder / 'report.html'}   next: pimdse pick {folder}", markup=False, soft_wrap=True)
+        plain(console, f"{count} x {resource}: {example}", "dim")
+    plain(console, f"report: {folder / 'report.html'}   next: pimdse pick {folder}")
+
+
+def _two_lines(name: str) -> str:
+    """A parameter's name as a narrow heading: "crossbars_per_core" becomes "crossbars" above "per core"."""
+    first, _, rest = name.partition("_")
+    return f"{first}\n{rest.replace('_', ' ')}" if rest else first
 
 
 def _row(trial: "Trial", findings: Findings, names: tuple[str, ...]) -> list[str]:
@@ -47,6 +53,5 @@ def _row(trial: "Trial", findings: Findings, names: tuple[str, ...]) -> list[str
         energy_text(figures.energy_pj),
         power_text(figures.avg_power_mw),
         f"{figures.crossbars:,}",
-        f"{figures.crossbars_used:,}",
         *(str(values[n]) for n in names),
     ]

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pimcomp.ir.graph import Conv, Graph, Node
-from pimdse.output import Output, wide_table
+from pimdse.output import Output, plain, wide_table
 from pimdse.units import share_text, time_text
 
 if TYPE_CHECKING:
@@ -146,26 +146,26 @@ def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -
         )
         for n in nodes
     ]
-    wide_table(console, header, rows, ("#", "parameters", "MACs"))
+    wide_table(console, header, rows, numeric=("#", "parameters", "MACs"), wrap=("operation", "from"))
     total, macs = sum(n.parameters for n in nodes), sum(n.macs for n in nodes)
     outputs = ", ".join(
         f"{o.name} {list(o.onnx_shape)}" + (f" ({o.epilogue} on the host)" if o.epilogue else "") for o in graph.outputs
     )
-    console.print(f"{graph.name}: {total:,} parameters, {macs:,} MACs; outputs: {outputs}", markup=False)
+    plain(console, f"{graph.name}: {total:,} parameters, {macs:,} MACs; outputs: {outputs}")
     for note in graph.notes:
-        console.print(f"note: {note}", style="yellow", markup=False)
+        plain(console, f"note: {note}", "yellow")
 
 
 def _render_layers(console: "Console", arch: "Arch", layers: Sequence[LayerLine]) -> None:
     header = ("layer", "array groups", "crossbars", "firings", "issue time")
     rows = [(x.name, str(x.array_groups), str(x.crossbars), f"{x.firings:,}", time_text(x.work_ns)) for x in layers]
     console.print()
-    wide_table(console, header, rows, header[1:])
+    wide_table(console, header, rows, numeric=header[1:])
     need = sum(x.crossbars for x in layers)
     work = sum(x.work_ns for x in layers)
-    console.print(
+    plain(
+        console,
         f"on {arch.name}: one replica of every layer takes {need:,} of {arch.crossbars:,} crossbars "
         f"({share_text(need, arch.crossbars)}); issue time {time_text(work)}, over {arch.total_cores} cores at best "
         f"{time_text(work / arch.total_cores)}",
-        markup=False,
     )

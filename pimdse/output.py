@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pimdse.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 Json = Mapping[str, object]
+_PIPE_WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,14 @@ class Output:
         elif not self.quiet:
             from rich.console import Console
 
-            render(Console(highlight=False))
+            # A pipe or a file has no width: tables must not be cut to that of a terminal.
+            console = Console(highlight=False)
+            render(console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH))
 
     def note(self, text: str) -> None:
         """A remark beside the result."""
         if not self.quiet:
-            typer.echo(text, err=True)
+            typer.echo(printable(text), err=True)
 
     @contextmanager
     def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
@@ -68,6 +74,19 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+def plain(console: "Console", text: str, style: str = "") -> None:
+    """One paragraph that may hold names from files: no markup, no control characters, no wrapping."""
+    from rich.text import Text
+
+    console.print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def _cell(text: str) -> "Text":
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
 def rows_table(console: "Console", rows: Sequence[tuple[str, str]]) -> None:
     """Two columns: what, and how much."""
     from rich.table import Table
@@ -76,7 +95,7 @@ def rows_table(console: "Console", rows: Sequence[tuple[str, str]]) -> None:
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, _cell(value))
     console.print(table)
 
 
@@ -84,17 +103,17 @@ def wide_table(
     console: "Console",
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
+    *,
     numeric: Sequence[str] = (),
-    title: str = "",
+    wrap: Sequence[str] = (),
 ) -> None:
-    """A table with a header; the columns named in `numeric` are right-aligned."""
+    """A table with a header; columns named in `numeric` are right-aligned, those in `wrap` may take several lines."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        right = name in numeric
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+        table.add_column(name, justify="right" if name in numeric else "left", no_wrap=name not in wrap)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_cell, row))
     console.print(table)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pimdse.output import Output
+from pimdse.output import Output, plain
 
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
@@ -28,11 +28,11 @@ def show_verdict(output: Output, report: "VerifyReport", what: str) -> None:
     """Show the verdict; raises typer.Exit(1) for a mismatch."""
     data = {"what": what, **dataclasses.asdict(report)}
     if not report.passed:
-        output.show(data, lambda console: console.print(f"[red]mismatch[/red]: {what}: {report.reason}"))
+        output.show(data, lambda console: plain(console, f"mismatch: {what}: {report.reason}", "red"))
         raise typer.Exit(1)
     share = report.max_error / report.range
     text = (
-        f"[green]verified[/green]: {what}: {report.images} images, every output equals onnxruntime; largest error "
+        f"verified: {what}: {report.images} images, every output equals onnxruntime; largest error "
         f"{share:.2g} of the output's range (allowed {report.tolerance:g})"
     )
-    output.show(data, lambda console: console.print(text))
+    output.show(data, lambda console: plain(console, text, "green"))

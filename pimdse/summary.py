@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pimdse.output import Output, rows_table
+from pimdse.output import Output, plain, rows_table
 from pimdse.units import count_text, energy_text, power_text, rate_text, share_text, size_text, time_text
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequ
     def render(console: "Console") -> None:
         rows_table(console, compiled_rows(report))
         for note in report.notes:
-            console.print(f"note: {note}", style="yellow", markup=False)
+            plain(console, f"note: {note}", "yellow")
         spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages_s)
-        console.print(f"{sum(s for _, s in stages_s):.1f} s: {spent}", style="dim")
-        console.print(f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)", markup=False)
+        plain(console, f"{sum(s for _, s in stages_s):.1f} s: {spent}", "dim")
+        plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
 
     output.show(data, render)
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pimdse.output import Output
+from pimdse.printable import printable
 from pimdse.report.findings import Findings, sort_out
 from pimdse.units import time_text
 from spaces.metrics import metric
@@ -54,7 +55,7 @@ def _log_new(bar: "Bar", progress: Progress) -> None:
     """Defects are worth a line of their own at once; everything else is in the report."""
     latest = progress.trials[-1].candidate if progress.trials else None
     if latest is not None and latest.verdict == "error" and progress.trials[-1].duplicate_of is None:
-        bar.console.print(f"defect: {latest.reason}", style="red", markup=False)
+        bar.console.print(printable(f"defect: {latest.reason}"), style="red", markup=False)
 
 
 def state_text(findings: Findings) -> str:

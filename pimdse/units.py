@@ -5,36 +5,32 @@ _ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1.0, "pJ"))
 _POWER = ((1e3, "W"), (1.0, "mW"), (1e-3, "uW"))
 
 
-def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
-    for factor, unit in units:
-        if abs(value) >= factor:
-            return (
-                f"{value / factor:.3g} {unit}".rstrip()
-                if abs(value / factor) < 1000
-                else f"{value / factor:.0f} {unit}"
-            )
-    factor, unit = units[-1]
-    return f"{value / factor:.3g} {unit}"
+def _scaled(value: float, units: tuple[tuple[float, str], ...], digits: int) -> str:
+    """`value` in the largest unit that leaves at least 1, with so many significant digits."""
+    factor, unit = next((u for u in units if abs(value) >= u[0]), units[-1])
+    scaled = value / factor
+    text = f"{scaled:.{digits}g}" if abs(scaled) < 10**digits else f"{scaled:.0f}"
+    return f"{text} {unit}"
 
 
-def time_text(ns: float) -> str:
+def time_text(ns: float, digits: int = 3) -> str:
     """A duration."""
-    return _scaled(ns, _TIME)
+    return _scaled(ns, _TIME, digits)
 
 
-def energy_text(pj: float) -> str:
+def energy_text(pj: float, digits: int = 3) -> str:
     """An energy."""
-    return _scaled(pj, _ENERGY)
+    return _scaled(pj, _ENERGY, digits)
 
 
-def power_text(mw: float) -> str:
+def power_text(mw: float, digits: int = 3) -> str:
     """A power."""
-    return _scaled(mw, _POWER)
+    return _scaled(mw, _POWER, digits)
 
 
-def rate_text(per_s: float) -> str:
+def rate_text(per_s: float, digits: int = 3) -> str:
     """Images per second."""
-    return f"{per_s:,.0f} images/s" if per_s >= 100 else f"{per_s:.3g} images/s"
+    return f"{per_s:,.0f} images/s" if per_s >= 10 ** (digits - 1) else f"{per_s:.{digits}g} images/s"
 
 
 def count_text(value: int) -> str:

@@ -44,34 +44,20 @@ def archs(context: typer.Context) -> None:
         }
         for name, c in zip(list_archs(), chips, strict=True)
     ]
-    header = (
-        "name",
-        "chips",
-        "cores",
-        "crossbars/core",
-        "crossbars",
-        "crossbar",
-        "cell",
-        "weight",
-        "ADCs",
-        "local memory",
-    )
+    header = ("name", "cores x crossbars", "crossbars", "crossbar", "cell/weight", "ADCs", "memory")
     rows = [
         (
             name,
-            str(c.chips),
-            str(c.cores),
-            str(c.crossbars_per_core),
+            f"{f'{c.chips} x ' if c.chips > 1 else ''}{c.cores} x {c.crossbars_per_core}",
             f"{c.crossbars:,}",
             f"{c.crossbar_rows} x {c.crossbar_cols}",
-            f"{c.cell_bits} bit",
-            f"{c.weight_bits} bit",
+            f"{c.cell_bits}/{c.weight_bits} bit",
             str(c.adc_count),
             f"{c.local_memory_bytes // 1024} KiB",
         )
         for name, c in zip(list_archs(), chips, strict=True)
     ]
-    output_of(context).show({"archs": data}, lambda console: wide_table(console, header, rows, header[1:]))
+    output_of(context).show({"archs": data}, lambda console: wide_table(console, header, rows, numeric=header[1:]))
 
 
 def models(context: typer.Context) -> None:
@@ -83,9 +69,11 @@ def models(context: typer.Context) -> None:
 
     entries = list_models()
     data = [{"name": e.name, "origin": e.origin, "summary": e.summary} for e in entries]
+    header = ("model", "origin", "what it is")
     rows = [(e.name, e.origin, e.summary) for e in entries]
     output_of(context).show(
-        {"models": data}, lambda console: wide_table(console, ("model", "origin", "what it is"), rows)
+        {"models": data},
+        lambda console: wide_table(console, header, rows, wrap=header[1:]),
     )
 
 
@@ -103,7 +91,7 @@ def solvers(context: typer.Context) -> None:
     auto = solver_name("auto")
 
     def render(console: "Console") -> None:
-        wide_table(console, ("solver", "how it decides", "proves"), rows)
+        wide_table(console, ("solver", "how it decides", "proves"), rows, wrap=("how it decides", "proves"))
         console.print(f"auto is {auto}", style="dim")
 
     output_of(context).show({"solvers": data, "auto": auto}, render)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pimdse.commands.arguments import Model, WeightsOption
-from pimdse.output import output_of
+from pimdse.output import output_of, plain
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def import_config(
     replace_file(out, text.encode())
     output.show(
         {**data, "file": str(out)},
-        lambda console: console.print("\n".join([*(f"note: {n}" for n in notes), f"wrote {out}"]), markup=False),
+        lambda console: plain(console, "\n".join([*(f"note: {n}" for n in notes), f"wrote {out}"])),
     )
 
 
@@ -77,4 +77,4 @@ def export_json(
         typer.echo(text, nl=False)
         return
     replace_file(out, text.encode())
-    output_of(context).show({"file": str(out)}, lambda console: console.print(f"wrote {out}", markup=False))
+    output_of(context).show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))

@@ -64,7 +64,7 @@ def simulate(
         data["theirs"] = {f.name: f.theirs for f in figures}
         data["relative_difference"] = {f.name: f.difference for f in figures}
     header = ("", "pimdse", "pimsim-nn", "difference")[: 4 if theirs else 2]
-    output.show(data, lambda console: wide_table(console, header, [_shown(f) for f in figures], header[1:]))
+    output.show(data, lambda console: wide_table(console, header, [_shown(f) for f in figures], numeric=header[1:]))
     if executable is None:
         output.note("pimsim-nn was not run: name its executable with --pimsim or PIMSIM_NN")
 
@@ -83,6 +83,9 @@ def _ask(executable: Path, compiled: "CompiledFolder", mode: str, timeout_s: flo
     return run_simulator(executable, compiled.program, config, cores=cores, timeout_s=timeout_s)
 
 
+_DIGITS = 6  # the simulator and the timeline agree to four; fewer would hide it
+
+
 @dataclass(frozen=True, slots=True)
 class _Figure:
     """One line of the comparison: ours, the simulator's (None: not run) and how to write both."""
@@ -90,7 +93,7 @@ class _Figure:
     name: str
     ours: float
     theirs: float | None
-    text: Callable[[float], str]
+    text: Callable[[float, int], str]
 
     @property
     def difference(self) -> float | None:
@@ -119,8 +122,8 @@ def _comparison(compiled: "CompiledFolder", theirs: "SimulatorReport | None", mo
 
 def _shown(figure: _Figure) -> list[str]:
     title = {"latency_ns": "latency", "period_ns": "period", "throughput_per_s": "throughput"}.get(figure.name)
-    cells = [title or {"avg_power_mw": "average power"}.get(figure.name, "energy"), figure.text(figure.ours)]
+    cells = [title or {"avg_power_mw": "average power"}.get(figure.name, "energy"), figure.text(figure.ours, _DIGITS)]
     if figure.theirs is not None:
-        cells.append(figure.text(figure.theirs))
+        cells.append(figure.text(figure.theirs, _DIGITS))
         cells.append("-" if figure.difference is None else f"{100 * figure.difference:+.4f} %")
     return cells
