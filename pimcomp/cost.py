@@ -6,15 +6,16 @@ layer k with option o and replication r:
 - The `firings` window blocks are dealt out evenly: replica j fires `firings // r` times, the first `firings % r` once
   more.
 - One firing of array group a costs `mvm_ns[a] + vector_ns / groups`: the layer's copies and additions, shared evenly.
-- A replica on m cores sends m - 1 partial-sum messages per window block to the core of its array group 0; a message
-  occupies both ends for `message_ns`.
+- A replica on m cores sends m - 1 partial-sum messages per row segment to the core of its array group 0; a message
+  occupies both ends.
 - Layers that are not weighted (pooling, additions) may run on any core: they fill up idle ones.
 - At rob_size R a core overlaps up to R instructions; one array group still fires one after another.
 
 `period_ns` is the busiest core. `latency_ns` follows the dependency chain: a layer starts when its producers have
-finished the first rows it needs, and ends at the earliest one row after they do. Both are lower estimates of a real
-schedule, and both are positively homogeneous, convex and increasing in the layer times, which is what the bounds of
-the solvers rest on.
+finished the first rows it needs, and ends at the earliest one row after they do; a row takes its even share of the
+layer's time, but never less than one window block takes a replica. Both are lower estimates of a real schedule, and
+both are positively homogeneous, convex and increasing in the layer and row times, which is what the solvers' bounds
+rest on.
 """
 
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
 
 FloatVector = npt.NDArray[np.float64]
 
-# Flit width of both reference chips (pimcomp_default, pimsim_example): the problem does not carry the chip's own.
-FLIT_BYTES = 32
+# Time at each end of a short message on the reference chips (rendezvous, memory accesses, a few flits at average
+# distance), measured on compiled programs by the timeline: the problem does not carry the chip's own.
+MESSAGE_NS = 1500.0
 # Rows of the producer that a layer waits for before its first window: a 3 x 3 kernel with padding 1 needs two.
 FIRST_ROWS = 2
 
@@ -53,12 +55,13 @@ def firing_ns(option: LayerOption) -> FloatVector:
     return option.mvm_ns + option.vector_ns / len(option.mvm_ns)
 
 
-def message_ns(problem: MappingProblem, layer: Layer, option: LayerOption) -> float:
-    """Issue time at each end of one partial-sum message: its flits between neighbouring cores."""
-    if problem.cores < 2:
-        return 0.0
-    off_diagonal = problem.hops_ns[0, 1:]
-    return -(-layer.output_bytes * option.unfolding.block // FLIT_BYTES) * float(off_diagonal.min())
+def message_ns(layer: Layer, option: LayerOption, replication: int) -> float:
+    """Issue time per window block, at each end, of the partial sums of a replica that is split between two cores.
+
+    One message carries a row segment: the window blocks of a row are divided among the replicas before the rows are.
+    """
+    blocks = -(-layer.out_width // option.unfolding.block)
+    return MESSAGE_NS / -(-blocks // min(replication, blocks))
 
 
 def shares(firings: int, replication: int) -> IntArray:
@@ -70,32 +73,42 @@ def shares(firings: int, replication: int) -> IntArray:
 
 def core_loads_ns(problem: MappingProblem, plan: Plan) -> FloatVector:
     """float64[layers, cores]: issue time per inference of each layer on each core, partial-sum messages included."""
-    load = np.zeros((len(problem.layers), problem.cores))
+    return _loads_and_blocks(problem, plan)[0]
+
+
+def _loads_and_blocks(problem: MappingProblem, plan: Plan) -> tuple[FloatVector, FloatVector]:
+    """The loads, and float64[layers]: how long one window block takes the slowest replica of each layer."""
+    load, block_ns = np.zeros((len(problem.layers), problem.cores)), np.zeros(len(problem.layers))
     for k, layer in enumerate(problem.layers):
-        option = layer.options[plan.option[k]]
-        blocks = shares(option.firings, plan.replication[k])
-        _add_layer(load[k], plan.core_of[k], blocks, firing_ns(option), message_ns(problem, layer, option))
-    return load
+        option, r = layer.options[plan.option[k]], plan.replication[k]
+        message = message_ns(layer, option, r)
+        block_ns[k] = _add_layer(load[k], plan.core_of[k], shares(option.firings, r), firing_ns(option), message)
+    return load, block_ns
 
 
 @njit(cache=True)
 def _add_layer(load, core_of, blocks, weights, message):  # type: ignore[no-untyped-def]
-    seen = np.full(len(load), -1, dtype=np.int64)
+    block = np.zeros(len(load))  # of the current replica, on each core
+    slowest = 0.0
     for j in range(core_of.shape[0]):
         head = core_of[j, 0]
-        seen[head] = j
         for a in range(core_of.shape[1]):
             core = core_of[j, a]
-            load[core] += blocks[j] * weights[a]
-            if seen[core] != j:
-                seen[core] = j
-                load[core] += blocks[j] * message
-                load[head] += blocks[j] * message
+            if block[core] == 0.0 and core != head:
+                block[core] = message
+                block[head] += message
+            block[core] += weights[a]
+        for a in range(core_of.shape[1]):
+            core = core_of[j, a]
+            slowest = max(slowest, block[core])
+            load[core] += blocks[j] * block[core]
+            block[core] = 0.0
+    return slowest
 
 
 def plan_cost(problem: MappingProblem, plan: Plan) -> Cost:
     """Cost of a complete plan."""
-    load = core_loads_ns(problem, plan)
+    load, block_ns = _loads_and_blocks(problem, plan)
     floor = np.array([
         group_busy_ns(layer.options[o], np.array([r]))[0]
         for layer, o, r in zip(problem.layers, plan.option, plan.replication, strict=True)
@@ -104,7 +117,8 @@ def plan_cost(problem: MappingProblem, plan: Plan) -> Cost:
     time = np.maximum(overlapped.max(axis=1), floor)
     core = overlapped.sum(axis=0)
     spread_ns = (load.sum() + problem.vector_work_ns) / problem.cores / problem.rob_size
-    start, finish = chain_ns(problem, time[None])
+    row = np.maximum(time / heights(problem), block_ns / problem.rob_size)
+    start, finish = chain_ns(problem, time[None], row[None])
     begins = np.where(load > 0, start[0][:, None], np.inf).min(axis=0, initial=np.inf)
     ends = np.where(np.isfinite(begins), begins + core, 0.0)
     return Cost(
@@ -121,27 +135,31 @@ def group_busy_ns(option: LayerOption, replication: npt.NDArray[np.int_]) -> Flo
     return np.asarray(-(-option.firings // replication) * weights.max(), dtype=np.float64)
 
 
-def chain_ns(problem: MappingProblem, time_ns: FloatVector) -> tuple[FloatVector, FloatVector]:
+def heights(problem: MappingProblem) -> FloatVector:
+    """float64[layers]: rows of each layer's output."""
+    return np.array([layer.out_height for layer in problem.layers], dtype=np.float64)
+
+
+def chain_ns(problem: MappingProblem, time_ns: FloatVector, row_ns: FloatVector) -> tuple[FloatVector, FloatVector]:
     """Start and finish of each layer in a row-streaming pipeline.
 
-    time_ns: float64[population, layers], how long each layer works if it never waits. Both results have its shape.
+    time_ns, row_ns: float64[population, layers], how long each layer works on all rows, and on one, if it never
+    waits. Both results have their shape.
     """
     start, finish = np.zeros_like(time_ns), np.zeros_like(time_ns)
     for k, layer in enumerate(problem.layers):
         ready = np.zeros(len(time_ns))
         for d in layer.depends:
-            first = 1.0 if layer.fully_connected else first_rows(problem.layers[d])
-            start[:, k] = np.maximum(start[:, k], start[:, d] + first * time_ns[:, d])
+            first = first_rows(problem.layers[d]) * row_ns[:, d]
+            start[:, k] = np.maximum(start[:, k], finish[:, d] if layer.fully_connected else start[:, d] + first)
             ready = np.maximum(ready, finish[:, d])
-            if layer.fully_connected:
-                start[:, k] = np.maximum(start[:, k], finish[:, d])
-        finish[:, k] = np.maximum(start[:, k] + time_ns[:, k], ready + time_ns[:, k] / layer.out_height)
+        finish[:, k] = np.maximum(start[:, k] + time_ns[:, k], ready + row_ns[:, k])
     return start, finish
 
 
-def first_rows(producer: Layer) -> float:
-    """Share of a producer's time after which a convolution can start."""
-    return min(1.0, FIRST_ROWS / producer.out_height)
+def first_rows(producer: Layer) -> int:
+    """Rows of a producer that a convolution waits for."""
+    return min(producer.out_height, FIRST_ROWS)
 
 
 def population_cost(
@@ -153,16 +171,19 @@ def population_cost(
     """
     time = np.zeros(option.shape)
     work = np.zeros(option.shape)
+    block = np.zeros(option.shape)
     crossbars = np.zeros(len(option), dtype=np.int64)
     for k, layer in enumerate(problem.layers):
         firings = np.array([o.firings for o in layer.options])[option[:, k]]
         busiest = np.array([firing_ns(o).max() for o in layer.options])[option[:, k]]
         work[:, k] = np.array([o.work_ns for o in layer.options])[option[:, k]]
         time[:, k] = -(-firings // replication[:, k]) * busiest
+        block[:, k] = busiest / problem.rob_size
         crossbars += np.array([o.crossbars for o in layer.options])[option[:, k]] * replication[:, k]
     slots = problem.cores * problem.rob_size
     issue = (work.sum(axis=1) + problem.vector_work_ns) / slots
-    _, finish = chain_ns(problem, np.maximum(time, work / slots))
+    time_or_share = np.maximum(time, work / slots)
+    _, finish = chain_ns(problem, time_or_share, np.maximum(time_or_share / heights(problem), block))
     latency = np.maximum(finish.max(axis=1, initial=0.0), issue)
     return latency, np.maximum(time.max(axis=1, initial=0.0), issue), crossbars
 

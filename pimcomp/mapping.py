@@ -137,7 +137,7 @@ def _near_path(hops):  # type: ignore[no-untyped-def]
 
 
 def _balanced(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> list[CoreOf]:
-    """Mappings of both kinds that pack."""
+    """Mappings of both kinds that pack, each as built and rebalanced."""
     sizes = _group_sizes(problem, option, replication)
     if sizes.sum() > problem.crossbars or sizes.max(initial=0) > problem.crossbars_per_core:
         return []
@@ -154,13 +154,13 @@ def _balanced(problem: MappingProblem, option: Sequence[int], replication: Seque
         wide = _place_wide(chunks[order], tight[order], sizes, loads, problem.cores, capacity)
         core_of = _split(problem, option, replication, wide)
         if core_of is not None:
-            found.append(rebalance(problem, option, replication, core_of))
+            found += [core_of, rebalance(problem, option, replication, core_of)]
             break
     for factor in SLACKS:
         banded = _place_banded(chunks, sizes, loads, path, capacity, share_ns * factor)
         core_of = _split(problem, option, replication, banded)
         if core_of is not None:
-            found.append(rebalance(problem, option, replication, core_of))
+            found += [core_of, rebalance(problem, option, replication, core_of)]
             break
     return found
 

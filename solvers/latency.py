@@ -1,11 +1,11 @@
 """Lower bound and good choices for the latency of one image, by a saddle point of two simple problems.
 
 The latency model (pimcomp/cost.py) is convex and positively homogeneous in the layers' times: it is the largest of
-many weighted sums g . t, one per chain of layers, and of the even share of all issue time. Hence for any average (g,
-h) of such sums and any price p >= 0 per crossbar,
+many weighted sums g . t + f . u over layer times t and row times u, one per chain of layers, and of the even share of
+all issue time. Hence for any average (g, f, h) of such sums and any price p >= 0 per crossbar,
 
-    latency >= min over choices of  sum_k (g_k t_k + h work_k / slots + p crossbars_k) + h vector work / slots - p
-    budget,
+    latency >= min over choices of  sum_k (g_k t_k + f_k u_k + h work_k / slots + p crossbars_k) + h vector work /
+    slots - p budget,
 
 which falls apart into one minimum per layer. Averaging the sums that are tight at each best response (fictitious
 play) drives this bound up and yields choices whose latency comes down. Source: Brown 1951; Lagrangian relaxation
@@ -15,7 +15,7 @@ after Geoffrion 1974.
 import numpy as np
 from numba import njit
 
-from pimcomp.cost import chain_ns, first_rows
+from pimcomp.cost import chain_ns, first_rows, heights
 from pimcomp.ir.plan import MappingProblem
 from solvers.relaxation import Configurations, FloatVector, IntVector, issue_ns
 
@@ -33,18 +33,19 @@ def latency_relaxation(
     layers, slots = len(problem.layers), problem.cores * problem.rob_size
     if layers == 0:
         return problem.vector_work_ns / slots, [np.zeros(0, dtype=np.int64)]
-    time = np.maximum(table.group_ns, table.work_ns / slots)
-    weight, share = np.full(layers, 1.0 / layers), 0.0
-    total_weight, total_share = np.zeros(layers), 0.0
-    bound, met = 0.0, {}
     layer_of = np.repeat(np.arange(layers), np.diff(table.start))
+    time = np.maximum(table.group_ns, table.work_ns / slots)
+    row = np.maximum(time / heights(problem)[layer_of], table.block_ns / problem.rob_size)
+    weight, share = np.full((2, layers), 0.5 / layers), 0.0
+    total_weight, total_share = np.zeros((2, layers)), 0.0
+    bound, met = 0.0, {}
     for turn in range(rounds):
-        cost = weight[layer_of] * time + share * table.work_ns / slots
+        cost = weight[0, layer_of] * time + weight[1, layer_of] * row + share * table.work_ns / slots
         value, rows = _cheapest(table.start, cost, table.crossbars, budget, PRICE_STEPS)
         bound = max(bound, value + share * problem.vector_work_ns / slots)
         if rows[0] < 0:
             break
-        latency, gradient = _tight_sum(problem, table, time, rows)
+        latency, gradient = _tight_sum(problem, table, time[rows], row[rows], rows)
         met[latency, tuple(rows.tolist())] = rows
         issue = issue_ns(problem, table, rows)
         if issue >= latency:
@@ -56,38 +57,29 @@ def latency_relaxation(
 
 
 def _tight_sum(
-    problem: MappingProblem, table: Configurations, time: FloatVector, rows: IntVector
+    problem: MappingProblem, table: Configurations, time: FloatVector, row: FloatVector, rows: IntVector
 ) -> tuple[float, FloatVector]:
-    """Relaxed latency of a choice and weights float64[layers] of the chain of layers that determines it."""
-    chosen = time[rows]
-    start, finish = (a[0] for a in chain_ns(problem, chosen[None]))
-    weight = np.zeros(len(chosen))
+    """Relaxed latency of a choice, and float64[2, layers]: weights of layer and row times in the chain that sets it."""
+    start, finish = (a[0] for a in chain_ns(problem, time[None], row[None]))
+    weight = np.zeros((2, len(time)))
     k = int(np.argmax(finish))
     latency = max(float(finish[k]), issue_ns(problem, table, rows))
     at_finish = True
-    while k >= 0:
+    while True:
         layer = problem.layers[k]
-        if at_finish and start[k] + chosen[k] < finish[k]:  # its last row after its producers' last
-            weight[k] += 1.0 / layer.out_height
+        if at_finish and start[k] + time[k] < finish[k]:  # one row after its producers' last
+            weight[1, k] += 1.0
             k = max(layer.depends, key=lambda d: float(finish[d]))
             continue
-        weight[k] += 1.0 if at_finish else 0.0
-        k, at_finish = _latest_producer(problem, k, chosen, start, finish, weight)
-    return latency, weight
-
-
-def _latest_producer(
-    problem: MappingProblem, k: int, time: FloatVector, start: FloatVector, finish: FloatVector, weight: FloatVector
-) -> tuple[int, bool]:
-    """The producer that determines the start of layer k, and whether by its finish; adds its first rows to `weight`."""
-    layer = problem.layers[k]
-    if not layer.depends:
-        return -1, False
-    if layer.fully_connected:
-        return max(layer.depends, key=lambda d: float(finish[d])), True
-    d = max(layer.depends, key=lambda d: float(start[d] + first_rows(problem.layers[d]) * time[d]))
-    weight[d] += first_rows(problem.layers[d])
-    return d, False
+        weight[0, k] += 1.0 if at_finish else 0.0
+        if not layer.depends:
+            return latency, weight
+        if layer.fully_connected:
+            k, at_finish = max(layer.depends, key=lambda d: float(finish[d])), True
+            continue
+        k = max(layer.depends, key=lambda d: float(start[d] + first_rows(problem.layers[d]) * row[d]))
+        weight[1, k] += first_rows(problem.layers[k])
+        at_finish = False
 
 
 @njit(cache=True)

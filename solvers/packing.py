@@ -11,6 +11,9 @@ from solvers.relaxation import Choice, Configurations, chosen, least_work
 # Accuracy to which an objective counts as equal to its bound: the bisection's, not the model's.
 OPTIMALITY = 1e-6
 
+# Packings are compared until one comes this close to the bound.
+CLOSE = 1.005
+
 # How much finer (> 1) or coarser (< 1) than the relaxed optimum T the work is cut: pieces of at most T / g. Fine pieces
 # balance better and take more crossbars; coarse ones are for chips that have none to spare.
 GRAINS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.9, 0.75, 0.5, 0.25, 0.1, 0.01)
@@ -60,12 +63,12 @@ def graded_choices(problem: MappingProblem, table: Configurations, period_ns: fl
 
 
 def best_placed(problem: MappingProblem, choices: Iterable[Choice], target_ns: float, limit: int) -> Priced | None:
-    """The best of the first `limit` choices that can be packed; stops early at the target."""
+    """The best of the first `limit` choices that can be packed; stops early close to the target."""
     best, packed = None, 0
     for choice in choices:
         placed = place(problem, choice)
         best, packed = better(best, placed), packed + (placed is not None)
-        if packed == limit or (best is not None and best.objective_ns <= target_ns * (1 + OPTIMALITY)):
+        if packed == limit or (best is not None and best.objective_ns <= target_ns * CLOSE):
             break
     return best
 

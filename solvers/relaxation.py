@@ -33,6 +33,7 @@ class Configurations:
     crossbars: IntVector
     work_ns: FloatVector
     group_ns: FloatVector
+    block_ns: FloatVector  # one firing of the slowest array group
     replica_ns: FloatVector  # all array groups of the busiest replica together: what its core works if it is not split
 
 
@@ -69,6 +70,7 @@ def configurations(problem: MappingProblem) -> Configurations:
         crossbars=np.concatenate([row.replication * row.crossbars for row in rows]),
         work_ns=np.concatenate([np.full(len(row.replication), row.work_ns) for row in rows]),
         group_ns=np.concatenate([row.blocks * row.group_ns for row in rows]),
+        block_ns=np.concatenate([np.full(len(row.replication), row.group_ns) for row in rows]),
         replica_ns=np.concatenate([row.blocks * row.replica_ns for row in rows]),
     )
 

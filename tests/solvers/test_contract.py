@@ -12,7 +12,7 @@ from solvers import SOLVER_NAMES, describe, get_solver
 from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, random_problem, same_plan
 
 SEEDS = range(6)
-TIME_LIMIT_S = 2.0
+TIME_LIMIT_S = 0.2
 
 
 def solve(name: str, problem: MappingProblem, seed: int = 0) -> Outcome:
@@ -86,6 +86,9 @@ def test_fragmentation_by_first_fit_is_repaired(name: str) -> None:
     layers = [make_layer(k, [make_option(1, sizes)]) for k, sizes in enumerate(([2], [3, 3], [2, 2]))]
     problem = make_problem(layers, cores=2, crossbars_per_core=6)
     out = solve(name, problem)
+    if name == "stream":  # packs greedily only
+        assert out.status is Status.UNKNOWN
+        return
     assert out.plan is not None
     check_plan(problem, out.plan)
 

@@ -1,0 +1,100 @@
+"""cpsat: replication, unfolding and core mapping jointly, warm-started by `exact`, with a certified gap."""
+
+import time
+from dataclasses import dataclass, field, replace
+
+from ortools.sat.python import cp_model
+
+from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline
+from pimcomp.rebalance import rebalance
+from solvers.capacity import no_plan, shortfall
+from solvers.cpsat_model import Offer, Variables, build
+from solvers.cpsat_patterns import cores_for, hint, make_offer
+from solvers.exact import Exact, solve_exactly
+from solvers.packing import OPTIMALITY, Priced, better, certified, place, price
+from solvers.relaxation import Choice
+
+# CP-SAT's deterministic time runs at up to one unit per second of an idle core; the share leaves room for busy ones.
+DETERMINISTIC_SHARE = 0.15
+ROOM = 4.0  # objectives up to so many times the known plan's are searched where patterns may not express that plan
+
+
+@dataclass(frozen=True, slots=True)
+class CpSat:
+    """The model of solvers/cpsat_model.py on one worker, within a deterministic budget derived from the time limit.
+
+    log: print CP-SAT's search log.
+    """
+
+    log: bool = False
+    name: str = field(default="cpsat", init=False)
+
+    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+        """A plan never worse than exact's. OPTIMAL only if the plan, packing included, attains a proven bound."""
+        started = time.perf_counter()
+        if shortfall(problem) is not None:
+            return no_plan(problem, time.perf_counter() - started)
+        bound_ns, known = solve_exactly(problem, Exact().candidates)
+        if known is None:
+            return no_plan(problem, time.perf_counter() - started)
+        if not problem.layers or known.objective_ns <= bound_ns * (1 + OPTIMALITY):
+            return certified(known, bound_ns, time.perf_counter() - started, ("exact attains its bound: not searched",))
+        offer, complete = make_offer(problem, known.plan, known.objective_ns)
+        v = build(offer, known.objective_ns * (1.0 if complete else ROOM))
+        hint(v, known.plan)
+        solver = self._solver(time_limit_s, time.perf_counter() - started, seed)
+        status = solver.solve(v.model)
+        best: Priced | None = known
+        if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            best = better(best, packed(v, solver))
+        if complete:
+            bound_ns = max(bound_ns, proven_ns(offer, solver, status, known.objective_ns))
+        assert best is not None
+        spent, offered = solver.deterministic_time, "all" if complete else "selected"
+        note = (
+            f"CP-SAT: {solver.status_name(status).lower()} after {spent:.2f} deterministic units for {offered} "
+            f"configurations on {len(offer.group_cores)} groups of cores"
+        )
+        cut_short = (
+            status not in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+            and solver.deterministic_time < 0.95 * solver.parameters.max_deterministic_time
+        )
+        outcome = certified(best, bound_ns, time.perf_counter() - started, (note,))
+        return replace(outcome, time_limited=cut_short)
+
+    def _solver(self, time_limit_s: float, spent_s: float, seed: int) -> cp_model.CpSolver:
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = 1
+        solver.parameters.random_seed = seed
+        solver.parameters.max_deterministic_time = DETERMINISTIC_SHARE * time_limit_s
+        solver.parameters.max_time_in_seconds = max(0.1, time_limit_s - spent_s)
+        solver.parameters.log_search_progress = self.log
+        return solver
+
+
+def packed(v: Variables, solver: cp_model.CpSolver) -> Priced | None:
+    """The solution's choice on the cores of its patterns, rebalanced, or mapped anew: the better of the two."""
+    offer = v.offer
+    picked = [
+        next(c for c, literal in zip(offered, literals, strict=True) if solver.boolean_value(literal))
+        for offered, literals in zip(offer.configurations, v.pick, strict=True)
+    ]
+    choice = Choice(tuple(c.option for c in picked), tuple(c.replication for c in picked))
+    counts = [[solver.value(n) for n in row] for row in v.count]
+    core_of = cores_for(offer, choice, counts)
+    balanced = rebalance(offer.problem, choice.option, choice.replication, core_of)
+    plans = [price(offer.problem, choice, cores) for cores in (core_of, balanced)]
+    return better(better(plans[0], plans[1]), place(offer.problem, choice))
+
+
+def proven_ns(offer: Offer, solver: cp_model.CpSolver, status: cp_model.CpSolverStatus, known_ns: float) -> float:
+    """Lower bound that a complete model proves: CP-SAT's, less what rounding in the chain of layers can add.
+
+    An infeasible model has no plan below its horizon, which is the objective of a known plan.
+    """
+    if status == cp_model.INFEASIBLE:
+        return known_ns
+    if status == cp_model.UNKNOWN:
+        return 0.0
+    lifted = 4 * len(offer.problem.layers) if offer.problem.pipeline is Pipeline.ELEMENT else 0
+    return (solver.best_objective_bound - lifted) * offer.unit_ns
