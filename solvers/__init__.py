@@ -33,6 +33,9 @@ _REGISTRY = (
     SolverInfo(
         "exact-windows", "solvers.exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"
     ),
+    SolverInfo("cpsat", "solvers.cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap"),
+    SolverInfo("nsga2", "solvers.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none"),
+    SolverInfo("auto", "solvers.auto", "Auto", "the default: the best of cpsat, exact and balance", "bound and gap"),
 )
 SOLVER_NAMES = tuple(info.name for info in _REGISTRY)
 
