@@ -1,7 +1,7 @@
 """Energy of one pass of a program: the simulator's accounting, by contributor.
 
-Source: pimsim-nn's counters (docs/timing.md, "energy"): every access to a memory beat, every beat of a vector, every flit and
-every MVM of a full crossbar costs a constant; static power runs on all cores until the slowest has finished.
+Source: pimsim-nn's counters (docs/timing.md, "energy"): every access to a memory beat, every beat of a vector, every
+flit and every MVM of a full crossbar costs a constant; static power runs on all cores until the slowest has finished.
 """
 
 from dataclasses import replace
@@ -126,7 +126,7 @@ def _mvm_pj(stream: Stream, arch: Arch, fires: Rows) -> float:
 
 
 def _noc_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> float:
-    """A pair of send and recv is one flit to ask, one to grant, then the data; a load is one flit (its answer travels free)."""
+    """A send asks with one flit before its data, a recv grants with one; a load is one flit, its answer free."""
     flit_pj = arch.noc_flit_energy_pj
     memory = len(flit_pj) - 1
 

@@ -7,9 +7,9 @@ import numba
 def finish_edge(now: int, delay: int, after: bool, period: int) -> int:
     """Clock edge (ps) at which a unit that waits `delay` from `now` is seen to have finished.
 
-    A unit that ends exactly on an edge is seen at that edge if its wait was scheduled before the clock's own tick for that edge,
-    else one period later (the simulator's event queue is first in, first out for equal times). `after`: at `now`, if that
-    is an edge, the unit runs after the clock (it was started by the clock or by another unit).
+    A unit that ends exactly on an edge is seen at that edge if its wait was scheduled before the clock's own tick for
+    that edge, else one period later (the simulator's event queue is first in, first out for equal times). `after`: at
+    `now`, if that is an edge, the unit runs after the clock (it was started by the clock or by another unit).
     """
     end = now + delay
     past = end % period

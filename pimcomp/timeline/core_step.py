@@ -1,378 +1,327 @@
-"""The rules of one core at any rob_size, as kernels over its state.
+"""The rules of one core at any rob_size, as kernels over its part of the machine's state.
 
 Times are ps. An instruction dispatched at clock edge d starts one cycle later (an mvmul, through the array-group
 dispatcher, two); its unit is free again at the edge F that sees it finish, its reorder-buffer entry and its hazards one
 cycle after F. Docs: docs/timing.md.
+
+`me`, `slots` and `groups` are the core's rows of `Machine.core`, `.slots` and `.group_free`. The kernels are inlined
+into `advance`: calls would count references to the arrays, which costs more than the work itself.
 """
 
-from typing import NamedTuple
-
 import numba
-import numpy as np
-import numpy.typing as npt
 
-from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import conflict
-from pimcomp.timeline.run import AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, STOPPED
+from pimcomp.timeline.run import AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, STOPPED
+from pimcomp.timeline.state import (
+    AFTER,
+    ARRIVAL,
+    ASKED,
+    BLOCKER,
+    BUBBLES,
+    COMMIT,
+    COMMITTED,
+    COUNTED,
+    DELIVERED,
+    DISPATCHED_AT,
+    END_ROW,
+    EVENT,
+    FETCHED,
+    FIRST_ROW,
+    HELD,
+    HELD_FROM,
+    ISSUED,
+    LEG,
+    MARK_BUBBLE,
+    MARK_ROW,
+    MATRIX_FREE,
+    NEXT_ROW,
+    PAYLOAD,
+    PHASE,
+    PORT_FREE,
+    RANK,
+    READ,
+    RECEIVER,
+    RETIRE,
+    RETIRED,
+    RETIRED_AT,
+    ROUND,
+    ROUNDS_LEFT,
+    ROW,
+    SENT,
+    STARTED,
+    STATE,
+    SWITCH_FREE,
+    TAIL_BUBBLES,
+    TARGET,
+    TRANSFER,
+    TRANSFER_FREE,
+    UNIT,
+    UNKNOWN,
+    VECTOR_FREE,
+    WHEN,
+    WRITE,
+    Longs,
+    Machine,
+)
 from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, PS_PER_NS, RECV, SEND, STORE, SYNC, VECTOR
 
-UNKNOWN = 1 << 60
-NEVER = UNKNOWN - 1  # the latest time that is known
-Longs2D = npt.NDArray[np.int64]
+# Order of local-memory requests of one instant: units that wake from a wait, transfers woken by another core, new
+# starts.
+_WOKEN, WOKEN_BY_SWITCH, _STARTED, _STARTED_GROUP = range(4)
 
-# Order of local-memory requests of one instant: units that wake from a wait, transfers woken by another core, new starts.
-_WOKEN, _WOKEN_BY_SWITCH, _STARTED, _STARTED_GROUP = range(4)
-
-
-class Code(NamedTuple):
-    """The program: columns of Stream and Work, and the hazard ranges."""
-
-    core_start: LongArray
-    unit: ByteArray
-    bubbles: IntArray
-    tail_bubbles: IntArray
-    read: LongArray
-    compute: LongArray
-    write: LongArray
-    request: LongArray
-    reply: LongArray
-    payload: LongArray
-    service: LongArray
-    group: IntArray
-    peer: IntArray
-    event: IntArray
-    amount: IntArray
-    ranges: Longs2D
-
-
-class Cores(NamedTuple):
-    """Everything that changes. Per core: int64[cores]; per reorder-buffer slot: int64[cores, rob_size].
-
-    issued: instructions dispatched so far, over all rounds; retired: those whose retirement is known. Instruction number i lives in
-    slot i % rob_size. unit_free: [cores, 2], edge from which vector and transfer unit take the next instruction;
-    matrix_free likewise for the array-group dispatcher; group_free: [cores, groups], finish edge of a group's latest
-    mvmul; held: slot of the mvmul that waits in the dispatcher for its group (-1: none), since edge held_from; committed:
-    edge of the latest mvmul commit (one per cycle). blocker: slot without whose commit the next dispatch is unknown.
-    when: time of a slot's next event; rank, since: its order among events of one instant; after: see clock; commit: edge
-    at which the reorder buffer notes it finished. transfer: slot of the running transfer, started when; its message was sent
-    when and has its arrival.
-    mark_row, mark_slot, counted, fetched: see `rounds.last_fetch_marks`. tokens: int64[syncs, 3], core, event register and arrival
-    of every `sync` so far (core -1: consumed), token_count of them. ready: stack of cores that can run.
-    """
-
-    issued: LongArray
-    retired: LongArray
-    dispatched_at: LongArray
-    retired_at: LongArray
-    port_free: LongArray
-    switch_free: LongArray
-    unit_free: Longs2D
-    matrix_free: LongArray
-    group_free: Longs2D
-    held: LongArray
-    held_from: LongArray
-    committed: LongArray
-    blocker: LongArray
-    transfer: LongArray
-    arrival: LongArray
-    sent: LongArray
-    state: ByteArray
-    started: LongArray
-    row: Longs2D
-    when: Longs2D
-    rank: Longs2D
-    asked: Longs2D
-    phase: Longs2D
-    after: Longs2D
-    commit: Longs2D
-    retire: Longs2D
-    finish: Longs2D
-    mark_row: LongArray
-    mark_slot: LongArray
-    counted: LongArray
-    fetched: LongArray
-    tokens: Longs2D
-    token_count: LongArray
-    ready: LongArray
-    ready_count: LongArray
-
-
-class Chip(NamedTuple):
-    """Constants of a run: clock period, end of time, rounds."""
-
-    period: int
-    limit: int
-    rounds: int
+# What an event leads to, if not to the edge (>= 0) at which the unit is seen finished.
+_GOES_ON, _WAITS_FOR_OTHERS = -1, -2
 
 
 @numba.njit(cache=True)
-def advance(c: int, code: Code, cores: Cores, chip: Chip) -> None:
+def advance(c: int, m: Machine) -> None:
     """Run core c until it needs another core or the memory (see its state), or has nothing left to do."""
-    rob_size = cores.row.shape[1]
+    me, slots, groups = m.core[c], m.slots[c], m.group_free[c]
+    code, tokens, finish = m.code, m.tokens, m.finish
+    period, limit, rob_size, ring = m.period, m.limit, m.rob_size, m.slots.shape[1] - 1
     while True:
-        if _dispatch(c, code, cores, chip):
-            continue
-        slot = -1
-        for i in range(cores.retired[c], cores.issued[c]):
-            s = i % rob_size
-            if cores.when[c, s] != UNKNOWN and (slot < 0 or _earlier(cores, c, s, slot)):
-                slot = s
+        while _dispatch(me, slots, groups, code, period, limit, rob_size, ring):
+            pass
+        slot = _next_event(me, slots, ring)
         if slot < 0:
-            total = (code.core_start[c + 1] - code.core_start[c]) * chip.rounds
-            cores.state[c] = DONE if cores.retired[c] == total else STOPPED
+            me[STATE] = DONE if me[ROUNDS_LEFT] == 0 else STOPPED
             return
-        if cores.when[c, slot] > chip.limit:
-            cores.state[c] = STOPPED
+        if slots[slot, WHEN] > limit:
+            me[STATE] = STOPPED
             return
-        if _event(c, slot, code, cores, chip):
+        edge = _event(slot, me, slots, code, tokens, period)
+        if edge >= 0:
+            _finish(slot, edge, me, slots, groups, code, period)
+            _retire(c, me, slots, finish, ring)
+        elif edge == _WAITS_FOR_OTHERS:
             return
 
 
-@numba.njit(cache=True)
-def _earlier(cores: Cores, c: int, s: int, t: int) -> bool:
-    """Whether slot s has its event before slot t."""
-    if cores.when[c, s] != cores.when[c, t]:
-        return bool(cores.when[c, s] < cores.when[c, t])
-    if cores.rank[c, s] != cores.rank[c, t]:
-        return bool(cores.rank[c, s] < cores.rank[c, t])
-    return bool(cores.asked[c, s] < cores.asked[c, t])
+@numba.njit(cache=True, inline="always")
+def _next_event(me: Longs, slots: Longs, ring: int) -> int:
+    """The slot whose event comes first; -1 if none is scheduled."""
+    slot = -1
+    for i in range(me[RETIRED], me[ISSUED]):
+        s = i & ring
+        if slots[s, WHEN] == UNKNOWN:
+            continue
+        if (
+            slot < 0
+            or slots[s, WHEN] < slots[slot, WHEN]
+            or (
+                slots[s, WHEN] == slots[slot, WHEN]
+                and (
+                    slots[s, RANK] < slots[slot, RANK]
+                    or (slots[s, RANK] == slots[slot, RANK] and slots[s, ASKED] < slots[slot, ASKED])
+                )
+            )
+        ):
+            slot = s
+    return slot
 
 
-@numba.njit(cache=True)
-def _dispatch(c: int, code: Code, cores: Cores, chip: Chip) -> bool:
-    """Dispatch the next instruction if the edge at which that happens is known already."""
-    number = cores.issued[c]
-    length = code.core_start[c + 1] - code.core_start[c]
-    if number == length * chip.rounds:
-        return False
-    rob_size = cores.row.shape[1]
-    blocker = cores.blocker[c]
-    if blocker >= 0 and cores.commit[c, blocker] == UNKNOWN:
-        return False
-    slot = number % rob_size
-    if number - cores.retired[c] >= rob_size:
-        cores.blocker[c] = slot
-        return False
-    edge = cores.dispatched_at[c] + chip.period
-    if number >= rob_size:
-        edge = max(edge, cores.retire[c, slot])
-    row = code.core_start[c] + number % length
-    bubbles = np.int64(code.bubbles[row])
-    if number % length == 0 and number:
-        bubbles += code.tail_bubbles[c]
-    _count_fetch(c, row, number, edge, bubbles, code, cores, chip)
-    edge += bubbles * chip.period
-    kind = code.unit[row]
-    if kind == MATRIX:
-        edge = max(edge, cores.matrix_free[c])
-    else:
-        edge = max(edge, cores.unit_free[c, 0 if kind == VECTOR else 1])
-    if edge > chip.limit:
-        return False
-    for i in range(max(0, number - rob_size + 1), number):
-        s = i % rob_size
-        if cores.commit[c, s] > edge and conflict(code.ranges, row, cores.row[c, s]):
-            if cores.commit[c, s] == UNKNOWN:
-                cores.blocker[c] = s
-                return False
-            edge = cores.commit[c, s]
-    if edge > chip.limit:
-        return False
-    cores.blocker[c] = -1
-    if row == cores.mark_row[c] and cores.mark_slot[c] == code.bubbles[row] and edge + chip.period < chip.limit:
-        cores.fetched[c] += 1
-    _issue(c, slot, row, edge, code, cores, chip)
-    return True
-
-
-@numba.njit(cache=True)
-def _count_fetch(
-    c: int, row: int, number: int, edge: int, bubbles: int, code: Code, cores: Cores, chip: Chip
-) -> None:
-    """Count a round if the list's last entry is fetched when a bubble in front of this instruction leaves the dispatcher.
-
-    edge: when the first of its bubbles leaves. An instruction may be tried several times before it is dispatched: `counted`
-    makes it count once.
-    """
-    if row != cores.mark_row[c] or cores.mark_slot[c] >= code.bubbles[row] or number <= cores.counted[c]:
-        return
-    index = cores.mark_slot[c] + bubbles - code.bubbles[row]
-    if index >= 0 and edge + (index + 1) * chip.period < chip.limit:
-        cores.fetched[c] += 1
-        cores.counted[c] = number
-
-
-@numba.njit(cache=True)
-def _issue(c: int, slot: int, row: int, edge: int, code: Code, cores: Cores, chip: Chip) -> None:
-    """Put an instruction into the reorder buffer at `edge` and schedule its start."""
-    cores.issued[c] += 1
-    cores.dispatched_at[c] = edge
-    cores.row[c, slot] = row
-    cores.phase[c, slot] = 0
-    cores.after[c, slot] = 1
-    cores.commit[c, slot] = UNKNOWN
-    start = edge + chip.period
-    cores.when[c, slot] = start
-    cores.asked[c, slot] = start
-    cores.rank[c, slot] = _STARTED
-    kind = code.unit[row]
-    if kind == MATRIX:
-        group = code.group[row]
-        busy_until = cores.group_free[c, group]
-        cores.group_free[c, group] = UNKNOWN
-        cores.rank[c, slot] = _STARTED_GROUP
-        if busy_until == UNKNOWN:
-            cores.held[c] = slot
-            cores.held_from[c] = start
-            cores.when[c, slot] = UNKNOWN
-            cores.matrix_free[c] = UNKNOWN
-        else:
-            cores.when[c, slot] = max(start, busy_until) + chip.period
-            cores.matrix_free[c] = max(start, busy_until)
-    elif kind == VECTOR:
-        cores.unit_free[c, 0] = UNKNOWN
-    else:
-        cores.unit_free[c, 1] = UNKNOWN
-        cores.transfer[c] = slot
-
-
-@numba.njit(cache=True)
-def _event(c: int, slot: int, code: Code, cores: Cores, chip: Chip) -> bool:
-    """Let a slot's event happen. True: the core now waits for others."""
-    now = cores.when[c, slot]
-    row = cores.row[c, slot]
-    kind = code.unit[row]
-    if kind <= VECTOR:
-        if cores.phase[c, slot] == 0:
-            waits = _port(c, now, code.read[row], cores) + code.compute[row]
-            cores.after[c, slot] = runs_after_clock(now, waits, True, chip.period)
-            _schedule(c, slot, now + waits, now, _WOKEN, cores)
-        else:
-            waits = _port(c, now, code.write[row], cores)
-            resolve(c, slot, finish_edge(now, waits, cores.after[c, slot] == 1, chip.period), code, cores, chip)
-        return False
-    return _transfer_event(c, slot, now, row, kind, code, cores, chip)
-
-
-@numba.njit(cache=True)
-def _transfer_event(
-    c: int, slot: int, now: int, row: int, kind: int, code: Code, cores: Cores, chip: Chip
+@numba.njit(cache=True, inline="always")
+def _dispatch(
+    me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, limit: int, rob_size: int, ring: int
 ) -> bool:
-    """The same for the transfer unit."""
-    first = cores.phase[c, slot] == 0
-    if first:
-        cores.started[c] = now
-    if kind == LOCAL:
-        waits = _port(c, now, code.read[row] + code.write[row], cores)
-        resolve(c, slot, finish_edge(now, waits, True, chip.period), code, cores, chip)
-    elif kind == SEND and first:
-        cores.arrival[c] = max(now, cores.switch_free[c]) + code.request[row]
-        cores.switch_free[c] = cores.arrival[c] + PS_PER_NS  # the simulator's fixed acknowledge, not a clock cycle
-        return _suspend(c, slot, AT_SEND, cores)
-    elif kind == SEND:
-        waits = _port(c, now, code.read[row], cores)
-        cores.switch_free[c] = max(now + waits, cores.switch_free[c]) + code.payload[row]
-        receiver = np.int64(code.peer[row])
-        resume_transfer(receiver, cores.switch_free[c], cores)
-        resolve(c, slot, finish_edge(now, waits, True, chip.period), code, cores, chip)
-    elif kind == RECV and first:
-        return _suspend(c, slot, AT_RECV, cores)
-    elif kind == LOAD and first:
-        cores.sent[c] = max(now, cores.switch_free[c])
-        cores.arrival[c] = cores.sent[c] + code.request[row]
-        return _suspend(c, slot, AT_MEMORY, cores)
-    elif kind in (RECV, LOAD):
-        waits = _port(c, now, code.write[row], cores)
-        resolve(c, slot, finish_edge(now, waits, True, chip.period), code, cores, chip)
-    elif kind == STORE and first:
-        waits = _port(c, now, code.read[row], cores)
-        _schedule(c, slot, now + waits, now, _WOKEN, cores)
-    elif kind == STORE:
-        cores.sent[c] = max(now, cores.switch_free[c])
-        cores.arrival[c] = cores.sent[c] + code.payload[row]
-        return _suspend(c, slot, AT_MEMORY, cores)
-    elif kind == SYNC:
-        cores.switch_free[c] = max(now, cores.switch_free[c]) + code.request[row]
-        token = cores.token_count[0]
-        cores.token_count[0] += 1
-        cores.tokens[token, 0] = code.peer[row]
-        cores.tokens[token, 1] = code.event[row]
-        cores.tokens[token, 2] = cores.switch_free[c]
-        resolve(c, slot, finish_edge(now, chip.period, True, chip.period), code, cores, chip)
-    else:
-        return _suspend(c, slot, AT_EVENT, cores)
-    return False
-
-
-@numba.njit(cache=True)
-def _suspend(c: int, slot: int, state: int, cores: Cores) -> bool:
-    cores.when[c, slot] = UNKNOWN
-    cores.state[c] = state
-    return True
-
-
-@numba.njit(cache=True)
-def resume_transfer(c: int, now: int, cores: Cores) -> None:
-    """Wake the transfer unit of core c at `now`."""
-    _schedule(c, cores.transfer[c], now, now, _WOKEN_BY_SWITCH, cores)
-    let_run(c, cores)
-
-
-@numba.njit(cache=True)
-def let_run(c: int, cores: Cores) -> None:
-    """Core c can make progress again."""
-    cores.state[c] = RUNNING
-    cores.ready[cores.ready_count[0]] = c
-    cores.ready_count[0] += 1
-
-
-@numba.njit(cache=True)
-def _schedule(c: int, slot: int, when: int, asked: int, rank: int, cores: Cores) -> None:
-    cores.when[c, slot] = when
-    cores.asked[c, slot] = asked
-    cores.rank[c, slot] = rank
-    cores.phase[c, slot] = 1
-
-
-@numba.njit(cache=True)
-def _port(c: int, now: int, duration: int, cores: Cores) -> int:
-    """How long a request to the core's one local-memory port takes from `now`, queueing included."""
-    cores.port_free[c] = max(now, cores.port_free[c]) + duration
-    return cores.port_free[c] - now
-
-
-@numba.njit(cache=True)
-def resolve(c: int, slot: int, edge: int, code: Code, cores: Cores, chip: Chip) -> None:
-    """The slot's unit is seen finished at `edge`: free the unit, commit, and retire what is now known."""
-    row = cores.row[c, slot]
-    kind = code.unit[row]
-    cores.when[c, slot] = UNKNOWN
-    if kind == MATRIX:
-        group = code.group[row]
-        cores.committed[c] = max(edge, cores.committed[c] + chip.period)
-        cores.commit[c, slot] = cores.committed[c] + chip.period
-        held = cores.held[c]
-        if held >= 0 and code.group[cores.row[c, held]] == group:
-            cores.held[c] = -1
-            cores.matrix_free[c] = max(cores.held_from[c], edge)
-            cores.when[c, held] = cores.matrix_free[c] + chip.period
-            cores.asked[c, held] = cores.when[c, held]
+    """Dispatch the next instruction if the edge at which that happens is known already."""
+    number, row = me[ISSUED], me[NEXT_ROW]
+    leaving = (number - rob_size) & ring  # its retirement makes room
+    edge = UNKNOWN
+    if me[ROUNDS_LEFT] and (me[BLOCKER] < 0 or slots[me[BLOCKER], COMMIT] != UNKNOWN):
+        if number - me[RETIRED] >= rob_size:
+            me[BLOCKER] = leaving
         else:
-            cores.group_free[c, group] = edge
+            edge = max(me[DISPATCHED_AT] + period, slots[leaving, RETIRE])
+            bubbles = code[row, BUBBLES]
+            if row == me[FIRST_ROW] and number:
+                bubbles += me[TAIL_BUBBLES]
+            if row == me[MARK_ROW]:
+                _count_fetch(edge, bubbles, me, code, period, limit)
+            unit = code[row, UNIT]
+            unit_free = MATRIX_FREE if unit == MATRIX else (VECTOR_FREE if unit == VECTOR else TRANSFER_FREE)
+            edge = max(edge + bubbles * period, me[unit_free])
+    if edge <= limit:
+        for i in range(max(0, number - rob_size + 1), number):
+            s = i & ring
+            if slots[s, COMMIT] > edge and conflict(code, row, slots[s, ROW]):
+                edge = slots[s, COMMIT]
+                if edge == UNKNOWN:
+                    me[BLOCKER] = s
+                    break
+    if edge <= limit:
+        me[BLOCKER] = -1
+        if row == me[MARK_ROW] and me[MARK_BUBBLE] == code[row, BUBBLES] and edge + period < limit:
+            me[FETCHED] += 1
+        _issue(edge, me, slots, groups, code, period, ring)
+    return edge <= limit
+
+
+@numba.njit(cache=True)
+def _count_fetch(edge: int, bubbles: int, me: Longs, code: Longs, period: int, limit: int) -> None:
+    """Count a round if its last entry is fetched when a bubble in front of the next instruction leaves the dispatcher.
+
+    edge: when the first of its bubbles leaves. An instruction may be tried several times before it is dispatched:
+    COUNTED makes it count once.
+    """
+    own = code[me[NEXT_ROW], BUBBLES]
+    if me[MARK_BUBBLE] >= own or me[ISSUED] <= me[COUNTED]:
+        return
+    index = me[MARK_BUBBLE] + bubbles - own
+    if index >= 0 and edge + (index + 1) * period < limit:
+        me[FETCHED] += 1
+        me[COUNTED] = me[ISSUED]
+
+
+@numba.njit(cache=True, inline="always")
+def _issue(edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, ring: int) -> None:
+    """Put the next instruction into the reorder buffer at `edge` and schedule its start."""
+    row, slot = me[NEXT_ROW], me[ISSUED] & ring
+    me[ISSUED] += 1
+    me[NEXT_ROW] += 1
+    if me[NEXT_ROW] == me[END_ROW]:
+        me[NEXT_ROW] = me[FIRST_ROW]
+        me[ROUNDS_LEFT] -= 1
+    me[DISPATCHED_AT] = edge
+    start = edge + period
+    slots[slot, ROW] = row
+    slots[slot, PHASE] = 0
+    slots[slot, AFTER] = 1
+    slots[slot, COMMIT] = UNKNOWN
+    slots[slot, WHEN] = start
+    slots[slot, ASKED] = start
+    slots[slot, RANK] = _STARTED
+    unit = code[row, UNIT]
+    if unit == MATRIX:
+        group = code[row, TARGET]
+        busy_until = groups[group]
+        groups[group] = UNKNOWN
+        slots[slot, RANK] = _STARTED_GROUP
+        if busy_until == UNKNOWN:
+            me[HELD] = slot
+            me[HELD_FROM] = start
+            slots[slot, WHEN] = UNKNOWN
+            me[MATRIX_FREE] = UNKNOWN
+        else:
+            me[MATRIX_FREE] = max(start, busy_until)
+            slots[slot, WHEN] = me[MATRIX_FREE] + period
+    elif unit == VECTOR:
+        me[VECTOR_FREE] = UNKNOWN
     else:
-        cores.unit_free[c, 0 if kind == VECTOR else 1] = edge
-        cores.commit[c, slot] = edge + chip.period
-    rob_size = cores.row.shape[1]
-    length = code.core_start[c + 1] - code.core_start[c]
-    while cores.retired[c] < cores.issued[c]:
-        number = cores.retired[c]
-        s = number % rob_size
-        if cores.commit[c, s] == UNKNOWN:
-            return
-        cores.retired_at[c] = max(cores.retired_at[c], cores.commit[c, s])
-        cores.retire[c, s] = cores.retired_at[c]
-        cores.retired[c] += 1
-        if cores.retired[c] % length == 0 and number // length < len(cores.finish):
-            cores.finish[number // length, c] = cores.retired_at[c]
+        me[TRANSFER_FREE] = UNKNOWN
+        me[TRANSFER] = slot
+
+
+@numba.njit(cache=True, inline="always")
+def _event(  # noqa: PLR0912, PLR0915  inlined; the cases of a state machine
+    slot: int, me: Longs, slots: Longs, code: Longs, tokens: Longs, period: int
+) -> int:
+    """Let a slot's event happen; returns its finish edge, or one of the codes above."""
+    now, first = slots[slot, WHEN], slots[slot, PHASE] == 0
+    row = slots[slot, ROW]
+    unit = code[row, UNIT]
+    if first and unit > VECTOR:
+        me[STARTED] = now
+    # Which request to the local-memory port this event makes, if any.
+    request = 0
+    if unit <= VECTOR:
+        request = code[row, READ] if first else code[row, WRITE]
+    elif unit == LOCAL:
+        request = code[row, READ] + code[row, WRITE]
+    elif (unit == SEND and not first) or (unit == STORE and first):
+        request = code[row, READ]
+    elif unit in (RECV, LOAD) and not first:
+        request = code[row, WRITE]
+    waits = 0
+    if request:
+        me[PORT_FREE] = max(now, me[PORT_FREE]) + request
+        waits = me[PORT_FREE] - now
+    # Where that leaves the unit: waiting until `until`, for others, or finished.
+    outcome, until = _WAITS_FOR_OTHERS, UNKNOWN
+    if unit <= VECTOR:
+        if first:
+            waits += code[row, LEG]
+            slots[slot, AFTER] = runs_after_clock(now, waits, True, period)
+            outcome, until = _GOES_ON, now + waits
+        else:
+            outcome = finish_edge(now, waits, slots[slot, AFTER] == 1, period)
+    elif unit == LOCAL or (unit in (RECV, LOAD) and not first):
+        outcome = finish_edge(now, waits, True, period)
+    elif unit == SEND:
+        if first:
+            me[ARRIVAL] = max(now, me[SWITCH_FREE]) + code[row, LEG]
+            me[SWITCH_FREE] = me[ARRIVAL] + PS_PER_NS  # the simulator's fixed acknowledge, not a clock cycle
+            me[STATE] = AT_SEND
+        else:
+            me[SWITCH_FREE] = max(now + waits, me[SWITCH_FREE]) + code[row, PAYLOAD]
+            me[DELIVERED] = me[SWITCH_FREE]
+            me[RECEIVER] = code[row, TARGET]
+            outcome = finish_edge(now, waits, True, period)
+    elif unit == RECV:
+        me[STATE] = AT_RECV
+    elif unit == LOAD:
+        me[SENT] = max(now, me[SWITCH_FREE])
+        me[ARRIVAL] = me[SENT] + code[row, LEG]
+        me[STATE] = AT_MEMORY
+    elif unit == STORE:
+        if first:
+            outcome, until = _GOES_ON, now + waits
+        elif slots[slot, RANK] == _WOKEN:
+            me[SENT] = max(now, me[SWITCH_FREE])
+            me[ARRIVAL] = me[SENT] + code[row, PAYLOAD]
+            me[STATE] = AT_MEMORY
+        else:
+            outcome = finish_edge(now, 0, True, period)
+    elif unit == SYNC:
+        me[SWITCH_FREE] = max(now, me[SWITCH_FREE]) + code[row, LEG]
+        token = tokens[-1, 0]
+        tokens[-1, 0] += 1
+        tokens[token, 0] = code[row, TARGET]
+        tokens[token, 1] = code[row, EVENT]
+        tokens[token, 2] = me[SWITCH_FREE]
+        outcome = finish_edge(now, period, True, period)
+    elif first:
+        me[STATE] = AT_EVENT
+    else:
+        outcome = finish_edge(now, 0, True, period)
+    slots[slot, WHEN] = until
+    slots[slot, ASKED] = now
+    slots[slot, RANK] = _WOKEN
+    slots[slot, PHASE] = 1
+    return outcome
+
+
+@numba.njit(cache=True, inline="always")
+def _finish(slot: int, edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, period: int) -> None:
+    """A unit is seen finished at `edge`: it is free, and the reorder buffer learns of it one cycle later."""
+    row = slots[slot, ROW]
+    unit = code[row, UNIT]
+    if unit == MATRIX:
+        group, held = code[row, TARGET], me[HELD]
+        me[COMMITTED] = max(edge, me[COMMITTED] + period)
+        slots[slot, COMMIT] = me[COMMITTED] + period
+        if held >= 0 and code[slots[held, ROW], TARGET] == group:
+            me[HELD] = -1
+            me[MATRIX_FREE] = max(me[HELD_FROM], edge)
+            slots[held, WHEN] = me[MATRIX_FREE] + period
+            slots[held, ASKED] = slots[held, WHEN]
+        else:
+            groups[group] = edge
+    else:
+        me[VECTOR_FREE if unit == VECTOR else TRANSFER_FREE] = edge
+        slots[slot, COMMIT] = edge + period
+
+
+@numba.njit(cache=True, inline="always")
+def _retire(c: int, me: Longs, slots: Longs, finish: Longs, ring: int) -> None:
+    """Let instructions leave the reorder buffer in order, as far as their commits are known."""
+    while me[RETIRED] < me[ISSUED] and slots[me[RETIRED] & ring, COMMIT] != UNKNOWN:
+        s = me[RETIRED] & ring
+        me[RETIRED_AT] = max(me[RETIRED_AT], slots[s, COMMIT])
+        slots[s, RETIRE] = me[RETIRED_AT]
+        me[RETIRED] += 1
+        if slots[s, ROW] == me[END_ROW] - 1:
+            if me[ROUND] < len(finish):
+                finish[me[ROUND], c] = me[RETIRED_AT]
+            me[ROUND] += 1

@@ -22,12 +22,13 @@ class Blocked:
     def __str__(self) -> str:
         """E.g. `core 3, instruction 17: send to core 5, waiting since 120 ns`."""
         whom = {Op.SEND: f" to core {self.peer}", Op.RECV: f" from core {self.peer}"}.get(self.op, "")
-        return f"core {self.core}, instruction {self.instruction}: {self.op.name.lower()}{whom}, waiting since {self.since_ns:g} ns"
+        what = f"{self.op.name.lower()}{whom}, waiting since {self.since_ns:g} ns"
+        return f"core {self.core}, instruction {self.instruction}: {what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlock:
-    """Every core that waits forever, and a cycle among them (cores in waiting order; empty: someone waits for a core that has finished)."""
+    """Every core that waits forever, and a cycle among them: each waits for the next (empty: a peer has finished)."""
 
     blocked: tuple[Blocked, ...]
     cycle: tuple[int, ...]
@@ -37,8 +38,10 @@ class Deadlock:
         lines = [str(b) for b in self.blocked[:limit]]
         if len(self.blocked) > limit:
             lines.append(f"... and {len(self.blocked) - limit} more")
-        what = " -> ".join(str(c) for c in (*self.cycle, self.cycle[0])) if self.cycle else "none: a peer has already finished"
-        return f"{len(self.blocked)} cores wait forever; cycle of cores: {what}\n  " + "\n  ".join(lines)
+        what = "a peer has already finished"
+        if self.cycle:
+            what = "cycle of cores " + " -> ".join(str(c) for c in (*self.cycle, self.cycle[0]))
+        return f"{len(self.blocked)} cores wait forever; {what}\n  " + "\n  ".join(lines)
 
 
 def find_deadlock(stream: Stream, run: Run) -> Deadlock | None:

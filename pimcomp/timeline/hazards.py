@@ -1,8 +1,8 @@
 """Local-memory ranges that the reorder buffer compares: which instructions wait for which.
 
-A new instruction waits for an unfinished older one when its writes meet the older one's reads or its reads the older one's writes;
-two writes never conflict. Ranges are closed intervals [first, first + bytes], so buffers that touch conflict. Both are
-the simulator's behaviour, as are the exceptions below.
+A new instruction waits for an unfinished older one when its writes meet the older one's reads or its reads the older
+one's writes; two writes never conflict. Ranges are closed intervals [first, first + bytes], so buffers that touch
+conflict. Both are the simulator's behaviour, as are the exceptions below.
 """
 
 import numba
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.timeline.state import RANGES
 from pimcomp.timeline.work import (
     LOAD,
     LOCAL,
@@ -49,21 +50,21 @@ def ranges_of(stream: Stream, arch: Arch) -> npt.NDArray[np.int64]:
     return ranges
 
 
-@numba.njit(cache=True)
-def conflict(ranges: npt.NDArray[np.int64], new: int, old: int) -> bool:
-    """Whether instruction `new` has to wait for `old`."""
-    a, b = ranges[new], ranges[old]
-    if a[WRITE_LAST] >= b[READ_FIRST] and a[WRITE_FIRST] <= b[READ_LAST]:
-        return True
-    if a[WRITE_LAST] >= b[READ2_FIRST] and a[WRITE_FIRST] <= b[READ2_LAST]:
-        return True
-    if a[READ_LAST] >= b[WRITE_FIRST] and a[READ_FIRST] <= b[WRITE_LAST]:
-        return True
-    return bool(a[READ2_LAST] >= b[WRITE_FIRST] and a[READ2_FIRST] <= b[WRITE_LAST])
+@numba.njit(cache=True, inline="always")
+def conflict(code: npt.NDArray[np.int64], new: int, old: int) -> bool:
+    """Whether instruction `new` has to wait for `old`; code: the machine's, which ends in the ranges."""
+    write_first, write_last = code[new, RANGES + WRITE_FIRST], code[new, RANGES + WRITE_LAST]
+    old_first, old_last = code[old, RANGES + WRITE_FIRST], code[old, RANGES + WRITE_LAST]
+    return bool(
+        (write_last >= code[old, RANGES + READ_FIRST] and write_first <= code[old, RANGES + READ_LAST])
+        or (write_last >= code[old, RANGES + READ2_FIRST] and write_first <= code[old, RANGES + READ2_LAST])
+        or (code[new, RANGES + READ_LAST] >= old_first and code[new, RANGES + READ_FIRST] <= old_last)
+        or (code[new, RANGES + READ2_LAST] >= old_first and code[new, RANGES + READ2_FIRST] <= old_last)
+    )
 
 
 @numba.njit(cache=True)
-def _fill(  # noqa: PLR0912, PLR0913, PLR0917  the columns of a structure of arrays
+def _fill(
     op: ByteArray,
     unit: ByteArray,
     dst: LongArray,

@@ -1,7 +1,8 @@
 """Timing at rob_size 1: one instruction at a time per core, so a chip is a max-plus system of its transfers.
 
-Between two transfers a core's time is a sum; transfers obey the rendezvous recurrence below; loads and stores queue at the
-one global memory in order of arrival. Exact up to the order in which the simulator serves events of the same instant.
+Between two transfers a core's time is a sum; transfers obey the rendezvous recurrence below; loads and stores queue
+at the one global memory in order of arrival. Exact up to the order in which the simulator serves events of the same
+instant.
 """
 
 import heapq
@@ -22,7 +23,8 @@ from pimcomp.timeline.work import LOAD, LOCAL, PS_PER_NS, RECV, SEND, STORE, Str
 class Transfers:
     """A program reduced to its transfers (send, recv, ld, st): `row` of each, `start` int64[cores + 1] into them.
 
-    gap: ps from the retirement of the previous transfer to the start of this one; tail: from a core's last transfer to its end.
+    gap: ps from the retirement of the previous transfer to the start of this one; tail: from a core's last transfer
+    to its end.
     """
 
     start: LongArray
@@ -64,7 +66,7 @@ def run_in_order(stream: Stream, work: Work, transfers: Transfers, rounds: int) 
 
 
 @numba.njit(cache=True)
-def _collapse(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
+def _collapse(
     core_start: LongArray,
     bubbles: IntArray,
     tail_bubbles: IntArray,
@@ -76,10 +78,10 @@ def _collapse(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
     gap: LongArray,
     tail: LongArray,
 ) -> None:
-    """retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, one more for an mvmul; a transfer starts 1 cycle after."""
+    """retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, 3 for an mvmul; a transfer starts 1 cycle after."""
     k = 0
     for core in range(len(core_start) - 1):
-        since = np.int64(0)
+        since = 0
         for i in range(core_start[core], core_start[core + 1]):
             since += bubbles[i] * period
             if unit[i] <= LOCAL:
@@ -92,7 +94,7 @@ def _collapse(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
 
 
 @numba.njit(cache=True)
-def _solve(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one event loop; splitting it would hide the recurrence
+def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the recurrence
     start: LongArray,
     gap: LongArray,
     tail: LongArray,
@@ -123,7 +125,7 @@ def _solve(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one event loop; splitti
     switch_free = np.zeros(cores, np.int64)
     arrival = np.zeros(cores, np.int64)
     done_rounds = np.zeros(cores, np.int64)
-    memory_free = np.int64(0)
+    memory_free = 0
     ready = np.empty(2 * cores + 2, np.int64)
     n_ready = 0
     for c in range(cores - 1, -1, -1):
@@ -194,7 +196,7 @@ def _solve(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one event loop; splitti
             break
         arrived, _, c = heapq.heappop(queue)
         i = nxt[c]
-        memory_free = max(arrived, memory_free) + service[i]
+        memory_free = int(max(arrived, memory_free) + service[i])
         switch_free[c] = memory_free
         # A load still writes what it got; both are woken by the switch, hence after the clock.
         retired[c] = finish_edge(memory_free, write[i], True, period) + period

@@ -1,24 +1,23 @@
 """What the simulators print in throughput mode: how many rounds fit into the simulated time.
 
-Every core repeats its list by itself. A round counts when the list's last entry is *fetched* (not when it retires), so a count
-can be one too high; upstream averages the cores, the HEAPLab fork takes the slowest.
+Every core repeats its list by itself. A round counts when the list's last entry is *fetched* (not when it retires),
+so a count can be one too high; upstream averages the cores, the HEAPLab fork takes the slowest.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Program
-from pimcomp.timeline.core_step import Chip
-from pimcomp.timeline.out_of_order import code_of, new_cores, replay
+from pimcomp.timeline.hazards import ranges_of
+from pimcomp.timeline.out_of_order import replay
+from pimcomp.timeline.state import FETCHED, MARK_BUBBLE, MARK_ROW, new_machine
 from pimcomp.timeline.work import PS_PER_NS, Stream, Work, stream_of, work_of
 
-# The entry at list position p is fetched one cycle after position p - 3 has left the dispatcher: it then moves from nowhere
-# into the fetch stage while p - 2 enters the dispatcher and p - 1 the decoder.
+# The entry at list position p is fetched one cycle after position p - 3 has left the dispatcher: it then moves from
+# nowhere into the fetch stage while p - 2 enters the dispatcher and p - 1 the decoder.
 _FETCH_AHEAD = 3
 
 
@@ -60,10 +59,16 @@ def count_stream_rounds(stream: Stream, work: Work, arch: Arch, sim_time_ns: flo
     # No round takes less than one cycle per list entry.
     slots = _list_lengths(stream)
     rounds = int(limit // (slots[present].min() * work.period)) + 2
-    cores = new_cores(stream, work, arch.rob_size, 1)
-    _set_marks(stream, slots, cores.mark_row, cores.mark_slot, cores.fetched, limit // work.period)
-    replay(code_of(stream, work, arch), cores, Chip(work.period, limit, rounds), True)
-    counted = np.where(slots == 1, 1, cores.fetched)  # a list of one entry never restarts
+    machine = new_machine(
+        stream, work, ranges_of(stream, arch), rob_size=arch.rob_size, rounds=rounds, kept_rounds=1, limit=limit
+    )
+    for core in np.flatnonzero(slots > 1):
+        row, bubble, early = _mark(stream, int(core), int(slots[core]))
+        machine.core[core, [MARK_ROW, MARK_BUBBLE]] = row, bubble
+        length = int(slots[core])
+        machine.core[core, FETCHED] = sum(1 for r in range(early) if (r * length + length - 1) * work.period < limit)
+    replay(machine, True)
+    counted = np.where(slots == 1, 1, machine.core[:, FETCHED])  # a list of one entry never restarts
     return RoundCount(sim_time_ns=sim_time_ns, per_core=counted[present])
 
 
@@ -74,33 +79,18 @@ def _list_lengths(stream: Stream) -> LongArray:
     return np.asarray(np.diff(stream.core_start) + inside + stream.tail_bubbles, np.int64)
 
 
-def _set_marks(
-    stream: Stream, slots: LongArray, mark_row: LongArray, mark_slot: LongArray, fetched: LongArray, cycles: int
-) -> None:
-    """Per core, whose leaving the dispatcher lets the last entry be fetched.
+def _mark(stream: Stream, core: int, length: int) -> tuple[int, int, int]:
+    """What has to leave the dispatcher for the last entry of a core's list to be fetched: (instruction, bubble, early).
 
-    mark_row: an instruction; mark_slot: which of its bubbles (its own number of bubbles: the instruction itself; negative: a
-    trailing bubble of the round before, counted from its end). fetched: rounds whose last entry is fetched before anything
-    has left.
+    bubble: which of the instruction's bubbles (their number: the instruction itself; negative: one that ends the round
+    before, counted from its end). early: rounds whose last entry is fetched before anything has left.
     """
-    for core in np.flatnonzero(slots > 1):
-        n = int(slots[core])
-        position, early = n - 1 - _FETCH_AHEAD, 0
-        while position < 0:
-            position, early = position + n, early + 1
-        mark_row[core], mark_slot[core] = _locate(stream, int(core), position)
-        fetched[core] = sum(1 for r in range(early) if r * n + n - 1 < cycles)
-
-
-def _locate(stream: Stream, core: int, position: int) -> tuple[int, int]:
-    """(instruction, bubble) at a position of a core's list; see `_set_marks` for the bubble's number."""
+    position, early = length - 1 - _FETCH_AHEAD, 0
+    while position < 0:
+        position, early = position + length, early + 1
     first, stop = int(stream.core_start[core]), int(stream.core_start[core + 1])
-    ends = np.cumsum(_bubbles(stream.bubbles, first, stop) + 1)
+    ends = np.cumsum(stream.bubbles[first:stop].astype(np.int64) + 1)
     row = int(np.searchsorted(ends, position, side="right"))
     if row == stop - first:
-        return first, position - int(ends[-1]) - int(stream.tail_bubbles[core])
-    return first + row, position - (int(ends[row]) - int(stream.bubbles[first + row]) - 1)
-
-
-def _bubbles(bubbles: IntArray, first: int, stop: int) -> npt.NDArray[np.int64]:
-    return bubbles[first:stop].astype(np.int64)
+        return first, position - int(ends[-1]) - int(stream.tail_bubbles[core]), early
+    return first + row, position - (int(ends[row]) - int(stream.bubbles[first + row]) - 1), early

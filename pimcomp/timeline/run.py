@@ -20,9 +20,10 @@ RUNNING, AT_SEND, AT_RECV, AT_DATA, AT_MEMORY, AT_EVENT, DONE, STOPPED = range(8
 class Run:
     """Outcome of a run of `rounds` passes, times in ps.
 
-    finish: int64[rounds, cores], when the last instruction of each round retires (-1: never, also for a core whose list
-    ends in a scalar instruction, as in the simulator). busy: int64[cores], one round's own work. state: uint8[cores]; at: int64[cores],
-    index of the instruction the core waits in (-1: none); since: int64[cores], when that instruction started.
+    finish: int64[rounds, cores], when the last instruction of each round retires (-1: never, also for a core whose
+    list ends in a scalar instruction, as in the simulator). busy: int64[cores], one round's own work. state:
+    uint8[cores]; at: int64[cores], index of the instruction the core waits in (-1: none); since: int64[cores], when
+    that instruction started.
     """
 
     finish: npt.NDArray[np.int64]
@@ -38,7 +39,7 @@ class Run:
 
 
 def own_work_ps(stream: Stream, work: Work) -> LongArray:
-    """int64[cores]: one round of each core at rob_size 1 if nothing ever made it wait; of transfers only the local part."""
+    """int64[cores]: one round of each core at rob_size 1 if it never had to wait; of transfers only the local part."""
     busy = np.empty(stream.cores, np.int64)
     _own_work(stream.core_start, stream.bubbles, work.unit, work.read, work.compute, work.write, work.period, busy)
     return busy
@@ -46,7 +47,7 @@ def own_work_ps(stream: Stream, work: Work) -> LongArray:
 
 @numba.njit(cache=True)
 def local_cost(unit: int, read: int, compute: int, write: int, period: int) -> int:
-    """From dispatch to retirement (ps) of an instruction that runs alone and needs no other core: 2 cycles of pipeline, 3 for an mvmul."""
+    """What an instruction that needs no other core adds at rob_size 1 (ps): its unit's time and 2 cycles (mvmul: 3)."""
     if unit <= 1:
         spent = two_waits_edge(0, read + compute, write, period)
     else:

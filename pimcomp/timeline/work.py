@@ -57,10 +57,10 @@ class Widths:
 class Stream:
     """Instructions with resolved operands, widths and front-end slots: the common form of programs of any origin.
 
-    Columns as in `Table`; dst, src and src2 are the register values. bubbles: scalar instructions, `setbw` and `nop` in
-    front of each; tail_bubbles int32[cores]: those after a core's last instruction (the simulator then never reports that core as
-    finished). crossbars: of the array group of an mvmul. event: register of sync/wait; wait values are in `size`. lock_size: the
-    size that the hazard check of lmv looks at.
+    Columns as in `Table`; dst, src and src2 are the register values. bubbles: scalar instructions, `setbw` and `nop`
+    in front of each; tail_bubbles int32[cores]: those after a core's last instruction (the simulator then never
+    reports that core as finished). crossbars: of the array group of an mvmul. event: register of sync/wait; wait
+    values are in `size`. lock_size: the size that the hazard check of lmv looks at.
     """
 
     core_start: LongArray
@@ -89,9 +89,9 @@ class Stream:
 class Work:
     """Durations of a Stream on a chip, int64[instructions] in ps.
 
-    read: reads of the local memory before computing (both operands); compute: between read and write; write: local write.
-    request / reply: one flit to the peer (or memory) and back; payload: the data message; service: time in the global
-    memory. All without waiting. period: core clock.
+    read: reads of the local memory before computing (both operands); compute: between read and write; write: local
+    write. request / reply: one flit to the peer (or memory) and back; payload: the data message; service: time in the
+    global memory. All without waiting. period: core clock.
     """
 
     period: int
@@ -195,7 +195,7 @@ def work_of(stream: Stream, arch: Arch) -> Work:
 
 
 def column_bytes(widths: Widths, arch: Arch) -> LongArray:
-    """int64[n]: bytes that one crossbar writes back per MVM, for each of the widths (0 where no weight width is set)."""
+    """int64[n]: bytes that one crossbar writes back per MVM, for each width (0 where no weight width is set)."""
     weights = np.maximum(widths.weight_bits, 1)
     columns = np.where(widths.weight_bits > 0, arch.crossbar_cols * arch.cell_bits // weights, 0)
     return (columns * widths.output_bytes).astype(np.int64)
@@ -216,11 +216,11 @@ def _mvm_compute_ps(arch: Arch, input_bits: int) -> int:
 
 @numba.njit(cache=True)
 def _beats_ps(size: int, width: int, cycles: int, period_ns: float) -> int:
-    return np.int64((-(-size // width)) * cycles * period_ns * PS_PER_NS + 0.5)
+    return int((-(-size // width)) * cycles * period_ns * PS_PER_NS + 0.5)
 
 
 @numba.njit(cache=True)
-def _fill(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
+def _fill(
     core_start: LongArray,
     op: ByteArray,
     unit: ByteArray,
@@ -245,7 +245,7 @@ def _fill(  # noqa: PLR0913, PLR0917  the columns of a structure of arrays
     memory = noc_ns.shape[0] - 1
     for core in range(len(core_start) - 1):
         for i in range(core_start[core], core_start[core + 1]):
-            n = np.int64(size[i])
+            n = int(size[i])
             w = width[i]
             kind = unit[i]
             if kind == MATRIX:

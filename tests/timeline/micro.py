@@ -4,6 +4,7 @@ Scalar instructions are executed here (they only compute addresses), so any hand
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def arch_of(config: dict[str, Any]) -> Arch:
     )
 
 
-_SCALAR = {
+_SCALAR: dict[str, Callable[[int, int, int], int]] = {
     "sadd": lambda a, b, _: a + b,
     "ssub": lambda a, b, _: a - b,
     "smul": lambda a, b, _: a * b,
@@ -176,10 +177,7 @@ def stream_of_json(program: dict[str, Any], cores: int) -> Stream:
         op=column("op", np.uint8),
         width=column("width", np.uint8),
         **{k: column(k, np.int64) for k in ("dst", "src", "src2")},
-        **{
-            k: column(k, np.int32)
-            for k in ("group", "crossbars", "size", "lock_size", "peer", "event", "bubbles")
-        },
+        **{k: column(k, np.int32) for k in ("group", "crossbars", "size", "lock_size", "peer", "event", "bubbles")},
     )
 
 
