@@ -9,6 +9,7 @@ from pimcomp.frontend.check_graph import check_graph
 from pimcomp.frontend.drop_dead import drop_dead
 from pimcomp.frontend.fold_scales import fold_scales
 from pimcomp.frontend.fuse_activations import fuse_activations
+from pimcomp.frontend.fuse_hard_swish import fuse_hard_swish
 from pimcomp.frontend.live_nodes import drop_dead_nodes
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.lower import lower
@@ -17,9 +18,21 @@ from pimcomp.frontend.random_weights import parse_weights_option
 from pimcomp.frontend.read_onnx import read_onnx
 from pimcomp.frontend.seeded_onnx_weights import randomize
 from pimcomp.frontend.sort_channels import sort_channels
+from pimcomp.frontend.split_pools import split_pools
 from pimcomp.ir.graph import Graph
 
-PASSES = (fold_scales, fuse_activations, merge_padding, sort_channels, drop_dead)
+PASSES = (
+    fold_scales,
+    fuse_activations,
+    fold_scales,  # through the activations that are fused now
+    fuse_hard_swish,
+    drop_dead,
+    fuse_activations,  # HardSwish into its producer
+    merge_padding,
+    sort_channels,
+    drop_dead,
+    split_pools,
+)
 SERIALISED_LIMIT_BYTES = 2**31 - 1  # protobuf's limit for one message
 
 

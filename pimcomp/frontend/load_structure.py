@@ -24,9 +24,10 @@ def load_structure(source: str | Path) -> Graph:
     from pimcomp.frontend.lower import lower
     from pimcomp.frontend.read_onnx import read_onnx
     from pimcomp.frontend.sort_channels import sort_channels
+    from pimcomp.frontend.split_pools import split_pools
 
     graph = lower(read_onnx(path), path.stem, str(path))
     for run in PASSES:
-        if run is not sort_channels:
+        if run not in (sort_channels, split_pools):
             graph = run(graph)
     return graph
