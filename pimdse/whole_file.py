@@ -1,6 +1,7 @@
 """Writes a file whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pimcomp.errors import OutputError
@@ -17,5 +18,6 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be written there is nothing to remove
+            temporary.unlink()
         raise OutputError(f"{path}: {error.strerror}") from error

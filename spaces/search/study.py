@@ -129,13 +129,11 @@ def attach(folder: Path, sweep: Sweep) -> Study:
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}") from error
     startup = len(sweep.solvers) * len(sweep.pipelines) + 8
-    return optuna.create_study(
-        storage=storage,
-        study_name=_STUDY,
-        directions=["maximize" if metric(o).maximize else "minimize" for o in sweep.objectives],
-        sampler=PerTrialSampler(sweep.sampler, seed=sweep.seed, startup_trials=startup),
-        load_if_exists=True,
-    )
+    sampler = PerTrialSampler(sweep.sampler, seed=sweep.seed, startup_trials=startup)
+    if _STUDY in (s.study_name for s in storage.get_all_studies()):  # asking to create it would write a line each time
+        return optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+    directions = ["maximize" if metric(o).maximize else "minimize" for o in sweep.objectives]
+    return optuna.create_study(study_name=_STUDY, storage=storage, sampler=sampler, directions=directions)
 
 
 def read_trial(frozen: FrozenTrial) -> Trial:

@@ -219,3 +219,30 @@ def test_kill_9_at_any_time_loses_nothing(tmp_path: Path, jobs: int) -> None:
         assert [replace(t, number=i) for i, t in enumerate(after)] == [
             replace(t, number=i) for i, t in enumerate(whole)
         ]
+
+
+def test_full_disk_is_a_clear_error_and_earlier_trials_stay(tmp_path: Path) -> None:
+    script = tmp_path / "full.py"
+    # a limit on file size fails the same way as a full disk: with part of a line written
+    script.write_text(
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from pimcomp.errors import OutputError\nfrom spaces.search.run import run_sweep\n"
+        "from tests.spaces import fake_chip\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
+        "try:\n    run_sweep(fake_chip.sweep(trials=40), Path(sys.argv[1]), "
+        "content={'network': 'fake', 'version': '0'}, make_evaluator=fake_chip.make)\n"
+        "except OutputError as error:\n    print(error)\n    sys.exit(2)\n"
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "r")],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "every trial finished so far is kept" in done.stdout
+    before = len(load_stored(tmp_path / "r").trials)
+    assert before >= 3
+    assert _judged(_run(tmp_path / "r", trials=before + 4)) == _judged(_run(tmp_path / "w", trials=before + 4))
