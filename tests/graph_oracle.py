@@ -50,7 +50,7 @@ def onnx_output(output: Output, values: Map) -> Map:
     tensor = ordered.reshape(output.onnx_shape)
     if output.epilogue == "softmax":
         powers = np.exp(tensor - tensor.max(axis=output.epilogue_axis, keepdims=True))
-        tensor = powers / powers.sum(axis=output.epilogue_axis, keepdims=True)
+        tensor = np.asarray(powers / powers.sum(axis=output.epilogue_axis, keepdims=True))
     return tensor
 
 
@@ -95,7 +95,7 @@ def _compute(node: Node, operands: list[Map]) -> Map:
         case Eltwise("sub"):
             return operands[0] - operands[1]
         case Eltwise("mul"):
-            return np.prod(np.stack(np.broadcast_arrays(*operands)), axis=0)
+            return np.asarray(np.prod(np.stack(np.broadcast_arrays(*operands)), axis=0))
         case Standalone():
             return x
         case Lrn():
@@ -138,7 +138,7 @@ def _conv(conv: Conv, x: Map, height: int, width: int) -> Map:
 
 def _pool(pool: Pool, x: Map, height: int, width: int) -> Map:
     if pool.method == "max":
-        return np.max([tap for *_, tap in _taps(pool.window, x, height, width, -np.inf)], axis=0)
+        return np.asarray(np.max([tap for *_, tap in _taps(pool.window, x, height, width, -np.inf)], axis=0))
     # A map of ones tells which elements count: those inside, and the explicit pads if padding counts.
     ones = np.ones((1, *x.shape[1:]))
     if pool.count_padding:

@@ -148,7 +148,8 @@ def _elementwise(function: Callable[..., Constant]) -> Fold:
 
 def _reduce_prod(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
     axes = node.attribute_or_input("axes", 1)
-    return np.asarray(np.prod(values[0], axis=axes, keepdims=bool(node.integer("keepdims", 1))), values[0].dtype)
+    numbers = np.asarray(values[0], np.int64 if np.issubdtype(values[0].dtype, np.integer) else np.float64)
+    return np.asarray(np.prod(numbers, axis=axes, keepdims=bool(node.integer("keepdims", 1))), values[0].dtype)
 
 
 _FOLDS: Mapping[str, Fold] = MappingProxyType(
@@ -190,4 +191,3 @@ _FOLDS: Mapping[str, Fold] = MappingProxyType(
         "Where": lambda _, v: np.where(v[0], v[1], v[2]),
     }
 )
-

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.rewire import as_scale, readers, resolve, rewire, sources
-from pimcomp.ir.graph import Conv, FloatArray, Graph, Node, View
+from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Node, View
 
 Reals = npt.NDArray[np.float64]
 
@@ -31,25 +31,52 @@ def _fold_backwards(graph: Graph) -> Graph:
             continue
         view = resolve(node.inputs[0], moved)
         producers = {source: nodes[source] for source in sources(view)}
-        if _repeats(view) or not all(
-            producer is not None and _takes(producer) and read_by[source] == {index}
-            for source, producer in producers.items()
-        ):
+        if _repeats(view) or any(read_by[source] != {index} for source in producers):
             continue
         factor, shift = scale.weights.ravel().astype(np.float64), _bias(scale)
+        scaled: dict[int, Node] = {}
         for source, producer in producers.items():
-            if producer is not None and isinstance(producer.operation, Conv):
-                at = view.sources == source
-                operation = _scaled(producer.operation, view.channels[at], factor[at], shift[at])
-                nodes[source] = replace(producer, operation=operation, activation=node.activation)
-                read_by[source] = read_by[index]
+            at = view.sources == source
+            taken = _take(producer, node.activation, view.channels[at], factor[at], shift[at])
+            if taken is not None:
+                scaled[source] = taken
+        if len(scaled) < len(producers):
+            continue
+        for source, taken in scaled.items():
+            nodes[source] = taken
+            read_by[source] = read_by[index]
         nodes[index] = None
         moved[index] = view
     return rewire(graph, nodes, moved)
 
 
-def _takes(node: Node) -> bool:
-    return isinstance(node.operation, Conv) and node.activation is None
+def _take(
+    node: Node | None, after: Activation | None, channels: npt.NDArray[np.int32], factor: Reals, shift: Reals
+) -> Node | None:
+    """The node with some of its channels multiplied and shifted, then put through `after`; None if it cannot.
+
+    A scale passes an activation of the node where the two commute: a positive factor and ReLU, or one and the same
+    positive factor and a clip.
+    """
+    if node is None or not isinstance(node.operation, Conv):
+        return None
+    activation = after
+    if node.activation is not None:
+        if after is not None or np.any(shift) or np.any(factor <= 0):
+            return None
+        activation = _rescaled(node.activation, factor if len(factor) == node.channels else None)
+        if activation is None:
+            return None
+    return replace(node, operation=_scaled(node.operation, channels, factor, shift), activation=activation)
+
+
+def _rescaled(activation: Activation, factor: Reals | None) -> Activation | None:
+    """g with g(factor * x) = factor * activation(x), if there is one; factor None: it differs between channels."""
+    if activation.kind in (ActivationKind.RELU, ActivationKind.LEAKY_RELU):
+        return activation
+    if activation.kind is not ActivationKind.CLIP or factor is None or np.ptp(factor) != 0:
+        return None
+    return replace(activation, low=activation.low * float(factor[0]), high=activation.high * float(factor[0]))
 
 
 def _repeats(view: View) -> bool:
@@ -68,9 +95,7 @@ def _scaled(conv: Conv, channels: npt.NDArray[np.int32], factor: Reals, shift: R
     full_factor[channels] = factor
     bias *= full_factor
     bias[channels] += shift
-    return replace(
-        conv, weights=_times(conv.weights, full_factor[:, None, None, None]), bias=_bias_or_none(conv, bias)
-    )
+    return replace(conv, weights=_times(conv.weights, full_factor[:, None, None, None]), bias=_bias_or_none(conv, bias))
 
 
 def _bias_or_none(conv: Conv, bias: Reals) -> FloatArray | None:
@@ -111,7 +136,7 @@ def _fold_forwards(graph: Graph) -> Graph:
 
 
 def _prescaled(conv: Conv, view: View, source: int, factor: Reals, shift: Reals) -> Conv:
-    """The convolution that gives for x what `conv` gives for factor * x + shift in the channels that come from `source`."""
+    """The convolution that gives for x what `conv` gives for factor * x + shift in the channels from `source`."""
     channels = len(view.channels)
     in_factor, in_shift = np.ones(channels), np.zeros(channels)
     at = view.sources == source

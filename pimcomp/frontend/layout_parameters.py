@@ -60,8 +60,10 @@ def slice_indices(node: OnnxNode, shape: Sequence[int]) -> dict[int, range]:
     kept: dict[int, range] = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         where = normal_axis(axis, len(shape))
-        kept[where] = range(*slice(start, end, step).indices(shape[where])) if step > 0 else _backwards(
-            start, end, step, shape[where]
+        kept[where] = (
+            range(*slice(start, end, step).indices(shape[where]))
+            if step > 0
+            else _backwards(start, end, step, shape[where])
         )
     return kept
 

@@ -10,8 +10,8 @@ from pimcomp.ir.graph import Graph
 class LoadedNetwork:
     """A network ready to compile. `source` is the file (or shipped name) it came from.
 
-    onnx_bytes() serialises the reference model that ONNX Runtime executes: batch 1, weights inside. It is a call because
-    large networks need as much memory again.
+    onnx_bytes() serialises the reference model that ONNX Runtime executes: batch 1, weights inside. It is a call
+    because large networks need as much memory again.
     """
 
     graph: Graph

@@ -76,8 +76,8 @@ AFTER_SOFTMAX = frozenset(
 def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     """The network as a Graph, every ONNX operator lowered on its own; passes clean up behind it.
 
-    model: as `read_onnx` leaves it, without dead nodes. Raises UnsupportedOp listing every node that cannot be lowered, ModelError naming
-    the node whose shapes contradict each other.
+    model: as `read_onnx` leaves it, without dead nodes. Raises UnsupportedOp listing every node that cannot be lowered,
+    ModelError naming the node whose shapes contradict each other.
     """
     lowering = _Lowering(model, source)
     for node in model.graph.node:
@@ -96,7 +96,9 @@ class _Lowering:
         self.offenders: dict[str, Offender] = {}
         self.inferred: dict[str, tuple[int, ...]] | None = None
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.used = {name for node in model.graph.node for name in node.input} | {out.name for out in model.graph.output}
+        self.used = {name for node in model.graph.node for name in node.input} | {
+            out.name for out in model.graph.output
+        }
         for value in model.graph.input:
             if value.name in self.weights:
                 continue
@@ -168,7 +170,9 @@ class _Lowering:
         for operand in node.operands:
             if isinstance(operand, Tensor) and operand.softmax is not None:
                 inner = operand.softmax
-                reason = f"only a softmax at the end of the network is supported, but {node.name!r} ({node.op}) reads it"
+                reason = (
+                    f"only a softmax at the end of the network is supported, but {node.name!r} ({node.op}) reads it"
+                )
                 self.offenders.setdefault(inner.node, Offender(inner.node, inner.op, inner.opset, reason))
 
     def _stand_in(self, name: str) -> None:
@@ -179,9 +183,9 @@ class _Lowering:
         if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
             self.unknown.add(name)
             return
-        sizes = (shape[1], *(shape[2:] or (1, 1)))
-        index = self.builder.emit(name, Input(shape), (), sizes)
-        self.values[name] = of_map(index, *sizes, "nchw"[: len(shape)])
+        height, width = shape[2:] or (1, 1)
+        index = self.builder.emit(name, Input(shape), (), (shape[1], height, width))
+        self.values[name] = of_map(index, shape[1], height, width, "nchw"[: len(shape)])
         self.unknown.discard(name)
 
     def graph(self, name: str) -> Graph:

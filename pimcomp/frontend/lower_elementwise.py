@@ -163,7 +163,9 @@ def per_channel(tensor: Tensor, constant: Constant) -> Reals:
         split += [1] * len(factors) if size == 1 else [length for _, length in factors]
     spread = values.reshape(split)
     spatial = tuple(i for i, (kind, _) in enumerate(tensor.factors) if kind != "c")
-    if spatial and np.any(spread != spread[tuple(slice(0, 1) if i in spatial else slice(None) for i in range(spread.ndim))]):
+    if spatial and np.any(
+        spread != spread[tuple(slice(0, 1) if i in spatial else slice(None) for i in range(spread.ndim))]
+    ):
         raise Unsupported("a constant that varies over rows or columns")
     channelwise = spread[tuple(0 if i in spatial else slice(None) for i in range(spread.ndim))]
     return np.broadcast_to(channelwise, tensor.cells.shape).ravel()

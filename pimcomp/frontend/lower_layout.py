@@ -173,9 +173,7 @@ def lower_pad(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     return of_map(index, *shape, order)
 
 
-def _pad_channels(
-    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before: int, after: int, order: str
-) -> Tensor:
+def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before: int, after: int, order: str) -> Tensor:
     channels = tensor.cells.size
     weights = np.eye(before + channels + after, channels, k=-before, dtype=np.float32)
     operation = Conv(window=Window(kernel=(1, 1)), weights=weights.reshape(*weights.shape, 1, 1))
@@ -213,5 +211,3 @@ def lower_softmax(node: OnnxNode, _: GraphBuilder) -> Tensor:
             raise Unsupported(f"over several axes of {list(tensor.shape)} at once")
         axis = block[0] if block else axis
     return replace(tensor, softmax=Softmax(node.name, node.op, node.opset, axis))
-
-

@@ -6,7 +6,8 @@ The file itself is only read. Whatever is wrong with it becomes a ModelError tha
 from pathlib import Path, PurePosixPath
 
 import onnx
-from google.protobuf.message import DecodeError
+import onnx.inliner
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 
 from pimcomp.errors import ModelError
@@ -27,7 +28,8 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     opset = opset_of(model)
     if opset not in OPSETS:
         raise ModelError(
-            f"{path}: opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}; convert it with onnx.version_converter"
+            f"{path}: opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}: "
+            "convert the model with onnx.version_converter"
         )
     _embed_external_data(model, path)
     if model.functions:

@@ -36,7 +36,9 @@ def reshape(tensor: Tensor, shape: Sequence[int]) -> Tensor:
                 pool.append(("c", available // part))
                 wanted //= part
             else:
-                raise LayoutError(f"reshape {list(tensor.shape)} to {list(shape)} cuts through the {available} {_NAMES[kind]}")
+                raise LayoutError(
+                    f"reshape {list(tensor.shape)} to {list(shape)} cuts through the {available} {_NAMES[kind]}"
+                )
         axes.append(taken)
     return _with_softmax(tidy(axes, tensor.cells, tensor), tensor)
 
@@ -149,7 +151,7 @@ def map_order(tensor: Tensor) -> str | None:
 
 
 def spatial_order(tensor: Tensor) -> str:
-    """"nchw" or "ncw": the order that Conv and the pooling operators work in.
+    """ "nchw" or "ncw": the order that Conv and the pooling operators work in.
 
     Raises LayoutError if the tensor's axes hold something else.
     """

@@ -58,8 +58,10 @@ def rewire(graph: Graph, nodes: Sequence[Node | None], moved: Mapping[int, View]
 
 def is_depthwise(node: Node) -> bool:
     """Whether a node is a convolution with one input channel per group."""
-    return isinstance(node.operation, Conv) and node.operation.weights.shape[1] == 1 and (
-        node.operation.groups == len(node.inputs[0].channels)
+    return (
+        isinstance(node.operation, Conv)
+        and node.operation.weights.shape[1] == 1
+        and (node.operation.groups == len(node.inputs[0].channels))
     )
 
 

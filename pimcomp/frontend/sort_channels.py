@@ -1,8 +1,8 @@
 """Graph pass: nodes read their channels in the order in which they exist, so that no shuffle moves data.
 
-An operation that treats every channel alike (pooling, activation, crop, element-wise, depthwise convolution) computes its
-channels in the order of its sources, and whoever reads it follows. A convolution reads the channels of each of its groups
-in that order and permutes its weights instead; its own channels stay.
+An operation that treats every channel alike (pooling, activation, crop, element-wise, depthwise convolution) computes
+its channels in the order of its sources, and whoever reads it follows. A convolution reads the channels of each of its
+groups in that order and permutes its weights instead; its own channels stay.
 """
 
 from dataclasses import replace
@@ -30,9 +30,9 @@ def sort_channels(graph: Graph) -> Graph:
             nodes.append(_with_sorted_inputs(node, node.operation, order))
             places.append(None)
         else:
-            ordered, outputs = _reordered(node, order)
+            ordered, own_order = _reordered(node, order)
             nodes.append(ordered)
-            places.append(_inverse(outputs))
+            places.append(_inverse(own_order))
     outputs = tuple(replace(output, view=_follow(output.view, places)) for output in graph.outputs)
     return replace(graph, nodes=tuple(nodes), outputs=outputs)
 

@@ -2,8 +2,8 @@
 
 A tensor's elements are the elements of feature maps: every axis of the tensor is a product of *factors*, each of them
 channels ("c"), rows ("h") or columns ("w"). [1, 64, 56, 56] is [(), (c64), (h56), (w56)]; flattened it is
-[(), (c64, h56, w56)]; inside a channel shuffle it is [(), (c3), (c80), (h28), (w28)]. Factors of size 1 are left out, so
-layouts that differ only in axes of size 1 are equal. Reshape, Transpose, Slice and Concat only rearrange factors and
+[(), (c64, h56, w56)]; inside a channel shuffle it is [(), (c3), (c80), (h28), (w28)]. Factors of size 1 are left out,
+so layouts that differ only in axes of size 1 are equal. Reshape, Transpose, Slice and Concat only rearrange factors and
 `cells`, so none of them costs an instruction.
 """
 

@@ -25,7 +25,7 @@ def sliding(node: OnnxNode, kernel: Sequence[int], height: int, width: int) -> S
     rank = len(kernel)
     strides = _pair(node.integers("strides"), rank, "strides")
     dilations = _pair(node.integers("dilations"), rank, "dilations")
-    sizes = (1, *kernel) if rank == 1 else (kernel[0], kernel[1])
+    sizes = (1, kernel[0]) if rank == 1 else (kernel[0], kernel[1])
     if min(*sizes, *strides, *dilations) < 1:
         raise BadShape(f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}: all must be >= 1")
     begin, end = _explicit_pads(node, rank)

@@ -23,7 +23,9 @@ def op(name: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProt
     """A node; inputs and outputs separated by spaces, "_" being a left-out input."""
     domain = attributes.pop("domain", "")
     names = ["" if i == "_" else i for i in inputs.split()]
-    return helper.make_node(name, names, outputs.split(), domain=domain, name=f"{name}-{outputs.split()[0]}", **attributes)
+    return helper.make_node(
+        name, names, outputs.split(), domain=domain, name=f"{name}-{outputs.split(maxsplit=1)[0]}", **attributes
+    )
 
 
 def normals(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:

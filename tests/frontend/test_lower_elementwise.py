@@ -55,7 +55,7 @@ def test_batch_normalization_behind_something_else_stays(tmp_path: Path) -> None
         op("Tanh", "r", "z"),
     ]
     graph = check(tmp_path, nodes, X, WEIGHTS | norm_weights(), outputs=["y", "z"])
-    assert kinds(graph) == ["Conv", "Conv", "Standalone"]
+    assert sorted(kinds(graph)) == ["Conv", "Conv", "Standalone"]
     assert graph.nodes[2].operation.groups == 4  # type: ignore[union-attr]
 
 
@@ -155,9 +155,9 @@ def test_unsupported_forms_say_why(tmp_path: Path, node: Any, reason: str) -> No
 
 def test_shapes_that_do_not_broadcast_name_the_node(tmp_path: Path) -> None:
     nodes = [op("MaxPool", "x", "m", kernel_shape=[2, 2]), op("Add", "x m", "y")]
-    with pytest.raises(ModelError, match="node 'Add-y' .*4 and 5 elements along one axis"):
+    with pytest.raises(ModelError, match=r"node 'Add-y' .*4 and 5 elements along one axis"):
         load(make(nodes, X), tmp_path)
-    with pytest.raises(ModelError, match="node 'Add-y' .*does not broadcast"):
+    with pytest.raises(ModelError, match=r"node 'Add-y' .*does not broadcast"):
         load(make([op("Add", "x k", "y")], X, {"k": normals(4, 1, 1)}), tmp_path)
 
 
@@ -215,3 +215,49 @@ def test_clip_without_bounds_is_nothing(tmp_path: Path) -> None:
 def test_local_response_normalisation(tmp_path: Path, size: int) -> None:
     nodes = [op("Conv", "x w", "c"), op("LRN", "c", "y", size=size, alpha=0.3, beta=0.6, bias=1.5)]
     assert kinds(check(tmp_path, nodes, X, {"w": normals(7, 3, 1, 1)})) == ["Conv", "Lrn"]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "c+3=a clip(a)=b c*b=m m/6=y",
+        "3+c=a clip(a)=b b/6=g g*c=y",
+        "c+3=a clip(a)=b b*sixth=g c*g=y",
+    ],
+)
+def test_hard_swish_spelt_out_is_recognised(tmp_path: Path, spelling: str) -> None:
+    nodes = [CONV]
+    for step in spelling.split():
+        left, result = step.split("=")
+        if left.startswith("clip"):
+            nodes.append(op("Clip", f"{left[5:-1]} zero six", result))
+        else:
+            sign = next(s for s in "+*/" if s in left)
+            operands = [{"3": "three", "6": "six"}.get(name, name) for name in left.split(sign)]
+            nodes.append(op({"+": "Add", "*": "Mul", "/": "Div"}[sign], " ".join(operands), result))
+    numbers = {"zero": 0, "three": 3, "six": 6, "sixth": 1 / 6}
+    used = {name for node in nodes for name in node.input}
+    weights = {name: np.array(value, np.float32) for name, value in numbers.items() if name in used}
+    graph = check(tmp_path, nodes, X, WEIGHTS | weights)
+    activation = only(graph, Conv).activation
+    assert activation is not None
+    assert activation.kind is ActivationKind.HARD_SWISH
+
+
+def test_product_with_hard_sigmoid_is_hard_swish_only_with_its_slope(tmp_path: Path) -> None:
+    for alpha, expected in ((1 / 6, ["Conv"]), (0.2, ["Conv", "Standalone", "Eltwise"])):
+        nodes = [CONV, op("HardSigmoid", "c", "s", alpha=alpha, beta=0.5), op("Mul", "s c", "y")]
+        assert kinds(check(tmp_path, nodes, X, WEIGHTS)) == expected
+
+
+def test_positive_scales_pass_activations_they_commute_with(tmp_path: Path) -> None:
+    positive = {"k": np.abs(normals(4, 1, 1)) + np.float32(0.1), "six": np.array(6, np.float32)}
+    zero = {"zero": np.array(0, np.float32)}
+    for weights, nodes, expected in (
+        ({"k": positive["k"]}, [op("Relu", "c", "r"), op("Mul", "r k", "y")], 1),
+        ({"k": -positive["k"]}, [op("Relu", "c", "r"), op("Mul", "r k", "y")], 2),
+        (positive | zero, [op("Clip", "c zero six", "r"), op("Mul", "r k", "y")], 2),
+        ({"six": positive["six"]} | zero, [op("Clip", "c zero six", "r"), op("Div", "r six", "y")], 1),
+        ({"k": positive["k"]}, [op("Tanh", "c", "r"), op("Mul", "r k", "y")], 2),
+    ):
+        assert len(kinds(check(tmp_path, [CONV, *nodes], X, WEIGHTS | weights))) == expected

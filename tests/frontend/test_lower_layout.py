@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.errors import ModelError, UnsupportedOp
@@ -43,7 +43,9 @@ def test_rearrangements_are_those_of_numpy(data: st.DataObject) -> None:
             match data.draw(st.sampled_from(["reshape", "transpose", "take", "squeeze", "unsqueeze", "concat"])):
                 case "reshape":
                     sizes = [s for shape in tensor.axes for _, s in shape]
-                    split = [p for s in sizes for p in ((2, s // 2) if s % 2 == 0 and data.draw(st.booleans()) else (s,))]
+                    split = [
+                        p for s in sizes for p in ((2, s // 2) if s % 2 == 0 and data.draw(st.booleans()) else (s,))
+                    ]
                     at = data.draw(st.integers(0, len(split)))
                     shape = [*split[:at], int(np.prod(split[at:], dtype=int))]
                     tensor, expected = rearrange.reshape(tensor, shape), expected.reshape(shape)
@@ -57,8 +59,9 @@ def test_rearrangements_are_those_of_numpy(data: st.DataObject) -> None:
                 case "squeeze":
                     tensor, expected = rearrange.squeeze(tensor, None), expected.squeeze()
                 case "unsqueeze":
-                    tensor, expected = rearrange.unsqueeze(tensor, [0, 2][: expected.ndim]), np.expand_dims(
-                        expected, tuple([0, 2][: expected.ndim])
+                    tensor, expected = (
+                        rearrange.unsqueeze(tensor, [0, 2][: expected.ndim]),
+                        np.expand_dims(expected, tuple([0, 2][: expected.ndim])),
                     )
                 case "concat" if expected.ndim:
                     axis = data.draw(st.integers(0, expected.ndim - 1))
@@ -261,7 +264,10 @@ def test_unused_inputs_and_dead_nodes_are_dropped(tmp_path: Path) -> None:
         ([op("Transpose", "x", "a", perm=[0, 1, 3, 2]), op("Conv", "a w", "y")], "expected .1, channels, rows"),
         ([op("Reshape", "x s", "y")], "cuts through the 4 rows"),
         ([op("Concat", "x x", "a", axis=2), op("Conv", "a w", "y")], "expected .1, channels, rows"),
-        ([op("MaxPool", "x", "m", kernel_shape=[2, 1]), op("Concat", "x m", "y", axis=2)], "joined along their channels"),
+        (
+            [op("MaxPool", "x", "m", kernel_shape=[2, 1]), op("Concat", "x m", "y", axis=2)],
+            "joined along their channels",
+        ),
         ([op("Pad", "x p", "y", mode="reflect")], "mode 'reflect'"),
         ([op("Tile", "x t", "y")], "no instruction sequence"),
         ([op("Expand", "x e", "y")], "repeats elements"),

@@ -59,7 +59,13 @@ def test_a_pooling_that_does_nothing_disappears(tmp_path: Path) -> None:
 
 
 def test_overhang_never_counts(tmp_path: Path) -> None:
-    attributes = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1, "pads": [1, 1, 0, 0]}
+    attributes = {
+        "kernel_shape": [3, 3],
+        "strides": [2, 2],
+        "ceil_mode": 1,
+        "count_include_pad": 1,
+        "pads": [1, 1, 0, 0],
+    }
     graph = check(tmp_path, [op("AveragePool", "x", "y", **attributes)], {"x": [1, 1, 7, 7]}, opset=19, ir_version=9)
     pool = only(graph, Pool).operation
     assert isinstance(pool, Pool)

@@ -133,5 +133,5 @@ def test_contradicting_shapes_name_the_node(
 
 def test_computed_weights_are_unsupported(tmp_path: Path) -> None:
     model = make([op("Conv", "x w", "y")], {"x": [1, 4, 6, 6], "w": [1, 4, 3, 3]})
-    with pytest.raises(UnsupportedOp, match="the weight tensor .* is computed by the network"):
+    with pytest.raises(UnsupportedOp, match=r"the weight tensor .* is computed by the network"):
         load(model, tmp_path)

@@ -1,0 +1,211 @@
+"""Files as they come: old, dynamic, split into several, damaged; and what the user is told."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pimcomp.errors import ModelError, UnsupportedOp
+from pimcomp.frontend import load_network
+from pimcomp.ir.graph import Conv, Input
+from tests.frontend.small_onnx import agree, check, kinds, load, make, normals, only, op
+
+X = {"x": [1, 3, 6, 6]}
+WEIGHTS = {"w": normals(4, 3, 3, 3), "b": normals(4)}
+CONV = op("Conv", "x w b", "c")
+
+
+def test_initializers_among_the_inputs(tmp_path: Path) -> None:
+    nodes = [CONV, op("Dropout", "c", "d mask", ratio=0.5), op("Reshape", "d s", "y")]
+    weights = WEIGHTS | {"s": np.array([-1, 64])}
+    graph = check(tmp_path, nodes, X, weights, opset=7, ir_version=3)
+    assert kinds(graph) == ["Conv"]
+
+
+@pytest.mark.parametrize("opset", range(7, 21))
+def test_every_opset_in_its_own_forms(tmp_path: Path, opset: int) -> None:
+    nodes, weights = [CONV], dict(WEIGHTS)
+
+    def attribute_or_input(name: str, moved: int, operator: str, inputs: str, output: str, **values: object) -> None:
+        if opset >= moved:
+            for key, value in values.items():
+                weights[f"{name}_{key}"] = np.array(value)
+                inputs += f" {name}_{key}"
+            values = {}
+        nodes.append(op(operator, inputs, output, **values))
+
+    attribute_or_input("clip", 11, "Clip", "c", "a", min=np.float32(-0.5), max=np.float32(1.5))
+    attribute_or_input("pad", 11, "Pad", "a", "d", pads=[0, 0, 1, 1, 0, 0, 0, 0])
+    attribute_or_input("slice", 10, "Slice", "d", "e", starts=[1], ends=[4], axes=[1])
+    attribute_or_input("split", 13, "Split", "e", "f g", split=[1, 2])
+    nodes[-1].attribute.append(helper.make_attribute("axis", 1))
+    nodes.append(op("Concat", "g f", "h", axis=1))
+    attribute_or_input("mean", 18, "ReduceMean", "h", "i", axes=[2, 3])
+    attribute_or_input("squeeze", 13, "Squeeze", "i", "j", axes=[2, 3])
+    nodes += [op("Dropout", "j", "k"), op("Softmax", "k", "y", axis=1)]
+    graph = check(tmp_path, nodes, X, weights, opset=opset)
+    assert kinds(graph) == ["Conv", "Pool"]
+    assert graph.outputs[0].epilogue == "softmax"
+
+
+@pytest.mark.parametrize("batch", ["N", None, 8])
+def test_the_batch_becomes_one(tmp_path: Path, batch: str | int | None) -> None:
+    nodes = [CONV, op("Reshape", "c s", "f"), op("Gemm", "f g", "y", transB=1)]
+    weights = WEIGHTS | {"s": np.array([8 if batch == 8 else -1, 64]), "g": normals(5, 64)}
+    path = tmp_path / "m.onnx"
+    path.write_bytes(make(nodes, {"x": [batch, 3, 6, 6]}, weights).SerializeToString())
+    before = path.read_bytes()
+    graph = agree(load_network(path))
+    assert graph.nodes[0].operation == Input((1, 3, 6, 6))
+    assert graph.outputs[0].onnx_shape == (1, 5)
+    assert path.read_bytes() == before
+
+
+def test_float16_weights(tmp_path: Path) -> None:
+    nodes = [op("Cast", "h", "w", to=TensorProto.FLOAT), op("Conv", "x w", "y")]
+    graph = check(tmp_path, nodes, X, {"h": WEIGHTS["w"].astype(np.float16)})
+    assert only(graph, Conv).operation.weights.dtype == np.float32  # type: ignore[union-attr]
+
+
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    model = make([op("Conv", "x w b", "y")], X, WEIGHTS)
+    folder = tmp_path / "model"
+    (folder / "data").mkdir(parents=True)
+    onnx.save_model(model, folder / "m.onnx", save_as_external_data=True, location="data/m.bin", size_threshold=0)
+    agree(load_network(folder / "m.onnx"))
+    data = (folder / "data" / "m.bin").read_bytes()
+    (folder / "data" / "m.bin").write_bytes(data[:-8])
+    with pytest.raises(ModelError, match=r"m\.onnx: weights '[wb]': external data 'data/m\.bin': expected \d+ bytes"):
+        load_network(folder / "m.onnx")
+    (folder / "data" / "m.bin").unlink()
+    with pytest.raises(ModelError, match="cannot read it"):
+        load_network(folder / "m.onnx")
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", "", "a/../../secret.bin"])
+def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(4 * 3 * 9 * 4))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = make([op("Conv", "x w", "y")], X, {"w": WEIGHTS["w"]})
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    with pytest.raises(ModelError, match="model's folder"):
+        load(model, folder)
+
+
+def test_files_that_are_no_models(tmp_path: Path) -> None:
+    for name, data, message in (
+        ("empty.onnx", b"", "the file is empty"),
+        ("text.onnx", b"not a model, just text", "not an ONNX model"),
+        ("cut.onnx", make([CONV], X, WEIGHTS, ["c"]).SerializeToString()[:300], "corrupt"),
+        ("hollow.onnx", onnx.ModelProto(ir_version=8).SerializeToString(), "holds no graph"),
+        ("idle.onnx", make([], X, {}, ["x"]).SerializeToString(), "no nodes"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ModelError, match=message) as caught:
+            load_network(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(ModelError, match=r"missing\.onnx: no such file"):
+        load_network(tmp_path / "missing.onnx")
+    with pytest.raises(ModelError, match="is a folder"):
+        load_network(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ([1, 3, "height", 6], r"input 'x': dimension 2 is dynamic \(height\).*fixed size"),
+        ([1, 3, 6, None], r"dimension 3 is dynamic \(unknown\)"),
+        ([1, 0, 6, 6], "dimension 1 is 0"),
+        ([0, 3, 6, 6], "dimension 0 is 0"),
+        ([], "has no shape"),
+        ([1, 3, 6, 6, 6], "has 5 dimensions"),
+    ],
+)
+def test_unusable_inputs(tmp_path: Path, shape: list[int | str | None], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load(make([op("Relu", "x", "y")], {"x": shape}), tmp_path)
+
+
+def test_integer_inputs_and_unknown_opsets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expected a float32 tensor, found UINT8"):
+        load(make([op("Cast", "x", "y", to=1)], X, elem_type=TensorProto.UINT8), tmp_path)
+    for opset in (6, 99):
+        with pytest.raises(ModelError, match=f"opset {opset}: expected 7 to"):
+            load(make([op("Relu", "x", "y")], X, opset=opset), tmp_path)
+
+
+def test_broken_graphs(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'Relu-y' reads 'nowhere', which nothing before it produces"):
+        load(make([op("Relu", "nowhere", "y")], X), tmp_path)
+    with pytest.raises(ModelError, match="output 'y' is produced by no node"):
+        load(make([op("Relu", "x", "z")], X, outputs=["y", "z"]), tmp_path)
+    with pytest.raises(ModelError, match="output 'k' is a constant"):
+        load(make([op("Relu", "x", "y")], X, {"k": normals(3)}, ["y", "k"]), tmp_path)
+    model = make([op("Conv", "x w", "y")], X, {"w": WEIGHTS["w"]})
+    model.graph.initializer[0].raw_data = b"1234"
+    with pytest.raises(ModelError, match="weights 'w'"):
+        load(model, tmp_path)
+
+
+def test_every_unsupported_node_is_listed_at_once(tmp_path: Path) -> None:
+    nodes = [
+        CONV,
+        op("Elu", "c", "e"),
+        op("InstanceNormalization", "e b b", "i"),
+        op("Softplus", "i", "s"),
+        op("MaxPool", "s", "m indices", kernel_shape=[2, 2]),
+        op("Cast", "indices", "f", to=1),
+        op("Custom", "m", "u", domain="com.example"),
+        op("Erf", "u", "v"),
+        op("Add", "v f", "y"),
+    ]
+    model = make(nodes, X, WEIGHTS)
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    with pytest.raises(UnsupportedOp) as caught:
+        load(model, tmp_path)
+    assert [o.op for o in caught.value.offenders] == [
+        "Elu", "InstanceNormalization", "Softplus", "MaxPool", "Custom", "Erf"
+    ]  # fmt: skip
+    assert {o.opset for o in caught.value.offenders} == {13}
+    assert str(tmp_path / "small.onnx") in str(caught.value)
+
+
+def test_nodes_behind_an_unsupported_one_are_examined(tmp_path: Path) -> None:
+    nodes = [op("Elu", "x", "e"), op("LeakyRelu", "e", "f", alpha=3.0), op("ReduceMean", "f", "y", axes=[1])]
+    with pytest.raises(UnsupportedOp) as caught:
+        load(make(nodes, X), tmp_path)
+    assert [o.op for o in caught.value.offenders] == ["Elu", "LeakyRelu", "ReduceMean"]
+
+
+def test_huge_constants_are_not_folded(tmp_path: Path) -> None:
+    fill = op("ConstantOfShape", "s", "k")
+    model = make([fill, op("Add", "x k", "y")], X, {"s": np.array([1 << 20, 1 << 20])})
+    with pytest.raises(UnsupportedOp, match="larger than 512 MB"):
+        load(model, tmp_path)
+
+
+def test_functions_are_inlined(tmp_path: Path) -> None:
+    function = helper.make_function(
+        "local", "Twice", ["a"], ["r"], [helper.make_node("Add", ["a", "a"], ["r"])], [helper.make_opsetid("", 13)]
+    )
+    model = make([op("Twice", "x", "t", domain="local"), op("Relu", "t", "y")], X)
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    assert kinds(agree(load(model, tmp_path))) == ["Eltwise"]
+
+
+def test_typed_data_fields(tmp_path: Path) -> None:
+    model = make([op("Conv", "x w", "y")], X)
+    model.graph.initializer.append(
+        helper.make_tensor("w", TensorProto.FLOAT, [4, 3, 3, 3], WEIGHTS["w"].ravel().tolist())
+    )
+    graph = agree(load(model, tmp_path))
+    assert np.array_equal(only(graph, Conv).operation.weights, WEIGHTS["w"])  # type: ignore[union-attr]
+    assert numpy_helper.to_array(model.graph.initializer[0]).dtype == np.float32
