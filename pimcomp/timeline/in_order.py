@@ -194,14 +194,14 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
             n_ready += 2
         if not queue:
             break
-        arrived, _, c = heapq.heappop(queue)
-        i = nxt[c]
+        arrived, _, served = heapq.heappop(queue)
+        i = nxt[served]
         memory_free = int(max(arrived, memory_free) + service[i])
-        switch_free[c] = memory_free
+        switch_free[served] = memory_free
         # A load still writes what it got; both are woken by the switch, hence after the clock.
-        retired[c] = finish_edge(memory_free, write[i], True, period) + period
-        nxt[c] += 1
-        ready[n_ready] = c
+        retired[served] = finish_edge(memory_free, write[i], True, period) + period
+        nxt[served] += 1
+        ready[n_ready] = served
         n_ready += 1
     for c in range(cores):
         at[c] = -1 if state[c] == DONE else nxt[c]

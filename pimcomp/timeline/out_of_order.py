@@ -96,10 +96,12 @@ def replay(m: Machine, counting_wait: bool) -> None:
             _take_tokens(waiter, at, m, counting_wait)
             _wake(waiter, at, m)
         elif requests:
-            arrived, _, c = heapq.heappop(requests)
-            memory_free = int(max(arrived, memory_free) + m.code[m.slots[c, m.core[c, TRANSFER], ROW], SERVICE])
-            m.core[c, SWITCH_FREE] = memory_free
-            _wake(c, memory_free, m)
+            arrived, _, served = heapq.heappop(requests)
+            memory_free = int(
+                max(arrived, memory_free) + m.code[m.slots[served, m.core[served, TRANSFER], ROW], SERVICE]
+            )
+            m.core[served, SWITCH_FREE] = memory_free
+            _wake(int(served), memory_free, m)
         else:
             return
 

@@ -1,0 +1,77 @@
+"""Energy: the simulator's sums, and where they come from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from pimcomp.energy import energy_of, energy_of_stream, mvm_crossbar_pj
+from pimcomp.timeline.work import stream_of
+from tests.emit.programs import random_program, small_arch
+from tests.timeline.micro import Case, arch_of, cases, stream_of_json
+from tests.timeline.streams import Step, steps, stream_of_steps
+
+# Whoever pays per decoder or register-file evaluation: counted per input change, which is not closed for every program.
+FRONT_END = {"E_fetch", "E_decode", "E_decode_sldi", "E_regread", "E_regwrite", "E_scalar"}
+LATENCY = [c for c in cases() if c.mode == 1]
+
+
+def relative_error(case: Case) -> float:
+    arch = arch_of(case.config)
+    energy = energy_of_stream(stream_of_json(case.program, arch.cores), arch, case.result["latency_ms"] * 1e6)
+    expected = case.result["energy_pJ"]
+    return abs(energy.total_pj - expected) / max(expected, 1e-9) if expected or energy.total_pj else 0.0
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in LATENCY if c.name not in FRONT_END])
+def test_the_simulators_energy(case: Case) -> None:
+    assert relative_error(case) < 1e-9
+
+
+def test_parts_add_up_and_scale_with_their_constants() -> None:
+    program = random_program(3)
+    arch = replace(small_arch(), crossbar_read_mw=2.0, adc_mw=1.0, local_read_pj=3.0, local_write_pj=5.0)
+    arch = replace(arch, global_read_pj=2.0, global_write_pj=7.0, vector_alu_pj=1.5, vector_reg_read_pj=0.5)
+    energy = energy_of(program, arch, 1000.0)
+    parts = (
+        energy.mvm_pj,
+        energy.local_memory_pj,
+        energy.global_memory_pj,
+        energy.vector_pj,
+        energy.noc_pj,
+        energy.static_pj,
+    )
+    assert min(parts) > 0
+    assert energy.front_end_pj == 0
+    assert energy.total_pj == pytest.approx(sum(parts))
+    doubled = energy_of(program, replace(arch, local_read_pj=6.0, local_write_pj=10.0), 1000.0)
+    assert doubled.local_memory_pj == 2 * energy.local_memory_pj
+    assert doubled.noc_pj == energy.noc_pj
+
+
+def test_static_power_runs_on_present_cores_until_the_end() -> None:
+    program = random_program(5, rows=40)
+    arch = replace(small_arch(), local_static_mw=2.0, reg_file_static_mw=0.5, global_static_mw=3.0)
+    present = int((np.diff(program.core_start) > 0).sum())
+    assert energy_of(program, arch, 100.0).static_pj == pytest.approx(100 * (2.5 * present + 3.0))
+
+
+def test_an_mvm_costs_the_full_crossbar() -> None:
+    arch = replace(small_arch(), crossbar_read_mw=10.0)
+    # 8 bit-serial slices of a 30 ns read.
+    assert mvm_crossbar_pj(arch) == pytest.approx(8 * 30 * 10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps(), steps())
+def test_energy_of_two_programs_in_a_row_is_the_sum(first: list[Step], second: list[Step]) -> None:
+    arch = replace(small_arch(3), crossbar_read_mw=10.0, local_read_pj=1.0, global_write_pj=2.0, vector_alu_pj=0.25)
+    apart = [energy_of_stream(stream_of_steps(p), arch, 0.0).total_pj for p in (first, second)]
+    together = energy_of_stream(stream_of_steps(first + second), arch, 0.0).total_pj
+    assert together == pytest.approx(sum(apart))
+
+
+def test_a_program_and_its_stream_agree() -> None:
+    program, arch = random_program(7), small_arch()
+    assert energy_of(program, arch, 10.0) == energy_of_stream(stream_of(program, arch), arch, 10.0)
