@@ -7,7 +7,7 @@ from pimcomp.ir.graph import Conv, Crop, Graph, Node, Pool
 
 
 def input_rows(node: Node, row: int, source_height: int) -> tuple[int, int]:
-    """Rows [first, stop) of an operand that output row `row` reads, clipped to the map (may be empty)."""
+    """Rows [first, stop) of an operand that output row `row` reads, clipped to the map (empty if it reads none)."""
     operation = node.operation
     if isinstance(operation, Conv | Pool):
         window = operation.window
@@ -20,7 +20,8 @@ def input_rows(node: Node, row: int, source_height: int) -> tuple[int, int]:
         first, stop = 0, 1
     else:
         first, stop = row, row + 1
-    return max(first, 0), min(stop, source_height)
+    first = min(max(first, 0), source_height)
+    return first, max(min(stop, source_height), first)
 
 
 def sources_of(node: Node) -> list[int]:
@@ -81,7 +82,7 @@ def _missing(graph: Graph, node: int, row: int, made: list[int]) -> list[tuple[i
     """Operand rows that must exist before this row, as (node, last row) demands."""
     demands = []
     for source in sources_of(graph.nodes[node]):
-        _, stop = input_rows(graph.nodes[node], row, graph.nodes[source].height)
-        if stop > 0 and made[source] < stop:
+        first, stop = input_rows(graph.nodes[node], row, graph.nodes[source].height)
+        if first < stop and made[source] < stop:
             demands.append((source, stop - 1))
     return demands
