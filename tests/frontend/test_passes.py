@@ -69,7 +69,8 @@ def graphs(draw: st.DrawFn) -> Graph:
         source = nodes[draw(st.integers(max(0, len(nodes) - 3), len(nodes) - 1))]
         size, channels = (source.height, source.width), 4
         operand = view(size, channels)
-        inputs, out, activation = (operand,), (channels, *size), draw(st.sampled_from(ACTIVATIONS))
+        inputs: tuple[View, ...] = (operand,)
+        out, activation = (channels, *size), draw(st.sampled_from(ACTIVATIONS))
         operation: Conv | Pool | Eltwise | Standalone | Crop
         match draw(st.sampled_from(["conv", "scale", "pool", "eltwise", "standalone", "pad"])):
             case "conv" if min(size) >= 2:
@@ -114,7 +115,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 @pytest.mark.parametrize("run", PASSES, ids=lambda run: run.__name__)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(graph=graphs())
 def test_passes_keep_the_function(run: Callable[[Graph], Graph], graph: Graph) -> None:
     image = {"x": np.random.default_rng(0).standard_normal((1, 4, 5, 5))}
