@@ -1,5 +1,7 @@
 """One point through the whole compiler: figures, or the reason why there are none."""
 
+import re
+
 from pimcomp.compile import compile_network
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.frontend import load_network
@@ -12,6 +14,10 @@ from spaces.candidate import Candidate, Evaluate, Verdict, judge
 from spaces.chip import apply
 from spaces.metrics import Metrics
 from spaces.space import Point, Sweep
+
+
+# Reasons are counted: which core ran out of memory does not make another reason.
+_SOME_CORE = re.compile(r" on core \d+")
 
 
 def compile_evaluator(sweep: Sweep) -> Evaluate:
@@ -49,7 +55,7 @@ def evaluate_point(point: Point, *, graph: Graph, solver: Solver, sweep: Sweep) 
             point=point,
             verdict=Verdict.INFEASIBLE,
             crossbars=arch.crossbars,
-            resource=error.resource,
+            resource=_SOME_CORE.sub("", error.resource),
             reason=str(error),
             excess=max(shortage, 1e-6),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
@@ -132,7 +132,7 @@ def attach(folder: Path, sweep: Sweep) -> Study:
     sampler = PerTrialSampler(sweep.sampler, seed=sweep.seed, startup_trials=startup)
     if _STUDY in (s.study_name for s in storage.get_all_studies()):  # asking to create it would write a line each time
         return optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
-    directions = ["maximize" if metric(o).maximize else "minimize" for o in sweep.objectives]
+    directions = [StudyDirection.MAXIMIZE if metric(o).maximize else StudyDirection.MINIMIZE for o in sweep.objectives]
     return optuna.create_study(study_name=_STUDY, storage=storage, sampler=sampler, directions=directions)
 
 
