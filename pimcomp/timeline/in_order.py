@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.timeline.clock import finish_edge
-from pimcomp.timeline.run import AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run, local_cost, own_work_ps
+from pimcomp.timeline.run import AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run, local_cost
 from pimcomp.timeline.work import LOAD, LOCAL, PS_PER_NS, RECV, SEND, STORE, Stream, Work
 
 
@@ -42,7 +42,7 @@ def transfers_of(stream: Stream, work: Work) -> Transfers:
     gap = np.empty(len(row), np.int64)
     tail = np.empty(stream.cores, np.int64)
     _collapse(
-        stream.core_start, stream.bubbles, stream.tail_bubbles, work.unit, work.read, work.compute, work.write,
+        stream.core_start, stream.bubbles, stream.tail_bubbles, work.unit, work.read, work.leg, work.write,
         work.period, gap, tail,
     )  # fmt: skip
     return Transfers(start=start, row=row, gap=gap, tail=tail)
@@ -56,13 +56,13 @@ def run_in_order(stream: Stream, work: Work, transfers: Transfers, rounds: int) 
     row = transfers.row
     _solve(
         transfers.start, transfers.gap, transfers.tail, work.unit[row], stream.peer[row], work.read[row],
-        work.write[row], work.request[row], work.reply[row], work.payload[row], work.service[row], work.period,
+        work.write[row], work.leg[row], work.payload[row], work.service[row], work.period,
         np.diff(stream.core_start) > 0, finish, state, at, since,
     )  # fmt: skip
     finish[:, stream.tail_bubbles > 0] = -1
     waiting = at >= 0
     at[waiting] = row[at[waiting]]
-    return Run(finish=finish, busy=own_work_ps(stream, work), state=state, at=at, since=since)
+    return Run(finish=finish, state=state, at=at, since=since)
 
 
 @numba.njit(cache=True)
@@ -72,7 +72,7 @@ def _collapse(
     tail_bubbles: IntArray,
     unit: ByteArray,
     read: LongArray,
-    compute: LongArray,
+    leg: LongArray,
     write: LongArray,
     period: int,
     gap: LongArray,
@@ -85,7 +85,7 @@ def _collapse(
         for i in range(core_start[core], core_start[core + 1]):
             since += bubbles[i] * period
             if unit[i] <= LOCAL:
-                since += local_cost(unit[i], read[i], compute[i], write[i], period)
+                since += local_cost(unit[i], read[i], leg[i], write[i], period)
             else:
                 gap[k] = since + period
                 since = 0
@@ -102,8 +102,7 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
     peer: IntArray,
     read: LongArray,
     write: LongArray,
-    request: LongArray,
-    reply: LongArray,
+    leg: LongArray,
     payload: LongArray,
     service: LongArray,
     period: int,
@@ -156,7 +155,7 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
             since[c] = begin
             kind = unit[i]
             if kind == SEND:
-                arrival[c] = max(begin, switch_free[c]) + request[i]
+                arrival[c] = max(begin, switch_free[c]) + leg[i]
                 switch_free[c] = arrival[c] + PS_PER_NS  # the simulator's fixed acknowledge, not a clock cycle
                 state[c] = AT_SEND
                 a, b = c, np.int64(peer[i])
@@ -170,7 +169,7 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
             else:
                 if kind == LOAD:
                     sent = max(begin, switch_free[c])
-                    arrival[c] = sent + request[i]
+                    arrival[c] = sent + leg[i]
                 else:
                     sent = max(begin + read[i], switch_free[c])
                     arrival[c] = sent + payload[i]
@@ -181,7 +180,7 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
             i, j = nxt[a], nxt[b]
             state[a] = RUNNING  # a third core must not meet the state of a transfer that is over
             state[b] = RUNNING
-            granted = max(arrival[a], since[b], switch_free[b]) + reply[j]
+            granted = max(arrival[a], since[b], switch_free[b]) + leg[j]
             switch_free[b] = granted
             delivered = max(granted + read[i], switch_free[a]) + payload[i]
             switch_free[a] = delivered

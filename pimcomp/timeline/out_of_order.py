@@ -14,7 +14,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
 from pimcomp.timeline.core_step import WOKEN_BY_SWITCH, advance
 from pimcomp.timeline.hazards import ranges_of
-from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run, own_work_ps
+from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run
 from pimcomp.timeline.state import (
     AMOUNT,
     ARRIVAL,
@@ -61,7 +61,6 @@ def run_out_of_order(
     machine.finish[:, stream.tail_bubbles > 0] = -1
     return Run(
         finish=machine.finish,
-        busy=own_work_ps(stream, work),
         state=state,
         at=np.where(state == DONE, -1, blocked_in),
         since=machine.core[:, STARTED],

@@ -21,13 +21,11 @@ class Run:
     """Outcome of a run of `rounds` passes, times in ps.
 
     finish: int64[rounds, cores], when the last instruction of each round retires (-1: never, also for a core whose
-    list ends in a scalar instruction, as in the simulator). busy: int64[cores], one round's own work. state:
-    uint8[cores]; at: int64[cores], index of the instruction the core waits in (-1: none); since: int64[cores], when
-    that instruction started.
+    list ends in a scalar instruction, as in the simulator). state: uint8[cores]; at: int64[cores], index of the
+    instruction the core waits in (-1: none); since: int64[cores], when that instruction started.
     """
 
     finish: npt.NDArray[np.int64]
-    busy: LongArray
     state: ByteArray
     at: LongArray
     since: LongArray
@@ -41,15 +39,15 @@ class Run:
 def own_work_ps(stream: Stream, work: Work) -> LongArray:
     """int64[cores]: one round of each core at rob_size 1 if it never had to wait; of transfers only the local part."""
     busy = np.empty(stream.cores, np.int64)
-    _own_work(stream.core_start, stream.bubbles, work.unit, work.read, work.compute, work.write, work.period, busy)
+    _own_work(stream.core_start, stream.bubbles, work.unit, work.read, work.leg, work.write, work.period, busy)
     return busy
 
 
 @numba.njit(cache=True)
-def local_cost(unit: int, read: int, compute: int, write: int, period: int) -> int:
+def local_cost(unit: int, read: int, leg: int, write: int, period: int) -> int:
     """What an instruction that needs no other core adds at rob_size 1 (ps): its unit's time and 2 cycles (mvmul: 3)."""
     if unit <= 1:
-        spent = two_waits_edge(0, read + compute, write, period)
+        spent = two_waits_edge(0, read + leg, write, period)
     else:
         spent = finish_edge(0, read + write, True, period)
     return spent + (3 if unit == MATRIX else 2) * period
@@ -61,7 +59,7 @@ def _own_work(
     bubbles: IntArray,
     unit: ByteArray,
     read: LongArray,
-    compute: LongArray,
+    leg: LongArray,
     write: LongArray,
     period: int,
     busy: LongArray,
@@ -71,7 +69,7 @@ def _own_work(
         for i in range(core_start[core], core_start[core + 1]):
             total += bubbles[i] * period
             if unit[i] <= LOCAL:
-                total += local_cost(unit[i], read[i], compute[i], write[i], period)
+                total += local_cost(unit[i], read[i], leg[i], write[i], period)
             else:
                 total += read[i] + write[i] + 2 * period
         busy[core] = total

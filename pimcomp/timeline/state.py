@@ -18,8 +18,8 @@ Longs = npt.NDArray[np.int64]
 UNKNOWN = 1 << 60
 NEVER = UNKNOWN - 1  # the latest time that is known
 
-# Columns of `Machine.code`, one row per instruction: see Stream and Work. LEG: compute of vector and mvmul, request
-# of send, ld and sync, reply of recv; TARGET: group of an mvmul, else peer. The hazard ranges follow from RANGES on.
+# Columns of `Machine.code`, one row per instruction: see Stream and Work. TARGET: group of an mvmul, else the peer. The hazard
+# ranges follow from RANGES on.
 UNIT, BUBBLES, TARGET, READ, WRITE, LEG, PAYLOAD, SERVICE, EVENT, AMOUNT, RANGES = range(11)
 CODE_COLUMNS = RANGES + 6
 
@@ -78,8 +78,8 @@ def new_machine(
     n = stream.cores
     code = np.empty((len(stream.op), CODE_COLUMNS), np.int64)
     _pack(
-        work.unit, stream.bubbles, stream.group, stream.peer, work.read, work.write, work.compute, work.request,
-        work.reply, work.payload, work.service, stream.event, stream.size, ranges, code,
+        work.unit, stream.bubbles, stream.group, stream.peer, work.read, work.write, work.leg, work.payload, work.service,
+        stream.event, stream.size, ranges, code,
     )  # fmt: skip
     core = np.zeros((n, CORE_COLUMNS), np.int64)
     core[:, [HELD, BLOCKER, MARK_ROW, COUNTED, DELIVERED]] = -1
@@ -116,9 +116,7 @@ def _pack(
     peer: IntArray,
     read: LongArray,
     write: LongArray,
-    compute: LongArray,
-    request: LongArray,
-    reply: LongArray,
+    leg: LongArray,
     payload: LongArray,
     service: LongArray,
     event: IntArray,
@@ -133,7 +131,7 @@ def _pack(
         row[TARGET] = group[i] if unit[i] == MATRIX else peer[i]
         row[READ] = read[i]
         row[WRITE] = write[i]
-        row[LEG] = compute[i] + request[i] + reply[i]  # at most one of them is not 0
+        row[LEG] = leg[i]
         row[PAYLOAD] = payload[i]
         row[SERVICE] = service[i]
         row[EVENT] = event[i]

@@ -9,7 +9,7 @@ from pimcomp.ir.report import Timing
 from pimcomp.timeline.deadlock import find_deadlock
 from pimcomp.timeline.in_order import run_in_order, transfers_of
 from pimcomp.timeline.out_of_order import run_out_of_order
-from pimcomp.timeline.run import Run
+from pimcomp.timeline.run import Run, own_work_ps
 from pimcomp.timeline.work import PS_PER_NS, SYNC, Stream, Work, stream_of, work_of
 
 # Rounds run back to back to find the steady period; it is read off their second half.
@@ -35,7 +35,8 @@ def time_stream(stream: Stream, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> T
         many = simulate(stream, work, arch, rounds)
         _refuse_deadlock(stream, many)
         period_ns = steady_period_ns(many)
-    return Timing(latency_ns=latency_ns, period_ns=period_ns, finish_ns=finish_ns, busy_ns=once.busy / PS_PER_NS)
+    busy_ns = own_work_ps(stream, work) / PS_PER_NS
+    return Timing(latency_ns=latency_ns, period_ns=period_ns, finish_ns=finish_ns, busy_ns=busy_ns)
 
 
 def simulate(stream: Stream, work: Work, arch: Arch, rounds: int) -> Run:

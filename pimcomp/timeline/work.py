@@ -31,7 +31,7 @@ TWO_OPERANDS[[Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VV
 WRITES_OUTPUT_WIDTH = np.zeros(64, np.bool_)
 WRITES_OUTPUT_WIDTH[[Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL]] = True
 
-_LLDI, _LD, _ST, _SYNC = int(Op.LLDI), int(Op.LD), int(Op.ST), int(Op.SYNC)
+_LMV = int(Op.LMV)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -87,20 +87,18 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Work:
-    """Durations of a Stream on a chip, int64[instructions] in ps.
+    """Durations of a Stream on a chip, int64[instructions] in ps, all without waiting; 0 where they do not apply.
 
-    read: reads of the local memory before computing (both operands); compute: between read and write; write: local
-    write. request / reply: one flit to the peer (or memory) and back; payload: the data message; service: time in the
-    global memory. All without waiting. period: core clock.
+    read: reads of the local memory before computing (both operands); write: write to it. leg: computing of a vector
+    instruction or mvmul; the one flit that asks (send, ld, sync) or grants (recv). payload: the data message; service:
+    time in the global memory. period: core clock.
     """
 
     period: int
     unit: ByteArray
     read: LongArray
-    compute: LongArray
+    leg: LongArray
     write: LongArray
-    request: LongArray
-    reply: LongArray
     payload: LongArray
     service: LongArray
 
@@ -145,7 +143,7 @@ _BITS = np.array([int(mask).bit_count() for mask in range(256)], np.int32)
 def work_of(stream: Stream, arch: Arch) -> Work:
     """How long every instruction takes on this chip."""
     n = len(stream.op)
-    columns = np.zeros((7, n), np.int64)
+    columns = np.empty((5, n), np.int64)
     unit = UNIT_OF[stream.op]
     widths = stream.widths
     read_ps = np.array([_port_ps(arch, 8 * arch.crossbar_rows * int(b), write=False) for b in widths.input_bytes])
@@ -185,12 +183,10 @@ def work_of(stream: Stream, arch: Arch) -> Work:
         period=_ps(arch.core_period_ns),
         unit=unit,
         read=columns[0],
-        compute=columns[1],
+        leg=columns[1],
         write=columns[2],
-        request=columns[3],
-        reply=columns[4],
-        payload=columns[5],
-        service=columns[6],
+        payload=columns[3],
+        service=columns[4],
     )
 
 
@@ -238,7 +234,7 @@ def _fill(
     memory_period_ns: npt.NDArray[np.float64],
     out: npt.NDArray[np.int64],
 ) -> None:
-    """Fill the seven duration columns. chip: the integers of `work_of`; memory_period_ns: local, global."""
+    """Fill the five duration columns. chip: the integers of `work_of`; memory_period_ns: local, global."""
     local_width, global_width, bus, vector_width = chip[0], chip[1], chip[2], chip[3]
     reads, writes, global_reads, global_writes, vector_ns = chip[4], chip[5], chip[6], chip[7], chip[8]
     local_ns, global_ns = memory_period_ns[0], memory_period_ns[1]
@@ -248,35 +244,30 @@ def _fill(
             n = int(size[i])
             w = width[i]
             kind = unit[i]
+            read = leg = write = payload = service = 0
             if kind == MATRIX:
-                out[0, i] = mvm_read[w]
-                out[1, i] = mvm_compute[w]
-                out[2, i] = _beats_ps(crossbar_bytes[w] * crossbars[i], local_width, writes, local_ns)
+                read, leg = mvm_read[w], mvm_compute[w]
+                write = _beats_ps(crossbar_bytes[w] * crossbars[i], local_width, writes, local_ns)
             elif kind == VECTOR:
-                one = _beats_ps(n * input_bytes[w], local_width, reads, local_ns)
-                out[0, i] = 2 * one if TWO_OPERANDS[op[i]] else one
-                out[1, i] = -(-n // vector_width) * vector_ns * PS_PER_NS
+                read = _beats_ps(n * input_bytes[w], local_width, reads, local_ns)
+                if TWO_OPERANDS[op[i]]:
+                    read *= 2
+                leg = -(-n // vector_width) * vector_ns * PS_PER_NS
                 result = n * (output_bytes[w] if WRITES_OUTPUT_WIDTH[op[i]] else input_bytes[w])
-                out[2, i] = _beats_ps(result, local_width, writes, local_ns)
-            elif kind == LOCAL:
-                if op[i] != _LLDI:
-                    out[0, i] = _beats_ps(n, local_width, reads, local_ns)
-                out[2, i] = _beats_ps(n, local_width, writes, local_ns)
-            elif kind == SEND:
+                write = _beats_ps(result, local_width, writes, local_ns)
+            elif kind in (SEND, STORE) or op[i] == _LMV:
+                read = _beats_ps(n, local_width, reads, local_ns)
+            if kind in (RECV, LOAD, LOCAL):
+                write = _beats_ps(n, local_width, writes, local_ns)
+            if kind >= SEND:
+                to = memory if kind in (LOAD, STORE) else np.int64(peer[i])
                 # The simulator truncates flits x latency to whole ns.
-                out[0, i] = _beats_ps(n, local_width, reads, local_ns)
-                out[3, i] = np.int64(noc_ns[core, peer[i]]) * PS_PER_NS
-                out[5, i] = np.int64(-(-n // bus) * noc_ns[core, peer[i]]) * PS_PER_NS
-            elif kind == RECV:
-                out[2, i] = _beats_ps(n, local_width, writes, local_ns)
-                out[4, i] = np.int64(noc_ns[core, peer[i]]) * PS_PER_NS
-            elif kind == LOAD:
-                out[2, i] = _beats_ps(n, local_width, writes, local_ns)
-                out[3, i] = np.int64(noc_ns[core, memory]) * PS_PER_NS
-                out[6, i] = _beats_ps(n, global_width, global_reads, global_ns)
-            elif kind == STORE:
-                out[0, i] = _beats_ps(n, local_width, reads, local_ns)
-                out[5, i] = np.int64(-(-n // bus) * noc_ns[core, memory]) * PS_PER_NS
-                out[6, i] = _beats_ps(n, global_width, global_writes, global_ns)
-            elif kind == SYNC:
-                out[3, i] = np.int64(noc_ns[core, peer[i]]) * PS_PER_NS
+                if kind in (SEND, STORE):
+                    payload = int(-(-n // bus) * noc_ns[core, to]) * PS_PER_NS
+                if kind != STORE and to >= 0:
+                    leg = int(noc_ns[core, to]) * PS_PER_NS
+                if kind == LOAD:
+                    service = _beats_ps(n, global_width, global_reads, global_ns)
+                elif kind == STORE:
+                    service = _beats_ps(n, global_width, global_writes, global_ns)
+            out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = read, leg, write, payload, service
