@@ -31,11 +31,7 @@ class Output:
         if self.as_json:
             typer.echo(json.dumps(_plain(data), indent=2))
         elif not self.quiet:
-            from rich.console import Console
-
-            # A pipe or a file has no width: tables must not be cut to that of a terminal.
-            console = Console(highlight=False)
-            render(console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH))
+            render(console_to(stderr=False))
 
     def note(self, text: str) -> None:
         """A remark beside the result."""
@@ -48,11 +44,16 @@ class Output:
         if self.quiet or self.as_json:
             yield lambda stage, result: None
             return
-        from rich.console import Console
-
-        console = Console(stderr=True, highlight=False)
-        with console.status(title) as status:
+        with console_to(stderr=True).status(title) as status:
             yield lambda stage, result: status.update(f"{title} [dim]{stage} done[/dim]")
+
+
+def console_to(*, stderr: bool) -> "Console":
+    """A console; a pipe or a file has no width, so what goes there is not cut to that of a terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=_PIPE_WIDTH)
 
 
 def output_of(context: typer.Context) -> Output:

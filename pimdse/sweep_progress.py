@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pimdse.output import Output
+from pimdse.output import Output, console_to
 from pimdse.printable import printable
 from pimdse.report.findings import Findings, sort_out
 from pimdse.units import time_text
@@ -25,9 +25,7 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
         yield lambda progress: None, lambda: None
         return
     from rich import progress as bars
-    from rich.console import Console
 
-    console = Console(stderr=True, highlight=False)
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(bar_width=24),
@@ -37,7 +35,7 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(compact=True),
     )
-    with bars.Progress(*columns, console=console) as bar:
+    with bars.Progress(*columns, console=console_to(stderr=True)) as bar:
         task = bar.add_task(f"{sweep.name}: {sweep.model}", total=sweep.trials, state="")
 
         def observe(progress: Progress) -> None:

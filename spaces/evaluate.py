@@ -15,7 +15,6 @@ from spaces.chip import apply
 from spaces.metrics import Metrics
 from spaces.space import Point, Sweep
 
-
 # Reasons are counted: which core ran out of memory does not make another reason.
 _SOME_CORE = re.compile(r" on core \d+")
 
