@@ -8,6 +8,7 @@ layer k with option o and replication r:
 - One firing of array group a costs `mvm_ns[a] + vector_ns / groups`: the layer's copies and additions, shared evenly.
 - A replica on m cores sends m - 1 partial-sum messages per row segment to the core of its array group 0; a message
   occupies both ends.
+- The one memory server delivers the input in `load_ns`, one image after another.
 - Layers that are not weighted (pooling, additions) may run on any core: they fill up idle ones.
 - At rob_size R a core overlaps up to R instructions; one array group still fires one after another.
 
@@ -122,8 +123,8 @@ def plan_cost(problem: MappingProblem, plan: Plan) -> Cost:
     begins = np.where(load > 0, start[0][:, None], np.inf).min(axis=0, initial=np.inf)
     ends = np.where(np.isfinite(begins), begins + core, 0.0)
     return Cost(
-        latency_ns=float(max(finish.max(initial=0.0), ends.max(initial=0.0), spread_ns)),
-        period_ns=float(max(core.max(initial=0.0), floor.max(initial=0.0), spread_ns)),
+        latency_ns=float(max(finish.max(initial=0.0), ends.max(initial=0.0), spread_ns, problem.load_ns)),
+        period_ns=float(max(core.max(initial=0.0), floor.max(initial=0.0), spread_ns, problem.load_ns)),
         crossbars_used=plan.crossbars_used(problem),
         load_ns=load,
     )
@@ -148,7 +149,7 @@ def chain_ns(problem: MappingProblem, time_ns: FloatVector, row_ns: FloatVector)
     """
     start, finish = np.zeros_like(time_ns), np.zeros_like(time_ns)
     for k, layer in enumerate(problem.layers):
-        ready = np.zeros(len(time_ns))
+        ready = np.full(len(time_ns), 0.0 if layer.depends else problem.load_ns)
         for d in layer.depends:
             first = first_rows(problem.layers[d]) * row_ns[:, d]
             start[:, k] = np.maximum(start[:, k], finish[:, d] if layer.fully_connected else start[:, d] + first)
@@ -185,14 +186,15 @@ def population_cost(
     time_or_share = np.maximum(time, work / slots)
     _, finish = chain_ns(problem, time_or_share, np.maximum(time_or_share / heights(problem), block))
     latency = np.maximum(finish.max(axis=1, initial=0.0), issue)
-    return latency, np.maximum(time.max(axis=1, initial=0.0), issue), crossbars
+    period = np.maximum(time.max(axis=1, initial=problem.load_ns), issue)
+    return np.maximum(latency, problem.load_ns), period, crossbars
 
 
 def issue_bound_ns(problem: MappingProblem) -> float:
-    """Lower bound of latency and period of every plan: all issue time spread evenly over all cores.
+    """Lower bound of latency and period of every plan: all issue time spread evenly, or loading the input.
 
-    Proof: every plan executes at least min over options of a layer's work for each layer, on `cores` cores that
-    overlap at most `rob_size` instructions.
+    Proof: the input passes the one memory server once per image, and every plan executes at least min over options of
+    a layer's work for each layer, on `cores` cores that overlap at most `rob_size` instructions.
     """
     work = sum(min(o.work_ns for o in layer.options) for layer in problem.layers)
-    return (work + problem.vector_work_ns) / (problem.cores * problem.rob_size)
+    return max((work + problem.vector_work_ns) / (problem.cores * problem.rob_size), problem.load_ns)

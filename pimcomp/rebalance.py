@@ -15,7 +15,10 @@ from pimcomp.cost import firing_ns, message_ns, shares
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem
 
-MAX_TRIALS = 2_000_000  # (kind, core or kind) pairs looked at: a deterministic budget of about 0.1 s
+# Typed, because numba compiles a function again for every literal argument.
+ADD, REMOVE, NOTHING = np.int64(1), np.int64(-1), np.int64(0)
+
+MAX_TRIALS = 600_000  # (kind, core or kind) pairs looked at: a deterministic budget of some 10 ms
 CLOSE = 1.004  # good enough: busiest core over mean
 EXCHANGE_CORES = 32  # exchanges are tried first with so many of the least busy cores
 
@@ -94,9 +97,9 @@ def _descend(  # type: ignore[no-untyped-def]
         if i < 0:
             break
         kind = held[top, i]
-        other = held[to, j] if j >= 0 else -1
+        other = held[to, j]
         _transfer(state, kind, give, top, to)
-        if j >= 0:
+        if take > 0:
             _transfer(state, other, take, to, top)
     return _assignment(group_kind, held, number, length, replica, head)
 
@@ -108,7 +111,7 @@ def _inventory(group_kind, group_core, cores, capacity):  # type: ignore[no-unty
     number = np.zeros((cores, capacity + 1), dtype=np.int64)
     length = np.zeros(cores, dtype=np.int64)
     for g in range(len(group_kind)):
-        _add(held, number, length, group_core[g], group_kind[g], 1)
+        _add(held, number, length, group_core[g], group_kind[g], ADD)
     return held, number, length
 
 
@@ -156,7 +159,7 @@ def _alone(held, length, replica, busy, core, which):  # type: ignore[no-untyped
 
 @njit(cache=True)
 def _price(state, kind, count, source, target, sign):  # type: ignore[no-untyped-def]
-    """Add the effect of moving `count` of a kind to `busy` (sign 1) or take it back (-1), before the move is made.
+    """Add the effect of moving `count` of a kind to `busy` (ADD) or take it back (REMOVE), before the move is made.
 
     Returns whether the move is allowed: the core of array group 0 keeps it unless the whole replica moves.
     """
@@ -185,7 +188,7 @@ def _price(state, kind, count, source, target, sign):  # type: ignore[no-untyped
 @njit(cache=True)
 def _transfer(state, kind, count, source, target):  # type: ignore[no-untyped-def]
     held, number, length, _, free, _, size, replica, _, _, head = state
-    _price(state, kind, count, source, target, 1)
+    _price(state, kind, count, source, target, ADD)
     whole = _groups_of(held, number, length, replica, source, replica[kind]) == count
     if whole and head[replica[kind]] == source:
         head[replica[kind]] = target
@@ -198,7 +201,7 @@ def _transfer(state, kind, count, source, target):  # type: ignore[no-untyped-de
 @njit(cache=True)
 def _best_move(state, top, limit):  # type: ignore[no-untyped-def]
     held, number, length, busy, free, load, size, replica, _, _, head = state
-    best, best_i, best_give, best_to = limit, -1, 0, -1
+    best, best_i, best_give, best_to = limit, -1, NOTHING, -1
     for i in range(length[top]):
         kind = held[top, i]
         if load[kind] <= 0.0:
@@ -212,19 +215,36 @@ def _best_move(state, top, limit):  # type: ignore[no-untyped-def]
             for give in (min(room, max(1, half)), room):
                 if max(busy[c] + give * load[kind], busy[top] - give * load[kind]) >= best:
                     continue
-                allowed = _price(state, kind, give, top, c, 1)
+                allowed = _price(state, kind, give, top, c, ADD)
                 worst = max(busy[top], busy[c], busy[own])
-                _price(state, kind, give, top, c, -1)
+                _price(state, kind, give, top, c, REMOVE)
                 if allowed and worst < best:
                     best, best_i, best_give, best_to = worst, i, give, c
-    return best, best_i, best_give, best_to, -1, 0
+    return best, best_i, best_give, best_to, NOTHING, NOTHING
+
+
+@njit(cache=True)
+def _calmest(busy, count):  # type: ignore[no-untyped-def]
+    """So many of the least busy cores, or all."""
+    if count >= len(busy):
+        return np.arange(len(busy))
+    found = np.empty(count, dtype=np.int64)
+    taken = np.zeros(len(busy), dtype=np.bool_)
+    for i in range(count):
+        best = -1
+        for c in range(len(busy)):
+            if not taken[c] and (best < 0 or busy[c] < busy[best]):
+                best = c
+        found[i] = best
+        taken[best] = True
+    return found
 
 
 @njit(cache=True)
 def _best_exchange(state, top, limit, among):  # type: ignore[no-untyped-def]
     held, number, length, busy, free, load, size, replica, _, _, head = state
-    best, best_i, best_give, best_to, best_j, best_take = limit, -1, 0, -1, -1, 0
-    calmest = np.argsort(busy, kind="mergesort")[:among]
+    best, best_i, best_give, best_to, best_j, best_take = limit, -1, NOTHING, -1, -1, NOTHING
+    calmest = _calmest(busy, among)
     for i in range(length[top]):
         kind = held[top, i]
         if load[kind] <= 0.0:
@@ -235,7 +255,7 @@ def _best_exchange(state, top, limit, among):  # type: ignore[no-untyped-def]
                 continue
             for j in range(length[c]):
                 other = held[c, j]
-                take = 1
+                take = ADD
                 if replica[other] == replica[kind]:
                     continue
                 while take <= number[c, j]:
@@ -245,11 +265,11 @@ def _best_exchange(state, top, limit, among):  # type: ignore[no-untyped-def]
                     fits = take * size[other] <= free[top] + give * size[kind]
                     gain = give * load[kind] - take * load[other]
                     if give > 0 and fits and gain > 0 and max(busy[c] + gain, busy[top] - gain) < best:
-                        allowed = _price(state, kind, give, top, c, 1)
-                        allowed = _price(state, other, take, c, top, 1) and allowed
+                        allowed = _price(state, kind, give, top, c, ADD)
+                        allowed = _price(state, other, take, c, top, ADD) and allowed
                         worst = max(busy[top], busy[c], busy[own], busy[head[replica[other]]])
-                        _price(state, other, take, c, top, -1)
-                        _price(state, kind, give, top, c, -1)
+                        _price(state, other, take, c, top, REMOVE)
+                        _price(state, kind, give, top, c, REMOVE)
                         if allowed and worst < best:
                             best, best_i, best_give, best_to, best_j, best_take = worst, i, give, c, j, take
                     take *= 2

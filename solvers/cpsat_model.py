@@ -19,7 +19,7 @@ from pimcomp.cost import firing_ns, first_rows
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import LayerOption, MappingProblem, Pipeline
 
-UNITS = 100_000  # time units per reference time: 1e-5 is below what the cost model can tell apart
+UNITS = 2_000_000  # time units per reference time: so fine that rounding stays below packing.OPTIMALITY
 SINGLE_CORES = 12  # up to so many cores each one is its own group
 GROUP_SHARE = 3  # else a group takes a third of the cores that remain: 12 groups for 144 cores
 
@@ -172,7 +172,7 @@ def issue_time_of_patterns(v: Variables) -> None:
 
 
 def all_work_is_done(v: Variables) -> None:
-    """Over all cores, a layer's load is its whole work, and the objective covers the even share of everything."""
+    """Over all cores, a layer's load is its whole work, and the objective covers the even share of all, and loading."""
     problem, works = v.offer.problem, []
     for k, layer in enumerate(problem.layers):
         work = sum(
@@ -183,6 +183,7 @@ def all_work_is_done(v: Variables) -> None:
         works.append(work)
     slots = problem.cores * problem.rob_size
     v.model.add(slots * v.objective >= sum(works) + v.offer.units(problem.vector_work_ns))
+    v.model.add(v.objective >= v.offer.units(problem.load_ns))
 
 
 def cores_bound_the_objective(v: Variables) -> None:
@@ -214,6 +215,8 @@ def layers_wait_for_their_producers(v: Variables) -> None:
             block = float(firing_ns(layer.options[c.option]).max()) / v.offer.problem.rob_size
             v.model.add(v.row[k] >= v.offer.units(block)).only_enforce_if(picked)
         v.model.add(v.finish[k] >= v.start[k] + v.time[k])
+        if not layer.depends:
+            v.model.add(v.finish[k] >= v.row[k] + v.offer.units(v.offer.problem.load_ns))
         v.model.add(v.objective >= v.finish[k])
         for d in layer.depends:
             if layer.fully_connected:

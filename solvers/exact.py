@@ -27,7 +27,7 @@ class Exact:
     candidates: how many packed choices are compared.
     """
 
-    candidates: int = 12
+    candidates: int = 8
     name: str = field(default="exact", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

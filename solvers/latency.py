@@ -1,11 +1,11 @@
 """Lower bound and good choices for the latency of one image, by a saddle point of two simple problems.
 
 The latency model (pimcomp/cost.py) is convex and positively homogeneous in the layers' times: it is the largest of
-many weighted sums g . t + f . u over layer times t and row times u, one per chain of layers, and of the even share of
-all issue time. Hence for any average (g, f, h) of such sums and any price p >= 0 per crossbar,
+many weighted sums g . t + f . u + l load over layer times t and row times u, one per chain of layers, and of the even
+share of all issue time. Hence for any average (g, f, l, h) of such sums and any price p >= 0 per crossbar,
 
     latency >= min over choices of  sum_k (g_k t_k + f_k u_k + h work_k / slots + p crossbars_k) + h vector work /
-    slots - p budget,
+    slots + l load - p budget,
 
 which falls apart into one minimum per layer. Averaging the sums that are tight at each best response (fictitious
 play) drives this bound up and yields choices whose latency comes down. Source: Brown 1951; Lagrangian relaxation
@@ -36,30 +36,30 @@ def latency_relaxation(
     layer_of = np.repeat(np.arange(layers), np.diff(table.start))
     time = np.maximum(table.group_ns, table.work_ns / slots)
     row = np.maximum(time / heights(problem)[layer_of], table.block_ns / problem.rob_size)
-    weight, share = np.full((2, layers), 0.5 / layers), 0.0
-    total_weight, total_share = np.zeros((2, layers)), 0.0
+    weight, share, loading = np.full((2, layers), 0.5 / layers), 0.0, 0.0
+    total_weight, total_share, total_loading = np.zeros((2, layers)), 0.0, 0.0
     bound, met = 0.0, {}
     for turn in range(rounds):
         cost = weight[0, layer_of] * time + weight[1, layer_of] * row + share * table.work_ns / slots
         value, rows = _cheapest(table.start, cost, table.crossbars, budget, PRICE_STEPS)
-        bound = max(bound, value + share * problem.vector_work_ns / slots)
+        bound = max(bound, value + share * problem.vector_work_ns / slots + loading * problem.load_ns)
         if rows[0] < 0:
             break
-        latency, gradient = _tight_sum(problem, table, time[rows], row[rows], rows)
+        latency, gradient, loads = _tight_sum(problem, table, time[rows], row[rows], rows)
         met[latency, tuple(rows.tolist())] = rows
         issue = issue_ns(problem, table, rows)
         if issue >= latency:
             total_share += 1.0
         else:
-            total_weight += gradient
-        weight, share = total_weight / (turn + 1), total_share / (turn + 1)
+            total_weight, total_loading = total_weight + gradient, total_loading + loads
+        weight, share, loading = total_weight / (turn + 1), total_share / (turn + 1), total_loading / (turn + 1)
     return bound, [met[key] for key in sorted(met)]
 
 
 def _tight_sum(
     problem: MappingProblem, table: Configurations, time: FloatVector, row: FloatVector, rows: IntVector
-) -> tuple[float, FloatVector]:
-    """Relaxed latency of a choice, and float64[2, layers]: weights of layer and row times in the chain that sets it."""
+) -> tuple[float, FloatVector, float]:
+    """Relaxed latency of a choice, and the weights in the chain that sets it: of layer and row times, of loading."""
     start, finish = (a[0] for a in chain_ns(problem, time[None], row[None]))
     weight = np.zeros((2, len(time)))
     k = int(np.argmax(finish))
@@ -67,13 +67,15 @@ def _tight_sum(
     at_finish = True
     while True:
         layer = problem.layers[k]
-        if at_finish and start[k] + time[k] < finish[k]:  # one row after its producers' last
+        if at_finish and start[k] + time[k] < finish[k]:  # one row after its producers' last, or the input's
             weight[1, k] += 1.0
+            if not layer.depends:
+                return latency, weight, 1.0
             k = max(layer.depends, key=lambda d: float(finish[d]))
             continue
         weight[0, k] += 1.0 if at_finish else 0.0
         if not layer.depends:
-            return latency, weight
+            return latency, weight, 0.0
         if layer.fully_connected:
             k, at_finish = max(layer.depends, key=lambda d: float(finish[d])), True
             continue

@@ -8,8 +8,8 @@ from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
 from pimcomp.mapping import CoreOf, spread
 from solvers.relaxation import Choice, Configurations, chosen, least_work
 
-# Accuracy to which an objective counts as equal to its bound: the bisection's, not the model's.
-OPTIMALITY = 1e-6
+# Accuracy to which an objective counts as equal to its bound: that of the bisection and of integer time units.
+OPTIMALITY = 1e-5
 
 # Packings are compared until one comes this close to the bound.
 CLOSE = 1.005

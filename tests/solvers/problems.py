@@ -60,6 +60,7 @@ def make_problem(
     pipeline: Pipeline = Pipeline.BATCH,
     vector_work_ns: float = 0.0,
     rob_size: int = 1,
+    load_ns: float = 0.0,
 ) -> MappingProblem:
     """A problem on a square mesh."""
     return MappingProblem(
@@ -71,6 +72,7 @@ def make_problem(
         layers=tuple(layers),
         vector_work_ns=vector_work_ns,
         hops_ns=mesh_hops_ns(cores),
+        load_ns=load_ns,
     )
 
 
@@ -88,7 +90,8 @@ def random_problem(seed: int, pipeline: Pipeline = Pipeline.BATCH) -> MappingPro
     need = sum(layer.options[0].crossbars for layer in layers)
     capacity = int(rng.integers(8, 17))
     cores = -(-int(need * rng.uniform(1.2, 4.0)) // capacity) + 1
-    return make_problem(layers, cores, capacity, pipeline, float(rng.integers(0, 10_000)))
+    vector_work_ns, load_ns = (float(x) for x in rng.integers(0, 10_000, size=2))
+    return make_problem(layers, cores, capacity, pipeline, vector_work_ns, load_ns=load_ns)
 
 
 def resnet18_problem(pipeline: Pipeline = Pipeline.BATCH, cores: int = 144, capacity: int = 64) -> MappingProblem:

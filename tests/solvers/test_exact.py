@@ -29,7 +29,8 @@ def tiny_problem(seed: int, pipeline: Pipeline) -> MappingProblem:
     need = sum(layer.options[0].crossbars for layer in layers)
     capacity = 4
     cores = -(-need // capacity) + int(rng.integers(0, 4))
-    return make_problem(layers, cores, capacity, pipeline, float(rng.integers(0, 3000)))
+    vector_work_ns, load_ns = (float(x) for x in rng.integers(0, 3000, size=2))
+    return make_problem(layers, cores, capacity, pipeline, vector_work_ns, load_ns=load_ns)
 
 
 @given(st.integers(1, 5000))

@@ -1,0 +1,69 @@
+"""NSGA-II: encoding, repair and the front's properties; its exact points depend on the platform."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pimcomp.cost import plan_cost
+from pimcomp.ir.plan import Pipeline
+from solvers.nsga2 import Nsga2, knee
+from solvers.ranks import fit_budget, make_ranks
+from solvers.relaxation import Choice
+from tests.solvers.problems import check_plan, random_problem, resnet18_problem, same_plan
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_repaired_genes_fit_the_budget(seed: int) -> None:
+    problem = random_problem(seed)
+    ranks = make_ranks(problem)
+    rng = np.random.default_rng(seed)
+    genes = rng.integers(0, np.concatenate([ranks.options, ranks.most]), size=(20, 2 * len(problem.layers)))
+    fitted = fit_budget(ranks, genes, problem.crossbars)
+    assert (ranks.crossbars(fitted).sum(axis=1) <= problem.crossbars).all()
+    within = ranks.crossbars(genes).sum(axis=1) <= problem.crossbars
+    for before, after in zip(ranks.decode(genes[within]), ranks.decode(fitted[within]), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_useful_choices_survive_the_encoding(seed: int) -> None:
+    problem = random_problem(seed)
+    ranks = make_ranks(problem)
+    layers = len(problem.layers)
+    genes = np.concatenate([np.zeros(layers), np.ones(layers)]).astype(np.int64)[None]
+    option, replication = ranks.decode(genes)
+    choice = Choice(tuple(option[0].tolist()), tuple(replication[0].tolist()))
+    again = ranks.decode(ranks.encode([choice]))
+    assert (tuple(again[0][0].tolist()), tuple(again[1][0].tolist())) == (choice.option, choice.replication)
+
+
+@pytest.mark.parametrize("pipeline", Pipeline)
+def test_front_is_sorted_valid_and_not_dominated(pipeline: Pipeline) -> None:
+    problem = resnet18_problem(pipeline)
+    front = Nsga2(evaluations=512).front(problem, time_limit_s=20.0, seed=1)
+    assert len(front) >= 4
+    objectives = np.array([(p.objective_ns, p.crossbars_used) for p in front])
+    assert (np.diff(objectives[:, 0]) < 0).all()
+    assert (np.diff(objectives[:, 1]) > 0).all()
+    for point in front:
+        check_plan(problem, point.plan)
+        assert point.objective_ns == pytest.approx(plan_cost(problem, point.plan).objective_ns(pipeline))
+    assert front[0].crossbars_used == 727  # one replica of everything
+
+
+def test_same_seed_same_front_and_the_knee_is_on_it() -> None:
+    problem = random_problem(4)
+    solver = Nsga2(population=16, evaluations=128)
+    fronts = [solver.front(problem, time_limit_s=20.0, seed=5) for _ in range(2)]
+    assert all(same_plan(a.plan, b.plan) for a, b in zip(*fronts, strict=True))
+    out = solver.solve(problem, time_limit_s=20.0, seed=5)
+    assert same_plan(out.plan, knee(fronts[0]).plan)
+    assert not out.time_limited
+
+
+def test_a_wall_clock_limit_is_reported() -> None:
+    out = Nsga2(evaluations=100_000).solve(random_problem(4), time_limit_s=0.05, seed=0)
+    assert out.time_limited
+    assert out.plan is not None
