@@ -14,8 +14,9 @@ from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, certified, place, price
 from solvers.relaxation import Choice
 
-# CP-SAT's deterministic time runs at up to one unit per second of an idle core; the share leaves room for busy ones.
-DETERMINISTIC_SHARE = 0.15
+# Units of CP-SAT's deterministic time per second of the limit. An idle core does some 0.3 of them in a second (measured),
+# so that the wall clock, which would make results irreproducible, ends the search only on a busy machine.
+DETERMINISTIC_SHARE = 0.05
 ROOM = 4.0  # objectives up to so many times the known plan's are searched where patterns may not express that plan
 
 

@@ -149,10 +149,10 @@ def test_every_family_has_a_test() -> None:
 def test_agrees_with_enumeration_on_tiny_problems(pipeline: Pipeline) -> None:
     """The optimum lies between bound and objective, OPTIMAL means it, and it occurs."""
     optimal = 0
-    for seed in range(8):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         groups = 1 + seed % 2  # single array groups need no messages, which the model leaves out
-        options = [make_option(int(rng.integers(1, 5)), [int(rng.integers(1, 3))] * groups) for _ in range(2)]
+        options = [make_option(int(rng.integers(1, 5 - groups)), [int(rng.integers(1, 3))] * groups) for _ in range(2)]
         problem = make_problem([make_layer(k, [o]) for k, o in enumerate(options)], 3, 4, pipeline=pipeline)
         out = get_solver("cpsat").solve(problem, time_limit_s=4.0, seed=0)
         optimum = best_objective_ns(problem)
