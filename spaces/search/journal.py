@@ -14,14 +14,17 @@ from typing import Any, BinaryIO
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal._storage import JournalOperation
 
 from pimcomp.errors import OutputError, PimdseError
 
-JOURNAL = "study.journal"
+JOURNAL = "journal.log"
 _WRITE_LOCK = ".journal.lock"
 _OWNER_LOCK = ".sweep.lock"
 _WORKER_LOCK = ".workers.lock"
 _ORPHAN_WAIT_S = 60.0
+# A killed process loses nothing that it wrote; only a power cut does. A trial's last line takes the ones before with it.
+_WORTH_A_SYNC = (JournalOperation.CREATE_STUDY, JournalOperation.SET_TRIAL_STATE_VALUES)
 
 
 class FileLock(BaseJournalFileLock):
@@ -67,7 +70,8 @@ class Journal(JournalFileBackend):
                 try:
                     file.write(lines)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if any(log["op_code"] in _WORTH_A_SYNC for log in logs):
+                        os.fsync(file.fileno())
                 except OSError:
                     os.ftruncate(file.fileno(), end)
                     raise
