@@ -23,7 +23,7 @@ _WRITE_LOCK = ".journal.lock"
 _OWNER_LOCK = ".sweep.lock"
 _WORKER_LOCK = ".workers.lock"
 _ORPHAN_WAIT_S = 60.0
-# A killed process loses nothing that it wrote; only a power cut does. A trial's last line takes the ones before with it.
+# A killed process loses nothing it wrote, only a power cut does; a trial's last line takes those before with it.
 _WORTH_A_SYNC = (JournalOperation.CREATE_STUDY, JournalOperation.SET_TRIAL_STATE_VALUES)
 
 
