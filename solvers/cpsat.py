@@ -14,8 +14,8 @@ from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, certified, place, price
 from solvers.relaxation import Choice
 
-# Units of CP-SAT's deterministic time per second of the limit. A shared core got 0.05 to 0.26 of them a second
-# through (measured on a busy machine), so that the wall clock, which makes results irreproducible, seldom ends the search.
+# Units of CP-SAT's deterministic time per second of the limit. A shared core did 0.05 to 0.26 of them in a second
+# (measured), so the wall clock, which makes results irreproducible, seldom ends the search.
 DETERMINISTIC_SHARE = 0.05
 ROOM = 4.0  # objectives up to so many times the known plan's are searched where patterns may not express that plan
 
