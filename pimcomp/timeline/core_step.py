@@ -5,13 +5,14 @@ dispatcher, two); its unit is free again at the edge F that sees it finish, its 
 cycle after F. Docs: docs/timing.md.
 
 `me`, `slots` and `groups` are the core's rows of `Machine.core`, `.slots` and `.group_free`. The kernels are inlined
-into `advance`: calls would count references to the arrays, which costs more than the work itself.
+into `advance`, which borrows its arrays: calls would count references to them, which costs more than the work itself.
 """
 
 import numba
 
+from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
-from pimcomp.timeline.hazards import conflict
+from pimcomp.timeline.hazards import READ2_FIRST, READ2_LAST, READ_FIRST, READ_LAST, WRITE_FIRST, WRITE_LAST
 from pimcomp.timeline.run import AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, STOPPED
 from pimcomp.timeline.state import (
     AFTER,
@@ -39,6 +40,7 @@ from pimcomp.timeline.state import (
     PAYLOAD,
     PHASE,
     PORT_FREE,
+    RANGES,
     RANK,
     READ,
     RECEIVER,
@@ -77,8 +79,8 @@ _GOES_ON, _WAITS_FOR_OTHERS = -1, -2
 @numba.njit(cache=True)
 def advance(c: int, m: Machine) -> None:
     """Run core c until it needs another core or the memory (see its state), or has nothing left to do."""
-    me, slots, groups = m.core[c], m.slots[c], m.group_free[c]
-    code, tokens, finish = m.code, m.tokens, m.finish
+    me, slots, groups = borrow(m.core[c]), borrow(m.slots[c]), borrow(m.group_free[c])
+    code, tokens, finish = borrow(m.code), borrow(m.tokens), borrow(m.finish)
     period, limit, rob_size, ring = m.period, m.limit, m.rob_size, m.slots.shape[1] - 1
     while True:
         while _dispatch(me, slots, groups, code, period, limit, rob_size, ring):
@@ -145,7 +147,7 @@ def _dispatch(
     if edge <= limit:
         for i in range(max(0, number - rob_size + 1), number):
             s = i & ring
-            if slots[s, COMMIT] > edge and conflict(code, row, slots[s, ROW]):
+            if slots[s, COMMIT] > edge and _conflict(code, row, slots[s, ROW]):
                 edge = slots[s, COMMIT]
                 if edge == UNKNOWN:
                     me[BLOCKER] = s
@@ -156,6 +158,19 @@ def _dispatch(
             me[FETCHED] += 1
         _issue(edge, me, slots, groups, code, period, ring)
     return edge <= limit
+
+
+@numba.njit(cache=True, inline="always")
+def _conflict(code: Longs, new: int, old: int) -> bool:
+    """Whether instruction `new` has to wait for `old`; see `hazards`."""
+    write_first, write_last = code[new, RANGES + WRITE_FIRST], code[new, RANGES + WRITE_LAST]
+    old_first, old_last = code[old, RANGES + WRITE_FIRST], code[old, RANGES + WRITE_LAST]
+    return bool(
+        (write_last >= code[old, RANGES + READ_FIRST] and write_first <= code[old, RANGES + READ_LAST])
+        or (write_last >= code[old, RANGES + READ2_FIRST] and write_first <= code[old, RANGES + READ2_LAST])
+        or (code[new, RANGES + READ_LAST] >= old_first and code[new, RANGES + READ_FIRST] <= old_last)
+        or (code[new, RANGES + READ2_LAST] >= old_first and code[new, RANGES + READ2_FIRST] <= old_last)
+    )
 
 
 @numba.njit(cache=True)

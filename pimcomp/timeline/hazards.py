@@ -12,7 +12,6 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
-from pimcomp.timeline.state import RANGES
 from pimcomp.timeline.work import (
     LOAD,
     LOCAL,
@@ -29,6 +28,7 @@ from pimcomp.timeline.work import (
 
 # Rows of the table of ranges.
 READ_FIRST, READ_LAST, READ2_FIRST, READ2_LAST, WRITE_FIRST, WRITE_LAST = range(6)
+RANGE_COLUMNS = 6
 _NOTHING_FIRST, _NOTHING_LAST = np.int64(1) << 40, -(np.int64(1) << 40)
 
 # Vector operations whose result range is counted in input widths.
@@ -41,26 +41,18 @@ _VAVG, _VMV, _LLDI, _LMV = int(Op.VAVG), int(Op.VMV), int(Op.LLDI), int(Op.LMV)
 
 def ranges_of(stream: Stream, arch: Arch) -> npt.NDArray[np.int64]:
     """int64[instructions, 6]: first and last address of both reads and of the write; empty ranges meet nothing."""
-    ranges = np.empty((len(stream.op), 6), np.int64)
+    ranges = np.empty((len(stream.op), RANGE_COLUMNS), np.int64)
+    write_ranges(stream, arch, ranges)
+    return ranges
+
+
+def write_ranges(stream: Stream, arch: Arch, ranges: npt.NDArray[np.int64]) -> None:
+    """The same into an array of the caller's."""
     _fill(
         stream.op, UNIT_OF[stream.op], stream.dst, stream.src, stream.src2, stream.size, stream.lock_size,
         stream.crossbars, stream.width, stream.widths.input_bytes.astype(np.int64),
         stream.widths.output_bytes.astype(np.int64), column_bytes(stream.widths, arch), arch.crossbar_rows, ranges,
     )  # fmt: skip
-    return ranges
-
-
-@numba.njit(cache=True, inline="always")
-def conflict(code: npt.NDArray[np.int64], new: int, old: int) -> bool:
-    """Whether instruction `new` has to wait for `old`; code: the machine's, which ends in the ranges."""
-    write_first, write_last = code[new, RANGES + WRITE_FIRST], code[new, RANGES + WRITE_LAST]
-    old_first, old_last = code[old, RANGES + WRITE_FIRST], code[old, RANGES + WRITE_LAST]
-    return bool(
-        (write_last >= code[old, RANGES + READ_FIRST] and write_first <= code[old, RANGES + READ_LAST])
-        or (write_last >= code[old, RANGES + READ2_FIRST] and write_first <= code[old, RANGES + READ2_LAST])
-        or (code[new, RANGES + READ_LAST] >= old_first and code[new, RANGES + READ_FIRST] <= old_last)
-        or (code[new, RANGES + READ2_LAST] >= old_first and code[new, RANGES + READ2_FIRST] <= old_last)
-    )
 
 
 @numba.njit(cache=True)

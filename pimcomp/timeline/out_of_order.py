@@ -13,7 +13,6 @@ import numpy as np
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
 from pimcomp.timeline.core_step import WOKEN_BY_SWITCH, advance
-from pimcomp.timeline.hazards import ranges_of
 from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run
 from pimcomp.timeline.state import (
     AMOUNT,
@@ -50,7 +49,7 @@ def run_out_of_order(
     machine = new_machine(
         stream,
         work,
-        ranges_of(stream, arch),
+        arch,
         rob_size=arch.rob_size if rob_size is None else rob_size,
         rounds=rounds,
         kept_rounds=rounds,

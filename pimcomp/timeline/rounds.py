@@ -11,7 +11,6 @@ import numpy as np
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray, Program
-from pimcomp.timeline.hazards import ranges_of
 from pimcomp.timeline.out_of_order import replay
 from pimcomp.timeline.state import FETCHED, MARK_BUBBLE, MARK_ROW, new_machine
 from pimcomp.timeline.work import PS_PER_NS, Stream, Work, stream_of, work_of
@@ -59,9 +58,7 @@ def count_stream_rounds(stream: Stream, work: Work, arch: Arch, sim_time_ns: flo
     # No round takes less than one cycle per list entry.
     slots = _list_lengths(stream)
     rounds = int(limit // (slots[present].min() * work.period)) + 2
-    machine = new_machine(
-        stream, work, ranges_of(stream, arch), rob_size=arch.rob_size, rounds=rounds, kept_rounds=1, limit=limit
-    )
+    machine = new_machine(stream, work, arch, rob_size=arch.rob_size, rounds=rounds, kept_rounds=1, limit=limit)
     for core in np.flatnonzero(slots > 1):
         row, bubble, early = _mark(stream, int(core), int(slots[core]))
         machine.core[core, [MARK_ROW, MARK_BUBBLE]] = row, bubble

@@ -46,11 +46,9 @@ def own_work_ps(stream: Stream, work: Work) -> LongArray:
 @numba.njit(cache=True)
 def local_cost(unit: int, read: int, leg: int, write: int, period: int) -> int:
     """What an instruction that needs no other core adds at rob_size 1 (ps): its unit's time and 2 cycles (mvmul: 3)."""
-    if unit <= 1:
-        spent = two_waits_edge(0, read + leg, write, period)
-    else:
-        spent = finish_edge(0, read + write, True, period)
-    return spent + (3 if unit == MATRIX else 2) * period
+    if unit == LOCAL:
+        return finish_edge(0, read + write, True, period) + 2 * period
+    return two_waits_edge(0, read + leg, write, period) + (3 if unit == MATRIX else 2) * period
 
 
 @numba.njit(cache=True)

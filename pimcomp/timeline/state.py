@@ -9,8 +9,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.timeline.hazards import RANGE_COLUMNS, write_ranges
 from pimcomp.timeline.work import MATRIX, SYNC, WAIT, Stream, Work
 
 Longs = npt.NDArray[np.int64]
@@ -18,10 +20,10 @@ Longs = npt.NDArray[np.int64]
 UNKNOWN = 1 << 60
 NEVER = UNKNOWN - 1  # the latest time that is known
 
-# Columns of `Machine.code`, one row per instruction: see Stream and Work. TARGET: group of an mvmul, else the peer. The hazard
-# ranges follow from RANGES on.
+# Columns of `Machine.code`, one row per instruction: see Stream and Work. TARGET: group of an mvmul, else the peer. The
+# hazard ranges follow from RANGES on.
 UNIT, BUBBLES, TARGET, READ, WRITE, LEG, PAYLOAD, SERVICE, EVENT, AMOUNT, RANGES = range(11)
-CODE_COLUMNS = RANGES + 6
+CODE_COLUMNS = RANGES + RANGE_COLUMNS
 
 # Columns of `Machine.core`, one row per core (times in ps, -1: none). ISSUED instructions so far over all rounds,
 # RETIRED those whose retirement is known; DISPATCHED_AT, RETIRED_AT when the last of them. PORT_FREE local-memory
@@ -72,15 +74,16 @@ class Machine(NamedTuple):
 
 
 def new_machine(
-    stream: Stream, work: Work, ranges: Longs, *, rob_size: int, rounds: int, kept_rounds: int, limit: int = NEVER
+    stream: Stream, work: Work, arch: Arch, *, rob_size: int, rounds: int, kept_rounds: int, limit: int = NEVER
 ) -> Machine:
     """All cores before the first cycle; finish times are kept for the first `kept_rounds` rounds."""
     n = stream.cores
     code = np.empty((len(stream.op), CODE_COLUMNS), np.int64)
     _pack(
-        work.unit, stream.bubbles, stream.group, stream.peer, work.read, work.write, work.leg, work.payload, work.service,
-        stream.event, stream.size, ranges, code,
+        work.unit, stream.bubbles, stream.group, stream.peer, work.read, work.write, work.leg, work.payload,
+        work.service, stream.event, stream.size, code,
     )  # fmt: skip
+    write_ranges(stream, arch, code[:, RANGES:])
     core = np.zeros((n, CORE_COLUMNS), np.int64)
     core[:, [HELD, BLOCKER, MARK_ROW, COUNTED, DELIVERED]] = -1
     # The first list entry reaches the dispatcher at cycle 2: fetched at 0, decoded at 1.
@@ -121,7 +124,6 @@ def _pack(
     service: LongArray,
     event: IntArray,
     amount: IntArray,
-    ranges: Longs,
     code: Longs,
 ) -> None:
     for i in range(len(unit)):
@@ -136,4 +138,3 @@ def _pack(
         row[SERVICE] = service[i]
         row[EVENT] = event[i]
         row[AMOUNT] = amount[i]
-        row[RANGES:] = ranges[i]
