@@ -33,11 +33,11 @@ def fold(node: OnnxNode) -> tuple[Constant, ...]:
     Raises Unsupported for an operator outside the table or a result that is too large, BadShape for contradictions.
     """
     values = tuple(np.asarray(value) for value in node.operands if value is not None)
-    if node.op == "Split":
-        return _split(node, values[0])
-    if node.op not in _FOLDS:
+    if node.op not in _FOLDS and node.op != "Split":
         raise Unsupported("its operands are constants, and constants are not folded through this operator")
     try:
+        if node.op == "Split":
+            return _split(node, values[0])
         return (np.asarray(_FOLDS[node.op](node, values)),)
     except (ValueError, IndexError, TypeError) as error:
         if isinstance(error, (Unsupported, BadShape)):
@@ -68,8 +68,18 @@ def tensor_values(tensor: onnx.TensorProto) -> Constant:
     """The array of an initializer or attribute; BadShape if its data do not fit its dims."""
     try:
         return np.asarray(numpy_helper.to_array(tensor))
+    except KeyError as error:
+        raise BadShape(f"weights {tensor.name!r}: unknown data type {error}") from error
     except (ValueError, TypeError) as error:
         raise BadShape(f"weights {tensor.name!r}: {error}") from error
+
+
+def is_floating(data_type: int) -> bool:
+    """Whether an ONNX data type is a floating-point one that numpy knows."""
+    try:
+        return bool(np.issubdtype(helper.tensor_dtype_to_np_dtype(data_type), np.floating))
+    except KeyError:
+        return False
 
 
 def _constant_of_shape(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
@@ -96,7 +106,10 @@ def _range(_: OnnxNode, values: tuple[Constant, ...]) -> Constant:
 
 
 def _cast(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    return values[0].astype(helper.tensor_dtype_to_np_dtype(node.integer("to", onnx.TensorProto.FLOAT)))
+    target = node.integer("to", onnx.TensorProto.FLOAT)
+    if target not in helper.get_all_tensor_dtypes():
+        raise BadShape(f"a Cast to the unknown data type {target}")
+    return values[0].astype(helper.tensor_dtype_to_np_dtype(target))
 
 
 def _gather(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:

@@ -1,5 +1,6 @@
 """The Graph under construction while ONNX nodes are lowered one after the other."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy.typing as npt
 from pimcomp.frontend.onnx_node import BadShape
 from pimcomp.frontend.tensor import Tensor
 from pimcomp.ir.graph import Activation, Conv, Node, Operation, Standalone, View, Window
+
+LARGEST_MAP = 1 << 30  # elements; far beyond any chip, and keeps a damaged file from exhausting the memory
 
 
 class GraphBuilder:
@@ -28,10 +31,11 @@ class GraphBuilder:
     ) -> int:
         """Append a node with a map of `shape` (channels, height, width); returns its index.
 
-        Raises BadShape if the map has no elements.
+        Raises BadShape if the map has no elements or too many.
         """
-        if min(shape) < 1:
-            raise BadShape(f"its result would be a map of shape {list(shape)} (channels, rows, columns)")
+        if min(shape) < 1 or math.prod(shape) > LARGEST_MAP:
+            expected = "at least 1" if min(shape) < 1 else f"at most {LARGEST_MAP} elements"
+            raise BadShape(f"a map of shape {list(shape)} (channels, rows, columns): expected {expected}")
         unique, number = name, 1
         while unique in self._names:
             number += 1

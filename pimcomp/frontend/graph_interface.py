@@ -7,6 +7,7 @@ import onnx
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.graph_builder import GraphBuilder
+from pimcomp.frontend.onnx_node import BadShape
 from pimcomp.frontend.tensor import LayoutError, Tensor, of_map
 from pimcomp.ir.graph import Crop, Input, Output
 
@@ -37,7 +38,10 @@ def declare_input(value: onnx.ValueInfoProto, graph: onnx.GraphProto, builder: G
         raise ModelError(f"{source}: input {value.name!r} has shape {list(shape)}: expected batch 1")
     channels, height, width = (sizes.get(kind, 1) for kind in "chw")
     layout = "NC" if order in ("nc", "c") else "NHWC" if order in ("nhwc", "nwc") else "NCHW"
-    index = builder.emit(value.name, Input(shape, layout), (), (channels, height, width))
+    try:
+        index = builder.emit(value.name, Input(shape, layout), (), (channels, height, width))
+    except BadShape as error:
+        raise ModelError(f"{source}: input {value.name!r}: {error}") from error
     return of_map(index, channels, height, width, order)
 
 

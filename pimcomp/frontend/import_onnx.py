@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from pimcomp.errors import ModelError
@@ -19,7 +20,7 @@ from pimcomp.frontend.read_onnx import read_onnx
 from pimcomp.frontend.seeded_onnx_weights import randomize
 from pimcomp.frontend.sort_channels import sort_channels
 from pimcomp.frontend.split_pools import split_pools
-from pimcomp.ir.graph import Graph
+from pimcomp.ir.graph import Conv, Graph
 
 PASSES = (
     fold_scales,
@@ -47,7 +48,9 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     drop_dead_nodes(model)
     if seed is not None:
         randomize(model, seed)
-    graph = clean(lower(model, path.stem, str(path)))
+    with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
+        graph = clean(lower(model, path.stem, str(path)))
+    _refuse_infinities(graph, str(path))
     _match_interface(model, graph)
     return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
 
@@ -58,6 +61,16 @@ def clean(graph: Graph) -> Graph:
         graph = run(graph)
     check_graph(graph)
     return graph
+
+
+def _refuse_infinities(graph: Graph, source: str) -> None:
+    """Weights that are infinite or not a number would silently spoil every result."""
+    for node in graph.nodes:
+        if not isinstance(node.operation, Conv):
+            continue
+        parts = [node.operation.weights] + ([] if node.operation.bias is None else [node.operation.bias])
+        if not all(np.isfinite(part.min()) and np.isfinite(part.max()) for part in parts):
+            raise ModelError(f"{source}: node {node.name!r}: expected finite weights, found infinite ones or NaN")
 
 
 def _match_interface(model: onnx.ModelProto, graph: Graph) -> None:

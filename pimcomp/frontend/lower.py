@@ -4,6 +4,7 @@ Everything unsupported is collected, so that one UnsupportedOp lists it
 all; where a node could not be lowered, ONNX shape inference supplies a stand-in for the nodes behind it.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -12,7 +13,7 @@ import onnx
 from pimcomp.errors import ModelError, Offender, UnsupportedOp
 from pimcomp.frontend import lower_activation, lower_elementwise, lower_layout, lower_pooling, lower_weighted
 from pimcomp.frontend.constant_fold import fold, tensor_values
-from pimcomp.frontend.graph_builder import GraphBuilder
+from pimcomp.frontend.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.graph_interface import declare_input, describe_output
 from pimcomp.frontend.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
 from pimcomp.frontend.read_onnx import opset_of
@@ -180,7 +181,7 @@ class _Lowering:
         if self.inferred is None:
             self.inferred = _inferred_shapes(self.model)
         shape = self.inferred.get(name, ())
-        if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
+        if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1 or math.prod(shape) > LARGEST_MAP:
             self.unknown.add(name)
             return
         height, width = shape[2:] or (1, 1)
@@ -193,14 +194,12 @@ class _Lowering:
         outputs = []
         for value in self.model.graph.output:
             found = self.values.get(value.name)
-            if found is None and value.name in self.weights:
-                found = tensor_values(self.weights[value.name])
             if isinstance(found, Tensor):
                 try:
                     outputs.append(describe_output(value.name, found, self.builder))
                 except LayoutError as error:
                     self.offenders.setdefault(value.name, Offender(value.name, "output", self.opset, str(error)))
-            elif found is not None:
+            elif self._is_constant(value.name):
                 raise ModelError(f"{self.source}: output {value.name!r} is a constant: nothing to compile")
             elif value.name not in self.unknown:
                 raise ModelError(f"{self.source}: output {value.name!r} is produced by no node")

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from pimcomp.frontend import rearrange
-from pimcomp.frontend.graph_builder import GraphBuilder
+from pimcomp.frontend.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.layout_parameters import (
     flatten_target,
     pad_amounts,
@@ -62,7 +62,10 @@ def lower_squeeze(node: OnnxNode, _: GraphBuilder) -> Tensor:
         if kept is not None and any(tensor.shape[axis] != 1 for axis in kept):
             raise BadShape(f"cannot squeeze axes {list(kept)} of {list(tensor.shape)}: their sizes are not 1")
         return rearrange.squeeze(tensor, kept)
-    return rearrange.unsqueeze(tensor, normal_axes(axes or (), len(tensor.axes) + len(axes or ())))
+    new = normal_axes(axes or (), len(tensor.axes) + len(axes or ()))
+    if len(new) != len(axes or ()):
+        raise BadShape(f"axes {list(axes or ())} name one axis twice")
+    return rearrange.unsqueeze(tensor, new)
 
 
 def lower_concat(node: OnnxNode, _: GraphBuilder) -> Tensor:
@@ -175,6 +178,8 @@ def lower_pad(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before: int, after: int, order: str) -> Tensor:
     channels = tensor.cells.size
+    if (before + channels + after) * channels > LARGEST_MAP:
+        raise BadShape(f"{before} and {after} channels around {channels}")
     weights = np.eye(before + channels + after, channels, k=-before, dtype=np.float32)
     operation = Conv(window=Window(kernel=(1, 1)), weights=weights.reshape(*weights.shape, 1, 1))
     shape = (len(weights), tensor.height, tensor.width)
@@ -187,7 +192,8 @@ def lower_expand(node: OnnxNode, _: GraphBuilder) -> Tensor:
     target = [int(size) for size in np.asarray(node.constant(1, "the shape")).ravel()]
     rank = max(len(target), len(tensor.axes))
     shape = (1,) * (rank - len(tensor.axes)) + tensor.shape
-    if np.broadcast_shapes(tuple(target), shape) != shape:
+    padded = (*(1,) * (rank - len(target)), *target)
+    if any(wanted not in (1, size) for wanted, size in zip(padded, shape, strict=True)):
         raise Unsupported(f"it repeats elements: {list(tensor.shape)} to {target}")
     return rearrange.reshape(tensor, shape)
 

@@ -157,7 +157,7 @@ def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
         if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in constants:
             continue
         target = onnx.numpy_helper.to_array(constants[node.input[1]]).copy()
-        if target.size and target[0] == batch:
+        if target.ndim == 1 and target.size and target[0] == batch:
             target[0] = 1
             name = f"{node.input[1]}.batch1.{number}"
             model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))

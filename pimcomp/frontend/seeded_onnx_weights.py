@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from pimcomp.frontend.constant_fold import tensor_values
+from pimcomp.frontend.constant_fold import FOLD_LIMIT_BYTES, is_floating, tensor_values
+from pimcomp.frontend.onnx_node import BadShape
 from pimcomp.frontend.random_weights import BIAS_DEVIATION
 from pimcomp.ir.graph import FloatArray
 
@@ -102,34 +103,44 @@ class _Weights:
         if position >= len(node.input):
             return None
         name, turned = node.input[position], False
-        while name not in self.initializers:
+        for _ in self.model.graph.node:  # not for ever, should the graph have a cycle
+            if name in self.initializers:
+                break
             producer = self.producers.get(name)
             if producer is None or producer.op_type not in (*_MOVING, "Constant", "ConstantOfShape"):
                 return None
             if producer.op_type not in _MOVING:
                 break
+            if not producer.input:
+                return None
             turned ^= producer.op_type == "Transpose"
             name = producer.input[0]
         shape = None if name in self.drawn else self._float_shape(name)
-        return None if shape is None else (name, shape, turned)
+        if shape is None or min(shape, default=1) < 0 or math.prod(shape) * 4 > FOLD_LIMIT_BYTES:
+            return None  # lowering says what is wrong with it
+        return name, shape, turned
 
     def _float_shape(self, name: str) -> tuple[int, ...] | None:
         """Shape of a constant of floats, None if it is of another type or its shape is computed."""
         tensor = self.initializers.get(name)
         if tensor is not None:
-            floating = np.issubdtype(helper.tensor_dtype_to_np_dtype(tensor.data_type), np.floating)
-            return tuple(tensor.dims) if floating else None
-        producer = self.producers[name]
+            return tuple(tensor.dims) if is_floating(tensor.data_type) else None
+        producer = self.producers.get(name)
+        if producer is None or producer.op_type in _MOVING:
+            return None
         value = next((attribute.t for attribute in producer.attribute if attribute.name == "value"), None)
-        if value is not None and not np.issubdtype(helper.tensor_dtype_to_np_dtype(value.data_type), np.floating):
+        if value is not None and not is_floating(value.data_type):
             return None
         if producer.op_type == "Constant":
             return None if value is None else tuple(value.dims)
-        size = self.initializers.get(producer.input[0])
-        if size is None:
+        size = self.initializers.get(producer.input[0]) if producer.input else None
+        if size is None and producer.input:
             inner = self.producers.get(producer.input[0])
             size = next((a.t for a in inner.attribute if a.name == "value"), None) if inner is not None else None
-        return None if size is None else tuple(int(extent) for extent in tensor_values(size))
+        try:
+            return None if size is None else tuple(int(extent) for extent in tensor_values(size).ravel())
+        except BadShape:
+            return None  # lowering says what is wrong with it
 
     def _is_halved(self, name: str) -> bool:
         """Whether the activation behind a result drops about half of it."""

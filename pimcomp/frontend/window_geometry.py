@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pimcomp.frontend.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.ir.graph import Window
 
+LONGEST_SIDE = 1 << 15  # of a kernel, a dilation or a border: keeps a damaged file from exhausting the memory
+
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
@@ -26,10 +28,12 @@ def sliding(node: OnnxNode, kernel: Sequence[int], height: int, width: int) -> S
     strides = _pair(node.integers("strides"), rank, "strides")
     dilations = _pair(node.integers("dilations"), rank, "dilations")
     sizes = (1, kernel[0]) if rank == 1 else (kernel[0], kernel[1])
+    if max(*sizes, *dilations, *(node.integers("pads") or (0,))) > LONGEST_SIDE:
+        raise BadShape(f"a window of {list(kernel)} elements, dilated {list(dilations)}, with such pads is no window")
     if min(*sizes, *strides, *dilations) < 1:
         raise BadShape(f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}: all must be >= 1")
     begin, end = _explicit_pads(node, rank)
-    auto, ceil = node.text("auto_pad", "NOTSET"), bool(node.integer("ceil_mode", 0))
+    auto, ceil = node.text("auto_pad", "NOTSET"), node.integer("ceil_mode", 0) == 1
     axes = [
         _axis(auto, ceil, size, (kernel_size - 1) * dilation + 1, stride, (head, tail))
         for size, kernel_size, stride, dilation, head, tail in zip(
@@ -88,7 +92,7 @@ def misses_map(window: Window, sizes: tuple[int, int], windows: tuple[int, int])
     for axis in (0, 1):
         for position in range(windows[axis]):
             start = position * window.stride[axis] - window.pads[axis]
-            steps = range(start, start + window.kernel[axis] * window.dilation[axis], window.dilation[axis])
-            if not any(0 <= step < sizes[axis] for step in steps):
+            skipped = max(0, -(start // window.dilation[axis]))  # kernel elements in front of the map
+            if skipped >= window.kernel[axis] or start + skipped * window.dilation[axis] >= sizes[axis]:
                 return True
     return False

@@ -209,3 +209,11 @@ def test_typed_data_fields(tmp_path: Path) -> None:
     graph = agree(load(model, tmp_path))
     assert np.array_equal(only(graph, Conv).operation.weights, WEIGHTS["w"])  # type: ignore[union-attr]
     assert numpy_helper.to_array(model.graph.initializer[0]).dtype == np.float32
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    for value in (np.nan, np.inf, -np.inf):
+        weights = WEIGHTS["w"].copy()
+        weights[1, 2, 0, 0] = value
+        with pytest.raises(ModelError, match="node 'Conv-y': expected finite weights"):
+            load(make([op("Conv", "x w", "y")], X, {"w": weights}), tmp_path)
