@@ -11,7 +11,6 @@ from pimcomp.frontend.drop_dead import drop_dead
 from pimcomp.frontend.fold_scales import fold_scales
 from pimcomp.frontend.fuse_activations import fuse_activations
 from pimcomp.frontend.fuse_hard_swish import fuse_hard_swish
-from pimcomp.frontend.live_nodes import drop_dead_nodes
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.lower import lower
 from pimcomp.frontend.merge_padding import merge_padding
@@ -45,7 +44,6 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     """
     seed = None if weights is None else parse_weights_option(weights)
     model = read_onnx(path)
-    drop_dead_nodes(model)
     if seed is not None:
         randomize(model, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below

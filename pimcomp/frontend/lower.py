@@ -77,7 +77,7 @@ AFTER_SOFTMAX = frozenset(
 def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     """The network as a Graph, every ONNX operator lowered on its own; passes clean up behind it.
 
-    model: as `read_onnx` leaves it, without dead nodes. Raises UnsupportedOp listing every node that cannot be lowered,
+    model: as `read_onnx` leaves it. Raises UnsupportedOp listing every node that cannot be lowered,
     ModelError naming the node whose shapes contradict each other.
     """
     lowering = _Lowering(model, source)

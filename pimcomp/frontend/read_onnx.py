@@ -11,13 +11,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 
 from pimcomp.errors import ModelError
+from pimcomp.frontend.live_nodes import drop_dead_nodes
 
 OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
 FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """The model with everything it needs inside and all batch dimensions 1.
+    """The model with everything it needs inside, nothing it does not need, and all batch dimensions 1.
 
     Raises ModelError naming the file: missing, unreadable, empty, not ONNX, without nodes, opset out of range, external
     data missing or outside the model's folder, an input with an unusable shape or type.
@@ -35,6 +36,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     set_batch_to_one(model, str(path))
+    drop_dead_nodes(model)
     return model
 
 
