@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pimcomp.calibrate import lrn_ranges
 from pimcomp.energy import energy_of
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
@@ -26,15 +27,13 @@ def compile_network(
     time_limit_s: float = 10.0,
     seed: int = 0,
     options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
-    lrn_ranges: dict[int, float] | None = None,
     weights: str = "onnx",
     notes: tuple[str, ...] = (),
     observe: Observer = lambda stage, result: None,
 ) -> Compiled:
     """Compile a network for a chip with a solver.
 
-    lrn_ranges: per LRN node the largest sum of squares in its window (from calibration); only networks with LRN need
-    it. weights, notes: where the weights came from and what was changed on the way, for the report.
+    weights, notes: where the weights came from and what was changed on the way, for the report.
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """
@@ -48,7 +47,7 @@ def compile_network(
         raise does_not_fit(problem, outcome)
     verify_plan(problem, outcome.plan)  # never trust a solver
 
-    program = schedule(graph, arch, parts, outcome.plan, pipeline, options, lrn_ranges or {})
+    program = schedule(graph, arch, parts, outcome.plan, pipeline, options, lrn_ranges(graph, seed))
     observe("schedule", program)
     verify_program(program, arch)
     observe("verify", program)

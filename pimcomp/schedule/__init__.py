@@ -45,7 +45,7 @@ def schedule(
     placed = place_work(graph, partition, plan, options, needed)
     constants = collect_constants(graph, eb, lrn_ranges)
     groups = number_groups(plan, arch.total_cores)
-    work = WorkBuilder(graph, partition, plan, placed, constants, groups, eb).build()
+    work = WorkBuilder(graph, partition, plan, placed, constants, groups, eb, options).build()
     layout = _global_layout(graph, constants, eb)
     flow = connect(graph, work, placed, pull_order(graph, needed), constants, layout, eb, arch.total_cores)
     matrices, matrix_of, shapes = _matrices(graph, partition, plan, groups)
@@ -171,14 +171,16 @@ def _checkpoints(
     node = np.repeat(np.arange(len(placed)), [len(s.row) for s in segments])
     channels = np.array([n.channels for n in graph.nodes], dtype=np.int64)
     out = flow.out_buffer[task]
-    offset = (work.keep[task] - flow.buffers.low[out]) * channels[node] * eb
+    start = np.concatenate([s.start for s in segments])
+    stop = np.concatenate([s.stop for s in segments])
+    offset = (start - flow.buffers.low[out]) * channels[node] * eb
     count = len(task)
     return Checkpoints(
         after=assembled.last_row[:, task].ravel(),
         node=np.tile(node, images).astype(np.int32),
         image=np.repeat(np.arange(images), count).astype(np.int32),
         row=np.tile(work.row[task], images).astype(np.int32),
-        col_start=np.tile(work.keep[task], images).astype(np.int32),
-        col_stop=np.tile(work.stop[task], images).astype(np.int32),
+        col_start=np.tile(start, images).astype(np.int32),
+        col_stop=np.tile(stop, images).astype(np.int32),
         address=(assembled.address[:, out] + offset).ravel(),
     )

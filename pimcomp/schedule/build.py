@@ -12,6 +12,7 @@ from pimcomp.schedule import emit_vector
 from pimcomp.schedule.constants import Constants, counted_range, is_mean
 from pimcomp.schedule.emit_conv import ConvTasks, JoinTasks, Templates
 from pimcomp.schedule.emit_vector import VectorNodes, VectorTasks
+from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.sites import NodeSites, Segments
 from pimcomp.schedule.templates import ConvTemplate, conv_template
 from pimcomp.schedule.work import CONST, CONV, JOIN, LOAD, STORE, VECTOR, Accesses, LongArray
@@ -35,7 +36,8 @@ class GroupTable:
 class Work:
     """Everything one image needs, before transfers between row buffers are known.
 
-    Per task: kind, node, core, row, start, stop and `rank` source. final_task: task that completes each segment.
+    Per task: kind, node, core, row, columns [start, stop) of which [keep, stop) are its own, and the segment whose result
+    it writes (out_segment, -1: none). final_task: task that completes each segment.
     reads/writes: accesses to row buffers (reads with row < -1 are absent rows: valid is False).
     Partial-sum buffers are numbered from 0: `sum_core`, `sum_bytes`; sum_transfers int64[n, 5]: (source sum,
     destination sum, producer task, consumer task, bytes). local_edges: (conv task, join task). constant_pairs: (core,
@@ -50,6 +52,7 @@ class Work:
     keep: LongArray
     stop: LongArray
     final_task: LongArray
+    out_segment: LongArray
     reads: Accesses
     valid: npt.NDArray[np.bool_]
     sum_core: LongArray
@@ -88,6 +91,17 @@ class _Columns:
         return np.concatenate(self.blocks.get(name, [np.zeros(0, np.int64)]))
 
 
+def _chunks(s: Segments, columns: int) -> tuple[Segments, LongArray, LongArray]:
+    """Segments cut into pieces of up to `columns`: the pieces, the segment of each, and each segment's last piece."""
+    counts = np.maximum(-(-(s.stop - s.start) // columns), 1)
+    segment = np.repeat(np.arange(len(counts)), counts)
+    last = np.cumsum(counts) - 1
+    piece = np.arange(len(segment)) - np.repeat(last - counts + 1, counts)
+    start = s.start[segment] + piece * columns
+    stop = np.minimum(start + columns, s.stop[segment])
+    return Segments(s.row[segment], start, stop, s.owner[segment], s.site[segment]), segment, last
+
+
 def number_groups(plan: Plan, cores: int) -> GroupTable:
     """Number array groups within their cores, in the order of layers, replicas and groups."""
     flat = [c.ravel().astype(np.int64) for c in plan.core_of]
@@ -115,8 +129,10 @@ class WorkBuilder:
         constants: Constants,
         groups: GroupTable,
         element_bytes: int,
+        options: ScheduleOptions,
     ) -> None:
         self.graph, self.placed, self.constants, self.groups, self.eb = graph, placed, constants, groups, element_bytes
+        self.options = options
         self.layer_of = {node: k for k, node in enumerate(partition.nodes)}
         self.tasks, self.reads = _Columns(), _Columns()
         self.conv, self.join, self.vector = _Columns(), _Columns(), _Columns()
@@ -139,7 +155,7 @@ class WorkBuilder:
             if isinstance(node.operation, Conv):
                 self._conv(index, segments, numbers)
             elif isinstance(node.operation, Input):
-                self.final_task[numbers] = self._task(LOAD, index, segments, segments.owner)
+                self.final_task[numbers] = self._task(LOAD, index, segments, segments.owner, out=numbers)
             else:
                 self._vector(index, segments, numbers)
         for source in sorted({int(s) for output in self.graph.outputs for s in np.unique(output.view.sources)}):
@@ -148,13 +164,16 @@ class WorkBuilder:
             self._read(task, segments.owner, source, segments.row, segments.start, segments.stop)
         return self._result()
 
-    def _task(self, kind: int, node: int, s: Segments, core: object, start: object = None) -> npt.NDArray[np.int64]:
+    def _task(
+        self, kind: int, node: int, s: Segments, core: object, start: object = None, out: object = -1
+    ) -> npt.NDArray[np.int64]:
         return self.tasks.add(
             len(s.row),
             {
                 "kind": kind,
                 "node": node,
                 "core": core,
+                "out_segment": out,
                 "row": s.row,
                 "start": s.start if start is None else start,
                 "keep": s.start,
@@ -187,27 +206,33 @@ class WorkBuilder:
         """Tasks of one site: every member core fires its array groups; partial sums are added towards the head."""
         matrix = self.placed[index].matrix
         assert matrix is not None
+        block = matrix.unfolding.block
         members = [int(cores[0]), *[int(c) for c in np.unique(cores) if c != cores[0]]]
-        start = np.maximum(np.minimum(s.start, s.stop - matrix.unfolding.block), 0)
+        start = np.maximum(np.minimum(s.start, s.stop - block), 0)
         size = (s.stop - start) * self.graph.nodes[index].channels * self.eb
+        chunks, segment, last = _chunks(s, self.options.task_blocks * block)
+        chunk_start = np.maximum(np.minimum(chunks.start, chunks.stop - block), 0)
+        out = numbers[segment] if len(members) == 1 else -1
         fired = []
         for core in members:
-            task = self._task(CONV, index, s, core, start)
-            fired.append(task)
-            self._fire(index, core, cores, replicas, s, start, task)
+            task = self._task(CONV, index, chunks, core, chunk_start, out)
+            fired.append(task[last])
+            self._fire(index, core, cores, replicas, chunks, chunk_start, start[segment], task)
+            follows = np.flatnonzero(segment[1:] == segment[:-1])
+            self.edges.add(len(follows), {"from": task[follows], "to": task[follows + 1]})
         if len(members) == 1:
             self.final_task[numbers] = fired[0]
-            self.conv_totals.append(np.full(len(start), -1, dtype=np.int64))
+            self.conv_totals.append(np.full(len(segment), -1, dtype=np.int64))
             return
         parent = [0 if len(members) <= FLAT_JOIN else (i - 1) // 2 for i in range(len(members))]
         children = [[j for j in range(1, len(members)) if parent[j] == i] for i in range(len(members))]
         totals = [self.sums.add(len(start), {"core": core, "bytes": size}) for core in members]
-        self.conv_totals.extend(totals)
+        self.conv_totals.extend(total[segment] for total in totals)
         done = list(fired)
         for i in reversed(range(len(members))):
             if not children[i]:
                 continue
-            task = self._task(JOIN, index, s, members[i], start)
+            task = self._task(JOIN, index, s, members[i], start, numbers if i == 0 else -1)
             self.edges.add(len(start), {"from": fired[i], "to": task})
             parts = []
             for j in children[i]:
@@ -242,6 +267,7 @@ class WorkBuilder:
         replicas: np.ndarray,
         s: Segments,
         start: np.ndarray,
+        origin: np.ndarray,
         task: np.ndarray,
     ) -> None:
         """One member core of a site: its template, its reads and its array-group numbers."""
@@ -275,13 +301,14 @@ class WorkBuilder:
                 "task": task,
                 "template": number,
                 "node": index,
+                "origin": origin,
                 "start": start,
                 "keep": s.start,
                 "stop": s.stop,
                 "reads": reads[:: len(slots)],
                 "group_table": self.group_entries,
                 "replicas": len(replicas),
-                "turn": s.row,
+                "turn": s.row + s.start // template.block,
             },
         )
         self.group_table.append(table.ravel())
@@ -290,7 +317,7 @@ class WorkBuilder:
     def _vector(self, index: int, s: Segments, numbers: npt.NDArray[np.int64]) -> None:
         """Reads of a vector node: every row of its window in every source of every operand, task-major."""
         node = self.graph.nodes[index]
-        task = self._task(VECTOR, index, s, s.owner)
+        task = self._task(VECTOR, index, s, s.owner, out=numbers)
         self.final_task[numbers] = task
         kernel, dilation, counted = 1, 1, (0, node.height)
         row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
@@ -355,9 +382,8 @@ class WorkBuilder:
         """Add constant loads and freeze everything."""
         kind, node, core = self.tasks.get("kind"), self.tasks.get("node"), self.tasks.get("core")
         has_constants = np.array([len(v) > 0 for v in self.constants.vectors])
-        finishing = np.zeros(len(kind), dtype=bool)
-        finishing[self.final_task] = True
-        uses = finishing & has_constants[node] & (kind != LOAD)
+        out_segment = self.tasks.get("out_segment")
+        uses = (out_segment >= 0) & has_constants[node] & (kind != LOAD)
         pairs, inverse = np.unique(np.stack([core[uses], node[uses]], axis=1), axis=0, return_inverse=True)
         zeros = np.zeros(len(pairs), dtype=np.int64)
         self.tasks.add(
@@ -370,6 +396,7 @@ class WorkBuilder:
                 "start": zeros,
                 "keep": zeros,
                 "stop": zeros,
+                "out_segment": zeros - 1,
             },
         )
         constant_of = np.full(self.tasks.rows, -1, dtype=np.int64)
@@ -391,6 +418,7 @@ class WorkBuilder:
             t["keep"],
             t["stop"],
             final_task=self.final_task,
+            out_segment=self.tasks.get("out_segment"),
             reads=Accesses(*(r.get(name) for name in ("task", "core", "tensor", "row", "low", "high"))),
             valid=r.get("valid").astype(bool),
             sum_core=self.sums.get("core"),

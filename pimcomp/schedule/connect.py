@@ -76,7 +76,7 @@ def connect(
     tasks = len(work.kind)
     segments = _all_segments(placed, work.final_task, work)
     final = segments["final"]
-    writes = Accesses(final, work.core[final], segments["node"], segments["row"], work.start[final], work.stop[final])
+    writes = Accesses(final, work.core[final], segments["node"], segments["row"], segments["begin"], segments["high"])
     valid = work.valid
     joined = Accesses(
         *(np.concatenate([getattr(work.reads, f)[valid], getattr(writes, f)]) for f in Accesses.__slots__)
@@ -87,17 +87,16 @@ def connect(
     read_buffer = np.full(len(valid), -1, dtype=np.int64)
     read_buffer[valid] = buffer_of[is_read]
     written = buffer_of[~is_read]
-    out_buffer = np.full(tasks, -1, dtype=np.int64)
-    out_buffer[final] = written
+    out_buffer = np.where(work.out_segment >= 0, written[np.maximum(work.out_segment, 0)], -1)
     rows = len(buffers.core)
     sums, pairs = len(work.sum_core), work.constant_pairs
     channels = np.array([n.channels for n in graph.nodes], dtype=np.int64)
     all_buffers = _all_buffers(buffers, work, channels, constants, eb)
     constant_buffer = np.where(work.constant_of >= 0, work.constant_of + rows + sums, LITERAL)
 
-    transfers, edges = _transfers(graph, work, buffers, segments, written, channels, eb, cores, rows, tasks)
+    transfers, edges, carried = _transfers(graph, work, buffers, segments, written, channels, eb, cores, rows, tasks)
     edges.append(work.local_edges)
-    edges.append(_reader_edges(work, valid, read_buffer, rows, final, written, segments, transfers, tasks))
+    edges.append(_reader_edges(work, valid, read_buffer, rows, written, segments, transfers, carried, tasks))
     uses = np.flatnonzero(work.constant_of >= 0)
     edges.append(np.stack([tasks - len(pairs) + work.constant_of[uses], uses], axis=1))
 
@@ -137,6 +136,7 @@ def _all_segments(placed: tuple[NodeSites, ...], final: LongArray, work: Work) -
         "row": get("row"),
         "low": get("start"),
         "high": get("stop"),
+        "begin": np.minimum(get("start"), work.start[final]),
         "owner": work.core[final],
         "final": final,
     }
@@ -167,8 +167,10 @@ def _all_buffers(buffers: Buffers, work: Work, channels: LongArray, constants: C
 def _transfers(
     graph: Graph, work: Work, buffers: Buffers, segments: dict[str, LongArray], written: LongArray, channels: LongArray,
     eb: int, cores: int, rows: int, tasks: int,
-) -> tuple[Transfers, list[npt.NDArray[np.int64]]]:  # fmt: skip
-    """Messages between row buffers and between partial sums, and the edges at their ends that are known already."""
+) -> tuple[Transfers, list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:  # fmt: skip
+    """Messages between row buffers, then between partial sums; the edges at their ends that are known already; and the
+    columns [low, high) that each row message carries: int64[row messages, 2].
+    """
     heights = np.array([n.height for n in graph.nodes])
     row_start = np.cumsum([0, *heights])
     order = np.lexsort((segments["low"], segments["row"], segments["node"]))
@@ -201,42 +203,27 @@ def _transfers(
         np.stack([transfers.producer, numbers], axis=1),
         np.stack([numbers[len(dst) :], sums[:, 3]], axis=1),
     ]
-    return transfers, edges
+    return transfers, edges, out[:, 2:]
 
 
 def _reader_edges(
-    work: Work, valid: npt.NDArray[np.bool_], read_buffer: LongArray, rows: int, final: LongArray, written: LongArray,
-    segments: dict[str, LongArray], transfers: Transfers, tasks: int,
+    work: Work, valid: npt.NDArray[np.bool_], read_buffer: LongArray, rows: int, written: LongArray,
+    segments: dict[str, LongArray], transfers: Transfers, carried: npt.NDArray[np.int64], tasks: int,
 ) -> npt.NDArray[np.int64]:  # fmt: skip
     """Edges from transfers and local results to the tasks that read them."""
     reads = np.flatnonzero(valid)
     readers = reads[np.argsort(read_buffer[reads], kind="stable")]
     reader_start = np.searchsorted(read_buffer[readers], np.arange(rows + 1))
-    messages = np.flatnonzero(transfers.dst_buffer < rows)
-    buffer = np.concatenate([transfers.dst_buffer[messages], written])
-    # A transfer's columns: from its byte offset; a local result's: what its task writes.
-    low, high = _message_columns(work, transfers, messages, segments, written, final)
-    source = np.concatenate([tasks + messages, final])
+    messages = np.arange(len(carried))
     arguments = (
-        reader_start, readers, work.reads.task, work.reads.low, work.reads.high, buffer,
-        np.concatenate([low, work.start[final]]), np.concatenate([high, work.stop[final]]), source,
+        reader_start, readers, work.reads.task, work.reads.low, work.reads.high,
+        np.concatenate([transfers.dst_buffer[messages], written]),
+        np.concatenate([carried[:, 0], segments["begin"]]), np.concatenate([carried[:, 1], segments["high"]]),
+        np.concatenate([tasks + messages, segments["final"]]),
     )  # fmt: skip
     out = np.zeros((link_readers(*arguments, False, np.zeros((0, 2), np.int64)), 2), np.int64)
     link_readers(*arguments, True, out)
     return out
-
-
-def _message_columns(
-    work: Work,
-    transfers: Transfers,
-    messages: LongArray,
-    segments: dict[str, LongArray],
-    written: LongArray,
-    final: LongArray,
-) -> tuple[LongArray, LongArray]:
-    """Feature-map columns that each row-buffer message carries: those its producer keeps (a superset is safe)."""
-    producer = transfers.producer[messages]
-    return work.keep[producer], work.stop[producer]
 
 
 def _ranks(

@@ -54,7 +54,8 @@ class Templates(NamedTuple):
 class ConvTasks(NamedTuple):
     """Convolution tasks; one entry each.
 
-    task: its number. template, node. start/keep/stop: computes columns [start, stop), keeps [keep, stop).
+    task: its number. template, node. start/keep/stop: computes columns [start, stop), keeps [keep, stop). origin: column
+    that the first element of `total` belongs to.
     reads: first of its read buffers in `read_buffer`. total: buffer of partial sums, or -1 when the task owns the
     result. out: result buffer or -1. constants: buffer of the node's constants. group_table: first of its array-group
     numbers (replica-major); replicas of them; turn: which replica begins.
@@ -63,6 +64,7 @@ class ConvTasks(NamedTuple):
     task: npt.NDArray[np.int64]
     template: npt.NDArray[np.int64]
     node: npt.NDArray[np.int64]
+    origin: npt.NDArray[np.int64]
     start: npt.NDArray[np.int64]
     keep: npt.NDArray[np.int64]
     stop: npt.NDArray[np.int64]
@@ -187,14 +189,17 @@ def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, e
         if out >= 0:
             out_at = (tasks.keep[i] - buffer_low[out]) * width
         if tasks.total[i] >= 0:
-            acc, acc_at = tasks.total[i], np.int64(0)
+            acc, acc_at = tasks.total[i], (start - tasks.origin[i]) * width
         elif tasks.keep[i] == start:
             acc, acc_at = out, out_at
         else:
             acc, acc_at = np.int64(SCRATCH), sums
         if t.groups[t.group_start[k], 3] != t.columns[k]:
-            at = put(tape, at, task, LLDI, acc, acc_at, LITERAL, 0, LITERAL, 0, (stop - start) * width)
-        x, turn = start, tasks.turn[i]
+            # Earlier pieces of the segment have summed the columns before `keep` already.
+            fresh = start if start == tasks.origin[i] else tasks.keep[i]
+            fresh_at = acc_at + (fresh - start) * width
+            at = put(tape, at, task, LLDI, acc, fresh_at, LITERAL, 0, LITERAL, 0, (stop - fresh) * width)
+        x, turn = tasks.keep[i], tasks.turn[i]
         while x < stop:
             begin = min(x, stop - t.block[k])
             at = fire_block(

@@ -8,6 +8,7 @@ class ScheduleOptions:
     """What the scheduler may do.
 
     segment_blocks: window blocks a row segment should have where the number of replicas leaves a choice.
+    task_blocks: window blocks per task: shorter tasks let transfers in sooner, longer ones make fewer messages wait.
     loaders: cores that load the network input, one row each in turn (one memory server makes more of them useless).
     slack_ns: how long a transfer may make one end wait for the other before other work is preferred.
     images_per_round: images one round of a batch program processes together.
@@ -15,8 +16,9 @@ class ScheduleOptions:
     short.
     """
 
-    segment_blocks: int = 4
-    loaders: int = 6
-    slack_ns: float = 300.0
+    segment_blocks: int = 1
+    task_blocks: int = 1
+    loaders: int = 12
+    slack_ns: float = 500.0
     images_per_round: int = 2
     lookahead: float = 1.0
