@@ -4,6 +4,7 @@ Memories are arrays [cells, lanes]: a cell is one byte's place, a lane one indep
 cell of its first byte; its other bytes' cells hold poison, so that a misaligned read finds none.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,11 @@ from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
 
 _OK, _UNREADABLE, _WRITES_INPUT = int(Fault.OK), int(Fault.UNREADABLE), int(Fault.WRITES_INPUT)
+
+
+OCTAVES = 40
+BINS = 2 + 8 * OCTAVES
+"""Bins of magnitudes: see `magnitude_bin`."""
 
 
 class Memories(NamedTuple):
@@ -30,7 +36,8 @@ class Memories(NamedTuple):
     inputs: npt.NDArray[np.generic]
     outputs: npt.NDArray[np.generic]
     seen: npt.NDArray[np.generic]
-    largest: npt.NDArray[np.float32]
+    kind: IntArray
+    counts: npt.NDArray[np.int64]
 
 
 class Probes(NamedTuple):
@@ -42,6 +49,21 @@ class Probes(NamedTuple):
     width: IntArray
     place: LongArray
     turn: int
+
+
+@njit(cache=True)
+def magnitude_bin(value):  # type: ignore[no-untyped-def]
+    """The bin of a value: 0 for zero and NaN, else four per octave, from 2**-40 to 2**40."""
+    if not abs(value) > 0:
+        return 0
+    mantissa, exponent = math.frexp(abs(value))  # 0.5 <= mantissa < 1
+    return 1 + min(max(4 * (exponent + OCTAVES) + int((mantissa - 0.5) * 8), 0), BINS - 2)
+
+
+def bin_magnitudes() -> npt.NDArray[np.float64]:
+    """float64[BINS]: the middle magnitude of every bin."""
+    octave, quarter = np.divmod(np.arange(BINS - 1), 4)
+    return np.concatenate([[0.0], np.ldexp(0.5 + (quarter + 0.5) / 8, octave - OCTAVES)])
 
 
 @njit(cache=True)
@@ -59,8 +81,8 @@ def load(local, cell, step, n, out, poison, strict):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def store(local, cell, width, n, values, poison, largest, row):  # type: ignore[no-untyped-def]
-    """Write n consecutive elements of `width` cells and note the largest magnitude."""
+def store(local, cell, width, n, values, poison, memories, row):  # type: ignore[no-untyped-def]
+    """Write n consecutive elements of `width` cells and count their magnitudes if that is asked for."""
     lanes = local.shape[1]
     for i in range(n):
         at = cell + i * width
@@ -68,12 +90,11 @@ def store(local, cell, width, n, values, poison, largest, row):  # type: ignore[
             local[at, k] = values[i, k]
         for byte in range(1, width):
             local[at + byte, :] = poison
-    if len(largest) > 0:
-        top = largest[row]
+    if len(memories.kind) > 0 and memories.kind[row] >= 0:
+        counts = memories.counts[memories.kind[row]]
         for i in range(n):
             for k in range(lanes):
-                top = max(top, abs(np.float32(values[i, k])))
-        largest[row] = top
+                counts[magnitude_bin(values[i, k])] += 1
 
 
 @njit(cache=True)

@@ -43,7 +43,7 @@ class Stream(NamedTuple):
     addresses; src2 is the stride of vmv/vavg in elements, the fill byte of lldi, the event register of wait/sync.
     size: elements for vector instructions, bytes for the rest, the awaited value of wait. group: index over all array
     groups of the chip, or -1.
-    ibytes, obytes, obits: element widths in force. local_start int64[cores + 1]: cells of each core's local memory.
+    ibytes, obytes, ibits, obits: element widths in force. local_start int64[cores + 1]: cells of each core's local memory.
     """
 
     core_start: LongArray
@@ -59,6 +59,7 @@ class Stream(NamedTuple):
     relu: ByteArray
     ibytes: ByteArray
     obytes: ByteArray
+    ibits: ByteArray
     obits: ByteArray
     local_start: LongArray
 
@@ -124,7 +125,7 @@ def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_
         raise fault(decoded, code, row, detail)
     emitted = np.flatnonzero(kept)
     core_start = np.searchsorted(emitted, d.core_start)
-    dst, src, src2, size, group, ibytes, obytes, obits = (a[emitted] for a in arrays)
+    dst, src, src2, size, group, ibits, obits = (a[emitted] for a in arrays)
     return Stream(
         core_start=core_start,
         core=np.repeat(np.arange(d.cores, dtype=np.int32), np.diff(core_start)),
@@ -137,8 +138,9 @@ def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_
         peer=d.core[emitted].astype(np.int32),
         group=group.astype(np.int32),
         relu=(d.relu[emitted] != 0).astype(np.uint8),
-        ibytes=ibytes.astype(np.uint8),
-        obytes=obytes.astype(np.uint8),
+        ibytes=((ibits + 7) // 8).astype(np.uint8),
+        obytes=((obits + 7) // 8).astype(np.uint8),
+        ibits=ibits.astype(np.uint8),
         obits=obits.astype(np.uint8),
         local_start=np.concatenate([[0], np.cumsum(local_end)]).astype(np.int64),
     )
@@ -269,8 +271,8 @@ def _resolve(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over a
     n, (group_start, rows, cols) = len(op), groups
     dst, src, src2 = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     size, group = np.zeros(n, np.int64), np.full(n, -1, np.int64)
-    ibytes, obytes, obits = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    arrays = (dst, src, src2, size, group, ibytes, obytes, obits)
+    ibits, obits = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    arrays = (dst, src, src2, size, group, ibits, obits)
     kept = np.zeros(n, np.bool_)
     cores = len(core_start) - 1
     end = np.zeros(cores, np.int64)
@@ -299,7 +301,7 @@ def _resolve(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over a
             if o < Op.LD and (ibiw < 1 or obiw < 1):
                 return _WIDTH, i, 0, kept, arrays, end
             ib, ob = (ibiw + 7) // 8, (obiw + 7) // 8
-            ibytes[i], obytes[i], obits[i] = ib, ob, obiw
+            ibits[i], obits[i] = ibiw, obiw
             kept[i] = True
             strided = o in (Op.VAVG, Op.VMV)
             if strided and src2[i] < 1:

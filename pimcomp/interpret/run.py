@@ -13,9 +13,9 @@ from pimcomp.decode import Decoded, MemoryImage
 from pimcomp.errors import InvariantError
 from pimcomp.interpret import float_kernel
 from pimcomp.interpret.faults import Fault
-from pimcomp.interpret.moves import Memories, Probes
+from pimcomp.interpret.moves import BINS, Memories, Probes
 from pimcomp.interpret.order import Steps, linearise
-from pimcomp.interpret.resolve import Matrices, Stream, core_of, fault, gather_matrices, resolve
+from pimcomp.interpret.resolve import Matrices, Stream, fault, gather_matrices, resolve
 from pimcomp.interpret.world import Cells, Tensors, lay_out, scatter, tensors
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import LongArray, Op
@@ -58,12 +58,12 @@ class Looks:
 class Execution:
     """outputs: per tensor [lanes, rounds, *shape of its addresses]. seen: [lanes, elements] of the looks, end to end.
 
-    largest: float32[rows of the stream], the largest magnitude each instruction wrote (empty unless asked for).
+    counts: int64[kinds, BINS], how many values of which magnitude the instructions of each kind wrote (`magnitude_bin`).
     """
 
     outputs: Values
     seen: FloatArray
-    largest: FloatArray
+    counts: LongArray
 
 
 def prepare(
@@ -100,11 +100,12 @@ def execute(
     *,
     looks: Looks | None = None,
     look_round: int = 0,
-    record: bool = False,
+    kinds: IntArray | None = None,
     strict: bool = True,
 ) -> Execution:
     """Run the program in real numbers. inputs: per tensor float[lanes, rounds, *shape of its addresses].
 
+    kinds: int32[rows of the stream], what to count the magnitude of each row's results under (-1: not at all).
     looks are taken in round `look_round`. strict=False runs on where cells hold no element (results are NaN), to find
     out what went wrong. Raises ExecutionError when a cell is read that holds no element, and
     InvariantError when an output element of a round from output_round_delay on was never written.
@@ -115,11 +116,12 @@ def execute(
     probes, seen_length = _probes(p, looks, look_round)
     outputs = np.empty((p.rounds, len(p.outputs.address), lanes), np.float32)
     seen = np.empty((seen_length, lanes), np.float32)
-    largest = np.zeros(len(p.stream.op) if record else 0, np.float32)
+    kind = np.zeros(0, np.int32) if kinds is None else kinds
+    counts = np.zeros((int(kind.max(initial=-1)) + 1, BINS), np.int64)
     chunk = chunk_lanes(p, seen_length)
     for start in range(0, lanes, chunk):
         part = slice(start, min(start + chunk, lanes))
-        memories = poisoned(p, np.ascontiguousarray(source[:, :, part]), seen_length, largest, np.float32(np.nan))
+        memories = poisoned(p, np.ascontiguousarray(source[:, :, part]), seen_length, np.float32(np.nan), kind, counts)
         memories.world[p.cells.constant_cell] = p.memory.global_values.reshape(-1, 1)
         code, row, detail = float_kernel.execute(
             p.steps,
@@ -136,11 +138,16 @@ def execute(
         outputs[:, :, part], seen[:, part] = memories.outputs, memories.seen
     if strict:
         check_written(p, np.asarray(np.isnan(outputs).any(axis=2)))
-    return Execution(outputs=gather(p, outputs), seen=seen.T, largest=largest)
+    return Execution(outputs=gather(p, outputs), seen=seen.T, counts=counts)
 
 
 def poisoned(
-    prepared: Prepared, inputs: npt.NDArray[np.generic], seen: int, largest: FloatArray, poison: np.generic
+    prepared: Prepared,
+    inputs: npt.NDArray[np.generic],
+    seen: int,
+    poison: np.generic,
+    kind: IntArray,
+    counts: LongArray,
 ) -> Memories:
     """Fresh memories for the lanes of `inputs` ([rounds, places, lanes]), poison everywhere but in the inputs."""
     lanes, dtype = inputs.shape[2], inputs.dtype
@@ -150,7 +157,8 @@ def poisoned(
         inputs=inputs,
         outputs=np.full((prepared.rounds, len(prepared.outputs.address), lanes), poison, dtype),
         seen=np.empty((seen, lanes), dtype),
-        largest=largest,
+        kind=kind,
+        counts=counts,
     )
 
 
@@ -189,8 +197,7 @@ def _probes(prepared: Prepared, looks: Looks | None, turn: int) -> tuple[Probes,
     """The looks as kernels want them, sorted by row; and the number of elements they copy."""
     stream, decoded = prepared.stream, prepared.decoded
     if looks is None or not len(looks.core):
-        none = np.zeros(0, np.int64)
-        return Probes(np.zeros(len(stream.op) + 1, np.int64), none, none, none.astype(np.int32), none, -1), 0
+        return no_probes(prepared), 0
     emitted = decoded.core_start[looks.core] + looks.index
     row = np.searchsorted(stream.emitted, emitted)
     if (row >= len(stream.emitted)).any() or (stream.emitted[row] != emitted).any():
@@ -206,8 +213,7 @@ def _probes(prepared: Prepared, looks: Looks | None, turn: int) -> tuple[Probes,
     return probes, int(place[-1])
 
 
-def emitted_position(prepared: Prepared, row: int) -> tuple[int, int]:
-    """(core, index in its emitted list) of a row of the stream."""
-    emitted = int(prepared.stream.emitted[row])
-    core = core_of(prepared.decoded.core_start, emitted)
-    return core, emitted - int(prepared.decoded.core_start[core])
+def no_probes(prepared: Prepared) -> Probes:
+    """Nothing to look at."""
+    none = np.zeros(0, np.int64)
+    return Probes(np.zeros(len(prepared.stream.op) + 1, np.int64), none, none, none.astype(np.int32), none, -1)

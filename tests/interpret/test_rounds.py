@@ -5,6 +5,7 @@ import pytest
 
 from pimcomp.errors import InvariantError
 from pimcomp.interpret.faults import Deadlock, ExecutionError, Fault
+from pimcomp.interpret.moves import bin_magnitudes
 from pimcomp.interpret.run import Looks, execute, prepare
 from pimcomp.ir.program import Op
 from tests.interpret.assembler import Body, assemble, at, image, raw
@@ -86,13 +87,17 @@ def test_looks_copy_elements_out() -> None:
         )
 
 
-def test_largest_magnitudes_are_recorded() -> None:
+def test_magnitudes_are_counted_by_kind() -> None:
     program = [
         [at(Op.LD, dst=0, src=INPUT, n=1), at(Op.VVADD, dst=1, src=0, src2=0, n=1), at(Op.ST, dst=OUTPUT, src=1, n=1)]
     ]
     x = np.array([[[-2.0]], [[1.5]]], np.float32)
-    done = execute(prepare(assemble(program), image(inputs=[INPUT], outputs=[OUTPUT])), {"x": x}, record=True)
-    assert done.largest.tolist() == [0.0, 4.0, 0.0]
+    done = execute(prepare(assemble(program), image(inputs=[INPUT], outputs=[OUTPUT])), {"x": x}, kinds=np.array([-1, 1, -1], np.int32))
+    middles = bin_magnitudes()
+    found = {(kind, middles[b]): n for (kind, b), n in np.ndenumerate(done.counts) if n}
+    assert set(found.values()) == {1}
+    assert {k for k, _ in found} == {1}
+    assert sorted(m for _, m in found) == [pytest.approx(3.0, rel=0.15), pytest.approx(4.0, rel=0.15)]
 
 
 def test_events_count() -> None:
