@@ -10,6 +10,7 @@ from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.ir.verify import verify_plan, verify_program
+from pimcomp.levers import shortage
 from pimcomp.partition import partition
 from pimcomp.problem import build_problem
 from pimcomp.schedule import ScheduleOptions, schedule
@@ -44,7 +45,7 @@ def compile_network(
     outcome = solver.solve(problem, time_limit_s=time_limit_s, seed=seed)
     observe("solve", outcome)
     if outcome.plan is None:
-        raise does_not_fit(problem, outcome)
+        raise does_not_fit(graph, arch, problem, outcome)
     verify_plan(problem, outcome.plan)  # never trust a solver
 
     program = schedule(graph, arch, parts, outcome.plan, pipeline, options, lrn_ranges(graph, seed))
@@ -70,7 +71,7 @@ def compile_network(
     )
 
 
-def does_not_fit(problem: MappingProblem, outcome: Outcome) -> CapacityError:
-    """The solver's verdict as an error with numbers."""
-    demand = sum(min(option.crossbars for option in layer.options) for layer in problem.layers)
-    return CapacityError("crossbars", demand, problem.crossbars, (outcome.reason,), where=problem.name)
+def does_not_fit(graph: Graph, arch: Arch, problem: MappingProblem, outcome: Outcome) -> CapacityError:
+    """The solver's verdict as an error with numbers and what would help."""
+    crossbars = sum(min(option.crossbars for option in layer.options) for layer in problem.layers)
+    return shortage(graph, arch, crossbars, outcome.reason)

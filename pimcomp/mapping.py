@@ -40,6 +40,17 @@ def best_fit(problem: MappingProblem, option: Sequence[int], replication: Sequen
     return _split(problem, option, replication, cores)
 
 
+def cores_needed(sizes: IntArray, capacity: int) -> int:
+    """How many cores of `capacity` crossbars first fit or best fit (the better one) takes for array groups of `sizes`.
+
+    Neither of them opens a core while an open one has room, so that one of them packs exactly the chips with as many.
+    """
+    if sizes.max(initial=0) > capacity:
+        raise ValueError(f"an array group of {sizes.max()} crossbars fits no core of {capacity}")
+    first = int(_first_fit(sizes, len(sizes), capacity).max(initial=-1)) + 1
+    return min(first, int(_best_fit_cores(-np.sort(-sizes), capacity)))
+
+
 def _group_sizes(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> IntArray:
     """Crossbars of every array group of the chip, in order of layer, replica, group."""
     return np.concatenate([
@@ -93,6 +104,24 @@ def _best_fit(sizes, cores, capacity):  # type: ignore[no-untyped-def]
         free[best] -= sizes[i]
         result[i] = best
     return result
+
+
+@njit(cache=True)
+def _best_fit_cores(sizes, capacity):  # type: ignore[no-untyped-def]
+    """How many cores `_best_fit` opens: cores with equal room are alike, so counting them is enough."""
+    with_room = np.zeros(capacity + 1, dtype=np.int64)
+    opened = 0
+    for size in sizes:
+        room = size
+        while room <= capacity and with_room[room] == 0:
+            room += 1
+        if room > capacity:
+            opened += 1
+            room = capacity
+        else:
+            with_room[room] -= 1
+        with_room[room - size] += 1
+    return opened
 
 
 def spread(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> CoreOf | None:

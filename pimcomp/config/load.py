@@ -9,12 +9,12 @@ import yaml
 from pimcomp.config.fields import flatten, nest
 from pimcomp.config.noc_file import complete_table, read_noc_tables
 from pimcomp.config.schema import ChipDocument
-from pimcomp.config.simulator import MAX_CORES, arch_from_simulator_config
+from pimcomp.config.simulator import arch_from_simulator_config
 from pimcomp.config.validation import validate
 from pimcomp.config.yaml_loader import load_yaml
 from pimcomp.data_files import data_dir
 from pimcomp.errors import ConfigError
-from pimcomp.ir.arch import Arch, NocTable
+from pimcomp.ir.arch import MAX_CORES, Arch, NocTable
 
 
 def list_archs() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from pimcomp.config.fields import REQUIRED, arch_field
 from pimcomp.config.validation import Section
+from pimcomp.ir.arch import MAX_CHIPS
 
 
 def _count_or_grid(value: object) -> object:
@@ -30,7 +31,7 @@ class ChipSection(Section):
         ge=1,
         le=1_000_000,
     )
-    chips: int = arch_field("chips", "copies of the chip, joined by an off-chip link", ge=1, le=1024)
+    chips: int = arch_field("chips", "copies of the chip, joined by an off-chip link", ge=1, le=MAX_CHIPS)
 
 
 class NumbersSection(Section):

@@ -15,10 +15,9 @@ from pimcomp.config.fields import ARCH_DEFAULTS, arch_field, flatten
 from pimcomp.config.noc_file import complete_table, mesh_costs, read_noc_tables
 from pimcomp.config.validation import field_path, submodel, validate
 from pimcomp.errors import ConfigError
-from pimcomp.ir.arch import Arch
+from pimcomp.ir.arch import MAX_CORES, Arch
 
 MAX_BYTES = 1_000_000
-MAX_CORES = 16384  # the network tables are quadratic in cores
 UNUSED = (  # parsed by the simulator and never used: no reason to tell the user
     "chip_config.network_config.bus_topology",
     "chip_config.core_config.matrix_config.dac_static_power",

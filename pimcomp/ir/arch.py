@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from pimcomp.errors import ConfigError
 
+MAX_CORES = 16384  # of all chips: the network tables are quadratic in cores
+MAX_CHIPS = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class NocTable:

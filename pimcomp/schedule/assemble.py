@@ -56,28 +56,29 @@ def assemble(
 ) -> Assembled:
     """Schedule `images` copies of a flow and build the table.
 
-    Raises CapacityError when even the most frugal order does not fit local memory.
+    Raises CapacityError when no order fits local memory, with the bytes that the most frugal one of them takes.
     """
     extents = _extents(flow.tape, shapes, flow.core, arch)
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
     actions = _replicate(flow, images)
     durations = task_durations_ns(flow, shapes, arch)
     span = int(actions.rank.max()) + 1
-    worst: tuple[int, int] = (0, 0)
+    peaks: list[tuple[int, int]] = []  # (bytes, core) of every order
     for fraction in LOOKAHEADS:
         window = int(span * options.lookahead * fraction) + 1
         order = _order(flow, actions, durations, arch, options, window)
         address, peak = _place(flow, actions, order, scratch, arch, images)
-        worst = (int(peak.argmax()), int(peak.max()))
-        if worst[1] <= arch.local_memory_bytes:
+        peaks.append((int(peak.max()), int(peak.argmax())))
+        if peaks[-1][0] <= arch.local_memory_bytes:
             return _table(flow, actions, order, address, peak, layout, arch, images)
-    raise CapacityError(
-        f"bytes of local memory on core {worst[0]}",
-        worst[1],
-        arch.local_memory_bytes,
-        (f"local_memory.bytes: {worst[1]}", "more cores", "a solver that spreads layers over more cores"),
-        where=arch.name,
-    )
+    least, core = min(peaks)
+    levers = [f"local_memory.bytes: {least}"]  # the orders do not depend on the memory: that one fits then
+    if images > 1:
+        single = _replicate(flow, 1)
+        order = _order(flow, single, durations, arch, options, window=1)
+        if _place(flow, single, order, scratch, arch, images=1)[1].max() <= arch.local_memory_bytes:
+            levers.append("--set images_per_round=1")
+    raise CapacityError(f"bytes of local memory on core {core}", least, arch.local_memory_bytes, levers, arch.name)
 
 
 def _replicate(flow: Flow, images: int) -> _Actions:
