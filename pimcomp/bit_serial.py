@@ -39,8 +39,8 @@ def bit_serial_product(
 ) -> LongArray:
     """x @ weights, computed conversion by conversion. x: int64[..., rows]; weights: int64[rows, cols].
 
-    adc_bits: every conversion saturates at what so many bits can tell apart (None: never). The offset of the encoding is
-    taken out again with the sum of the inputs.
+    adc_bits: every conversion saturates at what so many bits can tell apart (None: never). The offset of the encoding
+    is taken out again with the sum of the inputs.
     """
     cells = cell_slices(offset_encode(weights, weight_bits), weight_bits, cell_bits)
     total = np.zeros((*x.shape[:-1], weights.shape[1]), np.int64)

@@ -1,7 +1,7 @@
 """Gives every value of a program an integer scale: powers of two, from the magnitudes seen on calibration images.
 
-Values that are added or compared share a scale (`interpret.scale_classes`); a layer's weights share one; constants take the
-scale of what they are added to.
+Values that are added or compared share a scale (`interpret.scale_classes`); a layer's products share one; constants
+take the scale of what they are added to.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ def exponent_of(largest: FloatArray, bits: int) -> IntArray:
 def quantize(prepared: Prepared, instruction_node: IntArray, calibration: Values) -> IntegerProgram:
     """Scales, integer weights and constants of a program.
 
-    instruction_node: int32[emitted instructions], the graph node each works for (checkpoints.npz). calibration: inputs as
-    for `execute`; the program runs on them in real numbers to see how large its values become.
+    instruction_node: int32[emitted instructions], the graph node each works for (checkpoints.npz). calibration: inputs
+    as for `execute`; the program runs on them in real numbers to see how large its values become.
     """
     p, stream = prepared, prepared.stream
     row_node = instruction_node[stream.emitted]
@@ -66,8 +66,8 @@ def _exponents(p: Prepared, classes: Classes, row_node: IntArray, calibration: V
     """int32[classes]: the exponent of every class: the one with the least noise on the calibration images.
 
     Noise is rounding (step ** 2 / 12) and clipping, relative to the power of the values, and summed over the kinds of
-    values in the class: one kind per graph node and operation, and the inputs. So a mean, which is small, counts as much
-    as what it is the mean of. Constants only have to fit if nothing else is in their class: what they are added to counts.
+    values in the class: one kind per graph node and operation, and the inputs. So a mean, which is small, counts as
+    much as what it is the mean of. Constants count where nothing else is in their class: there they must fit.
     """
     kinds, class_of_kind = _kinds(p, classes, row_node)
     counts = execute(p, calibration, kinds=kinds).counts
@@ -174,14 +174,15 @@ def _weights(
 def _nearest(weights: FloatArray, exponent: npt.NDArray[np.integer], bits: int) -> IntArray:
     """Weights as integers, rounded to nearest (ties to even, as the cells in weights.npz) and saturated."""
     limit = 1 << (bits - 1)
-    return np.clip(np.rint(np.ldexp(weights.astype(np.float64), -exponent)), -limit, limit - 1).astype(np.int32)
+    scaled = np.rint(np.ldexp(weights.astype(np.float64), -exponent))
+    return np.asarray(np.clip(scaled, -limit, limit - 1), np.int32)
 
 
 def write_integer(program: IntegerProgram, prepared: Prepared, path: Path) -> None:
     """Writes integer.npz: an integer q stands for q * 2 ** exponent.
 
-    instruction int64[n]: positions in the emitted lists laid end to end; shift, in_exponent, out_exponent, bound int32[n]:
-    of those instructions. constants int32: in the order of memory.npz's global_values. NAME_input_exponent,
+    instruction int64[n]: positions in the emitted lists laid end to end; shift, in_exponent, out_exponent, bound
+    int32[n]: of those instructions. constants int32: in the order of memory.npz's global_values. NAME_input_exponent,
     NAME_output_exponent int32 in the shape of the tensor's addresses. core{c}_group{g} int16[rows, cols]: weights.
     """
     scales, weights = program.scales, program.weights

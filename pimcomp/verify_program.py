@@ -36,8 +36,9 @@ class OutputReport:
 class VerifyReport:
     """The verdict. max_error, range, tolerance: of the worst output. images: how many were compared.
 
-    reason: empty if passed. wrong: the first wrong element, if one could be found; node, core, index: where it or the
-    fault is, when known.
+    maps: of how many graph nodes the intermediate results were compared, too (of one lane). reason: empty if
+    passed. wrong: the first wrong element, if one could be found; node, core, index: where it or the fault is, when
+    known.
     """
 
     passed: bool
@@ -46,6 +47,7 @@ class VerifyReport:
     range: float
     tolerance: float
     outputs: tuple[OutputReport, ...]
+    maps: int = 0
     reason: str = ""
     wrong: Wrong | None = None
     node: str = ""
@@ -84,7 +86,7 @@ def verify_program(
     seed: int = 0,
     inputs: Mapping[str, FloatArray] | None = None,
 ) -> VerifyReport:
-    """Execute the emitted program and compare every output of every image with ONNX Runtime.
+    """Execute the emitted program; compare every output of every image, and intermediate maps, with ONNX Runtime.
 
     inputs: per network input float32[images, *shape without the batch]; default: `images` seeded random ones, or as
     many as the pipeline's delay + 2 rounds take. Every program runs at least two rounds with different images.
@@ -102,34 +104,33 @@ def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, Float
     memory = emitted.memory
     count = len(next(iter(inputs.values())))
     feed = plan_feed(memory, count)
-    fed = feed_inputs(memory, feed, inputs)
     try:
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
-        done = execute(prepared, fed)
+        done = execute(prepared, feed_inputs(memory, feed, inputs))
     except InvariantError as error:
-        return _faulty(error, emitted.points, emitted.decoded)
+        return fault_report(error, emitted.points, emitted.decoded)
     reference = run_reference(network.onnx_bytes(), inputs, name=network.graph.name)
     found = observed_outputs(memory, feed, done.outputs)
     reports: list[OutputReport] = []
     worst_image = 0
     for output in network.graph.outputs:
         expected = reference[output.name].reshape(count, -1)[feed.observed.ravel()]
-        actual = host_epilogue(output, _named(found, output.name))
-        report, image = _judge(output.name, expected, actual)
+        report, image = _judge(output.name, expected, host_epilogue(output, named_output(found, output.name)))
         if not report.passed:
             worst_image = worst_image if any(not r.passed for r in reports) else image
         reports.append(report)
     worst = max(reports, key=lambda r: r.max_error / r.range)
-    passed = all(r.passed for r in reports)
-    wrong = None if passed else _locate(prepared, emitted, network, inputs, feed, worst_image)
+    wrong = _look_inside(prepared, emitted, network, inputs, feed, worst_image)
+    right = all(r.passed for r in reports)
     return VerifyReport(
-        passed=passed,
+        passed=right and wrong is None,
         images=count,
         max_error=worst.max_error,
         range=worst.range,
         tolerance=TOLERANCE,
         outputs=tuple(reports),
-        reason="" if passed else _reason(worst, wrong),
+        maps=len(np.unique(emitted.points.node)),
+        reason="" if right and wrong is None else _reason(worst, wrong),
         wrong=wrong,
         node=wrong.node if wrong else "",
         core=wrong.core if wrong else -1,
@@ -161,14 +162,15 @@ def _judge(name: str, expected: FloatArray, actual: FloatArray) -> tuple[OutputR
     return report, int(np.argmax(error.max(axis=1)))
 
 
-def _named(found: Mapping[str, FloatArray], name: str) -> FloatArray:
+def named_output(found: Mapping[str, FloatArray], name: str) -> FloatArray:
+    """The program's output of that name, or its only one without a name. Raises ModelError if it has neither."""
     array = found.get(name, found.get(""))
     if array is None:
         raise ModelError(f"the program has no output {name}; it has {sorted(found)}")
     return array
 
 
-def _locate(
+def _look_inside(
     prepared: Prepared,
     emitted: Emitted,
     network: LoadedNetwork,
@@ -176,7 +178,7 @@ def _locate(
     feed: Feed,
     observed: int,
 ) -> Wrong | None:
-    """Run the lane of the worst image again and look at every intermediate map."""
+    """Run the lane of the worst image again and compare every intermediate map the checkpoints show."""
     lane, entered = (int(i) for i in np.unravel_index(observed, feed.observed.shape)[:2])
     image_of = feed.image[lane]
     used, position = np.unique(image_of, return_inverse=True)
@@ -193,14 +195,15 @@ def _locate(
 
 
 def _reason(worst: OutputReport, wrong: Wrong | None) -> str:
-    where = f"first wrong: {wrong}" if wrong else "every intermediate map is right: the output is put together wrongly"
-    return (
-        f"output {worst.name}: error {worst.max_error:.3g} of a range of {worst.range:.3g}, "
-        f"allowed {worst.tolerance:g} of it; {where}"
-    )
+    error = f"error {worst.max_error:.3g} of a range of {worst.range:.3g}, allowed {worst.tolerance:g} of it"
+    if worst.passed:
+        return f"the outputs are right, but not by right means: {wrong}"
+    if wrong is None:
+        return f"output {worst.name}: {error}; every intermediate map is right: the output is put together wrongly"
+    return f"output {worst.name}: {error}; first wrong: {wrong}"
 
 
-def _faulty(error: InvariantError, points: EmittedCheckpoints, decoded: Decoded) -> VerifyReport:
+def fault_report(error: InvariantError, points: EmittedCheckpoints, decoded: Decoded) -> VerifyReport:
     """The report of a program that could not be executed to its end."""
     node, core, index = "", -1, -1
     if isinstance(error, ExecutionError):

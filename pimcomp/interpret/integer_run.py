@@ -19,8 +19,8 @@ from pimcomp.ir.graph import IntArray
 class IntegerProgram:
     """What integers a program works with: q stands for q * 2 ** exponent.
 
-    input_exponent, output_exponent: int32 per place (`Prepared.inputs`, `.outputs`). constants: of global memory, in the
-    order of its values. weights: all matrices. bits: of an activation.
+    input_exponent, output_exponent: int32 per place (`Prepared.inputs`, `.outputs`). constants: of global memory, in
+    the order of its values. weights: all matrices. bits: of an activation.
     """
 
     bits: int

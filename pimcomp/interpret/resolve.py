@@ -43,7 +43,7 @@ class Stream(NamedTuple):
     addresses; src2 is the stride of vmv/vavg in elements, the fill byte of lldi, the event register of wait/sync.
     size: elements for vector instructions, bytes for the rest, the awaited value of wait. group: index over all array
     groups of the chip, or -1.
-    ibytes, obytes, ibits, obits: element widths in force. local_start int64[cores + 1]: cells of each core's local memory.
+    ibytes, obytes, ibits, obits: element widths in force. local_start int64[cores + 1]: cells of each core's memory.
     """
 
     core_start: LongArray

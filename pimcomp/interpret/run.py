@@ -58,7 +58,7 @@ class Looks:
 class Execution:
     """outputs: per tensor [lanes, rounds, *shape of its addresses]. seen: [lanes, elements] of the looks, end to end.
 
-    counts: int64[kinds, BINS], how many values of which magnitude the instructions of each kind wrote (`magnitude_bin`).
+    counts: int64[kinds, BINS], how many values of which magnitude the rows of each kind wrote (`magnitude_bin`).
     """
 
     outputs: Values

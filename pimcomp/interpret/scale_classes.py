@@ -1,7 +1,7 @@
 """Which values of a program must share one scale in integers, found by following the data.
 
-Additions, subtractions, maxima and copies have no shift: their operands and results are in one *class*. Only mvmul, vvmul,
-vvdmul, vsigm and vtanh begin a new one. Classes are merged by union-find while all steps are followed without values.
+Additions, subtractions, maxima and copies have no shift: their operands and results are in one *class*. Only mvmul,
+vvmul, vvdmul, vsigm and vtanh begin a new one. Union-find merges classes while all steps are followed without values.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,8 @@ _SWEEPS = 4  # merging changes which products count as the same; it settles in t
 class Classes(NamedTuple):
     """Every class by its representative number; `ANY` where only zeros occur.
 
-    classes: numbers in use. a, b, out: int32[rows], classes of a row's operands and results (of mvmul: only out). input, constant, output: int32 per input tensor's place, constant and output place.
+    classes: numbers in use. a, b, out: int32[rows], classes of a row's operands and results (of mvmul: only out).
+    input, constant, output: int32 per input tensor's place, constant and output place.
     row_start int64[groups + 1], matrix_row: class of what enters at each row of an array group's matrix.
     """
 
@@ -161,71 +162,90 @@ def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, inp
 
 
 @njit(cache=True)
+def _changed(parent, products, kind, c, span):  # type: ignore[no-untyped-def]
+    """The class of a result of class c: not a constant's alone, and not ANY."""
+    low, high, used = span
+    if c < 0 or low <= c < high:
+        return _union(parent, c, _fresh(products, kind, c, ANY, used), low, high)
+    return c
+
+
+@njit(cache=True)
+def _element_wise(parent, local, stream, row, base, products, kind, span, tables):  # type: ignore[no-untyped-def]
+    """Operations that keep the scale of their operands."""
+    op, n, (low, high, _), (_, b, out) = stream.op[row], stream.size[row], span, tables
+    ib, ob = np.int64(stream.ibytes[row]), np.int64(stream.obytes[row])
+    src, src2, dst = base + stream.src[row], base + stream.src2[row], base + stream.dst[row]
+    moved = np.empty(n, np.int32)
+    if op in (Op.VVADD, Op.VVSUB):
+        c = _gather(parent, local, src, n, ib, low, high)
+        c = _union(parent, c, _gather(parent, local, src2, n, ib, low, high), low, high)
+        out[row] = _changed(parent, products, kind, c, span) if c >= 0 else c
+        moved[:] = out[row]
+    elif op in (Op.VRSU, Op.VRSL, Op.VVSLL, Op.VVSRA):
+        out[row] = _changed(parent, products, kind, _gather(parent, local, src, n, ib, low, high), span)
+        if op in (Op.VVSLL, Op.VVSRA):
+            b[row] = _gather(parent, local, src2, n, ib, low, high)
+        moved[:] = out[row]
+    elif op == Op.VVMAX:
+        for i in range(n):  # element by element: the branches of a concatenation keep their own scales
+            c = _union(parent, local[src + i * ib], local[src2 + i * ib], low, high)
+            moved[i] = _changed(parent, products, kind, c, span) if c >= 0 else c
+    else:
+        stride = stream.src2[row] if op == Op.VMV else 1
+        for i in range(n):
+            moved[i] = local[src + i * ib * stride]
+    wide = ob if op in (Op.VRSU, Op.VRSL, Op.VVSLL, Op.VVSRA) else ib
+    for i in range(n):
+        local[dst + i * wide] = moved[i]
+
+
+@njit(cache=True)
+def _rescaling(parent, local, stream, row, base, products, kind, span, tables):  # type: ignore[no-untyped-def]
+    """Operations whose results begin a class (and vavg, whose one result does not)."""
+    op, n, (low, high, used), (a, b, out) = stream.op[row], stream.size[row], span, tables
+    ib, two = np.int64(stream.ibytes[row]), op in (Op.VVMUL, Op.VVDMUL)
+    stride = stream.src2[row] if op == Op.VAVG else 1
+    a[row] = _gather(parent, local, base + stream.src[row], n, ib * stride, low, high)
+    if two:
+        b[row] = _gather(parent, local, base + stream.src2[row], n, ib, low, high)
+    if op == Op.VAVG or (two and (a[row] < 0 or b[row] < 0)):
+        out[row] = a[row] if op == Op.VAVG else ANY
+    else:
+        out[row] = _fresh(products, kind, a[row], b[row], used)
+    count = 1 if op in (Op.VVDMUL, Op.VAVG) else n
+    _fill(local, base + stream.dst[row], count, np.int64(stream.obytes[row]), out[row])
+
+
+@njit(cache=True)
 def _follow(steps, stream, cells, names, known, parent, products, used):  # type: ignore[no-untyped-def]
+    """One sweep over all steps; see find_classes."""
     sums, row_node, row_start, cols, outputs = names
     input_class, constant_class, constant_cell, low, high = known
-    rows = len(stream.op)
-    a, b = np.full(rows, ANY, np.int32), np.full(rows, ANY, np.int32)
-    out, output = np.full(rows, ANY, np.int32), np.full(outputs, ANY, np.int32)
-    matrix_row = np.full(row_start[-1], ANY, np.int32)
+    rows, span = len(stream.op), (low, high, used)
+    a, b, out = np.full(rows, ANY, np.int32), np.full(rows, ANY, np.int32), np.full(rows, ANY, np.int32)
+    output, matrix_row = np.full(outputs, ANY, np.int32), np.full(row_start[-1], ANY, np.int32)
     local, world = np.full(stream.local_start[-1], ANY, np.int32), np.full(cells.cells, ANY, np.int32)
     for i in range(len(constant_cell)):
         world[constant_cell[i]] = constant_class[i]
     for step in range(len(steps.row)):
         row = steps.row[step]
         op, base = stream.op[row], stream.local_start[stream.core[row]]
+        kind = np.int64(row_node[row]) * 64 + (np.int64(Op.VRSU) if op == Op.VRSL else np.int64(op))
         if op >= Op.LD:
             mate = steps.mate[step]
             mate_base = stream.local_start[stream.core[mate]] if mate >= 0 else 0
             _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output)
-            continue
-        n, ib, ob = stream.size[row], np.int64(stream.ibytes[row]), np.int64(stream.obytes[row])
-        src, src2, dst = base + stream.src[row], base + stream.src2[row], base + stream.dst[row]
-        if op == Op.MVMUL:
-            g = stream.group[row]
+        elif op == Op.MVMUL:
+            g, src = stream.group[row], base + stream.src[row]
             for r in range(row_start[g + 1] - row_start[g]):
                 at = row_start[g] + r
-                matrix_row[at] = _union(parent, matrix_row[at], local[src + r * ib], low, high)
+                entering = local[src + r * np.int64(stream.ibytes[row])]
+                matrix_row[at] = _union(parent, matrix_row[at], entering, low, high)
             out[row] = sums[row]
-            _fill(local, dst, cols[g], ob, sums[row])
-        elif op == Op.VVMAX:
-            for i in range(n):  # element by element: the branches of a concatenation keep their own scales
-                c = _union(parent, local[src + i * ib], local[src2 + i * ib], low, high)
-                local[dst + i * ib] = c
-        elif op in (Op.VVADD, Op.VVSUB):
-            c = _gather(parent, local, src, n, ib, low, high)
-            c = _union(parent, c, _gather(parent, local, src2, n, ib, low, high), low, high)
-            if low <= c < high:  # a result is not a constant any more
-                c = _union(parent, c, _fresh(products, -1, c, ANY, used), low, high)
-            _fill(local, dst, n, ib, c)
-            out[row] = c
-        elif op in (Op.VRELU, Op.VMV, Op.VRSU, Op.VRSL, Op.VVSLL, Op.VVSRA):
-            stride = stream.src2[row] if op == Op.VMV else 1
-            wide = ib if op in (Op.VRELU, Op.VMV) else ob
-            moved = np.empty(n, np.int32)
-            for i in range(n):
-                moved[i] = local[src + i * ib * stride]
-            if op not in (Op.VRELU, Op.VMV):
-                c = _gather(parent, local, src, n, ib, low, high)
-                if c < 0 or low <= c < high:
-                    c = _union(parent, c, _fresh(products, -3 - row_node[row], c, ANY, used), low, high)
-                    moved[:] = c
-                out[row] = c
-                if op in (Op.VVSLL, Op.VVSRA):
-                    b[row] = _gather(parent, local, src2, n, ib, low, high)
-            for i in range(n):
-                local[dst + i * wide] = moved[i]
+            _fill(local, base + stream.dst[row], cols[g], np.int64(stream.obytes[row]), sums[row])
+        elif op in (Op.VVMUL, Op.VVDMUL, Op.VAVG, Op.VTANH, Op.VSIGM):
+            _rescaling(parent, local, stream, row, base, products, kind, span, (a, b, out))
         else:
-            two = op in (Op.VVMUL, Op.VVDMUL)
-            stride = stream.src2[row] if op == Op.VAVG else 1
-            a[row] = _gather(parent, local, src, n, ib * stride, low, high)
-            b[row] = _gather(parent, local, src2, n, ib, low, high) if two else ANY
-            if op == Op.VAVG:
-                out[row] = a[row]
-            elif two and (a[row] < 0 or b[row] < 0):
-                out[row] = ANY
-            else:
-                kind = np.int64(row_node[row]) * 64 + op
-                out[row] = _fresh(products, kind, a[row], b[row], used)
-            _fill(local, dst, 1 if op in (Op.VVDMUL, Op.VAVG) else n, ob, out[row])
+            _element_wise(parent, local, stream, row, base, products, kind, span, (a, b, out))
     return a, b, out, output, matrix_row

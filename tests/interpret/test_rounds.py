@@ -92,7 +92,11 @@ def test_magnitudes_are_counted_by_kind() -> None:
         [at(Op.LD, dst=0, src=INPUT, n=1), at(Op.VVADD, dst=1, src=0, src2=0, n=1), at(Op.ST, dst=OUTPUT, src=1, n=1)]
     ]
     x = np.array([[[-2.0]], [[1.5]]], np.float32)
-    done = execute(prepare(assemble(program), image(inputs=[INPUT], outputs=[OUTPUT])), {"x": x}, kinds=np.array([-1, 1, -1], np.int32))
+    done = execute(
+        prepare(assemble(program), image(inputs=[INPUT], outputs=[OUTPUT])),
+        {"x": x},
+        kinds=np.array([-1, 1, -1], np.int32),
+    )
     middles = bin_magnitudes()
     found = {(kind, middles[b]): n for (kind, b), n in np.ndenumerate(done.counts) if n}
     assert set(found.values()) == {1}
