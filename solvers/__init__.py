@@ -29,6 +29,7 @@ _REGISTRY = (
     SolverInfo("balance", "solvers.balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
     SolverInfo("uniform", "solvers.uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
     SolverInfo("W0H0", "solvers.w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
+    SolverInfo("ga", "solvers.ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none"),
     SolverInfo("exact", "solvers.exact", "Exact", "issue time of cores: relaxation solved, then packed", "bound"),
     SolverInfo(
         "exact-windows", "solvers.exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"

@@ -44,8 +44,8 @@ class _Queued:
     replicas: int = field(compare=False)
 
 
-def added_replicas(problem: MappingProblem, option: tuple[int, ...]) -> list[int]:
-    """Layers in the order in which a replica is added to them.
+def added_replicas(problem: MappingProblem, option: tuple[int, ...], stop_level: float = STOP_LEVEL) -> list[int]:
+    """Layers in the order in which a replica is added to them, until `stop_level` of the free crossbars is left.
 
     As in PIMCOMP-NN the first copy of a convolution is not charged, and the first layer that does not fit ends it
     all.
@@ -53,7 +53,7 @@ def added_replicas(problem: MappingProblem, option: tuple[int, ...]) -> list[int
     chosen = [layer.options[o] for layer, o in zip(problem.layers, option, strict=True)]
     replicated = convolutions(problem)
     free = problem.crossbars - sum(c.crossbars for k, c in enumerate(chosen) if k not in replicated)
-    stop = free * STOP_LEVEL
+    stop = free * stop_level
     heap: list[_Queued] = []
     for k in replicated:
         heapq.heappush(heap, _Queued(-chosen[k].firings, k, 1))

@@ -138,6 +138,6 @@ def test_the_bytes_that_local_memory_needs_are_enough_and_one_less_is_not(pipeli
     assert error.levers[0] == f"local_memory.bytes: {error.demand}"
     enough = dataclasses.replace(chip, local_memory_bytes=error.demand)
     compile_network(graph, enough, get_solver("balance"), pipeline=pipeline)
+    less = dataclasses.replace(chip, local_memory_bytes=error.demand - 1)
     with pytest.raises(CapacityError):
-        less = dataclasses.replace(chip, local_memory_bytes=error.demand - 1)
         compile_network(graph, less, get_solver("balance"), pipeline=pipeline)
