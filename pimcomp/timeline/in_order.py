@@ -174,7 +174,8 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
                     sent = max(begin + read[i], switch_free[c])
                     arrival[c] = sent + payload[i]
                 state[c] = AT_MEMORY
-                heapq.heappush(queue, (arrival[c], sent, c))
+                # Of cores that asked and arrive together the simulator serves the last first (its event heap).
+                heapq.heappush(queue, (arrival[c], sent, -c))
                 continue
             # a sends, b receives, both are there: grant, read, data, write.
             i, j = nxt[a], nxt[b]
@@ -193,7 +194,8 @@ def _solve(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide t
             n_ready += 2
         if not queue:
             break
-        arrived, _, served = heapq.heappop(queue)
+        arrived, _, last = heapq.heappop(queue)
+        served = -last
         i = nxt[served]
         memory_free = int(max(arrived, memory_free) + service[i])
         switch_free[served] = memory_free

@@ -86,7 +86,7 @@ def replay(m: Machine, counting_wait: bool) -> None:
                 _wake(m.core[c, RECEIVER], m.core[c, DELIVERED], m)
                 m.core[c, DELIVERED] = -1
             if m.core[c, STATE] == AT_MEMORY:
-                heapq.heappush(requests, (m.core[c, ARRIVAL], m.core[c, SENT], c))
+                heapq.heappush(requests, (m.core[c, ARRIVAL], m.core[c, SENT], -c))
             elif m.core[c, STATE] == AT_SEND or m.core[c, STATE] == AT_RECV:
                 _pair(c, m)
         waiter, at = _earliest_wait(m, counting_wait)
@@ -94,7 +94,8 @@ def replay(m: Machine, counting_wait: bool) -> None:
             _take_tokens(waiter, at, m, counting_wait)
             _wake(waiter, at, m)
         elif requests:
-            arrived, _, served = heapq.heappop(requests)
+            arrived, _, last = heapq.heappop(requests)
+            served = -last
             memory_free = int(
                 max(arrived, memory_free) + m.code[m.slots[served, m.core[served, TRANSFER], ROW], SERVICE]
             )

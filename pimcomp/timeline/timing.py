@@ -12,7 +12,7 @@ from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.run import Run, own_work_ps
 from pimcomp.timeline.work import PS_PER_NS, SYNC, Stream, Work, stream_of, work_of
 
-# Rounds run back to back to find the steady period; it is read off their second half.
+# Rounds run back to back to find the steady period: compiled networks are steady from the second one on.
 STEADY_ROUNDS = 4
 
 
@@ -47,10 +47,15 @@ def simulate(stream: Stream, work: Work, arch: Arch, rounds: int) -> Run:
 
 
 def steady_period_ns(run: Run) -> float:
-    """Growth per round of the slowest core's finish over the second half of the rounds."""
+    """Growth per round of the slowest core's finish in the later rounds of a run of two or more.
+
+    The first half may still fill the pipeline. The last round is left out where possible: nothing follows that its
+    cores would have to serve, so it ends early.
+    """
     ends = run.finish.max(axis=1)
-    half = len(ends) // 2
-    return float(ends[-1] - ends[half - 1]) / (len(ends) - half) / PS_PER_NS
+    last = max(1, len(ends) - 2)
+    first = max(0, len(ends) // 2 - 1)
+    return float(ends[last] - ends[first]) / (last - first) / PS_PER_NS
 
 
 def _refuse_deadlock(stream: Stream, run: Run) -> None:

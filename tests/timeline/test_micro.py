@@ -7,6 +7,7 @@ from pimcomp.timeline.in_order import run_in_order, transfers_of
 from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.run import Run
+from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.work import PS_PER_NS, Stream, Work, work_of
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 
@@ -54,3 +55,13 @@ def test_rounds_are_counted_as_upstream_does(case: Case) -> None:
     # The count is printed with three digits, the time per round with ten.
     assert count.time_per_round_ns(upstream=True) == pytest.approx(case.result["avg_latency_ms"] * 1e6, rel=1e-9)
     assert count.heaplab == count.per_core.min() <= count.upstream
+
+
+@pytest.mark.parametrize("case", THROUGHPUT)
+def test_steady_period_is_what_the_rounds_say(case: Case) -> None:
+    arch = arch_of(case.config)
+    timing = time_stream(stream_of_json(case.program, arch.cores), arch)
+    measured_ns = case.result["avg_latency_ms"] * 1e6
+    # A count of n rounds is known to one round more or less.
+    rounds = case.config["sim_config"]["sim_time"] * 1e6 / measured_ns
+    assert timing.period_ns == pytest.approx(measured_ns, rel=1.5 / rounds)
