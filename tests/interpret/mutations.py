@@ -83,18 +83,25 @@ def _another(program: Program, kind: str, row: int, before: int, rng: np.random.
 
 
 def _swap(program: Program, rng: np.random.Generator) -> Mutant:
-    """Exchange two neighbours, all but their places in the global order; independent neighbours would mean the same."""
+    """Exchange two neighbours, all but their places in the global order; others would mean the same."""
     found = extents(program)
     last = program.core_start[1:] - 1
     while True:
         row = int(rng.integers(program.instructions - 1))
-        if row not in last and _dependent(program, found, row, row + 1):
+        if row not in last and _dependent(program, found, row, row + 1) and not _both_accumulate(program, row):
             break
     rows = np.arange(program.instructions)
     rows[[row, row + 1]] = row + 1, row
     columns = {c: getattr(program.table, c)[rows] for c in Table.__slots__ if c != "order"}
     ops = [Op(o).name for o in program.table.op[row : row + 2]]
     return Mutant(_with_table(program, replace(program.table, **columns)), f"rows {row}, {row + 1} {ops}: exchanged")
+
+
+def _both_accumulate(program: Program, row: int) -> bool:
+    """Whether this row and the next add to the same sum: the order of additions does not matter."""
+    table, pair = program.table, slice(row, row + 2)
+    own = [(table.op[pair] == Op.VVADD), (table.dst[pair] == table.dst[row]), (table.src[pair] == table.dst[row])]
+    return bool(np.all(own)) and table.size[row] == table.size[row + 1]
 
 
 def _dependent(program: Program, found: Extents, a: int, b: int) -> bool:

@@ -132,9 +132,10 @@ def test_mutations_are_rejected(tmp_path: Path) -> None:
 def test_98_percent_of_200_mutations_are_rejected(name: str, pipeline: Pipeline, tmp_path: Path) -> None:
     """Survivors mean the same as the original, which the mutations avoid only in part.
 
-    A replica's array group holds the same weights; neighbours that do not depend on each other commute; these are not
-    drawn. What is left: a fill with zeros that goes where zeros are already, or whose old place holds zeros; a copy of
-    padding whose last bytes are zero in the destination as well.
+    A replica's array group holds the same weights; neighbours that do not depend on each other, or add to the same
+    sum, commute: these are not drawn. What is left: a fill with zeros that goes where zeros are already, or whose old
+    place holds zeros; a copy of padding whose last bytes are zero in the destination as well; the exchange of two
+    products that are both zero.
     """
     left = survivors(compiled(name, pipeline, tmp_path), 200)
     assert len(left) <= 4, left
