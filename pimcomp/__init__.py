@@ -1,1 +1,2 @@
-"""The compiler core: from a network and a chip to verified instruction streams. Knows no solver library and no search."""
+"""The compiler core: from a network and a chip to verified instruction streams. Knows no solver library and no
+search."""

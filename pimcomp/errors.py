@@ -69,7 +69,8 @@ class SimulatorError(PimdseError):
 
 
 class DeadlockError(PimdseError):
-    """A program's cores wait forever; `report` (pimcomp.timeline.deadlock.Deadlock) names each of them and the cycle."""
+    """A program's cores wait forever; `report` (pimcomp.timeline.deadlock.Deadlock) names each of them and the
+    cycle."""
 
     def __init__(self, message: str, report: object) -> None:
         super().__init__(message)

@@ -35,12 +35,31 @@ def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix,
         if cost < best and max(g.crossbars for g in matrix.groups) <= arch.crossbars_per_core:
             chosen.append(matrix)
             best = cost
+    if scatters(graph, node):
+        channels = len(graph.nodes[node].inputs[0].sources)
+        matrix = unfold(graph, node, arch, Unfolding(scatter=max(1, arch.crossbar_rows // channels)))
+        if all(g.columns == matrix.columns and g.crossbars <= arch.crossbars_per_core for g in matrix.groups):
+            chosen.append(matrix)
     return tuple(chosen)
+
+
+def scatters(graph: Graph, node: int) -> bool:
+    """Whether input-side unfolding is defined for a layer: dense, stride and dilation 1, a kernel of more than one
+    tap."""
+    conv = _conv(graph, node)
+    window = conv.window
+    out = graph.nodes[node]
+    dense = conv.groups == 1 and window.stride == (1, 1) and window.dilation == (1, 1)
+    # Fully connected layers (one window) would fire once per input pixel for nothing.
+    return dense and window.kernel[0] * window.kernel[1] > 1 and out.height * out.width > 1
 
 
 def firings(graph: Graph, matrix: LayerMatrix) -> int:
     """Window blocks per inference: how often one replica's array groups fire if it is alone."""
     node = graph.nodes[matrix.node]
+    if matrix.unfolding.scatter:
+        source = graph.nodes[int(node.inputs[0].sources[0])]
+        return source.height * -(-source.width // matrix.unfolding.scatter)
     return node.height * -(-node.width // matrix.unfolding.block)
 
 
@@ -52,6 +71,10 @@ def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMa
     taps = np.arange(kernel_w) * dilation_w
     shifts = np.arange(unfolding.block) * conv.window.stride[1]
     dy, dx = np.arange(kernel_h) * dilation_h, np.unique(taps[:, None] + shifts)
+    columns = unfolding.block * graph.nodes[node].channels
+    if unfolding.scatter:
+        dy, dx = np.zeros(1, dtype=np.int64), np.arange(unfolding.scatter)
+        columns = kernel_h * (unfolding.scatter + kernel_w - 1) * graph.nodes[node].channels
     physical = np.lexsort((view.channels, view.sources))
     blocks = []
     for source in np.unique(view.sources):
@@ -60,7 +83,6 @@ def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMa
         rows = np.stack([axis.ravel() for axis in grid])
         blocks.append(np.vstack([np.full(rows.shape[1], source), rows[:2], view.channels[rows[2]], rows[2]]))
     table = np.concatenate(blocks, axis=1).astype(np.int32)
-    columns = unfolding.block * graph.nodes[node].channels
     groups = _cut(conv, table, unfolding, columns, arch, graph.nodes[node].name)
     source, row_dy, row_dx, channel, row_input = table
     return LayerMatrix(node, unfolding, source, row_dy, row_dx, channel, row_input, columns, groups)
@@ -71,6 +93,8 @@ def weights_of(graph: Graph, matrix: LayerMatrix, group: ArrayGroup) -> FloatArr
     conv = _conv(graph, matrix.node)
     out_channels = graph.nodes[matrix.node].channels
     rows = slice(group.row_start, group.row_stop)
+    if matrix.unfolding.scatter:
+        return _scattering_weights(conv, matrix, rows)
     columns = np.concatenate([np.arange(start, stop) for start, stop in group.col_spans])
     window, channel = columns // out_channels, columns % out_channels
     per_group_in, per_group_out = conv.weights.shape[1], out_channels // conv.groups
@@ -87,6 +111,17 @@ def weights_of(graph: Graph, matrix: LayerMatrix, group: ArrayGroup) -> FloatArr
         np.clip(tap_x, 0, conv.window.kernel[1] - 1),
     ]
     return np.where(valid, values, np.float32(0)).astype(np.float32)
+
+
+def _scattering_weights(conv: Conv, matrix: LayerMatrix, rows: slice) -> FloatArray:
+    """float32[rows, columns]: pixel dx contributes to output position q with kernel column dx + width - 1 - q."""
+    kernel_w = conv.window.kernel[1]
+    positions = matrix.unfolding.scatter + kernel_w - 1
+    tap = matrix.row_dx[rows, None] + kernel_w - 1 - np.arange(positions)
+    valid = (tap >= 0) & (tap < kernel_w)
+    values = conv.weights[:, matrix.row_input[rows, None], :, np.clip(tap, 0, kernel_w - 1)]  # [rows, q, out, dy]
+    values = np.where(valid[:, :, None, None], values, np.float32(0))
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)).reshape(len(tap), -1).astype(np.float32)
 
 
 def _conv(graph: Graph, node: int) -> Conv:
@@ -114,7 +149,7 @@ def _cut(
 
 def _influence(conv: Conv, rows: np.ndarray, unfolding: Unfolding, columns: int) -> tuple[tuple[int, int], ...]:
     """Column intervals that at least one of these rows can influence."""
-    if conv.groups == 1 and unfolding.block == 1:
+    if conv.groups == 1 and (unfolding.block == 1 or unfolding.scatter):
         return ((0, columns),)
     out_channels = columns // unfolding.block
     per_group_out = out_channels // conv.groups

@@ -62,6 +62,13 @@ def _option(graph: Graph, arch: Arch, matrix: LayerMatrix) -> LayerOption:
     if len(starts) > 1 or matrix.rows > arch.crossbar_rows:
         copies = sum(arch.local_read_ns(int(n)) + arch.local_write_ns(int(n)) + overhead for n in lengths)
     adds = sum(arch.vector_ns(group.columns, 2) + overhead for group in matrix.groups[1:])
+    scatter = matrix.unfolding.scatter
+    if scatter:  # every MVM's contributions are added per kernel row
+        conv = graph.nodes[matrix.node].operation
+        assert isinstance(conv, Conv)
+        kernel_rows = conv.window.kernel[0]
+        adds = len(matrix.groups) * kernel_rows * (arch.vector_ns(matrix.columns // kernel_rows, 2) + overhead)
+        outputs = scatter * graph.nodes[matrix.node].channels
     finish = arch.vector_ns(outputs, 2) + arch.vector_ns(outputs, 1) + 2 * overhead
     return LayerOption(
         unfolding=matrix.unfolding,

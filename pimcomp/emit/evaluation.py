@@ -3,9 +3,9 @@
 import numpy as np
 import orjson
 
-from pimcomp.ir.compiled import Compiled
 from pimcomp.emit.pimsim import emitted_start
 from pimcomp.emit.row_text import used_by_core
+from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.program import LongArray, Op
 
 _UNITS = {

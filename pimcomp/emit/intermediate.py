@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.array_group import LayerMatrix
+from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Activation, Conv, Eltwise, Lrn, Node, Pool, View
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from pimcomp.emit.arch_json import network_json, simulator_config
-from pimcomp.ir.compiled import Compiled
 from pimcomp.emit.directory import write_directory
 from pimcomp.emit.evaluation import evaluation_json
 from pimcomp.emit.intermediate import intermediate_json
@@ -20,6 +19,7 @@ from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
 from pimcomp.errors import ConfigError, OutputError
+from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op, Program
 

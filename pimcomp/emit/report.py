@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from pimcomp.ir.compiled import Compiled
 from pimcomp.emit.pimsim import emitted_start
+from pimcomp.ir.compiled import Compiled
 
 _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 

@@ -7,12 +7,17 @@ from pimcomp.ir.graph import IntArray
 
 @dataclass(frozen=True, slots=True)
 class Unfolding:
-    """How many neighbouring output positions of a row one MVM computes: their shared patch becomes the input vector.
+    """What one MVM takes in and gives out.
 
-    Source: window blocks as in VW-SDK (DATE'22). 1 is the plain im2col matrix.
+    block: neighbouring output positions of a row that one MVM computes; their shared patch becomes the input vector.
+    1 is the plain im2col matrix. Source: window blocks as in VW-SDK (DATE'22).
+    scatter: if not 0, neighbouring input pixels of a row that one MVM takes; it gives their contributions to every
+    window they touch (`block` is 1 then). Source: the (I, O K^2, 1) unfolding of PIMCOMP's TCAD paper, for several
+    pixels.
     """
 
     block: int = 1
+    scatter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,11 @@ class ArrayGroup:
 class LayerMatrix:
     """One layer's weights unfolded to a matrix, for one choice of unfolding, and its array groups (one replica).
 
-    Row r multiplies element (`row_dy[r]`, `row_dx[r]`, channel `row_channel[r]` of node `row_source[r]`), where dy and dx
-    are input offsets from the window's first position. Rows are ordered by (source, dy, dx, channel), so that what is
-    contiguous in a feature-map row is contiguous here. Columns are ordered (window in block, output channel).
+    Row r multiplies element (`row_dy[r]`, `row_dx[r]`, channel `row_channel[r]` of node `row_source[r]`), where dy
+    and dx are input offsets from the window's first position. Rows are ordered by (source, dy, dx, channel), so that
+    what is contiguous in a feature-map row is contiguous here. Columns are ordered (window in block, output channel);
+    those of a scattering matrix (kernel row, output position, output channel), where output positions begin kernel
+    width - 1 before the one whose window starts at the first pixel.
     """
 
     node: int
@@ -70,5 +77,3 @@ class Partition:
 
     nodes: tuple[int, ...]
     options: tuple[tuple[LayerMatrix, ...], ...]
-
-

@@ -2,8 +2,8 @@
 
 Every node produces exactly one feature map of shape (channels, height, width); the batch dimension is gone. Layout
 operators (Concat, channel Slice/Split, channel shuffle, Flatten, Identity, Dropout) are not nodes: they are absorbed by
-`View`, which says for each channel of an operand which node produces it and as which channel. Fully connected layers are
-convolutions whose kernel covers the whole input map.
+`View`, which says for each channel of an operand which node produces it and as which channel. Fully connected layers
+are convolutions whose kernel covers the whole input map.
 """
 
 from dataclasses import dataclass
@@ -85,8 +85,9 @@ class Conv:
 class Pool:
     """Max or average pooling. `count_padding`: average divides by the kernel size even at the border.
 
-    Padding never contributes to a maximum and adds zero to a sum; windows that reach beyond the explicit pads (ceil_mode)
-    are expressed by larger bottom/right pads with `overhang` = (rows, columns) of those that never count in the divisor.
+    Padding never contributes to a maximum and adds zero to a sum; windows that reach beyond the explicit pads
+    (ceil_mode) are expressed by larger bottom/right pads with `overhang` = (rows, columns) of those that never count
+    in the divisor.
     """
 
     method: str  # "max" | "avg"
@@ -97,7 +98,8 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Eltwise:
-    """Element-wise "add", "sub" or "mul" over two or more operands ("sub": exactly two); a 1 x 1 operand is broadcast."""
+    """Element-wise "add", "sub" or "mul" over two or more operands ("sub": exactly two); a 1 x 1 operand is
+    broadcast."""
 
     operation: str
 
@@ -146,8 +148,8 @@ class Output:
     """A network output: a view, the ONNX tensor's name and shape, its layout and what the host still has to do.
 
     The elements of the view in (channel, row, column) order, or (row, column, channel) for layout "NHWC", are the
-    elements of the ONNX tensor in its row-major order. `epilogue` is "softmax" (over the last axis of the ONNX shape, or
-    over `epilogue_axis`) or None.
+    elements of the ONNX tensor in its row-major order. `epilogue` is "softmax" (over the last axis of the ONNX shape,
+    or over `epilogue_axis`) or None.
     """
 
     name: str

@@ -49,7 +49,8 @@ class LayerOption:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Layer:
-    """A weighted layer. `depends` are the weighted layers (by k) whose results it reads, possibly through vector layers.
+    """A weighted layer. `depends` are the weighted layers (by k) whose results it reads, possibly through vector
+    layers.
 
     windows: output positions (h_out * w_out; 1 for fully connected), an upper limit of useful replication per option:
     `options[o].firings`. fully_connected layers are never replicated by the faithful heuristics (pimcomp.md section 4).
@@ -70,8 +71,8 @@ class MappingProblem:
     """Choose for every layer an option, a replication and a core for each array group.
 
     vector_work_ns: issue time per inference of everything that is not a weighted layer (pooling, additions ...).
-    hops_ns: float64[cores, cores], NoC latency per flit, for placement. load_ns: time the one memory server needs for the
-    network's input.
+    hops_ns: float64[cores, cores], NoC latency per flit, for placement. load_ns: time the one memory server needs for
+    the network's input.
     """
 
     name: str
@@ -92,7 +93,8 @@ class MappingProblem:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Plan:
-    """The decision. For layer k: `option[k]` index, `replication[k]` >= 1, `core_of[k]` int32[replication, array groups]."""
+    """The decision. For layer k: `option[k]` index, `replication[k]` >= 1, `core_of[k]` int32[replication, array
+    groups]."""
 
     option: tuple[int, ...]
     replication: tuple[int, ...]

@@ -1,8 +1,8 @@
 """Instruction streams of a whole chip as one structure of arrays, and everything needed to execute them.
 
-An instruction is a row of `Table`; the rows of core c are [core_start[c], core_start[c + 1]), in execution order. Operands
-are addresses (bytes), not registers: `registers.assign` decides which register holds which address and which must be
-reloaded first. Semantics: docs/isa.md. File format and timing: pimsim-nn.
+An instruction is a row of `Table`; the rows of core c are [core_start[c], core_start[c + 1]), in execution order.
+Operands are addresses (bytes), not registers: `registers.assign` decides which register holds which address and which
+must be reloaded first. Semantics: docs/isa.md. File format and timing: pimsim-nn.
 """
 
 from dataclasses import dataclass
@@ -59,8 +59,8 @@ class Table:
     """Structure of arrays, one entry per instruction, all of the same length.
 
     op: `Op`. group: array group of an mvmul (index within its core), else -1.
-    dst, src, src2: byte addresses (local; global for ld.src and st.dst). src2 is the second vector operand, the stride in
-    elements of vmv/vavg, the index into `Program.clip_values` for vrsu/vrsl, the fill byte of lldi.
+    dst, src, src2: byte addresses (local; global for ld.src and st.dst). src2 is the second vector operand, the
+    stride in elements of vmv/vavg, the index into `Program.clip_values` for vrsu/vrsl, the fill byte of lldi.
     size: elements for vector instructions, bytes for ld/st/lldi/lmv/send/recv, 0 for mvmul.
     peer: other core of send/recv, else -1. relu: fused ReLU of mvmul. node: graph node it works for, else -1.
     order: position in the chip's global order (rows of one transfer's two ends are neighbours in it).
@@ -82,9 +82,9 @@ class Table:
 class Registers:
     """Which registers hold an instruction's operands, and which of them an `sldi` must load first.
 
-    rd, rs1, rs2: uint8 register numbers (for a global address the even register of the pair). loads: uint8 bit mask, bit 0:
-    sldi rd, bit 1: sldi rs1, bit 2: sldi rs2, bit 3: the high half of the global pair; the number of set bits is the
-    number of scalar instructions in front. Operands an instruction does not have keep register 0 and no load.
+    rd, rs1, rs2: uint8 register numbers (for a global address the even register of the pair). loads: uint8 bit mask,
+    bit 0: sldi rd, bit 1: sldi rs1, bit 2: sldi rs2, bit 3: the high half of the global pair; the number of set bits
+    is the number of scalar instructions in front. Operands an instruction does not have keep register 0 and no load.
     """
 
     rd: ByteArray
@@ -117,8 +117,8 @@ class Program:
     core_start: int64[cores + 1] into the table. Array groups are sorted by core: those of core c are
     [group_start[c], group_start[c + 1]); group_crossbars physical crossbars each, group_matrix which of `matrices`
     (float32[rows, cols], shared by replicas) it multiplies with, group_node its graph node.
-    constant_addresses / constant_values: elements in global memory. inputs / outputs: per ONNX tensor name, byte address of
-    every element in the ONNX shape, with a leading axis of images_per_round when that is > 1.
+    constant_addresses / constant_values: elements in global memory. inputs / outputs: per ONNX tensor name, byte
+    address of every element in the ONNX shape, with a leading axis of images_per_round when that is > 1.
     clip_values: real bounds of vrsu/vrsl. local_peak_bytes: int64[cores], highest local address used + 1.
     output_round_delay: rounds after which a round's outputs appear (0: in the same round).
     """

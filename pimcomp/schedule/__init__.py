@@ -170,7 +170,7 @@ def _checkpoints(
     segments = [p.segments for p in placed]
     node = np.repeat(np.arange(len(placed)), [len(s.row) for s in segments])
     channels = np.array([n.channels for n in graph.nodes], dtype=np.int64)
-    out = flow.out_buffer[task]
+    out = flow.segment_buffer
     start = np.concatenate([s.start for s in segments])
     stop = np.concatenate([s.stop for s in segments])
     offset = (start - flow.buffers.low[out]) * channels[node] * eb
@@ -179,7 +179,7 @@ def _checkpoints(
         after=assembled.last_row[:, task].ravel(),
         node=np.tile(node, images).astype(np.int32),
         image=np.repeat(np.arange(images), count).astype(np.int32),
-        row=np.tile(work.row[task], images).astype(np.int32),
+        row=np.tile(np.concatenate([s.row for s in segments]), images).astype(np.int32),
         col_start=np.tile(start, images).astype(np.int32),
         col_stop=np.tile(stop, images).astype(np.int32),
         address=(assembled.address[:, out] + offset).ravel(),

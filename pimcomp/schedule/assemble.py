@@ -283,8 +283,8 @@ def _task_rows(
 
     def resolve(buffer: npt.NDArray[np.int32], offset: LongArray) -> LongArray:
         chosen = buffer[row]
-        base: LongArray = np.where(chosen >= 0, address[image, np.maximum(chosen, 0)], 0)
-        return base + offset[row]
+        base = np.where(chosen >= 0, address[image, np.maximum(chosen, 0)], 0)
+        return np.asarray(base + offset[row], dtype=np.int64)
 
     op = tape.op[row].astype(np.int64)
     node = flow.node[task][action]

@@ -9,8 +9,10 @@ from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, Input, Lrn, Pool
 from pimcomp.ir.plan import Plan
 from pimcomp.schedule import emit_vector
+from pimcomp.schedule.build_scatter import scatter_site
 from pimcomp.schedule.constants import Constants, counted_range, is_mean
 from pimcomp.schedule.emit_conv import ConvTasks, JoinTasks, Templates
+from pimcomp.schedule.emit_scatter import Contributions, ScatterTasks
 from pimcomp.schedule.emit_vector import VectorNodes, VectorTasks
 from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.sites import NodeSites, Segments
@@ -36,8 +38,8 @@ class GroupTable:
 class Work:
     """Everything one image needs, before transfers between row buffers are known.
 
-    Per task: kind, node, core, row, columns [start, stop) of which [keep, stop) are its own, and the segment whose result
-    it writes (out_segment, -1: none). final_task: task that completes each segment.
+    Per task: kind, node, core, row, columns [start, stop) of which [keep, stop) are its own, and the segment whose
+    result it writes (out_segment, -1: none). final_task: task that completes each segment.
     reads/writes: accesses to row buffers (reads with row < -1 are absent rows: valid is False).
     Partial-sum buffers are numbered from 0: `sum_core`, `sum_bytes`; sum_transfers int64[n, 5]: (source sum,
     destination sum, producer task, consumer task, bytes). local_edges: (conv task, join task). constant_pairs: (core,
@@ -64,6 +66,8 @@ class Work:
     conv: ConvTasks
     join: JoinTasks
     vector: VectorTasks
+    scatter: ScatterTasks
+    contributions: Contributions
     vector_nodes: VectorNodes
     templates: Templates
     group_table: LongArray
@@ -136,6 +140,7 @@ class WorkBuilder:
         self.layer_of = {node: k for k, node in enumerate(partition.nodes)}
         self.tasks, self.reads = _Columns(), _Columns()
         self.conv, self.join, self.vector = _Columns(), _Columns(), _Columns()
+        self.scatter, self.contributions = _Columns(), _Columns()
         self.sums, self.sum_transfers, self.edges, self.parts = _Columns(), _Columns(), _Columns(), _Columns()
         self.conv_totals: list[npt.NDArray[np.int64]] = []
         self.templates: list[ConvTemplate] = []
@@ -155,18 +160,19 @@ class WorkBuilder:
             if isinstance(node.operation, Conv):
                 self._conv(index, segments, numbers)
             elif isinstance(node.operation, Input):
-                self.final_task[numbers] = self._task(LOAD, index, segments, segments.owner, out=numbers)
+                self.final_task[numbers] = self.add_tasks(LOAD, index, segments, segments.owner, out=numbers)
             else:
                 self._vector(index, segments, numbers)
         for source in sorted({int(s) for output in self.graph.outputs for s in np.unique(output.view.sources)}):
             segments = self.placed[source].segments
-            task = self._task(STORE, source, segments, segments.owner)
-            self._read(task, segments.owner, source, segments.row, segments.start, segments.stop)
+            task = self.add_tasks(STORE, source, segments, segments.owner)
+            self.add_reads(task, segments.owner, source, segments.row, segments.start, segments.stop)
         return self._result()
 
-    def _task(
+    def add_tasks(
         self, kind: int, node: int, s: Segments, core: object, start: object = None, out: object = -1
     ) -> npt.NDArray[np.int64]:
+        """Tasks for segments; returns their numbers."""
         return self.tasks.add(
             len(s.row),
             {
@@ -181,9 +187,10 @@ class WorkBuilder:
             },
         )
 
-    def _read(
+    def add_reads(
         self, task: object, core: object, tensor: object, row: object, low: object, high: object, valid: object = True
     ) -> npt.NDArray[np.int64]:
+        """Reads of row-buffer columns; returns their numbers. Invalid ones name rows that do not exist."""
         count = len(np.atleast_1d(np.asarray(task)))
         return self.reads.add(
             count, {"task": task, "core": core, "tensor": tensor, "row": row, "low": low, "high": high, "valid": valid}
@@ -206,6 +213,9 @@ class WorkBuilder:
         """Tasks of one site: every member core fires its array groups; partial sums are added towards the head."""
         matrix = self.placed[index].matrix
         assert matrix is not None
+        if matrix.unfolding.scatter:
+            scatter_site(self, index, cores, replicas, s, numbers)
+            return
         block = matrix.unfolding.block
         members = [int(cores[0]), *[int(c) for c in np.unique(cores) if c != cores[0]]]
         start = np.maximum(np.minimum(s.start, s.stop - block), 0)
@@ -215,7 +225,7 @@ class WorkBuilder:
         out = numbers[segment] if len(members) == 1 else -1
         fired = []
         for core in members:
-            task = self._task(CONV, index, chunks, core, chunk_start, out)
+            task = self.add_tasks(CONV, index, chunks, core, chunk_start, out)
             fired.append(task[last])
             self._fire(index, core, cores, replicas, chunks, chunk_start, start[segment], task)
             follows = np.flatnonzero(segment[1:] == segment[:-1])
@@ -224,15 +234,29 @@ class WorkBuilder:
             self.final_task[numbers] = fired[0]
             self.conv_totals.append(np.full(len(segment), -1, dtype=np.int64))
             return
-        parent = [0 if len(members) <= FLAT_JOIN else (i - 1) // 2 for i in range(len(members))]
-        children = [[j for j in range(1, len(members)) if parent[j] == i] for i in range(len(members))]
         totals = [self.sums.add(len(start), {"core": core, "bytes": size}) for core in members]
         self.conv_totals.extend(total[segment] for total in totals)
+        self.add_up(index, members, s, start, numbers, fired, totals)
+
+    def add_up(
+        self,
+        index: int,
+        members: list[int],
+        s: Segments,
+        start: np.ndarray,
+        numbers: npt.NDArray[np.int64],
+        fired: list[npt.NDArray[np.int64]],
+        totals: list[npt.NDArray[np.int64]],
+    ) -> None:
+        """Joins of a site's partial sums. Per member: `fired` last task and `totals` buffer of every segment."""
+        size = (s.stop - start) * self.graph.nodes[index].channels * self.eb
+        parent = [0 if len(members) <= FLAT_JOIN else (i - 1) // 2 for i in range(len(members))]
+        children = [[j for j in range(1, len(members)) if parent[j] == i] for i in range(len(members))]
         done = list(fired)
         for i in reversed(range(len(members))):
             if not children[i]:
                 continue
-            task = self._task(JOIN, index, s, members[i], start, numbers if i == 0 else -1)
+            task = self.add_tasks(JOIN, index, s, members[i], start, numbers if i == 0 else -1)
             self.edges.add(len(start), {"from": fired[i], "to": task})
             parts = []
             for j in children[i]:
@@ -274,19 +298,13 @@ class WorkBuilder:
         placed, conv = self.placed[index], self.graph.nodes[index].operation
         assert placed.matrix is not None
         assert isinstance(conv, Conv)
-        held = tuple(int(g) for g in np.flatnonzero(cores == core))
-        if (index, held) not in self.template_ids:
-            self.template_ids[index, held] = len(self.templates)
-            self.templates.append(conv_template(self.graph, placed.matrix, held, self.eb))
-            self.template_node.append(index)
-        number = self.template_ids[index, held]
-        template = self.templates[number]
+        number, template = self.template(index, np.flatnonzero(cores == core))
         slots = template.slots.astype(np.int64)
         base_row = s.row * conv.window.stride[0] - conv.window.pads[0]
         base_column = start * conv.window.stride[1] - conv.window.pads[1]
         last_column = (s.stop - template.block) * conv.window.stride[1] - conv.window.pads[1]
         heights = np.array([self.graph.nodes[t].height for t in slots[:, 0]])
-        reads = self._read(
+        reads = self.add_reads(
             np.repeat(task, len(slots)),
             core,
             np.tile(slots[:, 0], len(task)),
@@ -294,7 +312,6 @@ class WorkBuilder:
             (base_column[:, None] + slots[:, 2]).ravel(),
             (last_column[:, None] + slots[:, 3] + 1).ravel(),
         )
-        table = self.groups.local[self.layer_of[index]][np.ix_(replicas, template.groups[:, 0])]
         self.conv.add(
             len(task),
             {
@@ -306,18 +323,36 @@ class WorkBuilder:
                 "keep": s.start,
                 "stop": s.stop,
                 "reads": reads[:: len(slots)],
-                "group_table": self.group_entries,
+                "group_table": self.number_table(index, replicas, template),
                 "replicas": len(replicas),
                 "turn": s.row + s.start // template.block,
             },
         )
+
+    def template(self, index: int, groups: np.ndarray) -> tuple[int, ConvTemplate]:
+        """The template of a subset of a layer's array groups, and its number."""
+        matrix = self.placed[index].matrix
+        assert matrix is not None
+        held = tuple(int(g) for g in groups)
+        if (index, held) not in self.template_ids:
+            self.template_ids[index, held] = len(self.templates)
+            self.templates.append(conv_template(self.graph, matrix, held, self.eb))
+            self.template_node.append(index)
+        number = self.template_ids[index, held]
+        return number, self.templates[number]
+
+    def number_table(self, index: int, replicas: np.ndarray, template: ConvTemplate) -> int:
+        """Register the core-local numbers of a template's array groups, replica-major; returns where they begin."""
+        table = self.groups.local[self.layer_of[index]][np.ix_(replicas, template.groups[:, 0])]
+        first = self.group_entries
         self.group_table.append(table.ravel())
         self.group_entries += table.size
+        return first
 
     def _vector(self, index: int, s: Segments, numbers: npt.NDArray[np.int64]) -> None:
         """Reads of a vector node: every row of its window in every source of every operand, task-major."""
         node = self.graph.nodes[index]
-        task = self._task(VECTOR, index, s, s.owner, out=numbers)
+        task = self.add_tasks(VECTOR, index, s, s.owner, out=numbers)
         self.final_task[numbers] = task
         kernel, dilation, counted = 1, 1, (0, node.height)
         row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
@@ -346,7 +381,7 @@ class WorkBuilder:
                     b = np.ones_like(high) if broadcast else np.minimum(high, source.width)
                     columns.append((np.full_like(y, tensor), y, a, b, (y >= 0) & (y < source.height) & (a < b)))
         stacked = [np.stack([c[i] for c in columns], axis=1).ravel() for i in range(5)]
-        reads = self._read(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked)
+        reads = self.add_reads(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked)
         window_rows = row[:, None] + np.arange(kernel) * dilation
         rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
         self.vector.add(
@@ -382,8 +417,10 @@ class WorkBuilder:
         """Add constant loads and freeze everything."""
         kind, node, core = self.tasks.get("kind"), self.tasks.get("node"), self.tasks.get("core")
         has_constants = np.array([len(v) > 0 for v in self.constants.vectors])
-        out_segment = self.tasks.get("out_segment")
-        uses = (out_segment >= 0) & has_constants[node] & (kind != LOAD)
+        finishes = self.tasks.get("out_segment") >= 0
+        c = {name: self.contributions.get(name) for name in ("task", "tap", "segment", "total", "first", "last")}
+        finishes[c["task"][(c["last"] > 0) & (c["segment"] >= 0)]] = True
+        uses = finishes & has_constants[node] & (kind != LOAD)
         pairs, inverse = np.unique(np.stack([core[uses], node[uses]], axis=1), axis=0, return_inverse=True)
         zeros = np.zeros(len(pairs), dtype=np.int64)
         self.tasks.add(
@@ -430,6 +467,11 @@ class WorkBuilder:
             conv=ConvTasks(**conv, out=none, constants=conv_constants),
             join=JoinTasks(**join, constants=join_constants),
             vector=VectorTasks(**vector, out=constant_of[vector["task"]], constants=constant_of[vector["task"]]),
+            scatter=ScatterTasks(
+                **{name: self.scatter.get(name) for name in ScatterTasks._fields if name != "constants"},
+                constants=constant_of[self.scatter.get("task")],
+            ),
+            contributions=Contributions(**c),
             vector_nodes=self._vector_nodes(),
             templates=self._templates(),
             group_table=np.concatenate([*self.group_table, np.zeros(0, np.int64)]),
@@ -447,6 +489,8 @@ class WorkBuilder:
         empty = np.zeros((0, 4), np.int64)
         return Templates(
             slot_start=starts([len(t.slots) for t in ts]),
+            kernel=np.array([c.window.kernel for c in convs if isinstance(c, Conv)], dtype=np.int64).reshape(-1, 2),
+            scatter=np.array([t.scatter for t in ts], dtype=np.int64),
             slot_bytes=np.array(
                 [graph.nodes[int(source)].channels * self.eb for t in ts for source in t.slots[:, 0]], dtype=np.int64
             ),

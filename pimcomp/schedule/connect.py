@@ -11,6 +11,7 @@ from pimcomp.ir.program import Op
 from pimcomp.schedule.build import Work
 from pimcomp.schedule.constants import Constants
 from pimcomp.schedule.emit_conv import emit_conv, emit_join
+from pimcomp.schedule.emit_scatter import emit_scatter
 from pimcomp.schedule.emit_vector import emit_vector
 from pimcomp.schedule.sites import NodeSites
 from pimcomp.schedule.tape import LITERAL, Tape, blank_tape
@@ -63,7 +64,7 @@ class Flow:
     task_rows: LongArray
     tasks: int
     constant_tasks: int
-    out_buffer: LongArray  # per task, -1: none
+    segment_buffer: LongArray  # where each segment is complete
     kind: LongArray
     node: LongArray
 
@@ -101,7 +102,7 @@ def connect(
     edges.append(np.stack([tasks - len(pairs) + work.constant_of[uses], uses], axis=1))
 
     tape, task_rows = _emit(
-        work, constants, all_buffers.low, read_buffer, out_buffer, constant_buffer, rows, layout, channels, eb
+        work, constants, all_buffers.low, read_buffer, out_buffer, constant_buffer, written, rows, layout, channels, eb
     )
     rank = _ranks(work, ranks, transfers, edges, tasks)
     peer = np.concatenate([np.full(tasks, -1, dtype=np.int64), transfers.dst_core])
@@ -113,14 +114,14 @@ def connect(
         np.concatenate(edges),
         all_buffers,
         transfers,
-        _touches(work, valid, read_buffer, out_buffer, constant_buffer, transfers, rows, tasks),
+        _touches(work, valid, read_buffer, out_buffer, written, transfers, rows, tasks),
         np.stack([read_buffer[valid], work.reads.task[valid]], axis=1),
         _pads(graph, buffers, channels, eb),
         tape,
         task_rows,
         tasks,
         len(pairs),
-        out_buffer,
+        written,
         work.kind,
         work.node,
     )
@@ -243,7 +244,7 @@ def _ranks(
 
 
 def _touches(
-    work: Work, valid: npt.NDArray[np.bool_], read_buffer: LongArray, out_buffer: LongArray, constant_buffer: LongArray,
+    work: Work, valid: npt.NDArray[np.bool_], read_buffer: LongArray, out_buffer: LongArray, written: LongArray,
     transfers: Transfers, rows: int, tasks: int,
 ) -> npt.NDArray[np.int64]:  # fmt: skip
     """(buffer, action) for every action that needs a buffer to be alive."""
@@ -251,6 +252,7 @@ def _touches(
     moves = tasks + np.arange(len(transfers.bytes))
     has_out = out_buffer >= 0
     conv_total, join_total = work.conv.total >= 0, work.join.total >= 0
+    added = work.contributions
     parts_task = np.repeat(work.join.task, work.join.parts_each)
     pieces = [
         (read_buffer[valid], work.reads.task[valid]),
@@ -260,6 +262,7 @@ def _touches(
         (work.conv.total[conv_total] + rows, work.conv.task[conv_total]),
         (work.join.total[join_total] + rows, work.join.task[join_total]),
         (work.part_sums + rows, parts_task),
+        (np.where(added.segment >= 0, written[np.maximum(added.segment, 0)], added.total + rows), added.task),
     ]
     return np.stack([np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])], axis=1)
 
@@ -285,7 +288,7 @@ def _pads(graph: Graph, buffers: Buffers, channels: LongArray, eb: int) -> npt.N
 
 def _emit(
     work: Work, constants: Constants, buffer_low: LongArray, read_buffer: LongArray, out_buffer: LongArray,
-    constant_buffer: LongArray, rows: int, layout: GlobalLayout, channels: LongArray, eb: int,
+    constant_buffer: LongArray, written: LongArray, rows: int, layout: GlobalLayout, channels: LongArray, eb: int,
 ) -> tuple[Tape, LongArray]:  # fmt: skip
     """All tasks' relocatable instructions in task order, and where each task's rows begin."""
     f = constants.finish
@@ -304,13 +307,19 @@ def _emit(
         constants=constant_buffer[work.join.task],
     )
     vector = work.vector._replace(out=out_buffer[work.vector.task], constants=constant_buffer[work.vector.task])
+    added = work.contributions
+    scatter = work.scatter._replace(constants=constant_buffer[work.scatter.task])
+    sum_buffer = np.where(added.segment >= 0, written[np.maximum(added.segment, 0)], added.total + rows)
     tapes = []
     for run in (
         lambda t, b: emit_conv(t, b, conv, work.templates, f, read_buffer, buffer_low, work.group_table, eb),
         lambda t, b: emit_join(t, b, join, f, work.part_sums + rows, buffer_low, eb),
+        lambda t, b: emit_scatter(
+            t, b, scatter, work.templates, f, added, sum_buffer, read_buffer, buffer_low, work.group_table, eb
+        ),
         lambda t, b: emit_vector(t, b, vector, work.vector_nodes, f, read_buffer, buffer_low, eb),
     ):
-        bounds = np.zeros(max(len(conv.task), len(join.task), len(vector.task)) + 1, np.int64)
+        bounds = np.zeros(len(work.kind) + 1, np.int64)
         tape = blank_tape(run(blank_tape(0), bounds))
         run(tape, bounds)
         tapes.append(tape)

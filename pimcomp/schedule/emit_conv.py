@@ -49,13 +49,15 @@ class Templates(NamedTuple):
     columns: npt.NDArray[np.int64]
     stride: npt.NDArray[np.int64]  # columns
     pad: npt.NDArray[np.int64]  # columns on the left
+    kernel: npt.NDArray[np.int64]  # [templates, 2]
+    scatter: npt.NDArray[np.int64]  # pixels per MVM of a scattering template, else 0
 
 
 class ConvTasks(NamedTuple):
     """Convolution tasks; one entry each.
 
-    task: its number. template, node. start/keep/stop: computes columns [start, stop), keeps [keep, stop). origin: column
-    that the first element of `total` belongs to.
+    task: its number. template, node. start/keep/stop: computes columns [start, stop), keeps [keep, stop). origin:
+    column that the first element of `total` belongs to.
     reads: first of its read buffers in `read_buffer`. total: buffer of partial sums, or -1 when the task owns the
     result. out: result buffer or -1. constants: buffer of the node's constants. group_table: first of its array-group
     numbers (replica-major); replicas of them; turn: which replica begins.
@@ -135,8 +137,12 @@ def scratch_layout(t, f, template, node, windows, eb):
 
 
 @njit(cache=True)
-def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer_low, group_table, turn, eb, block_at):
-    """One window block at output column x: stage, fire, accumulate. Columns below `fresh` are summed already."""
+def fire_block(tape, at, tasks, i, t, x, again, acc, acc_at, read_buffer, buffer_low, group_table, turn, eb, block_at):
+    """One window block at output column x: stage, fire, accumulate.
+
+    A last block is shifted back to fit. Its first `again` bytes of sums exist already, but from other array groups:
+    which group holds a window's weights depends on the window's place in the block. They are computed anew.
+    """
     k = tasks.template[i]
     task = tasks.task[i]
     column = x * t.stride[k] - t.pad[k]
@@ -148,6 +154,8 @@ def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer
     first = t.group_start[k]
     count = t.group_start[k + 1] - first
     full = t.groups[first, 3] == t.columns[k]
+    if again > 0 and not full:
+        at = put(tape, at, task, LLDI, acc, acc_at, LITERAL, 0, LITERAL, 0, again)
     for g in range(first, first + count):
         slot = t.groups[g, 1]
         source, offset = np.int64(SCRATCH), t.groups[g, 2]
@@ -166,11 +174,8 @@ def fire_block(tape, at, tasks, i, t, x, fresh, acc, acc_at, read_buffer, buffer
         inside = np.int64(0)
         for s in range(t.span_start[k] + t.groups[g, 4], t.span_start[k] + t.groups[g, 4] + t.groups[g, 5]):
             low, high = np.int64(t.spans[s, 0]), np.int64(t.spans[s, 1])
-            begin = low if full else max(low, fresh)
-            if begin < high:
-                d = acc_at + begin * eb
-                other = block_at + (inside + begin - low) * eb
-                at = put(tape, at, task, VVADD, acc, d, acc, d, SCRATCH, other, high - begin)
+            d, other = acc_at + low * eb, block_at + inside * eb
+            at = put(tape, at, task, VVADD, acc, d, acc, d, SCRATCH, other, high - low)
             inside += high - low
     return at
 
@@ -195,16 +200,14 @@ def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, e
         else:
             acc, acc_at = np.int64(SCRATCH), sums
         if t.groups[t.group_start[k], 3] != t.columns[k]:
-            # Earlier pieces of the segment have summed the columns before `keep` already.
-            fresh = start if start == tasks.origin[i] else tasks.keep[i]
-            fresh_at = acc_at + (fresh - start) * width
-            at = put(tape, at, task, LLDI, acc, fresh_at, LITERAL, 0, LITERAL, 0, (stop - fresh) * width)
+            at = put(tape, at, task, LLDI, acc, acc_at, LITERAL, 0, LITERAL, 0, (stop - start) * width)
         x, turn = tasks.keep[i], tasks.turn[i]
         while x < stop:
             begin = min(x, stop - t.block[k])
+            again = min(x, stop) - begin  # windows that the block before has summed: computed anew, as on all cores
             at = fire_block(
-                tape, at, tasks, i, t, begin, (x - begin) * f.channels[node], acc, acc_at + (begin - start) * width,
-                read_buffer, buffer_low, group_table, turn % tasks.replicas[i], eb, block_at,
+                tape, at, tasks, i, t, begin, again * width if x > tasks.keep[i] else 0, acc, acc_at + (begin - start)
+                * width, read_buffer, buffer_low, group_table, turn % tasks.replicas[i], eb, block_at,
             )  # fmt: skip
             x += t.block[k]
             turn += 1

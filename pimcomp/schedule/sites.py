@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.array_group import LayerMatrix, Partition
+from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pool, View
 from pimcomp.ir.plan import Plan
 from pimcomp.schedule.options import ScheduleOptions
@@ -68,7 +68,7 @@ def place_work(
             k = weighted[index]
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
-            segments = _deal(node.height, node.width, matrix.unfolding.block, sites, options.segment_blocks)
+            segments = _deal(node.height, node.width, matrix.unfolding, sites, options.segment_blocks)
         elif isinstance(operation, Input):
             segments = _load_rows(node.height, node.width, _loader_cores(graph, weighted, plan, cores_used, options))
         else:
@@ -91,11 +91,15 @@ def _sites(core_of: IntArray) -> tuple[Site, ...]:
     return tuple(Site(core_of[first[i]].astype(np.int32), np.flatnonzero(inverse == i).astype(np.int32)) for i in order)
 
 
-def _deal(height: int, width: int, block: int, sites: tuple[Site, ...], wanted_blocks: int) -> Segments:
-    """Deal rows to interleaved row sets and their columns to the sites of each set, in proportion to their replicas."""
+def _deal(height: int, width: int, unfolding: Unfolding, sites: tuple[Site, ...], wanted_blocks: int) -> Segments:
+    """Deal rows to interleaved row sets and their columns to the sites of each set, in proportion to their replicas.
+
+    A scattering layer adds up neighbouring rows on the same core: one row set.
+    """
+    block = unfolding.block
     blocks = -(-width // block)
     count = len(sites)
-    row_sets = _row_sets(height, blocks, count, wanted_blocks)
+    row_sets = 1 if unfolding.scatter else _row_sets(height, blocks, count, wanted_blocks)
     members = [np.arange(s, min(count, row_sets * blocks), row_sets) for s in range(row_sets)]
     weights = np.array([len(site.replicas) for site in sites], dtype=np.float64)
     heads = np.array([site.head for site in sites], dtype=np.int32)

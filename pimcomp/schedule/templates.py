@@ -33,6 +33,7 @@ class ConvTemplate:
     spans: IntArray
     staging_bytes: int
     block: int
+    scatter: int
     columns: int
 
 
@@ -80,6 +81,7 @@ def conv_template(graph: Graph, matrix: LayerMatrix, members: tuple[int, ...], e
         np.array(spans, dtype=np.int32),
         int(staged_rows.sum()) * element_bytes,
         matrix.unfolding.block,
+        matrix.unfolding.scatter,
         matrix.columns,
     )
 

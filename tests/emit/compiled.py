@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
+from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Pipeline, Plan, Status
 from pimcomp.ir.program import Program

@@ -104,7 +104,10 @@ class Builder:
         window, rows, columns = self.window(height, width)
         if self.integer(0, 5) == 0:
             window, rows, columns = Window(kernel=(height, width)), 1, 1
-        groups = int(self.rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+        plain = self.integer(0, 2) == 0 and height > 2 and width > 2
+        if plain:  # as most layers are: every way to unfold applies
+            window, rows, columns = Window(kernel=(3, 3), pads=(1, 1, 1, 1)), height, width
+        groups = 1 if plain else int(self.rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
         out = groups * self.integer(1, max(1, 24 // groups))
         weights = self.rng.standard_normal((out, channels // groups, *window.kernel)) / np.sqrt(channels)
         bias = self.rng.standard_normal(out).astype(np.float32) if self.integer(0, 2) else None
