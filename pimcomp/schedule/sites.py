@@ -124,7 +124,10 @@ def _row_sets(height: int, blocks: int, count: int, wanted_blocks: int) -> int:
         per_set = min(count // sets, blocks)
         length = -(-blocks // per_set)
         # A few per cent of load are worth segments of a sensible length: each is a message and a burst of vector work.
-        load = -(-height // sets) * length * (1.0 + 0.15 * max(0, wanted_blocks - length) / wanted_blocks)
+        short = 0.15 * max(0, wanted_blocks - length) / wanted_blocks
+        # Rows in work at the same time finish at the same time: the next layer waits for all of them, and all are held.
+        together = 0.05 * (sets - 1)
+        load = -(-height // sets) * length * (1.0 + short) * (1.0 + together)
         return load, abs(length - wanted_blocks)
 
     return min(candidates, key=key)
