@@ -40,7 +40,7 @@ def schedule(
     Raises CapacityError when local memory cannot hold what must be alive together.
     """
     eb = arch.element_bytes
-    images = options.images_per_round if pipeline is Pipeline.BATCH else 1
+    wanted = options.images_per_round if pipeline is Pipeline.BATCH else 1
     needed = needed_rows(graph)
     placed = place_work(graph, partition, plan, options, needed)
     constants = collect_constants(graph, eb, lrn_ranges)
@@ -49,7 +49,8 @@ def schedule(
     layout = _global_layout(graph, constants, eb)
     flow = connect(graph, work, placed, pull_order(graph, needed), constants, layout, eb, arch.total_cores)
     matrices, matrix_of, shapes = _matrices(graph, partition, plan, groups)
-    assembled = assemble(flow, shapes, layout, arch, options, images)
+    assembled = assemble(flow, shapes, layout, arch, options, wanted)
+    images = assembled.images
     constant_addresses, constant_values = _constant_image(constants, layout, eb)
     return Program(
         cores=arch.total_cores,

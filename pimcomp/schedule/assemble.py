@@ -24,7 +24,8 @@ from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.tape import SCRATCH, Tape
 from pimcomp.schedule.work import LOAD, LongArray
 
-LOOKAHEADS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.0)  # fractions of the option's, tried when memory is short
+# Fractions of the option's look-ahead, tried one after the other when memory is short.
+LOOKAHEADS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.007, 0.003, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,7 @@ class Assembled:
     peak_bytes: LongArray
     last_row: LongArray  # int64[images, tasks]: table row of each task's last instruction
     address: LongArray  # int64[images, buffers of one image]
+    images: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,34 +53,64 @@ class _Actions:
     tasks: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """An order of all images' actions that fits local memory, with its buffers' addresses and estimated time."""
+
+    actions: _Actions
+    images: int
+    order: LongArray
+    address: LongArray
+    peak: LongArray
+    makespan_ns: float
+    eager: bool  # the first look-ahead fitted
+
+
 def assemble(
     flow: Flow, shapes: GroupShapes, layout: GlobalLayout, arch: Arch, options: ScheduleOptions, images: int
 ) -> Assembled:
-    """Schedule `images` copies of a flow and build the table.
+    """Schedule `images` copies of a flow and build the table; fewer where several would hold each other up.
 
     Raises CapacityError when no order fits local memory, with the bytes that the most frugal one of them takes.
     """
     extents = _extents(flow.tape, shapes, flow.core, arch)
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
-    actions = _replicate(flow, images)
     durations = task_durations_ns(flow, shapes, arch)
+    peaks: list[tuple[int, int]] = []  # (bytes, core) of every order tried
+    best = _fit(flow, durations, scratch, arch, options, images, peaks)
+    if images > 1 and (best is None or not best.eager):
+        # Short of memory: images that share it may take longer together than one after the other.
+        single = _fit(flow, durations, scratch, arch, options, 1, peaks)
+        if single is not None and (best is None or single.makespan_ns < best.makespan_ns / best.images):
+            best = single
+    if best is None:
+        least, core = min(peaks)
+        levers = [f"local_memory.bytes: {least}"]  # the orders do not depend on the memory: that one fits then
+        raise CapacityError(f"bytes of local memory on core {core}", least, arch.local_memory_bytes, levers, arch.name)
+    return _table(flow, best.actions, best.order, best.address, best.peak, layout, arch, best.images)
+
+
+def _fit(
+    flow: Flow,
+    durations: npt.NDArray[np.float64],
+    scratch: LongArray,
+    arch: Arch,
+    options: ScheduleOptions,
+    images: int,
+    peaks: list[tuple[int, int]],
+) -> _Placed | None:
+    """The most eager order that fits local memory, None if none does; appends what each order takes to `peaks`."""
+    actions = _replicate(flow, images)
     span = int(actions.rank.max()) + 1
-    peaks: list[tuple[int, int]] = []  # (bytes, core) of every order
     for fraction in LOOKAHEADS:
         window = int(span * options.lookahead * fraction) + 1
-        order = _order(flow, actions, durations, arch, options, window)
+        order, makespan_ns = _order(flow, actions, durations, arch, options, window)
         address, peak = _place(flow, actions, order, scratch, arch, images)
         peaks.append((int(peak.max()), int(peak.argmax())))
         if peaks[-1][0] <= arch.local_memory_bytes:
-            return _table(flow, actions, order, address, peak, layout, arch, images)
-    least, core = min(peaks)
-    levers = [f"local_memory.bytes: {least}"]  # the orders do not depend on the memory: that one fits then
-    if images > 1:
-        single = _replicate(flow, 1)
-        order = _order(flow, single, durations, arch, options, window=1)
-        if _place(flow, single, order, scratch, arch, images=1)[1].max() <= arch.local_memory_bytes:
-            levers.append("--set images_per_round=1")
-    raise CapacityError(f"bytes of local memory on core {core}", least, arch.local_memory_bytes, levers, arch.name)
+            eager = fraction == LOOKAHEADS[0]
+            return _Placed(actions, images, order, address, peak, makespan_ns, eager)
+    return None
 
 
 def _replicate(flow: Flow, images: int) -> _Actions:
@@ -155,8 +187,8 @@ def _scratch_bytes(flow: Flow, extents: tuple[LongArray, LongArray, LongArray], 
 
 def _order(
     flow: Flow, actions: _Actions, durations: npt.NDArray[np.float64], arch: Arch, options: ScheduleOptions, window: int
-) -> LongArray:
-    """Commit order of all actions."""
+) -> tuple[LongArray, float]:
+    """Commit order of all actions and its estimated makespan in ns."""
     count = len(actions.core)
     task = actions.flow_action[: actions.tasks]
     duration = np.zeros(count)
@@ -179,7 +211,7 @@ def _order(
     )  # fmt: skip
     if makespan < 0 or len(order) != count:
         raise InvariantError(f"the task graph has a cycle: {count - len(order)} of {count} actions can never start")
-    return np.asarray(order)
+    return np.asarray(order), float(makespan)
 
 
 def _place(
@@ -265,7 +297,7 @@ def _table(
     is_task = (final["action"] < actions.tasks) & (final["sub"] >= 0)
     owners = final["action"][is_task]
     np.maximum.at(last_row, (actions.image[owners], actions.flow_action[owners]), np.flatnonzero(is_task))
-    return Assembled(table, core_start, peak, last_row, address)
+    return Assembled(table, core_start, peak, last_row, address, images)
 
 
 def _task_rows(
