@@ -10,6 +10,7 @@ from pimdse.output import Output, plain
 
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
+    from pimcomp.verify_integer import IntegerReport
     from pimcomp.verify_program import VerifyReport
 
 
@@ -24,9 +25,45 @@ def prove(
     return verify_program(folder, network, images=images, seed=seed, inputs=inputs)
 
 
+def prove_integer(
+    folder: Path,
+    network: "LoadedNetwork",
+    *,
+    model: str,
+    weights: str | None = None,
+    images: int = 4,
+    seed: int = 0,
+    input_file: Path | None = None,
+    save: bool = False,
+) -> "IntegerReport":
+    """Execute the folder's program in the chip's integers and compare it with onnxruntime in real numbers.
+
+    A shipped trained network (`model` and `weights` say which it is) meets its test set and labels and is calibrated
+    with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
+    integer.npz into the folder.
+    """
+    from pimcomp.verify_integer import verify_integer
+    from pimdse.input_images import read_inputs
+    from pimdse.trained import find_test_set
+
+    known = find_test_set(model, network, weights=weights)
+    labels = known.labels if known and input_file is None else None
+    given = known.images if known else None
+    return verify_integer(
+        folder,
+        network,
+        images=images,
+        seed=seed,
+        inputs=read_inputs(input_file, network.graph) if input_file is not None else given,
+        labels=labels,
+        calibration=known.calibration if known else None,
+        save=save,
+    )
+
+
 def show_verdict(output: Output, report: "VerifyReport", what: str) -> None:
     """Show the verdict; raises typer.Exit(1) for a mismatch."""
-    data = {"what": what, **dataclasses.asdict(report)}
+    data = {"what": what, "numbers": "float", **dataclasses.asdict(report)}
     if not report.passed:
         output.show(data, lambda console: plain(console, f"mismatch: {what}: {report.reason}", "red"))
         raise typer.Exit(1)
@@ -36,3 +73,23 @@ def show_verdict(output: Output, report: "VerifyReport", what: str) -> None:
         f"{share:.2g} of the output's range (allowed {report.tolerance:g})"
     )
     output.show(data, lambda console: plain(console, text, "green"))
+
+
+def show_integer_verdict(output: Output, report: "IntegerReport", what: str) -> None:
+    """Show the verdict in integers; raises typer.Exit(1) if they lost too much."""
+    data = {"what": what, "numbers": "integer", **dataclasses.asdict(report)}
+    if not report.passed:
+        output.show(data, lambda console: plain(console, f"mismatch: {what}: in integers: {report.reason}", "red"))
+        raise typer.Exit(1)
+    text = f"verified: {what}: {report.images} images in the chip's integers; {_agreement(report)}"
+    output.show(data, lambda console: plain(console, text, "green"))
+
+
+def _agreement(report: "IntegerReport") -> str:
+    follows = f"same largest output for {100 * report.agreement:.2f} %, correlation {report.correlation:.4f}"
+    if report.accuracy is None or report.reference_accuracy is None:
+        return f"compared with onnxruntime: {follows}"
+    return (
+        f"top-1 accuracy {100 * report.accuracy:.2f} %, onnxruntime in real numbers "
+        f"{100 * report.reference_accuracy:.2f} % (allowed: 1 point lower); {follows}"
+    )

@@ -30,7 +30,7 @@ LATENCY_MARGIN = 1.5  # simulated time over predicted latency: the simulator rep
 _NAMES = (
     "program.gz", "config.json", "config_throughput.json", "network.json", "memory.npz", "checkpoints.npz", "plan.json",
     "listing.txt", "evaluation.json", "verification.json", "intermediate.json", "mapping.txt", "weights.npz",
-    CORES_FOLDER, "report.json",
+    "integer.npz", CORES_FOLDER, "report.json",
 )  # fmt: skip
 
 

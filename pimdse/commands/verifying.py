@@ -1,8 +1,10 @@
 """`pimdse verify`: execute the emitted files and compare with onnxruntime."""
 
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +18,10 @@ from pimdse.commands.arguments import (
     TimeLimitOption,
     WeightsOption,
 )
-from pimdse.output import output_of
+from pimdse.output import Output, output_of
+
+if TYPE_CHECKING:
+    from pimcomp.frontend import LoadedNetwork
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -25,6 +30,12 @@ pimdse verify results/compile/squeezenet1_1-pimcomp_default-element
 pimdse verify digits_resnet8 --pipeline batch --images 8
 
 pimdse verify out/my --input picture.npy
+
+pimdse verify digits_resnet8 --integer
+
+With --integer a shipped trained network must keep its top-1 accuracy on its test images, within one point of
+onnxruntime; any other must correlate with onnxruntime on random images (or those of --input). With a DIR the scales
+and integer weights are left there as integer.npz.
 
 With a MODEL the compile options count (--arch, --solver, ...); a DIR keeps the ones it was compiled with."""
 
@@ -42,6 +53,9 @@ def verify(
         Path | None,
         typer.Option("--input", metavar="FILE", help="Images to use: .npy, .npz (one array per input) or .png."),
     ] = None,
+    integer: Annotated[
+        bool, typer.Option("--integer", help="Execute in the chip's integers, calibrated, instead of real numbers.")
+    ] = False,
     model: Annotated[
         str | None, typer.Option("--model", metavar="MODEL", help="Where a compiled folder's network is now.")
     ] = None,
@@ -57,17 +71,18 @@ def verify(
     from pimcomp.errors import ConfigError
     from pimdse.building import build, make_recipe, write
     from pimdse.compiled_folder import read_compiled_folder
-    from pimdse.proof import prove, show_verdict
 
     output = output_of(context)
+    task = _Task(integer, images, seed, input_file)
     if Path(target).is_dir():
         from pimcomp.frontend import load_network
 
         compiled = read_compiled_folder(Path(target))
+        source = model or compiled.model
         with output.stages(f"verifying {target}"):
-            network = load_network(model or compiled.model, weights=compiled.weights)
-            report = prove(Path(target), network, images=images, seed=seed, input_file=input_file)
-        show_verdict(output, report, target)
+            network = load_network(source, weights=compiled.weights)
+            show = task.run(Path(target), network, source, compiled.weights, save=True)
+        show(output, target)
         return
     if model is not None:
         raise ConfigError("--model", f"only for a compiled folder, and {target} is none")
@@ -86,5 +101,37 @@ def verify(
         program = Path(temporary) / "program"
         write(built, program)
         observe("write", None)
-        report = prove(program, built.network, images=images, seed=seed, input_file=input_file)
-    show_verdict(output, report, recipe.label)
+        show = task.run(program, built.network, target, weights, save=False)
+    show(output, recipe.label)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What to compare, and in which numbers."""
+
+    integer: bool
+    images: int
+    seed: int
+    input_file: Path | None
+
+    def run(
+        self, folder: Path, network: "LoadedNetwork", model: str, weights: str | None, *, save: bool
+    ) -> "Callable[[Output, str], None]":
+        """Execute and compare; returns what shows the verdict."""
+        from pimdse.proof import prove, prove_integer, show_integer_verdict, show_verdict
+
+        images, seed, input_file = self.images, self.seed, self.input_file
+        if not self.integer:
+            report = prove(folder, network, images=images, seed=seed, input_file=input_file)
+            return lambda output, what: show_verdict(output, report, what)
+        found = prove_integer(
+            folder,
+            network,
+            model=model,
+            weights=weights,
+            images=images,
+            seed=seed,
+            input_file=input_file,
+            save=save,
+        )
+        return lambda output, what: show_integer_verdict(output, found, what)

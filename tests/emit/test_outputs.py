@@ -83,6 +83,7 @@ def test_an_earlier_compile_is_replaced_and_foreign_files_stay(tmp_path: Path) -
     emit(small_compiled(), out, form="pim", save=SAVES)
     (out / "notes.txt").write_text("mine")
     (out / "cores" / "stray").write_text("old")
+    (out / "integer.npz").write_text("scales of the earlier program")
     emit(small_compiled(random_program(22)), out, form="directory")
     emit(small_compiled(random_program(22)), tmp_path / "fresh", form="directory")
     assert content(out) == content(tmp_path / "fresh") | {"notes.txt": b"mine"}

@@ -26,7 +26,10 @@ from pimcomp.verify_program import verify_program
 from solvers import get_solver
 from tests.interpret.mutations import KINDS, mutate
 
-NETWORKS = ("mlp", "lenet5", "incnet", "dscnn", "resnet8", "vgg8", "vgg8_bn", "resnet8_bnkept", "dscnn_bnkept")
+NETWORKS = (
+    "mlp", "lenet5", "incnet", "dscnn", "resnet8", "vgg8", "vgg8_bn", "resnet8_bnkept", "dscnn_bnkept",
+    "vgg8_bn_bnkept",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
