@@ -15,7 +15,7 @@ partial
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,24 +59,37 @@ VARIANTS = (
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The first variant that can be packed."""
+    """The first variant that can be packed.
 
+    scatter: off for plans without it. widest_block: windows per MVM at most in any plan.
+    """
+
+    scatter: bool = True
+    widest_block: int = 8
     name: str = field(default="stream", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         started = time.perf_counter()
         if shortfall(problem) is None:
-            for plan in stream_plans(problem):
+            for plan in stream_plans(problem, restricted(self.scatter, self.widest_block)):
                 objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
                 wall_s = time.perf_counter() - started
                 return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective, wall_s=wall_s)
         return no_plan(problem, time.perf_counter() - started)
 
 
-def stream_plans(problem: MappingProblem) -> Iterator[Plan]:
+def restricted(scatter: bool, widest_block: int) -> tuple[Variant, ...]:
+    """The variants with scattering and wide blocks cut to what is allowed, without repetition."""
+    cut = (
+        replace(v, scatter=v.scatter and scatter, widest_block=min(v.widest_block, widest_block)) for v in VARIANTS
+    )
+    return tuple(dict.fromkeys(cut))
+
+
+def stream_plans(problem: MappingProblem, variants: tuple[Variant, ...] = VARIANTS) -> Iterator[Plan]:
     """Packed plans, at most one per variant, the most promising first."""
-    for variant in VARIANTS:
+    for variant in variants:
         for fill in FILLS:
             plan = stream_plan(problem, variant, int(problem.crossbars * fill))
             if plan is not None:

@@ -1,0 +1,340 @@
+"""PIMCOMP-NN's programs against ours, same network, chip and simulator: writes the table of docs/results.md.
+
+    python -m benchmarks.peer_comparison --models DIR --baseline FILE [--pimsim PATH_TO_ChipTest]
+
+DIR holds the networks as PIMCOMP-NN's JSON files, FILE what its programs score. Every case is compiled with the default
+solver, verified from the emitted files and timed by the timeline; with --pimsim the networks of --simulate also run in
+the real simulator. --keep FILE holds what is measured: a run that was interrupted goes on there.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from benchmarks.accuracy import Simulation
+from benchmarks.peer_rows import Case, Peer, geometric_mean, peer_mvm_pj, read_peers, static_mw
+from benchmarks.sections import replace_section, table
+from pimcomp.compile import compile_network
+from pimcomp.config import read_arch
+from pimcomp.emit.outputs import emit
+from pimcomp.errors import PimdseError
+from pimcomp.frontend import load_network
+from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.compiled import Compiled
+from pimcomp.ir.plan import Pipeline
+from pimcomp.schedule import ScheduleOptions
+from pimcomp.verify_program import verify_program
+from pimdse.pimsim import find_simulator
+from solvers import get_solver
+
+PIPELINES = ("element", "batch")
+SIMULATED = ("squeezenet", "resnet18", "googlenet", "mobilenetv2")
+SIMULATED_CHIP = "pimcomp_default"
+OPTIONS = ScheduleOptions(images_per_round=4)
+ROUNDS = 3  # of a batch program in the simulator: the difference to one round is two periods
+SECTION = "peer comparison"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Our program of one case; times in ns per image. failure: why there is no program.
+
+    latency_ns, period_ns: timeline. bound_ns, objective_ns: of the solver's cost model. energy_pj: per image.
+    plain_ns: score without scatter and window blocks. peer_pj: the least energy of the peer's best program.
+    verified: None before verification. simulated_ns: score in the real simulator.
+    """
+
+    network: str
+    chip: str
+    pipeline: str
+    failure: str = ""
+    images: int = 1
+    latency_ns: float = 0.0
+    period_ns: float = 0.0
+    bound_ns: float | None = None
+    objective_ns: float | None = None
+    energy_pj: float = 0.0
+    peer_pj: float = 0.0
+    peak_bytes: int = 0
+    instructions: int = 0
+    compile_s: float = 0.0
+    plain_ns: float | None = None
+    verified: bool | None = None
+    verify_reason: str = ""
+    simulated_ns: float | None = None
+    simulated_energy_pj: float | None = None
+
+    @property
+    def case(self) -> Case:
+        """(network, chip, pipeline)."""
+        return (self.network, self.chip, self.pipeline)
+
+    @property
+    def score_ns(self) -> float:
+        """What is compared: latency in the element pipeline, period per image in the batch pipeline."""
+        return self.latency_ns if self.pipeline == "element" else self.period_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """How to measure: folder of the networks, simulator (or None), whether to verify."""
+
+    models: Path
+    simulator: Path | None
+    simulate: tuple[str, ...]
+    verify: bool
+    timeout_s: float
+
+
+def measure(row: Row, peer: Peer, job: Job) -> Row:
+    """The row with whatever it lacks filled in."""
+    network = load_network(job.models / f"{row.network}.json", weights="random:0")
+    arch, _ = read_arch(row.chip)
+    started = time.process_time()
+    try:
+        compiled = compile_case(network, arch, row.pipeline, "auto", {})
+    except PimdseError as error:
+        return replace(row, failure=str(error))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        emit(compiled, out)
+        row = timed(row, compiled, time.process_time() - started, peer)
+        if row.plain_ns is None:
+            row = replace(row, plain_ns=plain_score_ns(network, arch, row.pipeline))
+        if job.verify and row.verified is None:
+            report = verify_program(out, network, images=1)
+            row = replace(row, verified=report.passed, verify_reason=report.reason)
+    if wants_simulation(row, job):
+        row = simulated(row, compiled, job)
+    return row
+
+
+def compile_case(
+    network: LoadedNetwork, arch: Arch, pipeline: str, solver: str, options: dict[str, int | float | bool | str]
+) -> Compiled:
+    """One program of a case."""
+    chosen = get_solver(solver, options)
+    return compile_network(
+        network.graph, arch, chosen, pipeline=Pipeline(pipeline), options=OPTIONS, weights="random:0"
+    )
+
+
+def plain_score_ns(network: LoadedNetwork, arch: Arch, pipeline: str) -> float | None:
+    """Score with one window per MVM and no scatter; None if that does not fit."""
+    try:
+        compiled = compile_case(network, arch, pipeline, "stream", {"scatter": False, "widest_block": 1})
+    except PimdseError:
+        return None
+    timing = compiled.timing
+    return timing.latency_ns if pipeline == "element" else timing.period_ns / compiled.program.images_per_round
+
+
+def timed(row: Row, compiled: Compiled, compile_s: float, peer: Peer) -> Row:
+    """The row with the figures of a compiled program."""
+    images, arch = compiled.program.images_per_round, compiled.arch
+    return replace(
+        row,
+        images=images,
+        latency_ns=compiled.timing.latency_ns,
+        period_ns=compiled.timing.period_ns / images,
+        bound_ns=compiled.outcome.bound_ns,
+        objective_ns=compiled.outcome.objective_ns,
+        energy_pj=compiled.energy.total_pj / images,
+        peer_pj=peer_mvm_pj(compiled.graph, arch) + static_mw(arch, peer.cores) * peer.score_ns(row.pipeline),
+        peak_bytes=int(compiled.program.local_peak_bytes.max()),
+        instructions=len(compiled.program.table.op),
+        compile_s=compile_s,
+    )
+
+
+def simulated(row: Row, compiled: Compiled, job: Job) -> Row:
+    """The row with the real simulator's figures."""
+    assert job.simulator is not None
+    with tempfile.TemporaryDirectory() as folder:
+        run = Simulation(job.simulator, Path(folder), compiled.program, compiled.arch, job.timeout_s)
+        report, _ = run.copies(1, compiled.timing.latency_ns)
+        score_ns = report.latency_ns
+        if row.pipeline == "batch":
+            several, _ = run.copies(ROUNDS, ROUNDS * compiled.timing.latency_ns)
+            score_ns = (several.latency_ns - report.latency_ns) / (ROUNDS - 1) / row.images
+    return replace(row, simulated_ns=score_ns, simulated_energy_pj=report.energy_pj / row.images)
+
+
+def wants_simulation(row: Row, job: Job) -> bool:
+    """Whether the simulator's figures are asked for and missing."""
+    chosen = row.chip == SIMULATED_CHIP and row.network in job.simulate
+    return job.simulator is not None and chosen and row.simulated_ns is None
+
+
+def is_complete(row: Row, job: Job) -> bool:
+    """Whether nothing is left to measure."""
+    if row.failure:
+        return True
+    return row.latency_ns > 0 and (row.verified is not None or not job.verify) and not wants_simulation(row, job)
+
+
+HEADER = (
+    "network", "chip", "theirs us", "ours us", "ratio", "ratio, plain", "simulator us", "bound us", "gap",
+    "energy uJ", "theirs uJ at least", "peak kB", "verified", "compile s",
+)  # fmt: skip
+
+
+def cells(row: Row, peer: Peer) -> list[str]:
+    """One line of the table, in the order of HEADER."""
+    theirs = peer.score_ns(row.pipeline)
+    start = [row.network, row.chip, f"{theirs / 1e3:,.0f} ({peer.replication})"]
+    if row.failure:
+        return [*start, f"failed: {row.failure.splitlines()[0]}", *[""] * (len(HEADER) - len(start) - 1)]
+    bound = row.bound_ns
+    return [
+        *start,
+        f"{row.score_ns / 1e3:,.0f}",
+        f"{theirs / row.score_ns:.1f}",
+        "" if row.plain_ns is None else f"{theirs / row.plain_ns:.1f}",
+        "" if row.simulated_ns is None else f"{row.simulated_ns / 1e3:,.0f}",
+        "" if bound is None else f"{bound / 1e3:,.0f}",
+        "" if bound is None or row.objective_ns is None else f"{row.objective_ns / bound - 1:.0%}",
+        f"{row.energy_pj / 1e6:,.0f}",
+        f"{row.peer_pj / 1e6:,.0f}",
+        f"{row.peak_bytes / 1e3:,.0f}",
+        {True: "yes", False: f"NO: {row.verify_reason}", None: "not run"}[row.verified],
+        f"{row.compile_s:.1f}",
+    ]
+
+
+def means(rows: Sequence[Row], peers: dict[Case, Peer]) -> list[list[str]]:
+    """Geometric means per chip and pipeline: ratio, plain ratio, smallest ratio, energy over theirs, verified."""
+    lines = []
+    for chip in dict.fromkeys(r.chip for r in rows):
+        for pipeline in PIPELINES:
+            chosen = [r for r in rows if r.chip == chip and r.pipeline == pipeline and not r.failure]
+            if not chosen:
+                continue
+            ratios = [peers[r.case].score_ns(pipeline) / r.score_ns for r in chosen]
+            plain = [peers[r.case].score_ns(pipeline) / r.plain_ns for r in chosen if r.plain_ns]
+            lines.append(
+                [
+                    chip,
+                    pipeline,
+                    str(len(chosen)),
+                    f"**{geometric_mean(ratios):.1f}**",
+                    f"{min(ratios):.1f}",
+                    f"{geometric_mean(plain):.1f}" + (f" ({len(plain)} rows)" if len(plain) < len(chosen) else ""),
+                    f"{geometric_mean(r.energy_pj / r.peer_pj for r in chosen):.2f}",
+                    f"{sum(r.verified is True for r in chosen)} of {len(chosen)}",
+                ]
+            )
+    return lines
+
+
+MEANS_HEADER = (
+    "chip", "pipeline", "networks", "ratio", "smallest ratio", "ratio, plain", "energy, ours over theirs", "verified"
+)  # fmt: skip
+
+INTRODUCTION = """\
+## Against PIMCOMP-NN
+
+Same networks (PIMCOMP-NN's own JSON files; LRN is dropped on both sides), same chips, `rob_size` 1. Theirs is the best
+of its heuristics balance, W0H0 and uniform whose program completes; its files were changed only as far as today's
+simulator needs to load them. Element: latency of one image. Batch: steady period per image.
+
+- PIMCOMP-NN uses no packing: one window per MVM, no scattering convolutions and no window blocks. "Ratio, plain" is
+  ours with both off (solver `stream` with `scatter` off and `widest_block` 1). Neither side uses a bias row or ReLU in
+  the MVM.
+- PIMCOMP-NN's batch programs omit pooling, additions and concatenation; ours contain all of it. Element programs
+  contain everything on both sides.
+- Ours us: the timeline; simulator us: pimsim-nn itself, for the rows that were simulated (batch: the difference
+  between {rounds} rounds and one, per image).
+- Bound and gap: of the solver's cost model, a proven lower bound of its objective over all plans and how far the plan
+  is from it. The objective leaves out most messages and waiting: the program takes longer.
+- Energy: per image. PIMCOMP-NN's energy was not recorded; "at least" is its MVMs (each window enters one replica's
+  crossbars once) and static power of the cores it uses during its time, without network, memory and vector units.
+- Peak: most local memory that a core uses. Batch programs process {images} images per round (fewer where memory is
+  short).
+- Verified: the emitted files were executed with random weights and compared with ONNX Runtime, every element of every
+  output, tolerance 1e-4 of the range.
+- Compile: processor seconds from network to written files, numba's cache filled.
+
+```
+python -m benchmarks.peer_comparison --models PIMCOMP_MODELS --baseline PEER_BASELINE.json --pimsim PATH_TO_CHIPTEST
+```
+"""
+
+
+def section(rows: Sequence[Row], peers: dict[Case, Peer]) -> str:
+    """The whole section of the page."""
+    parts = [INTRODUCTION.format(rounds=ROUNDS, images=OPTIONS.images_per_round)]
+    parts.append("### Geometric means\n\n" + table(MEANS_HEADER, means(rows, peers)))
+    for pipeline in PIPELINES:
+        chosen = sorted((r for r in rows if r.pipeline == pipeline), key=lambda r: r.chip)
+        if chosen:
+            parts.append(
+                f"### {pipeline.capitalize()} pipeline\n\n" + table(HEADER, [cells(r, peers[r.case]) for r in chosen])
+            )
+    return "\n\n".join(parts)
+
+
+def read_rows(path: Path | None) -> dict[Case, Row]:
+    """Rows kept by an earlier run."""
+    if path is None or not path.exists():
+        return {}
+    names = {f.name for f in fields(Row)}
+    kept = (Row(**{k: v for k, v in entry.items() if k in names}) for entry in json.loads(path.read_text()))
+    return {row.case: row for row in kept}
+
+
+def main() -> None:
+    """Measure and write."""
+    options = parse()
+    simulator = find_simulator(options.pimsim)
+    job = Job(
+        models=options.models,
+        simulator=simulator,
+        simulate=tuple(options.simulate),
+        verify=not options.no_verify,
+        timeout_s=options.timeout,
+    )
+    peers = read_peers(options.baseline)
+    rows = read_rows(options.keep)
+    for pipeline in options.pipeline or PIPELINES:
+        for case, peer in peers.items():
+            if case[2] != pipeline or (options.networks and case[0] not in options.networks):
+                continue
+            row = rows.get(case, Row(network=case[0], chip=case[1], pipeline=case[2]))
+            if not is_complete(row, job):
+                rows[case] = measure(row, peer, job)
+                print(" | ".join([pipeline, *cells(rows[case], peer)]), flush=True)
+            write(options, [rows[c] for c in peers if c in rows], peers)
+
+
+def write(options: argparse.Namespace, rows: list[Row], peers: dict[Case, Peer]) -> None:
+    """Both files, as far as the measurement has come."""
+    if options.keep is not None:
+        options.keep.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
+    options.out.write_text(replace_section(page, SECTION, section(rows, peers), "Results"), encoding="utf-8")
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", type=Path, required=True, help="folder of PIMCOMP-NN's networks, NAME.json")
+    parser.add_argument("--baseline", type=Path, required=True, help="what PIMCOMP-NN's programs score")
+    parser.add_argument("--pimsim", type=Path, help="the simulator's executable (default: environment PIMSIM_NN)")
+    parser.add_argument("--simulate", nargs="*", default=SIMULATED, help=f"networks to simulate on {SIMULATED_CHIP}")
+    parser.add_argument("--pipeline", nargs="+", choices=PIPELINES)
+    parser.add_argument("--networks", nargs="+", help="default: all of the baseline")
+    parser.add_argument("--no-verify", action="store_true")
+    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds per simulation")
+    parser.add_argument("--keep", type=Path, help="file of the measured rows")
+    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Markdown pages that several benchmarks write: each replaces its own section and leaves the others."""
+
+from collections.abc import Sequence
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def replace_section(page: str, name: str, body: str, title: str) -> str:
+    """The page with the section between the marks of `name` replaced, or appended; a new page starts with `title`."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    section = f"{begin}\n{body.strip()}\n{end}\n"
+    if begin not in page:
+        return (page.rstrip() or f"# {title}") + "\n\n" + section
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"the mark {begin} has no {end}")
+    return before + section + after.removeprefix("\n")
