@@ -6,18 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.array_group import Partition
-from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, Input, Lrn, Pool
+from pimcomp.ir.graph import Conv, Graph, Input
 from pimcomp.ir.plan import Plan
-from pimcomp.schedule import emit_vector
 from pimcomp.schedule.build_scatter import scatter_site
-from pimcomp.schedule.constants import Constants, counted_range, is_mean
+from pimcomp.schedule.build_vector import vector_nodes, vector_tasks
+from pimcomp.schedule.constants import Constants
 from pimcomp.schedule.emit_conv import ConvTasks, JoinTasks, Templates
 from pimcomp.schedule.emit_scatter import Contributions, ScatterTasks
 from pimcomp.schedule.emit_vector import VectorNodes, VectorTasks
 from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.sites import NodeSites, Segments
 from pimcomp.schedule.templates import ConvTemplate, conv_template
-from pimcomp.schedule.work import CONST, CONV, JOIN, LOAD, STORE, VECTOR, Accesses, LongArray
+from pimcomp.schedule.work import CONST, CONV, JOIN, LOAD, STORE, Accesses, LongArray
 
 FLAT_JOIN = 4  # sites with up to this many cores send all partial sums to the head; larger ones add in a binary tree
 
@@ -84,8 +84,8 @@ class _Columns:
     def add(self, count: int, values: dict[str, object]) -> npt.NDArray[np.int64]:
         """Append `count` rows (scalars are repeated); returns their numbers."""
         for name, value in values.items():
-            block = np.broadcast_to(np.asarray(value, dtype=np.int64), (count,))
-            self.blocks.setdefault(name, []).append(block)
+            array = np.asarray(value, dtype=np.int64)
+            self.blocks.setdefault(name, []).append(array if array.ndim else np.full(count, array))
         numbers = np.arange(self.rows, self.rows + count)
         self.rows += count
         return numbers
@@ -162,7 +162,7 @@ class WorkBuilder:
             elif isinstance(node.operation, Input):
                 self.final_task[numbers] = self.add_tasks(LOAD, index, segments, segments.owner, out=numbers)
             else:
-                self._vector(index, segments, numbers)
+                vector_tasks(self, index, segments, numbers)
         for source in sorted({int(s) for output in self.graph.outputs for s in np.unique(output.view.sources)}):
             segments = self.placed[source].segments
             task = self.add_tasks(STORE, source, segments, segments.owner)
@@ -349,70 +349,6 @@ class WorkBuilder:
         self.group_entries += table.size
         return first
 
-    def _vector(self, index: int, s: Segments, numbers: npt.NDArray[np.int64]) -> None:
-        """Reads of a vector node: every row of its window in every source of every operand, task-major."""
-        node = self.graph.nodes[index]
-        task = self.add_tasks(VECTOR, index, s, s.owner, out=numbers)
-        self.final_task[numbers] = task
-        kernel, dilation, counted = 1, 1, (0, node.height)
-        row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
-        if isinstance(node.operation, Pool):
-            w = node.operation.window
-            kernel, dilation = w.kernel[0], w.dilation[0]
-            source = self.graph.nodes[int(node.inputs[0].sources[0])]
-            counted = counted_range(node.operation, source.height, source.width)[0]
-            row = row * w.stride[0] - w.pads[0]
-            low, high = low * w.stride[1] - w.pads[1], (high - 1) * w.stride[1] - w.pads[1]
-            high = high + (w.kernel[1] - 1) * w.dilation[1] + 1
-        elif isinstance(node.operation, Crop):
-            row, low, high = row + node.operation.top, low + node.operation.left, high + node.operation.left
-        runs: list[tuple[int, ...]] = []
-        columns: list[tuple[np.ndarray, ...]] = []
-        for operand, view in enumerate(node.inputs):
-            for tensor in np.unique(view.sources):
-                source = self.graph.nodes[int(tensor)]
-                broadcast = (
-                    isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
-                )
-                runs.extend(self._runs(operand, int(tensor), len(columns), kernel, broadcast, view))
-                for tap in range(kernel):
-                    y = np.zeros_like(row) if broadcast else row + tap * dilation
-                    a = np.zeros_like(low) if broadcast else np.maximum(low, 0)
-                    b = np.ones_like(high) if broadcast else np.minimum(high, source.width)
-                    columns.append((np.full_like(y, tensor), y, a, b, (y >= 0) & (y < source.height) & (a < b)))
-        stacked = [np.stack([c[i] for c in columns], axis=1).ravel() for i in range(5)]
-        reads = self.add_reads(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked)
-        window_rows = row[:, None] + np.arange(kernel) * dilation
-        rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
-        self.vector.add(
-            len(task),
-            {
-                "task": task,
-                "node": index,
-                "start": s.start,
-                "stop": s.stop,
-                "reads": reads[:: len(columns)],
-                "rows": rows,
-            },
-        )
-        self.vector_node_rows[index] = (kernel, runs)
-
-    def _runs(
-        self, operand: int, tensor: int, first_read: int, rows: int, broadcast: bool, view: object
-    ) -> list[tuple[int, ...]]:
-        """Channel runs of one source of an operand: contiguous in the source and in the destination."""
-        sources, channels = view.sources, view.channels  # type: ignore[attr-defined]
-        position = np.flatnonzero(sources == tensor)
-        channel = channels[position]
-        breaks = np.flatnonzero((np.diff(position) != 1) | (np.diff(channel) != 1)) + 1
-        starts = np.concatenate([[0], breaks])
-        lengths = np.diff(np.append(starts, len(position)))
-        width = self.graph.nodes[tensor].channels * self.eb
-        return [
-            (operand, first_read, rows, int(channel[a]), int(position[a]), int(n), width, int(broadcast))
-            for a, n in zip(starts, lengths, strict=True)
-        ]
-
     def _result(self) -> Work:
         """Add constant loads and freeze everything."""
         kind, node, core = self.tasks.get("kind"), self.tasks.get("node"), self.tasks.get("core")
@@ -472,7 +408,7 @@ class WorkBuilder:
                 constants=constant_of[self.scatter.get("task")],
             ),
             contributions=Contributions(**c),
-            vector_nodes=self._vector_nodes(),
+            vector_nodes=vector_nodes(self),
             templates=self._templates(),
             group_table=np.concatenate([*self.group_table, np.zeros(0, np.int64)]),
             part_sums=self.parts.get("sum"),
@@ -505,49 +441,4 @@ class WorkBuilder:
             columns=np.array([t.columns for t in ts], dtype=np.int64),
             stride=np.array([c.window.stride[1] for c in convs if isinstance(c, Conv)], dtype=np.int64),
             pad=np.array([c.window.pads[1] for c in convs if isinstance(c, Conv)], dtype=np.int64),
-        )
-
-    def _vector_nodes(self) -> VectorNodes:
-        count = len(self.graph.nodes)
-        columns = {
-            name: np.zeros(count, dtype=np.int64)
-            for name in ("kind", "kernel", "stride", "pad", "dilation", "width", "size")
-        }
-        counted = np.zeros((count, 2), dtype=np.int64)
-        runs: list[tuple[int, ...]] = []
-        run_start = [0]
-        for index, node in enumerate(self.graph.nodes):
-            if index in self.vector_node_rows:
-                runs.extend(self.vector_node_rows[index][1])
-                source = self.graph.nodes[int(node.inputs[0].sources[0])]
-                columns["width"][index] = source.width
-                operation = node.operation
-                if isinstance(operation, Pool):
-                    w = operation.window
-                    mean = is_mean(self.graph, index)
-                    pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
-                    columns["kind"][index] = emit_vector.MEAN if mean else pool
-                    columns["kernel"][index], columns["stride"][index] = w.kernel[1], w.stride[1]
-                    columns["pad"][index], columns["dilation"][index] = w.pads[1], w.dilation[1]
-                    columns["size"][index] = w.kernel[0]
-                    counted[index] = counted_range(operation, source.height, source.width)[1]
-                elif isinstance(operation, Crop):
-                    columns["kind"][index], columns["pad"][index] = emit_vector.COPY, -operation.left
-                elif isinstance(operation, Lrn):
-                    columns["kind"][index], columns["size"][index] = emit_vector.LRN, operation.size
-                elif isinstance(operation, Eltwise):
-                    kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
-                    columns["kind"][index] = kinds[operation.operation]
-                else:
-                    columns["kind"][index] = emit_vector.IDENTITY
-            run_start.append(len(runs))
-        return VectorNodes(
-            **columns,
-            run_start=np.array(run_start, dtype=np.int64),
-            runs=np.array(runs, dtype=np.int64).reshape(-1, 8),
-            counted=counted,
-            divisor_start=self.constants.divisor_start,
-            divisors=self.constants.divisors,
-            terms=self.constants.terms,
-            coefficients=self.constants.coefficients,
         )

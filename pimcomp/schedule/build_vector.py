@@ -1,0 +1,129 @@
+"""Work of nodes without weights: one task per row segment, and what each of them does, as tables for the emitter."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.graph import Crop, Eltwise, Lrn, Pool, View
+from pimcomp.schedule import emit_vector
+from pimcomp.schedule.constants import counted_range, is_mean
+from pimcomp.schedule.emit_vector import VectorNodes
+from pimcomp.schedule.sites import Segments
+from pimcomp.schedule.work import VECTOR
+
+if TYPE_CHECKING:
+    from pimcomp.schedule.build import WorkBuilder
+
+
+def vector_tasks(builder: "WorkBuilder", index: int, s: Segments, numbers: npt.NDArray[np.int64]) -> None:
+    """Reads of a vector node: every row of its window in every source of every operand, task-major."""
+    node = builder.graph.nodes[index]
+    task = builder.add_tasks(VECTOR, index, s, s.owner, out=numbers)
+    builder.final_task[numbers] = task
+    kernel, dilation, counted = 1, 1, (0, node.height)
+    row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
+    if isinstance(node.operation, Pool):
+        w = node.operation.window
+        kernel, dilation = w.kernel[0], w.dilation[0]
+        source = builder.graph.nodes[int(node.inputs[0].sources[0])]
+        counted = counted_range(node.operation, source.height, source.width)[0]
+        row = row * w.stride[0] - w.pads[0]
+        low, high = low * w.stride[1] - w.pads[1], (high - 1) * w.stride[1] - w.pads[1]
+        high = high + (w.kernel[1] - 1) * w.dilation[1] + 1
+    elif isinstance(node.operation, Crop):
+        row, low, high = row + node.operation.top, low + node.operation.left, high + node.operation.left
+    runs: list[tuple[int, ...]] = []
+    columns: list[tuple[np.ndarray, ...]] = []
+    for operand, view in enumerate(node.inputs):
+        for tensor in np.unique(view.sources):
+            source = builder.graph.nodes[int(tensor)]
+            broadcast = (
+                isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
+            )
+            runs.extend(_runs(builder, operand, int(tensor), len(columns), kernel, broadcast, view))
+            for tap in range(kernel):
+                y = np.zeros_like(row) if broadcast else row + tap * dilation
+                a = np.zeros_like(low) if broadcast else np.maximum(low, 0)
+                b = np.ones_like(high) if broadcast else np.minimum(high, source.width)
+                columns.append((np.full_like(y, tensor), y, a, b, (y >= 0) & (y < source.height) & (a < b)))
+    stacked = [np.stack([c[i] for c in columns], axis=1).ravel() for i in range(5)]
+    reads = builder.add_reads(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked)
+    window_rows = row[:, None] + np.arange(kernel) * dilation
+    rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
+    builder.vector.add(
+        len(task),
+        {
+            "task": task,
+            "node": index,
+            "start": s.start,
+            "stop": s.stop,
+            "reads": reads[:: len(columns)],
+            "rows": rows,
+        },
+    )
+    builder.vector_node_rows[index] = (kernel, runs)
+
+
+def _runs(
+    builder: "WorkBuilder", operand: int, tensor: int, first_read: int, rows: int, broadcast: bool, view: View
+) -> list[tuple[int, ...]]:
+    """Channel runs of one source of an operand: contiguous in the source and in the destination."""
+    sources, channels = view.sources, view.channels
+    position = np.flatnonzero(sources == tensor)
+    channel = channels[position]
+    breaks = np.flatnonzero((np.diff(position) != 1) | (np.diff(channel) != 1)) + 1
+    starts = np.concatenate([[0], breaks])
+    lengths = np.diff(np.append(starts, len(position)))
+    width = builder.graph.nodes[tensor].channels * builder.eb
+    return [
+        (operand, first_read, rows, int(channel[a]), int(position[a]), int(n), width, int(broadcast))
+        for a, n in zip(starts, lengths, strict=True)
+    ]
+
+
+def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
+    """What every vector node does, as the emission kernels read it."""
+    count = len(builder.graph.nodes)
+    columns = {
+        name: np.zeros(count, dtype=np.int64)
+        for name in ("kind", "kernel", "stride", "pad", "dilation", "width", "size")
+    }
+    counted = np.zeros((count, 2), dtype=np.int64)
+    runs: list[tuple[int, ...]] = []
+    run_start = [0]
+    for index, node in enumerate(builder.graph.nodes):
+        if index in builder.vector_node_rows:
+            runs.extend(builder.vector_node_rows[index][1])
+            source = builder.graph.nodes[int(node.inputs[0].sources[0])]
+            columns["width"][index] = source.width
+            operation = node.operation
+            if isinstance(operation, Pool):
+                w = operation.window
+                mean = is_mean(builder.graph, index)
+                pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
+                columns["kind"][index] = emit_vector.MEAN if mean else pool
+                columns["kernel"][index], columns["stride"][index] = w.kernel[1], w.stride[1]
+                columns["pad"][index], columns["dilation"][index] = w.pads[1], w.dilation[1]
+                columns["size"][index] = w.kernel[0]
+                counted[index] = counted_range(operation, source.height, source.width)[1]
+            elif isinstance(operation, Crop):
+                columns["kind"][index], columns["pad"][index] = emit_vector.COPY, -operation.left
+            elif isinstance(operation, Lrn):
+                columns["kind"][index], columns["size"][index] = emit_vector.LRN, operation.size
+            elif isinstance(operation, Eltwise):
+                kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
+                columns["kind"][index] = kinds[operation.operation]
+            else:
+                columns["kind"][index] = emit_vector.IDENTITY
+        run_start.append(len(runs))
+    return VectorNodes(
+        **columns,
+        run_start=np.array(run_start, dtype=np.int64),
+        runs=np.array(runs, dtype=np.int64).reshape(-1, 8),
+        counted=counted,
+        divisor_start=builder.constants.divisor_start,
+        divisors=builder.constants.divisors,
+        terms=builder.constants.terms,
+        coefficients=builder.constants.coefficients,
+    )
