@@ -1,0 +1,110 @@
+"""What each choice of solver and scheduler is worth: latency with one of them changed at a time.
+
+    python -m benchmarks.ablation [--networks NAME_OR_FILE ...] [--arch pimcomp_default] [--out docs/results.md]
+
+The solver is `stream` throughout, which the default `auto` takes whenever it finds a plan. Figures are the timeline's.
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.sections import replace_section, table
+from pimcomp.compile import compile_network
+from pimcomp.config import read_arch
+from pimcomp.errors import CapacityError
+from pimcomp.frontend import load_network
+from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.plan import Pipeline
+from pimcomp.schedule import ScheduleOptions
+from solvers import OptionValue, get_solver
+
+NETWORKS = ("squeezenet1_1", "resnet18")
+SECTION = "ablation"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One departure from the defaults: its name, options of the solver and of the scheduler."""
+
+    name: str
+    solver: tuple[tuple[str, OptionValue], ...] = ()
+    schedule: tuple[tuple[str, int | float], ...] = ()
+
+
+CHANGES = (
+    Change("default"),
+    Change("no scattering convolutions (scatter off)", solver=(("scatter", False),)),
+    Change("no window blocks (widest_block 1)", solver=(("widest_block", 1),)),
+    Change("neither", solver=(("scatter", False), ("widest_block", 1))),
+    Change("whole segments as tasks (task_blocks 100)", schedule=(("task_blocks", 100),)),
+    Change("longer segments (segment_blocks 4)", schedule=(("segment_blocks", 4),)),
+    Change("transfers never make a core wait (slack_ns 0)", schedule=(("slack_ns", 0.0),)),
+    Change("half the loader cores (loaders 6)", schedule=(("loaders", 6),)),
+)
+
+
+def latency_ns(network: LoadedNetwork, arch: Arch, change: Change, pipeline: str, images: int) -> float | None:
+    """Latency, or period per image in the batch pipeline; None if the program does not fit."""
+    options = replace(ScheduleOptions(images_per_round=images), **dict(change.schedule))  # type: ignore[arg-type]
+    solver = get_solver("stream", dict(change.solver))
+    try:
+        done = compile_network(network.graph, arch, solver, pipeline=Pipeline(pipeline), options=options)
+    except CapacityError:
+        return None
+    batch = pipeline == "batch"
+    return done.timing.period_ns / done.program.images_per_round if batch else done.timing.latency_ns
+
+
+def lines(figures: dict[str, list[float | None]]) -> list[list[str]]:
+    """Per change: its name, then per network the time in us and the factor over the default (the first change)."""
+    default = next(iter(figures.values()))
+    return [
+        [name, *(cell for ns, base in zip(row, default, strict=True) for cell in _cells(ns, base))]
+        for name, row in figures.items()
+    ]
+
+
+def _cells(ns: float | None, base: float | None) -> tuple[str, str]:
+    if ns is None:
+        return "does not fit", ""
+    return f"{ns / 1e3:,.0f}", "" if base is None else f"{ns / base:.2f}"
+
+
+def section(figures: dict[str, list[float | None]], networks: list[str], arch: str, pipeline: str) -> str:
+    """The section of the page."""
+    what = "latency" if pipeline == "element" else "period per image"
+    header = ["changed", *(cell for name in networks for cell in (f"{name} us", "over default"))]
+    return (
+        f"## Ablation\n\nTimeline {what} on `{arch}`, {pipeline} pipeline, one choice changed at a time "
+        "(`benchmarks/ablation.py`).\n\n"
+        + table(header, lines(figures))
+        + "\n\n```\npython -m benchmarks.ablation\n```"
+    )
+
+
+def main() -> None:
+    """Measure, print and, with --out, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help="shipped names or files")
+    parser.add_argument("--arch", default="pimcomp_default")
+    parser.add_argument("--pipeline", choices=[str(p) for p in Pipeline], default="element")
+    parser.add_argument("--images", type=int, default=4, help="images per round of batch programs")
+    parser.add_argument("--out", type=Path, help="page whose section on ablation is replaced")
+    options = parser.parse_args()
+    arch, _ = read_arch(options.arch)
+    networks = [load_network(name, weights="random:0") for name in options.networks]
+    figures: dict[str, list[float | None]] = {}
+    for change in CHANGES:
+        figures[change.name] = [latency_ns(n, arch, change, options.pipeline, options.images) for n in networks]
+        print(" | ".join(lines(figures)[-1]), flush=True)
+    if options.out is not None:
+        page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
+        names = [Path(name).stem for name in options.networks]
+        body = section(figures, names, options.arch, options.pipeline)
+        options.out.write_text(replace_section(page, SECTION, body, "Results"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
