@@ -11,8 +11,20 @@ PimdseError                       the command line prints it without a traceback
 └── InvariantError    a pass broke its contract: a defect of pimdse, not of the input
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+
+def close_names(name: str, known: Iterable[str], count: int = 1) -> tuple[str, ...]:
+    """The known names that look most like `name`, whatever their case; for a message about one that is unknown."""
+    by_lower = {k.lower(): str(k) for k in known}
+    return tuple(by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=count))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?' for the end of a message, or nothing."""
+    return "".join(f"; did you mean {close!r}?" for close in close_names(name, known))
 
 
 class PimdseError(Exception):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pimcomp.errors import ConfigError, OutputError
+from pimcomp.errors import ConfigError, OutputError, did_you_mean
 from pimdse.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pimcomp.ir.compiled import Compiled
     from pimcomp.ir.plan import Pipeline
     from pimcomp.schedule.options import ScheduleOptions
+
+# Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
+MAX_COUNT, MAX_NUMBER = 10_000, 1e12
 
 Observe = Callable[[str, object], None]
 
@@ -72,7 +75,9 @@ def make_recipe(
     from pimcomp.ir.plan import Pipeline
 
     if pipeline not in tuple(Pipeline):
-        raise ConfigError("--pipeline", f"expected {' or '.join(Pipeline)}, found {pipeline!r}")
+        raise ConfigError(
+            "--pipeline", f"expected {' or '.join(Pipeline)}, found {pipeline!r}{did_you_mean(pipeline, Pipeline)}"
+        )
     chip, notes = read_arch(arch)
     return Recipe(
         model=model,
@@ -89,15 +94,14 @@ def make_recipe(
 
 
 def solver_name(name: str) -> str:
-    """The registered solver that `name` means; "auto" without a solver of that name is PIMCOMP-NN's default."""
+    """The registered solver that `name` means, whatever its case."""
     from solvers import SOLVER_NAMES
 
-    if name == "auto" and "auto" not in SOLVER_NAMES:
-        return "balance"
     for known in SOLVER_NAMES:
         if known.lower() == name.lower():
             return known
-    raise ConfigError("--solver", f"expected one of {', '.join(('auto', *SOLVER_NAMES))}, found {name!r}")
+    hint = did_you_mean(name, SOLVER_NAMES)
+    raise ConfigError("--solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {name!r}{hint}")
 
 
 def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
@@ -109,14 +113,16 @@ def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
     for word in words:
         name, _, text = word.partition("=")
         if name not in defaults:
-            raise ConfigError(f"--set {word}", f"expected NAME=VALUE with NAME one of {', '.join(defaults)}")
+            hint = did_you_mean(name, defaults)
+            raise ConfigError(f"--set {word}", f"expected NAME=VALUE with NAME one of {', '.join(defaults)}{hint}")
         kind = int if isinstance(defaults[name], int) else float
         try:
             values[name] = kind(text)
         except ValueError:
             raise ConfigError(f"--set {word}", f"expected {kind.__name__} behind '=', found {text!r}") from None
-        if values[name] < 0:
-            raise ConfigError(f"--set {word}", "expected >= 0")
+        low, high = (1, MAX_COUNT) if kind is int else (0, MAX_NUMBER)
+        if not low <= values[name] <= high:  # NaN is not
+            raise ConfigError(f"--set {word}", f"expected {kind.__name__} from {low} to {high:g}")
     return ScheduleOptions(**values)  # type: ignore[arg-type]
 
 

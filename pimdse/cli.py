@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 import traceback
 from typing import Annotated
 
@@ -98,8 +97,3 @@ def _say(message: str) -> int:
         traceback.print_exc()
     typer.secho(f"error: {printable(message)}", err=True, fg=typer.colors.RED)
     return 2
-
-
-def main() -> None:
-    """Entry point of the `pimdse` program."""
-    sys.exit(run(sys.argv[1:]))

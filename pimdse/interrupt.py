@@ -1,9 +1,29 @@
-"""Ctrl-C during long work: the first one asks to finish what is running, the second one stops at once."""
+"""Ctrl-C: a command stops at once, except long work that wants to finish what is running first."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+@contextmanager
+def noticed_interrupt() -> Iterator[Callable[[], bool]]:
+    """Within the block Ctrl-C raises KeyboardInterrupt as ever, and the yielded function remembers it.
+
+    The exception alone is not reliable: one raised while a compiled module loads comes out as an ImportError.
+    """
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

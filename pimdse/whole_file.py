@@ -17,6 +17,8 @@ def replace_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         os.replace(temporary, path)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(f"{path}: {path.parent} or a folder above it is a file") from error
     except OSError as error:
         with suppress(OSError):  # where it could not be written there is nothing to remove
             temporary.unlink()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.plan import Solver
 
 OptionValue = int | float | bool | str
@@ -58,7 +58,8 @@ def get_solver(name: str, options: Mapping[str, OptionValue] | None = None) -> S
     """
     info = next((i for i in _REGISTRY if i.name.lower() == name.lower()), None)
     if info is None:
-        raise ConfigError("solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {name!r}")
+        hint = did_you_mean(name, SOLVER_NAMES)
+        raise ConfigError("solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {name!r}{hint}")
     cls = getattr(import_module(info.module), info.class_name)
     known = {f.name: f.type for f in fields(cls) if f.init}
     for key in options or {}:

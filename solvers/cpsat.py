@@ -1,6 +1,7 @@
 """cpsat: replication, unfolding and core mapping jointly, warm-started by `exact`, with a certified gap."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ortools.sat.python import cp_model
@@ -44,7 +45,7 @@ class CpSat:
         v = build(offer, known.objective_ns * (1.0 if complete else ROOM))
         hint(v, known.plan)
         solver = self._solver(time_limit_s, time.perf_counter() - started, seed)
-        status = solver.solve(v.model)
+        status = interruptible_solve(solver, v.model)
         best: Priced | None = known
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             best = better(best, packed(v, solver))
@@ -70,7 +71,19 @@ class CpSat:
         solver.parameters.max_deterministic_time = DETERMINISTIC_SHARE * time_limit_s
         solver.parameters.max_time_in_seconds = max(0.1, time_limit_s - spent_s)
         solver.parameters.log_search_progress = self.log
+        solver.parameters.catch_sigint_signal = False  # its handler allocates memory, which can hang the process
         return solver
+
+
+def interruptible_solve(solver: cp_model.CpSolver, model: cp_model.CpModel) -> cp_model.CpSolverStatus:
+    """Solve in a thread of its own, so that Ctrl-C stops the search at once instead of waiting for its time limit."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        search = executor.submit(solver.solve, model)
+        try:
+            return search.result()
+        except KeyboardInterrupt:
+            solver.stop_search()
+            raise
 
 
 def packed(v: Variables, solver: cp_model.CpSolver) -> Priced | None:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pimcomp.config.validation import Section, found_text, validate
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
 from spaces.metrics import METRICS
@@ -119,7 +119,7 @@ def parse_sweep(section: object, *, arch: Arch, file: str, solver_names: Sequenc
 def _known(names: Sequence[str], known: Sequence[str], where: str) -> None:
     for position, name in enumerate(names):
         if name not in known:
-            raise ConfigError(where, f"expected some of {', '.join(known)}; found {name!r}")
+            raise ConfigError(where, f"expected some of {', '.join(known)}; found {name!r}{did_you_mean(name, known)}")
         if name in names[:position]:
             raise ConfigError(where, f"{name!r} is listed twice")
 

@@ -1,6 +1,5 @@
 """Reading and writing chips: a YAML file, a simulator's config.json, or the bare name of a shipped chip."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pimcomp.config.simulator import arch_from_simulator_config
 from pimcomp.config.validation import validate
 from pimcomp.config.yaml_loader import load_yaml
 from pimcomp.data_files import data_dir
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.arch import MAX_CORES, Arch, NocTable
 
 
@@ -46,8 +45,9 @@ def find_arch(source: str | Path) -> Path:
     names = list_archs()
     if str(source) in names:
         return data_dir("configs") / f"{source}.yaml"
-    close = difflib.get_close_matches(path.stem, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(path.stem, names)
+    if path.is_dir():
+        raise ConfigError(str(source), f"is a folder: expected a chip's YAML or config.json{hint}")
     raise ConfigError(str(source), f"no such file, and no shipped chip has this name ({', '.join(names)}){hint}")
 
 

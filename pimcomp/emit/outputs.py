@@ -18,7 +18,7 @@ from pimcomp.emit.pimsim import emitted_start, write_program
 from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
-from pimcomp.errors import ConfigError, OutputError
+from pimcomp.errors import ConfigError, OutputError, did_you_mean
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op, Program
@@ -43,11 +43,7 @@ def emit(compiled: Compiled, out_dir: Path, *, form: str = "gz", save: Collectio
 
     Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
     """
-    if form not in FORMS:
-        raise ConfigError("--format", f"expected one of {', '.join(FORMS)}, found {form!r}")
-    for name in save:
-        if name not in SAVES:
-            raise ConfigError("--save", f"expected some of {', '.join(SAVES)}, found {name!r}")
+    check_choices(form, save)
     report = make_report(compiled)
     staging: Path | None = None
     try:
@@ -61,6 +57,16 @@ def emit(compiled: Compiled, out_dir: Path, *, form: str = "gz", save: Collectio
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
     return report
+
+
+def check_choices(form: str, save: Collection[str]) -> None:
+    """Raise ConfigError for an unknown form or save: before hours of work, if asked early."""
+    if form not in FORMS:
+        raise ConfigError("--format", f"expected one of {', '.join(FORMS)}, found {form!r}{did_you_mean(form, FORMS)}")
+    for name in save:
+        if name not in SAVES:
+            hint = did_you_mean(name, SAVES)
+            raise ConfigError("--save", f"expected some of {', '.join(SAVES)}, found {name!r}{hint}")
 
 
 def throughput_rounds(program: Program) -> int:

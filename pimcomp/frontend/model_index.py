@@ -1,11 +1,10 @@
 """The networks that ship with pimdse: found by name, described by one line of models/INDEX.md."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from pimcomp.data_files import data_dir
-from pimcomp.errors import ModelError
+from pimcomp.errors import ModelError, close_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def find_model(name: str) -> Path:
     """
     paths = {entry.name: entry.path for entry in list_models()}
     if name not in paths:
-        near = difflib.get_close_matches(name, paths, n=3)
+        near = close_names(name, paths, count=3)
         advice = f"did you mean {' or '.join(near)}?" if near else "`pimdse models` lists the names"
         raise ModelError(f"{name}: neither a file nor a shipped network: {advice}")
     return paths[name]

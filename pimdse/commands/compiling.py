@@ -66,6 +66,7 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
+    from pimcomp.emit.outputs import check_choices
     from pimdse.building import build, check_writable, make_recipe, write
     from pimdse.summary import show_compiled
 
@@ -82,6 +83,7 @@ def compile_(
     )
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
+    check_choices(form, further)
     check_writable(folder)
     with output.stages(f"compiling {recipe.label}") as observe:
         built = build(recipe, observe)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Model, WeightsOption
+from pimdse.commands.arguments import Model
 from pimdse.output import output_of, plain
 
 
@@ -65,14 +65,13 @@ def export_json(
     context: typer.Context,
     model: Model,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="JSON to write; default: print it.")] = None,
-    weights: WeightsOption = None,
 ) -> None:
     """Write a network as PIMCOMP-NN's node list, the form its compiler reads."""
-    from pimcomp.frontend import load_network
+    from pimcomp.frontend.load_structure import load_structure
     from pimcomp.frontend.pimcomp_export import export_pimcomp_text
     from pimdse.whole_file import replace_file
 
-    text = export_pimcomp_text(load_network(model, weights=weights).graph)
+    text = export_pimcomp_text(load_structure(model))
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -49,6 +49,7 @@ def sweep(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default results/NAME.")] = None,
 ) -> None:
     """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
+    from pimdse.building import check_writable
     from pimdse.interrupt import stop_on_interrupt
     from pimdse.report.findings import find
     from pimdse.report.write import write_report
@@ -62,6 +63,7 @@ def sweep(
     output = output_of(context)
     settings = with_options(load_sweep(config), trials=trials, jobs=jobs, seed=seed, model=model)
     folder = out if out is not None else Path("results") / settings.name
+    check_writable(folder)
     content = study_content(settings)
     with sweep_progress(output, settings) as (observe, note), stop_on_interrupt(note) as stop:
         progress = run_sweep(

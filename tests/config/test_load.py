@@ -147,7 +147,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: bytes, me
 def test_missing_files_and_folders_are_config_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file, and no shipped chip .*isaac.*did you mean 'isaac'"):
         load_arch("isaak")
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="is a folder: expected a chip"):
         load_arch(tmp_path)
     with pytest.raises(ConfigError, match="Is a directory"):
         load_yaml(tmp_path)

@@ -81,7 +81,7 @@ def test_global_flags_may_stand_anywhere() -> None:
         (["compile", "missing.onnx"], "missing.onnx: no such file"),
         (["compile", "digits_mlp", "--arch", "isaak"], "did you mean 'isaac'?"),
         (["compile", "digits_mlp", "--pipeline", "stream"], "--pipeline: expected element or batch, found 'stream'"),
-        (["compile", "digits_mlp", "--solver", "magic"], "--solver: expected one of auto, balance"),
+        (["compile", "digits_mlp", "--solver", "magic"], "--solver: expected one of balance, uniform"),
         (["compile", "digits_mlp", "--set", "speed=9"], "--set speed=9: expected NAME=VALUE with NAME one of"),
         (["compile", "digits_mlp", "--set", "loaders=x"], "--set loaders=x: expected int behind '=', found 'x'"),
         (["simulate", "no/such/folder"], "no/such/folder: no such folder"),
