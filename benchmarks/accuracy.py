@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -172,25 +173,23 @@ def warm_cpu_s(run: Callable[[], object]) -> float:
 
 def measured_rows(executable: Path, options: argparse.Namespace) -> Iterator[Row]:
     """All rows the options ask for."""
-    for network in options.networks:
-        for pipeline in options.pipelines:
-            recipe = make_recipe(
-                model=network,
-                weights="random:0",
-                arch=options.arch,
-                solver=options.solver,
-                pipeline=pipeline,
-                time_limit_s=10.0,
-                seed=0,
-                options=(),
-            )
-            program = build(recipe).compiled.program
-            for rob_size in options.rob_sizes or ROB_SIZES[pipeline]:
-                arch = replace(recipe.arch, rob_size=rob_size)
-                names = (network, pipeline, recipe.solver)
-                yield measure(
-                    executable, program, arch, names, period=options.period and rob_size == 1, timeout_s=options.timeout
-                )
+    for network, solver, pipeline in product(options.networks, options.solvers, options.pipelines):
+        recipe = make_recipe(
+            model=network,
+            weights="random:0",
+            arch=options.arch,
+            solver=solver,
+            pipeline=pipeline,
+            time_limit_s=10.0,
+            seed=0,
+            options=(),
+        )
+        program = build(recipe).compiled.program
+        for rob_size in options.rob_sizes or ROB_SIZES[pipeline]:
+            arch = replace(recipe.arch, rob_size=rob_size)
+            names = (network, pipeline, recipe.solver)
+            period = options.period and rob_size == 1
+            yield measure(executable, program, arch, names, period=period, timeout_s=options.timeout)
 
 
 def ledger(rows: list[Row], arch: str) -> str:
@@ -233,7 +232,7 @@ def main() -> None:
     parser.add_argument("--pipelines", nargs="+", default=tuple(ROB_SIZES), choices=tuple(ROB_SIZES))
     parser.add_argument("--rob-sizes", nargs="+", type=int, help="default: 1, and for element also 4 and 16")
     parser.add_argument("--arch", default="pimcomp_default")
-    parser.add_argument("--solver", default="balance")
+    parser.add_argument("--solvers", nargs="+", default=("auto", "balance"))
     parser.add_argument("--period", action="store_true", help="also measure the steady period, at rob_size 1")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds per simulation")
     parser.add_argument("--out", type=Path, default=Path("docs/accuracy.md"))
