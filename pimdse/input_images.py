@@ -1,7 +1,9 @@
 """Images for `pimdse verify --input`: .npy, .npz or .png as the network's inputs."""
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +46,10 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
                 picture = np.asarray(imread(path))
                 channels = picture[None] if picture.ndim == 2 else picture[:, :, :3].transpose(2, 0, 1)
                 return {"": channels[None]}
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, SyntaxError, EOFError, BadZipFile, zlib.error):
+        raise ModelError(f"{path}: expected an array of numbers or a picture, found a damaged or other file") from None
     raise ModelError(f"{path}: expected .npy, .npz or .png")
 
 

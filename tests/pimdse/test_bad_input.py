@@ -181,6 +181,19 @@ def test_a_folder_that_cannot_be_written(command: list[str], refused: Refused) -
     assert "error: /proc/" in refused(*command, "--out", "/proc/nowhere/out")
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".png"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"PK\x03\x04" + bytes(40), b"\x93NUMPY\x01\x00"])
+def test_input_images_that_are_none(suffix: str, content: bytes, tmp_path: Path) -> None:
+    from pimcomp.errors import ModelError
+    from pimcomp.frontend import load_network
+    from pimdse.input_images import read_inputs
+
+    file = tmp_path / f"images{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"images\.np|images\.png"):
+        read_inputs(file, load_network("digits_mlp").graph)
+
+
 def test_export_into_a_file_says_so(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "is a file" in refused("export-json", "digits_mlp", "--out", "file/x.json")
