@@ -34,21 +34,22 @@ def read_inputs(path: Path, graph: Graph) -> "dict[str, FloatArray]":
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        match path.suffix.lower():
-            case ".npy":
-                return {"": np.load(path, allow_pickle=False)}
-            case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
-                    return dict(archive)
-            case ".png":
-                from matplotlib.image import imread
+        with path.open("rb") as file:  # not by name: numpy leaves a damaged archive open
+            match path.suffix.lower():
+                case ".npy":
+                    return {"": np.asarray(np.load(file, allow_pickle=False))}
+                case ".npz":
+                    with np.load(file, allow_pickle=False) as archive:
+                        return dict(archive)
+                case ".png":
+                    from matplotlib.image import imread
 
-                picture = np.asarray(imread(path))
-                channels = picture[None] if picture.ndim == 2 else picture[:, :, :3].transpose(2, 0, 1)
-                return {"": channels[None]}
+                    picture = np.asarray(imread(file))
+                    channels = picture[None] if picture.ndim == 2 else picture[:, :, :3].transpose(2, 0, 1)
+                    return {"": channels[None]}
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, SyntaxError, EOFError, BadZipFile, zlib.error):
+    except (ValueError, TypeError, SyntaxError, EOFError, BadZipFile, zlib.error):
         raise ModelError(f"{path}: expected an array of numbers or a picture, found a damaged or other file") from None
     raise ModelError(f"{path}: expected .npy, .npz or .png")
 
