@@ -2,6 +2,7 @@
 
 import re
 
+from pimcomp.bounds import bounds
 from pimcomp.compile import compile_network
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.frontend import load_network
@@ -101,7 +102,7 @@ def figures(compiled: Compiled) -> Metrics:
     images = program.images_per_round
     latency_ns = timing.latency_ns + program.output_round_delay * timing.period_ns
     energy_pj = compiled.energy.total_pj / images
-    bound, objective = compiled.outcome.bound_ns, compiled.outcome.objective_ns
+    bound_ns = bounds(compiled.graph, compiled.arch).latency_ns
     return Metrics(
         latency_ns=latency_ns,
         period_ns=timing.period_ns / images,
@@ -112,8 +113,8 @@ def figures(compiled: Compiled) -> Metrics:
         crossbars_used=compiled.plan.crossbars_used(compiled.problem),
         area_mm2=compiled.arch.area_mm2,
         edp_pj_ns=energy_pj * latency_ns,
-        bound_ns=bound,
-        gap=None if bound is None or not objective else 1.0 - bound / objective,
+        bound_ns=bound_ns,
+        gap=1.0 - bound_ns / latency_ns if latency_ns else 0.0,
         solver_status=str(compiled.outcome.status),
         time_limited=compiled.outcome.time_limited,
         instructions=program.instructions,

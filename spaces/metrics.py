@@ -41,7 +41,7 @@ class Metrics:
 
     latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
     energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: 0 where the chip's description has no area.
-    bound_ns, gap: the solver's proven bound of its own objective and the distance to it (None: none claimed).
+    bound_ns, gap: proven lower bound of the latency of any program on the chip, and 1 - bound / latency_ns.
     time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
+from pimcomp.bounds import bounds
 from pimcomp.emit.pimsim import emitted_start
 from pimcomp.ir.compiled import Compiled
+from pimcomp.ir.plan import Pipeline
 
 _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
@@ -16,8 +18,9 @@ class Report:
     """One compile in figures. Times and energies are predictions of the timeline, for one pass of the program.
 
     period_ns is per round, and a round processes images_per_round images. crossbars: what the chip has;
-    crossbars_used: what the plan occupies. objective_ns, bound_ns: the solver's own objective at the plan and its
-    proven lower bound, gap = (objective - bound) / objective; null where nothing is claimed. instructions: emitted
+    crossbars_used: what the plan occupies. bound_ns: proven lower bound, for any program, of latency_ns (element) or
+    period_ns (batch), gap = 1 - bound / that figure (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
+    solver's own objective at the plan and its lower bound in the solver's model; null where nothing is claimed. instructions: emitted
     ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
     """
 
@@ -45,9 +48,10 @@ class Report:
     instructions: int
     scalar_instructions: int
     local_peak_bytes: int
-    objective_ns: float | None
-    bound_ns: float | None
-    gap: float | None
+    bound_ns: float
+    gap: float
+    solver_objective_ns: float | None
+    solver_bound_ns: float | None
     notes: tuple[str, ...]
 
 
@@ -56,7 +60,10 @@ def make_report(compiled: Compiled) -> Report:
     program, arch, outcome, energy = compiled.program, compiled.arch, compiled.outcome, compiled.energy
     timing, origin = compiled.timing, compiled.provenance
     emitted = int(emitted_start(program)[-1])
-    objective, bound = outcome.objective_ns, outcome.bound_ns
+    least = bounds(compiled.graph, arch)
+    element = origin.pipeline == Pipeline.ELEMENT
+    bound = least.latency_ns if element else least.period_ns * program.images_per_round
+    figure = timing.latency_ns if element else timing.period_ns
     parts = {name: getattr(energy, name) for name in energy.__dataclass_fields__ if name != "total_pj"}
     return Report(
         model=origin.model,
@@ -83,9 +90,10 @@ def make_report(compiled: Compiled) -> Report:
         instructions=emitted,
         scalar_instructions=emitted - program.instructions,
         local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),
-        objective_ns=objective,
-        bound_ns=bound,
-        gap=(objective - bound) / objective if objective and bound is not None else None,
+        bound_ns=float(bound),
+        gap=1.0 - float(bound) / figure if figure else 0.0,
+        solver_objective_ns=outcome.objective_ns,
+        solver_bound_ns=outcome.bound_ns,
         notes=(*compiled.graph.notes, *outcome.notes, *origin.notes),
     )
 
