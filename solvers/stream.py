@@ -81,9 +81,7 @@ class Stream:
 
 def restricted(scatter: bool, widest_block: int) -> tuple[Variant, ...]:
     """The variants with scattering and wide blocks cut to what is allowed, without repetition."""
-    cut = (
-        replace(v, scatter=v.scatter and scatter, widest_block=min(v.widest_block, widest_block)) for v in VARIANTS
-    )
+    cut = (replace(v, scatter=v.scatter and scatter, widest_block=min(v.widest_block, widest_block)) for v in VARIANTS)
     return tuple(dict.fromkeys(cut))
 
 

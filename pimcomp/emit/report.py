@@ -20,8 +20,8 @@ class Report:
     period_ns is per round, and a round processes images_per_round images. crossbars: what the chip has;
     crossbars_used: what the plan occupies. bound_ns: proven lower bound, for any program, of latency_ns (element) or
     period_ns (batch), gap = 1 - bound / that figure (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
-    solver's own objective at the plan and its lower bound in the solver's model; null where nothing is claimed. instructions: emitted
-    ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
+    solver's own objective at the plan and its lower bound in the solver's model; null where nothing is claimed.
+    instructions: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
     """
 
     model: str

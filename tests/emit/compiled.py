@@ -50,6 +50,7 @@ def small_compiled(program: Program | None = None) -> Compiled:
 def small_graph() -> Graph:
     view = View(np.zeros(3, np.int32), np.array([0, 2, 1], np.int32))
     conv = Conv(window=Window(kernel=(1, 1)), weights=np.ones((2, 3, 1, 1), np.float32))
+    hidden = View(np.full(2, 1, np.int32), np.arange(2, dtype=np.int32))
     result = View(np.full(2, 2, np.int32), np.arange(2, dtype=np.int32))
     clip = Activation(kind=ActivationKind.CLIP, low=0.0, high=6.0)
     return Graph(
@@ -57,7 +58,7 @@ def small_graph() -> Graph:
         nodes=(
             Node(name="input", operation=Input((1, 3, 2, 2)), inputs=(), channels=3, height=2, width=2),
             Node(name="conv", operation=conv, inputs=(view,), channels=2, height=2, width=2, activation=clip),
-            Node(name="relu", operation=conv, inputs=(result,), channels=2, height=2, width=2),
+            Node(name="relu", operation=conv, inputs=(hidden,), channels=2, height=2, width=2),
         ),
         outputs=(Output(name="scores", view=result, onnx_shape=(1, 2, 2, 2)),),
         notes=("LRN dropped",),

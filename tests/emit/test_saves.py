@@ -91,7 +91,7 @@ def test_intermediate_describes_network_and_plan() -> None:
     assert conv["shape"] == [2, 2, 2]
     assert conv["activation"] == {"kind": "clip", "high": 6.0}
     assert conv["inputs"] == [[{"source": 0, "channel": c, "count": 1} for c in (0, 2, 1)]]
-    assert found["nodes"][2]["inputs"] == [[{"source": 2, "channel": 0, "count": 2}]]
+    assert found["nodes"][2]["inputs"] == [[{"source": 1, "channel": 0, "count": 2}]]
     assert found["outputs"][0]["name"] == "scores"
     [layer] = found["layers"]
     assert layer["groups"] == [{"rows": [0, 3], "columns": [[0, 2]], "crossbars": 1}]
