@@ -18,8 +18,8 @@ from pimcomp.ir.graph import Conv, Graph, Input, Node, View, Window
 
 PEER = Peer(replication="W0H0", latency_ns=20e6, period_ns=8e6, cores=120)
 ROW = Row(
-    network="net", chip="chip", pipeline="element", latency_ns=1e6, period_ns=0.5e6, bound_ns=0.25e6, model_bound_ns=0.4e6,
-    objective_ns=0.5e6,
+    network="net", chip="chip", pipeline="element", latency_ns=1e6, period_ns=0.5e6, bound_ns=0.25e6,
+    model_bound_ns=0.4e6, objective_ns=0.5e6,
     energy_pj=2e9, peer_pj=4e9, peak_bytes=41_000, compile_s=1.5, plain_ns=2e6, verified=True,
 )  # fmt: skip
 
