@@ -25,11 +25,48 @@ _ERROR = re.compile(r"^.*(?:Error:|terminate called|what\(\):).*$", re.M)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorReport:
-    """What pimsim-nn printed. latency_ns and energy_pj: of one pass; in throughput mode the means per round."""
+    """What pimsim-nn printed. latency_ns and energy_pj: of one pass; in throughput mode per counted round."""
 
     latency_ns: float
     avg_power_mw: float
     energy_pj: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteadyState:
+    """What a throughput run says about one round: `period_ns` is known to within `resolution` (relative) of it."""
+
+    rounds: float
+    period_ns: float
+    resolution: float
+    avg_power_mw: float
+    energy_pj: float
+
+
+def steady_state(report: SimulatorReport, *, simulated_ns: float, latency_ns: float) -> SteadyState:
+    """The period behind a throughput report's means, which include the wait for the first round.
+
+    simulated_ns: sim_time of the configuration. latency_ns: when the first round ends. The simulator counts whole
+    rounds: behind the first one, between rounds - 1 and rounds periods have passed; the middle is taken. The energy of
+    a round is the power times the period: the printed one pays for the round that was cut off, too.
+
+    Raises SimulatorError if fewer than two rounds were counted.
+    """
+    rounds = simulated_ns / report.latency_ns
+    if rounds < 1.5 or simulated_ns <= latency_ns:  # upstream prints means over cores: no whole numbers
+        raise SimulatorError(
+            f"the simulation stalled: {rounds:.3g} rounds in {simulated_ns / 1e6:g} ms, or sim_time in "
+            "config_throughput.json is too short"
+        )
+    passed = rounds - 0.5
+    period_ns = (simulated_ns - latency_ns) / passed
+    return SteadyState(
+        rounds=rounds,
+        period_ns=period_ns,
+        resolution=0.5 / passed,
+        avg_power_mw=report.avg_power_mw,
+        energy_pj=report.avg_power_mw * period_ns,
+    )
 
 
 def find_simulator(path: Path | None) -> Path | None:

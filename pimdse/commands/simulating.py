@@ -1,5 +1,6 @@
 """`pimdse simulate`: our prediction beside the real simulator's answer."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pimcomp.errors import OutputError
 from pimdse.commands.arguments import Folder
 from pimdse.output import output_of, wide_table
 
@@ -46,7 +48,7 @@ def simulate(
     """Show a compiled folder's latency or throughput, power and energy, and what pimsim-nn says about them."""
     from pimcomp.errors import ConfigError
     from pimdse.compiled_folder import read_compiled_folder
-    from pimdse.pimsim import find_simulator
+    from pimdse.pimsim import SimulatorReport, find_simulator, steady_state
 
     if mode not in ("", "latency", "throughput"):
         raise ConfigError("--mode", f"expected latency or throughput, found {mode!r}")
@@ -54,17 +56,27 @@ def simulate(
     compiled = read_compiled_folder(folder)
     chosen = mode or ("throughput" if compiled.pipeline == "batch" else "latency")
     executable = find_simulator(pimsim)
-    theirs = None
+    theirs, steady = None, None
     if executable is not None:
         with output.stages(f"{executable.name} simulates {folder}"):
             theirs = _ask(executable, compiled, chosen, timeout)
+        if chosen == "throughput":
+            steady = steady_state(theirs, simulated_ns=_simulated_ns(compiled), latency_ns=compiled.latency_ns)
+            theirs = SimulatorReport(
+                latency_ns=steady.period_ns, avg_power_mw=steady.avg_power_mw, energy_pj=steady.energy_pj
+            )
     figures = _comparison(compiled, theirs, chosen)
     data: dict[str, object] = {"folder": str(folder), "mode": chosen, "ours": {f.name: f.ours for f in figures}}
     if theirs is not None:
         data["theirs"] = {f.name: f.theirs for f in figures}
         data["relative_difference"] = {f.name: f.difference for f in figures}
+    if steady is not None:
+        data["rounds"], data["resolution"] = steady.rounds, steady.resolution
     header = ("", "pimdse", "pimsim-nn", "difference")[: 4 if theirs else 2]
     output.show(data, lambda console: wide_table(console, header, [_shown(f) for f in figures], numeric=header[1:]))
+    if steady is not None:
+        share = 100 * steady.resolution
+        output.note(f"pimsim-nn counted {steady.rounds:.4g} rounds: its period is known to within {share:.2g} %")
     if executable is None:
         output.note("pimsim-nn was not run: name its executable with --pimsim or PIMSIM_NN")
 
@@ -81,6 +93,17 @@ def _ask(executable: Path, compiled: "CompiledFolder", mode: str, timeout_s: flo
         decoded = decode_program(compiled.program)
         cores = frozenset(np.flatnonzero(np.diff(decoded.core_start)).tolist())
     return run_simulator(executable, compiled.program, config, cores=cores, timeout_s=timeout_s)
+
+
+def _simulated_ns(compiled: "CompiledFolder") -> float:
+    """sim_time of config_throughput.json. Raises OutputError if that is not there."""
+    file = compiled.path / "config_throughput.json"
+    try:
+        return float(json.loads(file.read_bytes())["sim_config"]["sim_time"]) * 1e6
+    except OSError as error:
+        raise OutputError(f"{file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise OutputError(f"{file}: sim_config.sim_time: expected a number of milliseconds") from None
 
 
 _DIGITS = 6  # the simulator and the timeline agree to four; fewer would hide it

@@ -45,7 +45,7 @@ def test_a_plain_compile_writes_exactly_the_promised_files(tmp_path: Path) -> No
                            ("config.json", "config_throughput.json"))  # fmt: skip
     assert latency == {"sim_mode": 1, "sim_time": pytest.approx(0.006), "report_verbose_level": 0}
     assert throughput["sim_mode"] == 0
-    assert throughput["sim_time"] == pytest.approx(0.004 + 1000 * 0.0025)
+    assert throughput["sim_time"] == pytest.approx(0.004 + 1000.5 * 0.0025)
     assert (folder / json.loads((folder / "config.json").read_text())["chip_config"]["network_config"][
         "net_config_file_path"]).exists()  # fmt: skip
 

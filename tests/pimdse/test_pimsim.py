@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pimcomp.errors import SimulatorError
-from pimdse.pimsim import find_simulator, read_report, run_simulator
+from pimdse.pimsim import SimulatorReport, find_simulator, read_report, run_simulator, steady_state
 
 LATENCY = """Read finish
 core :0 reached time:40 ns
@@ -105,3 +105,21 @@ def test_simulator_is_found_by_option_then_environment(tmp_path: Path, monkeypat
     assert find_simulator(None) == script
     with pytest.raises(SimulatorError, match=r"--pimsim: .*missing is not an executable"):
         find_simulator(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.98])
+def test_the_period_is_found_behind_the_ramp_up(part: float) -> None:
+    """The first of 21 rounds ends after 5000 ns, the others 1000 ns apart; the run ends within the next one."""
+    simulated_ns = 5000 + (20 + part) * 1000
+    report = SimulatorReport(latency_ns=simulated_ns / 21, avg_power_mw=3.0, energy_pj=3.0 * simulated_ns / 21)
+    steady = steady_state(report, simulated_ns=simulated_ns, latency_ns=5000)
+    assert steady.rounds == pytest.approx(21)
+    assert abs(steady.period_ns / 1000 - 1) <= steady.resolution < 0.025
+    assert steady.energy_pj == pytest.approx(3.0 * steady.period_ns)
+    assert (part == 0.5) == (steady.period_ns == pytest.approx(1000)), "where config_throughput.json ends"
+
+
+def test_one_round_in_steady_state_is_a_stall() -> None:
+    report = SimulatorReport(latency_ns=9000, avg_power_mw=3.0, energy_pj=1.0)
+    with pytest.raises(SimulatorError, match="stalled: 1 rounds"):
+        steady_state(report, simulated_ns=9000, latency_ns=5000)
