@@ -103,42 +103,72 @@ def test_every_digits_network(name: str, pipeline: Pipeline, tmp_path: Path) -> 
     assert integer.passed, integer.reason
 
 
-def survivors(case: Case, mutants: int) -> list[str]:
-    """Mutations that neither the static invariants nor an execution of the emitted files reject."""
-    inputs, rng, passed = random_inputs(case.network.graph, 4, 0), np.random.default_rng(0), []
+@dataclass(frozen=True)
+class Survivors:
+    """Mutations that neither the static invariants nor an execution of the emitted files reject.
+
+    dead: they leave results that nobody reads, which `verify_nothing_lost` rejects. unnoticed: the others.
+    """
+
+    dead: list[str]
+    unnoticed: list[str]
+
+
+def survivors(case: Case, mutants: int) -> Survivors:
+    """What `verify` and `ir/verify` let pass of seeded mutations of all kinds in turn."""
+    inputs, rng, left = random_inputs(case.network.graph, 4, 0), np.random.default_rng(0), Survivors([], [])
     rejected: Counter[str] = Counter()
     for k in range(mutants):
         kind = KINDS[k % len(KINDS)]
         mutant = mutate(case.program, kind, rng)
-        try:
-            verify_table(mutant.program, case.arch)
-            verify_nothing_lost(mutant.program)
-        except InvariantError:
+        if is_rejected(case, mutant.program, inputs):
             rejected[kind] += 1
             continue
-        case.write(mutant.program)
-        if verify_program(case.folder, case.network, inputs=inputs).passed:
-            passed.append(mutant.what)
+        try:
+            verify_nothing_lost(mutant.program)
+        except InvariantError:
+            left.dead.append(mutant.what)
         else:
-            rejected[kind] += 1
+            left.unnoticed.append(mutant.what)
     assert set(rejected) == set(KINDS)
-    return passed
+    return left
+
+
+def is_rejected(case: Case, program: Program, inputs: dict[str, FloatArray]) -> bool:
+    """By the static rules, or by an execution of the program's files."""
+    try:
+        verify_table(program, case.arch)
+    except InvariantError:
+        return True
+    case.write(program)
+    return not verify_program(case.folder, case.network, inputs=inputs).passed
 
 
 def test_mutations_are_rejected(tmp_path: Path) -> None:
-    assert len(survivors(compiled("lenet5", Pipeline.ELEMENT, tmp_path), 28)) <= 1
+    left = survivors(compiled("lenet5", Pipeline.ELEMENT, tmp_path), 28)
+    assert len(left.unnoticed) <= 1, left
+    assert len(left.dead) <= 4, left
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pipeline", Pipeline)
 @pytest.mark.parametrize("name", ["lenet5", "resnet8"])
 def test_98_percent_of_200_mutations_are_rejected(name: str, pipeline: Pipeline, tmp_path: Path) -> None:
-    """Survivors mean the same as the original, which the mutations avoid only in part.
+    """98 % are rejected, counting the check for results that nobody reads, which `pimdse verify` does not run.
 
-    A replica's array group holds the same weights; neighbours that do not depend on each other, or add to the same
-    sum, commute: these are not drawn. What is left: a fill with zeros that goes where zeros are already, or whose old
-    place holds zeros; a copy of padding whose last bytes are zero in the destination as well; the exchange of two
+    Without it `verify` and `ir/verify` reject 92 and 97 % of lenet5's (element, batch), 97.5 and 98.5 % of resnet8's.
+    What passes them computes the same: a copy is a few bytes too long, and the surplus is overwritten before anybody
+    reads it; or neighbours are exchanged and one of them moves zeros to where zeros are. No execution can tell these
+    from the original, and that nobody reads a result is no defect in general (a network may skip columns, and most
+    random ones in tests/schedule do), only in these two networks, where the original has no such result.
+
+    The rest means the same, too, which the mutations avoid only in part (a replica's array group, neighbours that
+    commute and additions to the same sum are not drawn): a fill with zeros that goes where zeros are already, or whose
+    old place holds zeros; a copy of padding whose last bytes are zero in the destination as well; the exchange of two
     products that are both zero.
     """
-    left = survivors(compiled(name, pipeline, tmp_path), 200)
-    assert len(left) <= 4, left
+    case = compiled(name, pipeline, tmp_path)
+    verify_nothing_lost(case.program)
+    left = survivors(case, 200)
+    assert len(left.unnoticed) <= 4, left
+    assert len(left.unnoticed) + len(left.dead) <= 20, left
