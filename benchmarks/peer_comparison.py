@@ -239,7 +239,7 @@ def means(rows: Sequence[Row], peers: dict[Case, Peer]) -> list[list[str]]:
 
 
 MEANS_HEADER = (
-    "chip", "pipeline", "networks", "ratio", "smallest ratio", "ratio, plain", "energy, ours over theirs", "verified"
+    "chip", "pipeline", "networks", "ratio", "smallest ratio", "ratio, plain", "energy over theirs, at most", "verified"
 )  # fmt: skip
 
 INTRODUCTION = """\

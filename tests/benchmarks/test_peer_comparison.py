@@ -99,7 +99,7 @@ def test_means_leave_out_failures() -> None:
     figures = dict(zip(MEANS_HEADER, line, strict=True))
     assert (figures["networks"], figures["ratio"], figures["smallest ratio"]) == ("2", "**10.0**", "5.0")
     assert (figures["ratio, plain"], figures["verified"]) == ("10.0 (1 rows)", "1 of 2")
-    assert figures["energy, ours over theirs"] == "0.50"
+    assert figures["energy over theirs, at most"] == "0.50"
 
 
 def test_section_has_a_table_per_pipeline_and_says_what_the_peer_leaves_out() -> None:
