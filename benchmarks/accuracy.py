@@ -201,6 +201,10 @@ def ledger(rows: list[Row], arch: str) -> str:
         "simulator's. The simulator's processor time includes loading the program; the timeline's is warm, from the "
         "program in memory. The remaining error is the order in which the simulator serves events of one instant.",
         "",
+        "```",
+        "python -m benchmarks.accuracy --pimsim PATH_TO_CHIPTEST --period",
+        "```",
+        "",
         "| " + " | ".join(HEADER) + " |",
         "|" + "---|" * len(HEADER),
         *("| " + " | ".join(row.cells()) + " |" for row in rows),
