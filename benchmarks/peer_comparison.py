@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from benchmarks.accuracy import Simulation
-from benchmarks.peer_rows import Case, Peer, geometric_mean, peer_mvm_pj, read_peers, static_mw
+from benchmarks.peer_rows import Case, Peer, geometric_mean, peer_mvm_pj, read_peers
 from benchmarks.sections import replace_section, table
 from pimcomp.bounds import bounds
 from pimcomp.compile import compile_network
 from pimcomp.config import read_arch
 from pimcomp.emit.outputs import emit
+from pimcomp.energy import static_power_mw
 from pimcomp.errors import PimdseError
 from pimcomp.frontend import load_network
 from pimcomp.frontend.loaded_network import LoadedNetwork
@@ -150,7 +151,7 @@ def timed(row: Row, compiled: Compiled, compile_s: float, peer: Peer) -> Row:
         model_bound_ns=compiled.outcome.bound_ns,
         objective_ns=compiled.outcome.objective_ns,
         energy_pj=compiled.energy.total_pj / images,
-        peer_pj=peer_mvm_pj(compiled.graph, arch) + static_mw(arch, peer.cores) * peer.score_ns(row.pipeline),
+        peer_pj=peer_mvm_pj(compiled.graph, arch) + static_power_mw(arch, peer.cores) * peer.score_ns(row.pipeline),
         peak_bytes=int(compiled.program.local_peak_bytes.max()),
         instructions=len(compiled.program.table.op),
         compile_s=compile_s,

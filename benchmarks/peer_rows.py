@@ -69,22 +69,6 @@ def _crossbar_firings(graph: Graph, arch: Arch) -> Iterator[int]:
             yield node.height * node.width * crossbars
 
 
-def static_mw(arch: Arch, cores: int) -> float:
-    """Power that flows whatever the program does, with `cores` cores in the program."""
-    core_mw = (
-        arch.fetch_static_mw
-        + arch.decode_static_mw
-        + arch.decode_offset_static_mw
-        + arch.reg_file_static_mw
-        + arch.scalar_static_mw
-        + arch.vector_alu_static_mw
-        + arch.vector_reg_static_mw
-        + arch.transfer_static_mw
-        + arch.local_static_mw
-    )
-    return cores * core_mw + arch.global_static_mw
-
-
 def geometric_mean(values: Iterable[float]) -> float:
     """NaN for no values."""
     logs = [math.log(v) for v in values]

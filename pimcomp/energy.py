@@ -54,7 +54,7 @@ def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float) -> Energy:
         # The simulator charges two register reads for one-operand instructions too.
         "vector_pj": beats * (arch.vector_alu_pj + 2 * arch.vector_reg_read_pj + arch.vector_reg_write_pj),
         "noc_pj": _noc_pj(stream, arch, rows),
-        "static_pj": static_power_mw(stream, arch) * latency_ns,
+        "static_pj": static_power_mw(arch, present_cores(stream)) * latency_ns,
         "front_end_pj": _front_end_pj(stream, arch),
     }
     return Energy(total_pj=sum(parts.values()), **parts)
@@ -65,8 +65,8 @@ def present_cores(stream: Stream) -> int:
     return int(((np.diff(stream.core_start) > 0) | (stream.tail_bubbles > 0)).sum())
 
 
-def static_power_mw(stream: Stream, arch: Arch) -> float:
-    """Power that flows whatever the program does. Crossbars, converters and network have none in the simulator."""
+def static_power_mw(arch: Arch, cores: int) -> float:
+    """Power that flows whatever a program on `cores` cores does. Crossbars, converters and network have none."""
     core_mw = (
         arch.fetch_static_mw
         + arch.decode_static_mw
@@ -78,7 +78,7 @@ def static_power_mw(stream: Stream, arch: Arch) -> float:
         + arch.transfer_static_mw
         + arch.local_static_mw
     )
-    return present_cores(stream) * core_mw + arch.global_static_mw
+    return cores * core_mw + arch.global_static_mw
 
 
 def local_beats(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> tuple[int, int]:

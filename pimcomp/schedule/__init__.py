@@ -45,7 +45,7 @@ def schedule(
     placed = place_work(graph, partition, plan, options, needed)
     constants = collect_constants(graph, eb, lrn_ranges)
     groups = number_groups(plan, arch.total_cores)
-    work = WorkBuilder(graph, partition, plan, placed, constants, groups, eb, options).build()
+    work = WorkBuilder(graph, partition, placed, constants, groups, eb, options).build()
     layout = _global_layout(graph, constants, eb)
     flow = connect(graph, work, placed, pull_order(graph, needed), constants, layout, eb, arch.total_cores)
     matrices, matrix_of, shapes = _matrices(graph, partition, plan, groups)

@@ -105,7 +105,7 @@ def _fit(
     for fraction in LOOKAHEADS:
         window = int(span * options.lookahead * fraction) + 1
         order, makespan_ns = _order(flow, actions, durations, arch, options, window)
-        address, peak = _place(flow, actions, order, scratch, arch, images)
+        address, peak = _place(flow, order, scratch, arch, images)
         peaks.append((int(peak.max()), int(peak.argmax())))
         if peaks[-1][0] <= arch.local_memory_bytes:
             eager = fraction == LOOKAHEADS[0]
@@ -214,9 +214,7 @@ def _order(
     return np.asarray(order), float(makespan)
 
 
-def _place(
-    flow: Flow, actions: _Actions, order: LongArray, scratch: LongArray, arch: Arch, images: int
-) -> tuple[LongArray, LongArray]:
+def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int) -> tuple[LongArray, LongArray]:
     """Addresses int64[images, buffers] of all buffers and the peak per core; constants and scratch lie below."""
     gap = arch.element_bytes
     buffers = flow.buffers
@@ -272,7 +270,7 @@ def _table(
     pieces = [
         _task_rows(flow, actions, position, address, layout),
         _move_rows(flow, actions, position, address),
-        _pad_rows(flow, actions, position, address, images),
+        _pad_rows(flow, position, address, images),
     ]
     columns = {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
     by_time = np.lexsort((columns["sub"], columns["position"]))
@@ -370,9 +368,7 @@ def _move_rows(flow: Flow, actions: _Actions, position: LongArray, address: Long
     }
 
 
-def _pad_rows(
-    flow: Flow, actions: _Actions, position: LongArray, address: LongArray, images: int
-) -> dict[str, LongArray]:
+def _pad_rows(flow: Flow, position: LongArray, address: LongArray, images: int) -> dict[str, LongArray]:
     """Zero fills of padding, in front of the first task that reads the buffer."""
     per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
     buffer, offset, size = flow.pads.T

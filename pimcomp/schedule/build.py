@@ -128,7 +128,6 @@ class WorkBuilder:
         self,
         graph: Graph,
         partition: Partition,
-        plan: Plan,
         placed: tuple[NodeSites, ...],
         constants: Constants,
         groups: GroupTable,

@@ -95,7 +95,7 @@ def connect(
     all_buffers = _all_buffers(buffers, work, channels, constants, eb)
     constant_buffer = np.where(work.constant_of >= 0, work.constant_of + rows + sums, LITERAL)
 
-    transfers, edges, carried = _transfers(graph, work, buffers, segments, written, channels, eb, cores, rows, tasks)
+    transfers, edges, carried = _transfers(graph, work, buffers, segments, written, channels, eb, rows, tasks)
     edges.append(work.local_edges)
     edges.append(_reader_edges(work, valid, read_buffer, rows, written, segments, transfers, carried, tasks))
     uses = np.flatnonzero(work.constant_of >= 0)
@@ -104,7 +104,7 @@ def connect(
     tape, task_rows = _emit(
         work, constants, all_buffers.low, read_buffer, out_buffer, constant_buffer, written, rows, layout, channels, eb
     )
-    rank = _ranks(work, ranks, transfers, edges, tasks)
+    rank = _ranks(work, ranks, transfers, edges)
     peer = np.concatenate([np.full(tasks, -1, dtype=np.int64), transfers.dst_core])
     core = np.concatenate([work.core, transfers.src_core])
     return Flow(
@@ -167,7 +167,7 @@ def _all_buffers(buffers: Buffers, work: Work, channels: LongArray, constants: C
 
 def _transfers(
     graph: Graph, work: Work, buffers: Buffers, segments: dict[str, LongArray], written: LongArray, channels: LongArray,
-    eb: int, cores: int, rows: int, tasks: int,
+    eb: int, rows: int, tasks: int,
 ) -> tuple[Transfers, list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:  # fmt: skip
     """Messages between row buffers, then between partial sums; the edges at their ends that are known already; and the
     columns [low, high) that each row message carries: int64[row messages, 2].
@@ -228,7 +228,7 @@ def _reader_edges(
 
 
 def _ranks(
-    work: Work, ranks: list[npt.NDArray[np.int32]], transfers: Transfers, edges: list[npt.NDArray[np.int64]], tasks: int
+    work: Work, ranks: list[npt.NDArray[np.int32]], transfers: Transfers, edges: list[npt.NDArray[np.int64]]
 ) -> LongArray:
     """Tasks rank as their row in the pull order; transfers and constant loads as their first consumer."""
     table = np.concatenate([r.astype(np.int64) for r in ranks])
@@ -252,7 +252,6 @@ def _touches(
     moves = tasks + np.arange(len(transfers.bytes))
     has_out = out_buffer >= 0
     conv_total, join_total = work.conv.total >= 0, work.join.total >= 0
-    added = work.contributions
     parts_task = np.repeat(work.join.task, work.join.parts_each)
     pieces = [
         (read_buffer[valid], work.reads.task[valid]),
@@ -262,9 +261,15 @@ def _touches(
         (work.conv.total[conv_total] + rows, work.conv.task[conv_total]),
         (work.join.total[join_total] + rows, work.join.task[join_total]),
         (work.part_sums + rows, parts_task),
-        (np.where(added.segment >= 0, written[np.maximum(added.segment, 0)], added.total + rows), added.task),
+        (_sum_buffers(work, written, rows), work.contributions.task),
     ]
     return np.stack([np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])], axis=1)
+
+
+def _sum_buffers(work: Work, written: LongArray, rows: int) -> LongArray:
+    """The buffer that each contribution of a scattering task is added to: a result, or a partial sum that travels."""
+    added = work.contributions
+    return np.where(added.segment >= 0, written[np.maximum(added.segment, 0)], added.total + rows)
 
 
 def _pads(graph: Graph, buffers: Buffers, channels: LongArray, eb: int) -> npt.NDArray[np.int64]:
@@ -309,7 +314,7 @@ def _emit(
     vector = work.vector._replace(out=out_buffer[work.vector.task], constants=constant_buffer[work.vector.task])
     added = work.contributions
     scatter = work.scatter._replace(constants=constant_buffer[work.scatter.task])
-    sum_buffer = np.where(added.segment >= 0, written[np.maximum(added.segment, 0)], added.total + rows)
+    sum_buffer = _sum_buffers(work, written, rows)
     tapes = []
     for run in (
         lambda t, b: emit_conv(t, b, conv, work.templates, f, read_buffer, buffer_low, work.group_table, eb),
@@ -323,16 +328,14 @@ def _emit(
         tape = blank_tape(run(blank_tape(0), bounds))
         run(tape, bounds)
         tapes.append(tape)
-    tapes.append(
-        _memory_tape(work, out_buffer, read_buffer, buffer_low, constant_buffer, layout, channels, constants, eb)
-    )
+    tapes.append(_memory_tape(work, out_buffer, read_buffer, buffer_low, layout, channels, constants, eb))
     order = np.argsort(np.concatenate([t.task for t in tapes]), kind="stable")
     tape = Tape._make(np.concatenate([getattr(t, name) for t in tapes])[order] for name in Tape._fields)
     return tape, np.searchsorted(tape.task, np.arange(len(work.kind) + 1))
 
 
 def _memory_tape(
-    work: Work, out_buffer: LongArray, read_buffer: LongArray, buffer_low: LongArray, constant_buffer: LongArray,
+    work: Work, out_buffer: LongArray, read_buffer: LongArray, buffer_low: LongArray,
     layout: GlobalLayout, channels: LongArray, constants: Constants, eb: int,
 ) -> Tape:  # fmt: skip
     """Loads of input rows and constants, stores of results: one instruction each."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.ablation import lines
 from benchmarks.peer_comparison import HEADER, MEANS_HEADER, Row, cells, means, section
-from benchmarks.peer_rows import Peer, best_peers, geometric_mean, peer_mvm_pj, static_mw
+from benchmarks.peer_rows import Peer, best_peers, geometric_mean, peer_mvm_pj
 from benchmarks.sections import replace_section, table
-from pimcomp.energy import mvm_crossbar_pj
+from pimcomp.energy import mvm_crossbar_pj, static_power_mw
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Input, Node, View, Window
 
@@ -68,9 +68,9 @@ def test_peer_energy_counts_every_window_once_and_groups_as_dense() -> None:
 
 def test_static_power_grows_by_the_same_amount_per_core() -> None:
     arch = Arch(name="chip", cores=4, crossbars_per_core=8)
-    assert static_mw(arch, 0) == arch.global_static_mw
-    assert static_mw(arch, 10) - arch.global_static_mw == pytest.approx(
-        10 * (static_mw(arch, 1) - arch.global_static_mw)
+    assert static_power_mw(arch, 0) == arch.global_static_mw
+    assert static_power_mw(arch, 10) - arch.global_static_mw == pytest.approx(
+        10 * (static_power_mw(arch, 1) - arch.global_static_mw)
     )
 
 
