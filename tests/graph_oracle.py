@@ -16,6 +16,7 @@ from pimcomp.ir.graph import (
     Lrn,
     Node,
     Output,
+    Pick,
     Pool,
     Standalone,
     View,
@@ -109,6 +110,11 @@ def _compute(node: Node, operands: list[Map]) -> Map:
                 for column in range(max(0, -left), min(node.width, x.shape[2] - left)):
                     result[:, y, column] = x[:, y + top, column + left]
             return result
+        case Pick(rows, columns):
+            picked = x[:, list(rows)][:, :, list(columns)].copy()
+            picked[:, np.array(rows) < 0] = 0
+            picked[:, :, np.array(columns) < 0] = 0
+            return picked
     raise AssertionError(f"no meaning for {operation}")
 
 

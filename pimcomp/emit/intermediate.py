@@ -7,7 +7,7 @@ import orjson
 
 from pimcomp.ir.array_group import LayerMatrix
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.graph import Activation, Conv, Eltwise, Lrn, Node, Pool, View
+from pimcomp.ir.graph import Activation, Conv, Eltwise, Lrn, Node, Pick, Pool, View
 
 
 def intermediate_json(compiled: Compiled) -> bytes:
@@ -55,6 +55,8 @@ def _node(node: Node) -> dict[str, Any]:
         record["method"] = operation.operation
     elif isinstance(operation, Lrn):
         record |= {"size": operation.size, "alpha": operation.alpha, "beta": operation.beta, "k": operation.bias}
+    elif isinstance(operation, Pick):
+        record |= {"rows": operation.rows, "columns": operation.columns}
     if node.activation is not None:
         record["activation"] = _activation(node.activation)
     return record

@@ -2,7 +2,7 @@
 
 from pimcomp.errors import InvariantError
 from pimcomp.frontend.rewire import sources
-from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pool, Standalone, View, Window
+from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pick, Pool, Standalone, View, Window
 
 Shape = tuple[int, int, int]
 
@@ -67,6 +67,11 @@ def _problem(graph: Graph, node: Node) -> str:
         expected = shapes[0]
         if isinstance(operation, Crop):
             expected = (shapes[0][0], *found[1:])
+        elif isinstance(operation, Pick):
+            expected = (shapes[0][0], len(operation.rows), len(operation.columns))
+            for chosen, size in zip((operation.rows, operation.columns), shapes[0][1:], strict=True):
+                if min(chosen) < -1 or max(chosen) >= size:
+                    return f"picks {min(chosen)} to {max(chosen)} out of {size}"
     if isinstance(operation, Standalone | Lrn) and found != shapes[0]:
         return f"shape {found}, its input is {shapes[0]}"
     return "" if found == expected and min(found) > 0 else f"shape {found}, expected {expected}"

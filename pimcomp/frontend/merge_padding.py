@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pimcomp.frontend.rewire import resolve, rewire, sources
 from pimcomp.frontend.window_geometry import misses_map
-from pimcomp.ir.graph import ActivationKind, Conv, Crop, Graph, Node, Pool, View, Window
+from pimcomp.ir.graph import ActivationKind, Conv, Crop, Graph, Node, Pick, Pool, View, Window
 
 Border = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -74,7 +74,7 @@ def _never_negative(graph: Graph, indices: Sequence[int]) -> bool:
         node = graph.nodes[index]
         activation = node.activation
         if activation is None:
-            selects = isinstance(node.operation, Pool | Crop)
+            selects = isinstance(node.operation, Pool | Crop | Pick)
             if not selects or not _never_negative(graph, sources(node.inputs[0])):
                 return False
         elif activation.kind is ActivationKind.CLIP:

@@ -6,7 +6,19 @@ import numpy as np
 
 from pimcomp.errors import InvariantError
 from pimcomp.frontend.onnx_writer import MapTensor, OnnxWriter
-from pimcomp.ir.graph import Activation, ActivationKind, Conv, Crop, Eltwise, FloatArray, Lrn, Node, Pool, Standalone
+from pimcomp.ir.graph import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Crop,
+    Eltwise,
+    FloatArray,
+    Lrn,
+    Node,
+    Pick,
+    Pool,
+    Standalone,
+)
 
 _ELTWISE_OPS = {"add": "Add", "sub": "Sub", "mul": "Mul"}
 
@@ -25,6 +37,8 @@ def emit_operation(writer: OnnxWriter, node: Node, operands: list[MapTensor]) ->
             return writer.add("LRN", [operands[0].name], node.name, **parameters)
         case Crop() as crop:
             return _crop(writer, node, crop, operands[0])
+        case Pick() as pick:
+            return _pick(writer, node, pick, operands[0])
         case Standalone():
             return operands[0].name
         case other:
@@ -146,3 +160,12 @@ def _crop(writer: OnnxWriter, node: Node, crop: Crop, operand: MapTensor) -> str
         bounds = [writer.integers(f"{node.name}.bounds", v) for v in (starts, stops, [2, 3])]
         tensor = writer.add("Slice", [tensor, *bounds], f"{node.name}.inside")
     return _padded(writer, tensor, (before[0], before[1], after[0], after[1]), 0.0, node.name)
+
+
+def _pick(writer: OnnxWriter, node: Node, pick: Pick, operand: MapTensor) -> str:
+    """Gathered rows and columns of the input with one row and one column of zeros behind it."""
+    tensor = _padded(writer, operand.name, (0, 0, 1, 1), 0.0, node.name)
+    for axis, chosen, size in ((2, pick.rows, operand.height), (3, pick.columns, operand.width)):
+        indices = writer.integers(f"{node.name}.chosen", [size if i < 0 else i for i in chosen])
+        tensor = writer.add("Gather", [tensor, indices], node.name, axis=axis)
+    return tensor

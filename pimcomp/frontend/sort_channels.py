@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.rewire import is_depthwise
-from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, IntArray, Node, Pool, Standalone, View
+from pimcomp.ir.graph import Conv, Crop, Eltwise, Graph, IntArray, Node, Pick, Pool, Standalone, View
 
 Order = npt.NDArray[np.intp]
 
@@ -63,7 +63,7 @@ def _sorting(node: Node) -> Order | None:
         if is_depthwise(node):
             group = np.zeros_like(group)
         return np.lexsort((view.channels, view.sources, group))
-    if isinstance(node.operation, Pool | Eltwise | Standalone | Crop):
+    if isinstance(node.operation, Pool | Eltwise | Standalone | Crop | Pick):
         return np.lexsort((view.channels, view.sources))
     return None  # Lrn: neighbouring channels matter
 

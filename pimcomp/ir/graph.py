@@ -127,7 +127,19 @@ class Crop:
     left: int
 
 
-Operation = Input | Conv | Pool | Eltwise | Standalone | Lrn | Crop
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Rows and columns chosen one by one: output (y, x) is input (rows[y], columns[x]), zero where either is -1.
+
+    Nearest-neighbour resizing repeats them, a transposed convolution puts zeros between them, a reflected border
+    mirrors them.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+Operation = Input | Conv | Pool | Eltwise | Standalone | Lrn | Crop | Pick
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Crop, Eltwise, Lrn, Pool, View
+from pimcomp.ir.graph import Crop, Eltwise, Lrn, Node, Pick, Pool, View
 from pimcomp.schedule import emit_vector
 from pimcomp.schedule.constants import counted_range, is_mean
 from pimcomp.schedule.emit_vector import VectorNodes
@@ -33,6 +33,9 @@ def vector_tasks(builder: "WorkBuilder", index: int, s: Segments, numbers: npt.N
         high = high + (w.kernel[1] - 1) * w.dilation[1] + 1
     elif isinstance(node.operation, Crop):
         row, low, high = row + node.operation.top, low + node.operation.left, high + node.operation.left
+    elif isinstance(node.operation, Pick):
+        row = np.array(node.operation.rows, np.int64)[row]
+        low, high = _picked_range(node.operation.columns, low, high)
     runs: list[tuple[int, ...]] = []
     columns: list[tuple[np.ndarray, ...]] = []
     for operand, view in enumerate(node.inputs):
@@ -65,6 +68,28 @@ def vector_tasks(builder: "WorkBuilder", index: int, s: Segments, numbers: npt.N
     builder.vector_node_rows[index] = (kernel, runs)
 
 
+def _picked_range(
+    columns: tuple[int, ...], start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Input columns [low, high) that output columns [start, stop) of a `Pick` come from; (0, 0) for zeros only."""
+    low, high = np.zeros_like(start), np.zeros_like(stop)
+    for a, b in {(int(a), int(b)) for a, b in zip(start, stop, strict=True)}:
+        found = [column for column in columns[a:b] if column >= 0]
+        at = (start == a) & (stop == b)
+        low[at], high[at] = (min(found), max(found) + 1) if found else (0, 0)
+    return low, high
+
+
+def copied_columns(node: Node, width: int) -> tuple[int, ...]:
+    """The input column of every output column of a `Crop` or `Pick`, -1 for zeros; none for other nodes."""
+    if isinstance(node.operation, Pick):
+        return node.operation.columns
+    if isinstance(node.operation, Crop):
+        shifted = range(node.operation.left, node.operation.left + node.width)
+        return tuple(x if 0 <= x < width else -1 for x in shifted)
+    return ()
+
+
 def _runs(
     builder: "WorkBuilder", operand: int, tensor: int, first_read: int, rows: int, broadcast: bool, view: View
 ) -> list[tuple[int, ...]]:
@@ -92,6 +117,8 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
     counted = np.zeros((count, 2), dtype=np.int64)
     runs: list[tuple[int, ...]] = []
     run_start = [0]
+    copied: list[int] = []
+    copied_start = np.zeros(count, dtype=np.int64)
     for index, node in enumerate(builder.graph.nodes):
         if index in builder.vector_node_rows:
             runs.extend(builder.vector_node_rows[index][1])
@@ -107,8 +134,9 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
                 columns["pad"][index], columns["dilation"][index] = w.pads[1], w.dilation[1]
                 columns["size"][index] = w.kernel[0]
                 counted[index] = counted_range(operation, source.height, source.width)[1]
-            elif isinstance(operation, Crop):
-                columns["kind"][index], columns["pad"][index] = emit_vector.COPY, -operation.left
+            elif isinstance(operation, Crop | Pick):
+                columns["kind"][index], copied_start[index] = emit_vector.COPY, len(copied)
+                copied.extend(copied_columns(node, source.width))
             elif isinstance(operation, Lrn):
                 columns["kind"][index], columns["size"][index] = emit_vector.LRN, operation.size
             elif isinstance(operation, Eltwise):
@@ -122,6 +150,8 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
         run_start=np.array(run_start, dtype=np.int64),
         runs=np.array(runs, dtype=np.int64).reshape(-1, 8),
         counted=counted,
+        copied_start=copied_start,
+        copied=np.array(copied, dtype=np.int64),
         divisor_start=builder.constants.divisor_start,
         divisors=builder.constants.divisors,
         terms=builder.constants.terms,

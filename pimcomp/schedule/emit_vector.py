@@ -1,4 +1,4 @@
-"""Instructions of everything that uses no crossbar: pooling, element-wise work, activations, crops, LRN."""
+"""Instructions of everything that uses no crossbar: pooling, element-wise work, activations, copies, LRN."""
 
 from typing import NamedTuple
 
@@ -35,6 +35,8 @@ class VectorNodes(NamedTuple):
     dilation: npt.NDArray[np.int64]
     width: npt.NDArray[np.int64]
     counted: npt.NDArray[np.int64]  # int64[nodes, 2]: columns [first, stop) that count in an average's divisor
+    copied_start: npt.NDArray[np.int64]  # COPY: into `copied`, the input column of every output column or -1
+    copied: npt.NDArray[np.int64]
     divisor_start: npt.NDArray[np.int64]
     divisors: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]  # LRN: channels in the sum; MEAN: rows
@@ -101,22 +103,30 @@ def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer
 
 
 @njit(cache=True)
-def _crop(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb):
-    """Copy columns start + left ... of the input row; zero outside the map."""
+def _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb):
+    """Copy the chosen columns of the input row, neighbours at once where the map stays as it is; zero elsewhere."""
     task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
-    left = -v.pad[node]
+    columns = v.copied[v.copied_start[node] :]
     for r in range(v.run_start[node], v.run_start[node + 1]):
         run = v.runs[r]
         buffer = read_buffer[tasks.reads[i] + run[1]]
-        low = min(max(-left, start), stop) if buffer >= 0 else stop
-        high = max(min(v.width[node] - left, stop), low) if buffer >= 0 else stop
-        for p in range(start, stop):
-            dst = out_at + ((p - start) * channels + run[4]) * eb
-            if low <= p < high:
-                src = (p + left - buffer_low[buffer]) * run[6] + run[3] * eb
-                at = put(tape, at, task, LMV, out, dst, buffer, src, LITERAL, 0, run[5] * eb)
+        whole = run[5] == channels
+        p = start
+        while p < stop:
+            column = columns[p] if buffer >= 0 else -1
+            step = 0 if column < 0 else 1
+            q = p + 1
+            while whole and q < stop and (buffer < 0 or columns[q] == column + step * (q - p)):
+                if step == 1 and run[6] != channels * eb:
+                    break
+                q += 1
+            dst, size = out_at + ((p - start) * channels + run[4]) * eb, ((q - p - 1) * channels + run[5]) * eb
+            if step == 1:
+                src = (column - buffer_low[buffer]) * run[6] + run[3] * eb
+                at = put(tape, at, task, LMV, out, dst, buffer, src, LITERAL, 0, size)
             else:
-                at = put(tape, at, task, LLDI, out, dst, LITERAL, 0, LITERAL, 0, run[5] * eb)
+                at = put(tape, at, task, LLDI, out, dst, LITERAL, 0, LITERAL, 0, size)
+            p = q
     return at
 
 
@@ -246,7 +256,7 @@ def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):
         elif kind == MEAN:
             at = _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
         elif kind == COPY:
-            at = _crop(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb)
+            at = _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb)
         else:
             op = -1
             if kind == ADD:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Conv, Crop, Graph, Node, Pool
+from pimcomp.ir.graph import Conv, Crop, Graph, Node, Pick, Pool
 
 
 def input_rows(node: Node, row: int, source_height: int) -> tuple[int, int]:
@@ -16,6 +16,9 @@ def input_rows(node: Node, row: int, source_height: int) -> tuple[int, int]:
     elif isinstance(operation, Crop):
         first = row + operation.top
         stop = first + 1
+    elif isinstance(operation, Pick):
+        first = operation.rows[row]
+        stop = first + 1  # -1: no row
     elif source_height == 1:  # broadcast operand
         first, stop = 0, 1
     else:

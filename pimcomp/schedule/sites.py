@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
-from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pool, View
+from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pick, Pool, View
 from pimcomp.ir.plan import Plan
 from pimcomp.schedule.options import ScheduleOptions
 
@@ -173,6 +173,9 @@ def _follow(owners: list[IntArray], inputs: tuple[View, ...], operation: object,
         window = operation.window
         y = y * window.stride[0] - window.pads[0] + (window.kernel[0] - 1) // 2
         x = x * window.stride[1] - window.pads[1] + (window.kernel[1] - 1) // 2
+    elif isinstance(operation, Pick):  # zeros belong where their neighbours come from
+        y = np.where(np.array(operation.rows) < 0, y * owner.shape[0] // height, operation.rows)
+        x = np.where(np.array(operation.columns) < 0, x * owner.shape[1] // width, operation.columns)
     y, x = np.clip(y, 0, owner.shape[0] - 1), np.clip(x, 0, owner.shape[1] - 1)
     cores = owner[y[:, None], x[None, :]]
     change = np.ones((height, width), dtype=bool)

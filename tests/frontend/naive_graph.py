@@ -17,6 +17,7 @@ from pimcomp.ir.graph import (
     Lrn,
     Node,
     Output,
+    Pick,
     Pool,
     Standalone,
     View,
@@ -113,6 +114,9 @@ def evaluate(graph: Graph, inputs: Mapping[str, Array]) -> list[Array]:
                 far = 20
                 padded = np.pad(seen[0], ((0, 0), (0, 0), (far, far), (far, far)))
                 result = padded[:, :, far + top :, far + left :][:, :, : node.height, : node.width]
+            case Pick(rows=rows, columns=columns):
+                padded = np.pad(seen[0], ((0, 0), (0, 0), (0, 1), (0, 1)))
+                result = padded[:, :, list(rows)][:, :, :, list(columns)]
             case Standalone():
                 result = seen[0]
         maps.append(_activate(result, node.activation))

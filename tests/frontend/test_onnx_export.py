@@ -19,6 +19,7 @@ from pimcomp.ir.graph import (
     Lrn,
     Node,
     Output,
+    Pick,
     Pool,
     Standalone,
     View,
@@ -165,6 +166,12 @@ def test_element_wise_with_a_broadcast_operand(operation: str) -> None:
 )
 def test_crops_and_pads(top: int, left: int, height: int, width: int) -> None:
     node = Node(name="c", operation=Crop(top, left), inputs=(whole(0, 3),), channels=3, height=height, width=width)
+    assert_same(one_node(node, (3, 4, 5)))
+
+
+def test_picked_rows_and_columns() -> None:
+    pick = Pick((0, 0, -1, 3, 2), (-1, 4, 4, 0))
+    node = Node(name="p", operation=pick, inputs=(whole(0, 3),), channels=3, height=5, width=4)
     assert_same(one_node(node, (3, 4, 5)))
 
 

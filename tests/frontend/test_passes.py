@@ -27,6 +27,7 @@ from pimcomp.ir.graph import (
     Input,
     Node,
     Output,
+    Pick,
     Pool,
     Standalone,
     View,
@@ -71,8 +72,8 @@ def graphs(draw: st.DrawFn) -> Graph:
         operand = view(size, channels)
         inputs: tuple[View, ...] = (operand,)
         out, activation = (channels, *size), draw(st.sampled_from(ACTIVATIONS))
-        operation: Conv | Pool | Eltwise | Standalone | Crop
-        match draw(st.sampled_from(["conv", "scale", "pool", "eltwise", "standalone", "pad"])):
+        operation: Conv | Pool | Eltwise | Standalone | Crop | Pick
+        match draw(st.sampled_from(["conv", "scale", "pool", "eltwise", "standalone", "pad", "pick"])):
             case "conv" if min(size) >= 2:
                 groups, pad = draw(st.sampled_from([1, 2, 4])), draw(st.integers(0, 1))
                 weights = normals(draw, 4, 4 // groups, 2, 2)
@@ -90,6 +91,9 @@ def graphs(draw: st.DrawFn) -> Graph:
                 operation = Standalone()
             case "pad":
                 operation, out, activation = Crop(-1, 0), (4, size[0] + 1, size[1] + 1), None
+            case "pick":
+                operation = Pick(tuple(reversed(range(size[0]))), (-1, *range(size[1])))
+                out = (4, size[0], size[1] + 1)
             case _:
                 uniform = draw(st.booleans())
                 weights = np.full((4, 1, 1, 1), 1.0, np.float32) if uniform else normals(draw, 4, 1, 1, 1)

@@ -13,6 +13,7 @@ from pimcomp.ir.graph import (
     Input,
     Node,
     Output,
+    Pick,
     Pool,
     Standalone,
     View,
@@ -150,11 +151,18 @@ class Builder:
         self.add(Eltwise(operation), inputs, channels, height, width)
 
     def other(self) -> None:
-        """A standalone activation or a crop."""
+        """A standalone activation, a crop or a pick."""
         view = self.view()
         height, width = self.size_of(view)
-        if self.integer(0, 1):
+        kind = self.integer(0, 3)
+        if kind < 2:
             self.add(Standalone(), (view,), len(view.sources), height, width)
+        elif kind == 2:
+            rows, columns = (
+                tuple(int(i) for i in self.rng.integers(-1, size, self.integer(1, size + 3)))
+                for size in (height, width)
+            )
+            self.add(Pick(rows, columns), (view,), len(view.sources), len(rows), len(columns))
         else:
             crop = Crop(self.integer(-2, 1), self.integer(-2, 1))
             self.add(crop, (view,), len(view.sources), self.integer(1, height + 1), self.integer(1, width + 1))
