@@ -38,6 +38,7 @@ _REGISTRY = (
         "stream", "solvers.stream", "Stream", "short row times for low latency, pieces spread over cores", "none"
     ),
     SolverInfo("cpsat", "solvers.cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap"),
+    SolverInfo("ilp", "solvers.ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap"),
     SolverInfo("nsga2", "solvers.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none"),
     SolverInfo(
         "auto", "solvers.auto", "Auto", "the default: stream, or what packs; beside exact's bound", "bound and gap"

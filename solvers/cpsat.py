@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from ortools.sat.python import cp_model
 
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline
-from pimcomp.rebalance import rebalance
+from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan
 from solvers.capacity import no_plan, shortfall
-from solvers.cpsat_model import Offer, Variables, build
-from solvers.cpsat_patterns import cores_for, hint, make_offer
+from solvers.cpsat_model import Variables, build
 from solvers.exact import Exact, solve_exactly
-from solvers.packing import OPTIMALITY, Priced, better, certified, place, price
-from solvers.relaxation import Choice
+from solvers.packing import OPTIMALITY, Priced, better, certified
+from solvers.patterns import Configuration, Offer, make_offer, patterns_of, realised
 
 # Units of CP-SAT's deterministic time per second of the limit. A shared core did 0.05 to 0.26 of them in a second
 # (measured), so the wall clock, which makes results irreproducible, seldom ends the search.
@@ -48,7 +46,7 @@ class CpSat:
         status = interruptible_solve(solver, v.model)
         best: Priced | None = known
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            best = better(best, packed(v, solver))
+            best = better(best, found(v, solver))
         if complete:
             bound_ns = max(bound_ns, proven_ns(offer, solver, status, known.objective_ns))
         assert best is not None
@@ -86,19 +84,26 @@ def interruptible_solve(solver: cp_model.CpSolver, model: cp_model.CpModel) -> c
             raise
 
 
-def packed(v: Variables, solver: cp_model.CpSolver) -> Priced | None:
-    """The solution's choice on the cores of its patterns, rebalanced, or mapped anew: the better of the two."""
-    offer = v.offer
+def hint(v: Variables, plan: Plan) -> None:
+    """Suggest a plan: its configurations, and its patterns."""
+    for k, offered in enumerate(v.offer.configurations):
+        mine = Configuration(plan.option[k], plan.replication[k])
+        for configuration, picked in zip(offered, v.pick[k], strict=True):
+            v.model.add_hint(picked, configuration == mine)
+    patterns = patterns_of(v.offer, plan)
+    if patterns is not None:
+        for row, counts in zip(patterns, v.count, strict=True):
+            for n, count in zip(row, counts, strict=True):
+                v.model.add_hint(count, n)
+
+
+def found(v: Variables, solver: cp_model.CpSolver) -> Priced | None:
+    """The plan of the solver's solution."""
     picked = [
         next(c for c, literal in zip(offered, literals, strict=True) if solver.boolean_value(literal))
-        for offered, literals in zip(offer.configurations, v.pick, strict=True)
+        for offered, literals in zip(v.offer.configurations, v.pick, strict=True)
     ]
-    choice = Choice(tuple(c.option for c in picked), tuple(c.replication for c in picked))
-    counts = [[solver.value(n) for n in row] for row in v.count]
-    core_of = cores_for(offer, choice, counts)
-    balanced = rebalance(offer.problem, choice.option, choice.replication, core_of)
-    plans = [price(offer.problem, choice, cores) for cores in (core_of, balanced)]
-    return better(better(plans[0], plans[1]), place(offer.problem, choice))
+    return realised(v.offer, picked, [[solver.value(n) for n in row] for row in v.count])
 
 
 def proven_ns(offer: Offer, solver: cp_model.CpSolver, status: cp_model.CpSolverStatus, known_ns: float) -> float:

@@ -1,61 +1,17 @@
 """The joint model of replication, unfolding and core mapping for CP-SAT: integer counts per group of alike cores.
 
-One Boolean per (array group, core) would be hopeless and symmetric: thousands times hundreds. Instead cores are
-grouped; all cores of a group hold the same *pattern*, an integer count of each class of array groups (alike in layer,
-option, size and time). Group sizes fall geometrically, so that any number of array groups can be composed of whole
-groups. If every group is a single core and every configuration is offered (`complete`), the model relaxes the mapping
-problem and its bound holds for every plan; else it is a restriction, good for plans only.
-
+What is offered, and how cores are grouped so that integer counts suffice: solvers/patterns.py.
 Times are integers in units of `unit_ns`, rounded down, so that rounding never lifts a bound.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from ortools.sat.python import cp_model
 
 from pimcomp.cost import firing_ns, first_rows
-from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import LayerOption, MappingProblem, Pipeline
-
-UNITS = 2_000_000  # time units per reference time: so fine that rounding stays below packing.OPTIMALITY
-SINGLE_CORES = 12  # up to so many cores each one is its own group
-GROUP_SHARE = 3  # else a group takes a third of the cores that remain: 12 groups for 144 cores
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """One (option, replication) offered for a layer."""
-
-    option: int
-    replication: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AlikeGroups:
-    """Array groups of one option of one layer with the same crossbars and firing time: `members` are their indices."""
-
-    layer: int
-    option: int
-    members: IntArray
-    crossbars: int
-    firing_ns: float
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Offer:
-    """What the model chooses from: `configurations[k]` of layer k, `classes`, cores per group and the time unit."""
-
-    problem: MappingProblem
-    configurations: tuple[tuple[Configuration, ...], ...]
-    classes: tuple[AlikeGroups, ...]
-    group_cores: tuple[int, ...]
-    unit_ns: float
-
-    def units(self, time_ns: float) -> int:
-        """Whole units of a time, rounded down."""
-        return int(time_ns / self.unit_ns)
+from pimcomp.ir.plan import Pipeline
+from solvers.patterns import Offer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,27 +36,6 @@ class Variables:
 
 
 Family = Callable[[Variables], None]
-
-
-def core_groups(cores: int) -> tuple[int, ...]:
-    """Cores per group, falling; their sum is `cores`."""
-    if cores <= SINGLE_CORES:
-        return (1,) * cores
-    sizes = []
-    while cores:
-        sizes.append(-(-cores // GROUP_SHARE))
-        cores -= sizes[-1]
-    return tuple(sizes)
-
-
-def alike_groups(layer: int, option: int, choice: LayerOption) -> list[AlikeGroups]:
-    """The classes of one option."""
-    times = firing_ns(choice)
-    kinds = sorted({(int(x), float(t)) for x, t in zip(choice.ag_crossbars, times, strict=True)}, reverse=True)
-    return [
-        AlikeGroups(layer, option, np.flatnonzero((choice.ag_crossbars == x) & (times == t)).astype(np.int32), x, t)
-        for x, t in kinds
-    ]
 
 
 def declare(offer: Offer, horizon_ns: float) -> Variables:

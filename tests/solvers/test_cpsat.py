@@ -10,9 +10,9 @@ from ortools.sat.python import cp_model
 from pimcomp.ir.plan import MappingProblem, Pipeline, Plan, Status
 from solvers import cpsat_model as m
 from solvers import get_solver
-from solvers.cpsat_model import FAMILIES, Family, build, core_groups
-from solvers.cpsat_patterns import make_offer
+from solvers.cpsat_model import FAMILIES, Family, build
 from solvers.exact import solve_exactly
+from solvers.patterns import core_groups, make_offer
 from tests.solvers.oracle import best_objective_ns
 from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, resnet18_problem
 

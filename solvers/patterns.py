@@ -1,20 +1,93 @@
-"""Between plans and the CP-SAT model: what to offer, what to hint, and cores for the patterns of a solution."""
+"""What the master models of `cpsat` and `ilp` choose from, and the way between their solutions and plans.
 
+One Boolean per (array group, core) would be hopeless and symmetric: thousands times hundreds. Instead cores are
+grouped; all cores of a group hold the same *pattern*, an integer count of each class of array groups (alike in layer,
+option, size and time). Group sizes fall geometrically, so that any number of array groups can be composed of whole
+groups. If every group is a single core and every configuration is offered (`complete`), a master model relaxes the
+mapping problem and its bound holds for every plan; else it is a restriction, good for plans only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from pimcomp.cost import core_loads_ns
+from pimcomp.cost import core_loads_ns, firing_ns
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import MappingProblem, Plan
+from pimcomp.ir.plan import LayerOption, MappingProblem, Plan
 from pimcomp.mapping import CoreOf, near_path
+from pimcomp.rebalance import rebalance
 from solvers.capacity import smallest_options
-from solvers.cpsat_model import UNITS, Configuration, Offer, Variables, alike_groups, core_groups
-from solvers.packing import graded_choices
+from solvers.packing import Priced, better, graded_choices, place, price
 from solvers.relaxation import Choice, configurations, period_relaxation
+
+UNITS = 2_000_000  # time units per reference time: so fine that rounding stays below packing.OPTIMALITY
+SINGLE_CORES = 12  # up to so many cores each one is its own group
+GROUP_SHARE = 3  # else a group takes a third of the cores that remain: 12 groups for 144 cores
+
 
 COMPLETE_CONFIGURATIONS = 60  # up to so many configurations in all, every one is offered
 OFFERED = 10  # configurations per layer otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One (option, replication) offered for a layer."""
+
+    option: int
+    replication: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlikeGroups:
+    """Array groups of one option of one layer with the same crossbars and firing time: `members` are their indices."""
+
+    layer: int
+    option: int
+    members: IntArray
+    crossbars: int
+    firing_ns: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Offer:
+    """What the model chooses from: `configurations[k]` of layer k, `classes`, cores per group and the time unit."""
+
+    problem: MappingProblem
+    configurations: tuple[tuple[Configuration, ...], ...]
+    classes: tuple[AlikeGroups, ...]
+    group_cores: tuple[int, ...]
+    unit_ns: float
+
+    def classes_of(self, layer: int, option: int) -> list[AlikeGroups]:
+        """The classes of one option of one layer."""
+        return [alike for alike in self.classes if (alike.layer, alike.option) == (layer, option)]
+
+    def units(self, time_ns: float) -> int:
+        """Whole units of a time, rounded down."""
+        return int(time_ns / self.unit_ns)
+
+
+def core_groups(cores: int) -> tuple[int, ...]:
+    """Cores per group, falling; their sum is `cores`."""
+    if cores <= SINGLE_CORES:
+        return (1,) * cores
+    sizes = []
+    while cores:
+        sizes.append(-(-cores // GROUP_SHARE))
+        cores -= sizes[-1]
+    return tuple(sizes)
+
+
+def alike_groups(layer: int, option: int, choice: LayerOption) -> list[AlikeGroups]:
+    """The classes of one option."""
+    times = firing_ns(choice)
+    kinds = sorted({(int(x), float(t)) for x, t in zip(choice.ag_crossbars, times, strict=True)}, reverse=True)
+    return [
+        AlikeGroups(layer, option, np.flatnonzero((choice.ag_crossbars == x) & (times == t)).astype(np.int32), x, t)
+        for x, t in kinds
+    ]
 
 
 def make_offer(problem: MappingProblem, known: Plan, reference_ns: float) -> tuple[Offer, bool]:
@@ -68,18 +141,23 @@ def _ladder(problem: MappingProblem, known: Plan) -> tuple[tuple[Configuration, 
     return tuple(result)
 
 
-def hint(v: Variables, plan: Plan) -> None:
-    """Suggest a plan: its configurations, and patterns: its own where each group is one core, else greedy ones."""
-    offer, choice = v.offer, Choice(plan.option, plan.replication)
-    for k, offered in enumerate(offer.configurations):
-        mine = Configuration(choice.option[k], choice.replication[k])
-        for configuration, picked in zip(offered, v.pick[k], strict=True):
-            v.model.add_hint(picked, configuration == mine)
-    patterns = _own_patterns(offer, plan) if max(offer.group_cores) == 1 else _greedy_patterns(offer, choice)
-    if patterns is not None:
-        for row, counts in zip(patterns, v.count, strict=True):
-            for n, count in zip(row, counts, strict=True):
-                v.model.add_hint(count, n)
+def patterns_of(offer: Offer, plan: Plan) -> list[list[int]] | None:
+    """Array groups of each class on each core of each group: int[classes][groups], the plan's or like them.
+
+    Its own patterns if each group of cores is a single one; else its choice placed greedily, None if that fails.
+    """
+    if max(offer.group_cores) == 1:
+        return _own_patterns(offer, plan)
+    return _greedy_patterns(offer, Choice(plan.option, plan.replication))
+
+
+def realised(offer: Offer, picked: Sequence[Configuration], count: list[list[int]]) -> Priced | None:
+    """The best plan of a solution: on the cores of its patterns, that rebalanced, or its choice mapped anew."""
+    choice = Choice(tuple(c.option for c in picked), tuple(c.replication for c in picked))
+    core_of = cores_for(offer, choice, count)
+    balanced = rebalance(offer.problem, choice.option, choice.replication, core_of)
+    plans = [price(offer.problem, choice, cores) for cores in (core_of, balanced)]
+    return better(better(plans[0], plans[1]), place(offer.problem, choice))
 
 
 def _own_patterns(offer: Offer, plan: Plan) -> list[list[int]]:
