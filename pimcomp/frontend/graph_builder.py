@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.onnx_node import BadShape
-from pimcomp.frontend.tensor import Tensor
-from pimcomp.ir.graph import Activation, Conv, Node, Operation, Standalone, View, Window
+from pimcomp.frontend.tensor import Tensor, of_map
+from pimcomp.ir.graph import Activation, Conv, Node, Operation, Pick, Standalone, View, Window
 
+LARGEST_SIDE = 1 << 20  # rows or columns of a map
 LARGEST_MAP = 1 << 30  # elements; far beyond any chip, and keeps a damaged file from exhausting the memory
 
 
@@ -63,6 +64,15 @@ class GraphBuilder:
     def activation(self, name: str, tensor: Tensor, activation: Activation) -> Tensor:
         """An element-wise function of a tensor of any layout."""
         return self.unary(name, Standalone(), tensor, activation)
+
+    def pick(
+        self, name: str, tensor: Tensor, rows: tuple[int, ...], columns: tuple[int, ...], order: str = "nchw"
+    ) -> Tensor:
+        """Chosen rows and columns of a map whose axes are named by `order`; nothing is emitted where all stay."""
+        if rows == tuple(range(tensor.height)) and columns == tuple(range(tensor.width)):
+            return tensor
+        shape = (tensor.cells.size, len(rows), len(columns))
+        return of_map(self.emit(name, Pick(rows, columns), (tensor.view,), shape), *shape, order)
 
     def scale(
         self, name: str, tensor: Tensor, factor: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]

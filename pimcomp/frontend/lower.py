@@ -11,7 +11,15 @@ from types import MappingProxyType
 import onnx
 
 from pimcomp.errors import ModelError, Offender, UnsupportedOp
-from pimcomp.frontend import lower_activation, lower_elementwise, lower_layout, lower_pooling, lower_weighted
+from pimcomp.frontend import (
+    lower_activation,
+    lower_elementwise,
+    lower_layout,
+    lower_pooling,
+    lower_resample,
+    lower_transposed,
+    lower_weighted,
+)
 from pimcomp.frontend.constant_fold import fold, tensor_values
 from pimcomp.frontend.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.graph_interface import declare_input, describe_output
@@ -26,6 +34,7 @@ Lower = Callable[[OnnxNode, GraphBuilder], Lowered]
 LOWERINGS: Mapping[str, Lower] = MappingProxyType(
     {
         "Conv": lower_weighted.lower_conv,
+        "ConvTranspose": lower_transposed.lower_conv_transpose,
         "Gemm": lower_weighted.lower_gemm,
         "MatMul": lower_weighted.lower_matmul,
         "MaxPool": lower_pooling.lower_pool,
@@ -33,6 +42,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "GlobalAveragePool": lower_pooling.lower_global_pool,
         "GlobalMaxPool": lower_pooling.lower_global_pool,
         "ReduceMean": lower_pooling.lower_reduce,
+        "ReduceSum": lower_pooling.lower_reduce,
         "ReduceMax": lower_pooling.lower_reduce,
         "Add": lower_elementwise.lower_sum,
         "Sum": lower_elementwise.lower_sum,
@@ -50,6 +60,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Clip": lower_activation.lower_clip,
         "LeakyRelu": lower_activation.lower_leaky_relu,
         "PRelu": lower_activation.lower_leaky_relu,
+        "Abs": lower_activation.lower_leaky_relu,
         "HardSigmoid": lower_activation.lower_hard_sigmoid,
         "Identity": lower_layout.lower_identity,
         "Dropout": lower_layout.lower_identity,
@@ -65,6 +76,11 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Split": lower_layout.lower_split,
         "Pad": lower_layout.lower_pad,
         "Expand": lower_layout.lower_expand,
+        "Tile": lower_layout.lower_tile,
+        "Resize": lower_resample.lower_resize,
+        "Upsample": lower_resample.lower_resize,
+        "DepthToSpace": lower_resample.lower_depth_to_space,
+        "SpaceToDepth": lower_resample.lower_space_to_depth,
         "Shape": lower_layout.lower_shape,
         "Softmax": lower_layout.lower_softmax,
     }

@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.frontend.graph_builder import GraphBuilder
-from pimcomp.frontend.lower_elementwise import clip
-from pimcomp.frontend.onnx_node import OnnxNode, Unsupported
+from pimcomp.frontend.lower_elementwise import clip, per_channel
+from pimcomp.frontend.onnx_node import BadShape, OnnxNode
 from pimcomp.frontend.tensor import Tensor
-from pimcomp.ir.graph import Activation, ActivationKind
+from pimcomp.ir.graph import Activation, ActivationKind, Conv, Window
 
 _PLAIN = {
     "Relu": ActivationKind.RELU,
@@ -34,17 +35,34 @@ def lower_clip(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_leaky_relu(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """LeakyRelu, and PRelu whose slopes are all equal."""
+    """LeakyRelu, PRelu, and Abs, whose slope is -1.
+
+    One slope for all channels from 0 to 1 is max(x, slope * x). Any others are slope * x + (1 - slope) * relu(x): the
+    function, and a grouped 1 x 1 convolution of both per channel.
+    """
+    tensor = node.tensor(0)
     if node.op == "PRelu":
-        slopes = np.asarray(node.constant(1, "the slope"), np.float64)
-        if slopes.size == 0 or np.ptp(slopes) != 0:
-            raise Unsupported("slopes that differ between channels; one slope for all is supported")
-        alpha = float(slopes.ravel()[0])
+        given = np.asarray(node.constant(1, "the slope"), np.float64)
+        if given.size == 0:
+            raise BadShape("no slope")
+        if given.ndim > len(tensor.axes):
+            raise BadShape(f"slopes of shape {list(given.shape)} for an input of shape {list(tensor.shape)}")
+        slopes = per_channel(tensor, given)
     else:
-        alpha = node.real("alpha", 0.01)
-    if not 0 <= alpha <= 1:
-        raise Unsupported(f"slope {alpha}; max(x, slope * x) needs 0 <= slope <= 1")
-    return builder.activation(node.name, node.tensor(0), Activation(kind=ActivationKind.LEAKY_RELU, alpha=alpha))
+        slopes = np.full(tensor.cells.size, -1.0 if node.op == "Abs" else node.real("alpha", 0.01))
+    if np.ptp(slopes) == 0 and 0 <= slopes[0] <= 1:
+        alpha = float(slopes[0])
+        return builder.activation(node.name, tensor, Activation(kind=ActivationKind.LEAKY_RELU, alpha=alpha))
+    return _two_slopes(node.name, builder, tensor, slopes)
+
+
+def _two_slopes(name: str, builder: GraphBuilder, tensor: Tensor, slopes: npt.NDArray[np.float64]) -> Tensor:
+    positive = builder.activation(f"{name}.positive", tensor, Activation(kind=ActivationKind.RELU))
+    both = np.stack([tensor.cells.ravel(), positive.cells.ravel()], axis=1).ravel()
+    view = Tensor((), both, tensor.height, tensor.width).view
+    weights = np.stack([slopes, 1 - slopes], axis=1).astype(np.float32).reshape(-1, 2, 1, 1)
+    operation = Conv(window=Window(kernel=(1, 1)), weights=weights, groups=len(slopes))
+    return tensor.on_node(builder.emit(name, operation, (view,), (len(slopes), tensor.height, tensor.width)))
 
 
 def lower_hard_sigmoid(node: OnnxNode, builder: GraphBuilder) -> Tensor:

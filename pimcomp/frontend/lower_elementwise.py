@@ -14,9 +14,11 @@ from pimcomp.frontend.graph_builder import GraphBuilder
 from pimcomp.frontend.onnx_node import BadShape, Constant, OnnxNode, Unsupported
 from pimcomp.frontend.rearrange import spatial_order, unsqueeze
 from pimcomp.frontend.tensor import Cells, Factor, LayoutError, Tensor, node_cells, tidy
-from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, View
+from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, Pick, View
 
 Reals = npt.NDArray[np.float64]
+
+LARGEST_EXPONENT = 4  # of Pow, by repeated multiplication
 
 
 def lower_sum(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -60,20 +62,20 @@ def lower_negative(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_power(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Pow with exponent 1 or 2."""
+    """Pow with a small whole exponent."""
     tensor, exponent = node.tensor(0), np.asarray(node.constant(1, "the exponent"), np.float64)
-    if exponent.size == 1 and exponent.ravel()[0] == 1:
-        return tensor
-    if exponent.size == 1 and exponent.ravel()[0] == 2:
-        return eltwise(node.name, builder, "mul", [tensor, tensor])
-    raise Unsupported("the exponent is neither 1 nor 2")
+    power = float(exponent.ravel()[0]) if exponent.size == 1 else 0.0
+    if power not in range(1, LARGEST_EXPONENT + 1):
+        raise Unsupported(f"the exponent is no whole number from 1 to {LARGEST_EXPONENT}")
+    return tensor if power == 1 else eltwise(node.name, builder, "mul", [tensor] * int(power))
 
 
 def lower_bound(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Min and Max of a feature map and constants of one value: a Clip."""
+    """Min and Max: of a feature map and constants of one value a Clip, of feature maps b + relu(a - b)."""
     tensors = [operand for operand in node.operands if isinstance(operand, Tensor)]
-    if len(tensors) != 1:
-        raise Unsupported("of several feature maps; of one and a constant it is supported")
+    bounded = tensors[0]
+    for other in tensors[1:]:
+        bounded = _extreme(node, builder, bounded, other)
     low, high = -math.inf, math.inf
     for operand in node.operands:
         if operand is None or isinstance(operand, Tensor):
@@ -82,7 +84,14 @@ def lower_bound(node: OnnxNode, builder: GraphBuilder) -> Tensor:
             raise Unsupported("with a constant per channel; one value for all channels is supported")
         bound = float(operand.ravel()[0])
         low, high = (max(low, bound), high) if node.op == "Max" else (low, min(high, bound))
-    return clip(node.name, builder, tensors[0], low, high)
+    return clip(node.name, builder, bounded, low, high)
+
+
+def _extreme(node: OnnxNode, builder: GraphBuilder, a: Tensor, b: Tensor) -> Tensor:
+    """max(a, b) = b + relu(a - b); min(a, b) = a - relu(a - b)."""
+    difference = eltwise(f"{node.name}.difference", builder, "sub", [a, b])
+    excess = builder.activation(f"{node.name}.excess", difference, Activation(kind=ActivationKind.RELU))
+    return eltwise(node.name, builder, *(("add", [b, excess]) if node.op == "Max" else ("sub", [a, excess])))
 
 
 def clip(name: str, builder: GraphBuilder, tensor: Tensor, low: float, high: float) -> Tensor:
@@ -174,7 +183,7 @@ def per_channel(tensor: Tensor, constant: Constant) -> Reals:
 def eltwise(name: str, builder: GraphBuilder, operation: str, tensors: Sequence[Tensor]) -> Tensor:
     """An element-wise node over feature maps that broadcast to one shape.
 
-    Raises BadShape if they do not, LayoutError where their layouts differ or a broadcast is no 1 x 1 map.
+    Raises BadShape if they do not, LayoutError where their layouts differ.
     """
     rank = max(len(tensor.axes) for tensor in tensors)
     level = [
@@ -182,16 +191,23 @@ def eltwise(name: str, builder: GraphBuilder, operation: str, tensors: Sequence[
     ]
     axes = [_common_axis([tensor.axes[axis] for tensor in level]) for axis in range(rank)]
     height, width = max(tensor.height for tensor in level), max(tensor.width for tensor in level)
+    level = [_stretched(name, builder, tensor, height, width) for tensor in level]
     spread = [_spread(tensor, axes) for tensor in level]
-    if all((tensor.height, tensor.width) == (1, 1) for tensor in level) is False:
-        for tensor in level:
-            if (tensor.height, tensor.width) not in ((height, width), (1, 1)):
-                raise LayoutError(f"{list(tensor.shape)} is broadcast along rows or columns only")
     shape = (spread[0].size, height, width)
     views = [_view(cells) for cells in spread]
     index = builder.emit(name, Eltwise(operation), views, shape)
-    full = next(tensor for tensor in level if (tensor.height, tensor.width) == (height, width))
-    return tidy(axes, node_cells(index, shape[0]), full)
+    return tidy(axes, node_cells(index, shape[0]), Tensor((), spread[0], height, width))
+
+
+def _stretched(name: str, builder: GraphBuilder, tensor: Tensor, height: int, width: int) -> Tensor:
+    """A map that is broadcast along rows or columns alone, repeated along them; a 1 x 1 map needs no help."""
+    if (tensor.height, tensor.width) in ((height, width), (1, 1)):
+        return tensor
+    rows, columns = (
+        tuple(range(new)) if old == new else (0,) * new for old, new in ((tensor.height, height), (tensor.width, width))
+    )
+    index = builder.emit(name, Pick(rows, columns), (tensor.view,), (tensor.cells.size, height, width))
+    return Tensor(tensor.axes, node_cells(index, tensor.cells.size).reshape(tensor.cells.shape), height, width)
 
 
 def _view(cells: Cells) -> View:

@@ -1,12 +1,13 @@
-"""Operators that move or select data: absorbed by views where they only touch channels, `Crop` and `Pool` otherwise."""
+"""Operators that move or select data: absorbed by views where they only touch channels, `Crop` and `Pick` otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import onnx
 
 from pimcomp.frontend import rearrange
-from pimcomp.frontend.graph_builder import LARGEST_MAP, GraphBuilder
+from pimcomp.frontend.graph_builder import LARGEST_MAP, LARGEST_SIDE, GraphBuilder
 from pimcomp.frontend.layout_parameters import (
     flatten_target,
     pad_amounts,
@@ -18,7 +19,7 @@ from pimcomp.frontend.layout_parameters import (
 )
 from pimcomp.frontend.onnx_node import BadShape, Constant, OnnxNode, Unsupported, normal_axes
 from pimcomp.frontend.tensor import Softmax, Tensor, of_map
-from pimcomp.ir.graph import Conv, Crop, Pool, Window
+from pimcomp.ir.graph import Conv, Crop, Window
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
@@ -82,17 +83,17 @@ def lower_concat(node: OnnxNode, _: GraphBuilder) -> Tensor:
     return rearrange.concat(tensors, axis)
 
 
-def lower_gather(node: OnnxNode, _: GraphBuilder) -> Tensor:
-    """Gather of channels (or of the only element of an axis of size 1) by constant indices."""
+def lower_gather(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Gather by constant indices."""
     tensor = node.tensor(0)
     indices = np.asarray(node.constant(1, "indices"), np.int64)
     axis = node.axis(len(tensor.axes), 0)
     size = tensor.shape[axis]
     if indices.ndim > 1:
         raise Unsupported(f"indices of shape {list(indices.shape)}; one index or a list is supported")
-    if np.any((indices < -size) | (indices >= size)):
-        raise BadShape(f"an index outside the {size} elements of axis {axis}")
-    taken = rearrange.take_channels(tensor, axis, np.atleast_1d(indices) % size)
+    if np.any((indices < -size) | (indices >= size)) or indices.size == 0:
+        raise BadShape(f"indices {indices.ravel()[:8].tolist()} outside the {size} elements of axis {axis}")
+    taken = _select(node, builder, tensor, axis, (np.atleast_1d(indices) % size).tolist())
     return rearrange.squeeze(taken, [axis]) if indices.ndim == 0 else taken
 
 
@@ -120,60 +121,72 @@ def lower_split(node: OnnxNode, builder: GraphBuilder) -> tuple[Tensor, ...]:
     )
 
 
-def _select(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axis: int, kept: range) -> Tensor:
-    """The positions `kept` of one axis."""
+def _select(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axis: int, kept: Sequence[int]) -> Tensor:
+    """The positions `kept` of one axis: a view of channels, a `Crop` of neighbouring rows or columns, else a `Pick`."""
     if kept == range(tensor.shape[axis]):
         return tensor
     kinds = {kind for kind, _ in tensor.axes[axis]}
     if kinds <= {"c"}:
         return rearrange.take_channels(tensor, axis, np.asarray(kept, np.int64))
-    if len(tensor.axes[axis]) > 1 or kept.step < 0:
-        raise Unsupported(f"a selection {kept} of axis {axis} of {list(tensor.shape)}, which mixes or reverses pixels")
+    order = rearrange.map_order(tensor)
+    if len(tensor.axes[axis]) > 1 or order is None:
+        raise Unsupported(f"a selection of axis {axis} of {list(tensor.shape)}, which mixes rows, columns and channels")
     rows = kinds == {"h"}
-    extent = kept[-1] - kept[0] + 1
-    crop = _crop(node, builder, tensor, (kept[0], 0) if rows else (0, kept[0]), rows, extent)
-    if kept.step == 1 or len(kept) == 1:
-        return crop
-    stride = (kept.step, 1) if rows else (1, kept.step)
-    height, width = (len(kept), crop.width) if rows else (crop.height, len(kept))
-    pick = Pool(method="max", window=Window(kernel=(1, 1), stride=stride))
-    index = builder.emit(node.name, pick, (crop.view,), (crop.cells.size, height, width))
-    return crop.on_node(index, height=height, width=width)
-
-
-def _crop(
-    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, corner: tuple[int, int], rows: bool, extent: int
-) -> Tensor:
-    height, width = (extent, tensor.width) if rows else (tensor.height, extent)
-    if (height, width) == (tensor.height, tensor.width):
-        return tensor
-    index = builder.emit(node.name, Crop(*corner), (tensor.view,), (tensor.cells.size, height, width))
-    return tensor.on_node(index, height=height, width=width)
+    if isinstance(kept, range) and kept.step == 1:
+        corner = (kept[0], 0) if rows else (0, kept[0])
+        shape = (tensor.cells.size, *((len(kept), tensor.width) if rows else (tensor.height, len(kept))))
+        return of_map(builder.emit(node.name, Crop(*corner), (tensor.view,), shape), *shape, order)
+    chosen, all_rows, all_columns = tuple(kept), tuple(range(tensor.height)), tuple(range(tensor.width))
+    lines = (chosen, all_columns) if rows else (all_rows, chosen)
+    return builder.pick(node.name, tensor, *lines, order)
 
 
 def lower_pad(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Zero padding of rows and columns (`Crop`) and of channels (a 1 x 1 convolution with rows of zeros)."""
+    """Padding of rows and columns with zeros (`Crop`) or what is there (`Pick`), of channels with zeros.
+
+    Channels of zeros come from a 1 x 1 convolution with rows of zeros.
+    """
     tensor = node.tensor(0)
     mode = node.text("mode", "constant")
     before, after, value = pad_amounts(node, len(tensor.axes))
     if not any(before) and not any(after):
         return tensor
     order = rearrange.map_order(tensor)
-    if mode != "constant" or value != 0:
-        raise Unsupported(f"mode {mode!r} with value {value}; padding with zeros is supported")
+    if mode not in ("constant", "edge", "reflect", "wrap") or (mode == "constant" and value != 0):
+        raise Unsupported(f"mode {mode!r} with value {value}; zeros, edge, reflect and wrap are supported")
     if order is None:
         raise Unsupported(f"padding of {list(tensor.shape)}, whose axes mix channels, rows and columns")
     amounts = {kind: (before[i], after[i]) for i, kind in enumerate(order)}
     if any(amounts.get("n", (0, 0))):
         raise Unsupported("padding of the batch")
     if any(amounts["c"]):
+        if mode != "constant":
+            raise Unsupported(f"mode {mode!r} for channels; rows and columns are supported")
         tensor = _pad_channels(node, builder, tensor, *amounts["c"], order)
     (top, bottom), (left, right) = amounts.get("h", (0, 0)), amounts.get("w", (0, 0))
     if not any((top, bottom, left, right)):
         return tensor
+    if mode != "constant":
+        rows, columns = (
+            _padded_line(size, *pads, mode)
+            for size, pads in ((tensor.height, (top, bottom)), (tensor.width, (left, right)))
+        )
+        return builder.pick(node.name, tensor, rows, columns, order)
     shape = (tensor.cells.size, tensor.height + top + bottom, tensor.width + left + right)
     index = builder.emit(node.name, Crop(-top, -left), (tensor.view,), shape)
     return of_map(index, *shape, order)
+
+
+def _padded_line(size: int, before: int, after: int, mode: str) -> tuple[int, ...]:
+    """Which input position every position of a padded axis shows; negative amounts cut it first."""
+    if max(before, after) > LARGEST_SIDE or size + min(before, 0) + min(after, 0) < 1:
+        raise BadShape(f"{before} and {after} elements around {size}")
+    line = np.arange(size)[max(0, -before) : size - max(0, -after)]
+    if mode == "reflect" and max(before, after) >= len(line):
+        raise BadShape(f"{before} and {after} mirrored elements around {len(line)}")
+    amounts = (max(0, before), max(0, after))
+    padded = np.pad(line, amounts, mode="edge" if mode == "edge" else "reflect" if mode == "reflect" else "wrap")
+    return tuple(padded.tolist())
 
 
 def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before: int, after: int, order: str) -> Tensor:
@@ -186,16 +199,47 @@ def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before:
     return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
 
 
-def lower_expand(node: OnnxNode, _: GraphBuilder) -> Tensor:
-    """Expand that changes nothing but the number of axes."""
+def lower_expand(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Expand: axes of size 1 repeated."""
     tensor = node.tensor(0)
     target = [int(size) for size in np.asarray(node.constant(1, "the shape")).ravel()]
     rank = max(len(target), len(tensor.axes))
-    shape = (1,) * (rank - len(tensor.axes)) + tensor.shape
+    tensor = rearrange.unsqueeze(tensor, range(rank - len(tensor.axes))) if rank > len(tensor.axes) else tensor
     padded = (*(1,) * (rank - len(target)), *target)
-    if any(wanted not in (1, size) for wanted, size in zip(padded, shape, strict=True)):
-        raise Unsupported(f"it repeats elements: {list(tensor.shape)} to {target}")
-    return rearrange.reshape(tensor, shape)
+    for axis, wanted in enumerate(padded):
+        size = tensor.shape[axis]
+        if 1 not in (wanted, size) and wanted != size:
+            raise BadShape(f"{list(tensor.shape)} does not broadcast to {target}")
+    return _repeat(node, builder, tensor, [wanted if size == 1 else 1 for wanted, size in zip(padded, tensor.shape)])
+
+
+def lower_tile(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Tile: rows, columns or channels repeated as a whole."""
+    tensor = node.tensor(0)
+    counts = [int(count) for count in np.asarray(node.constant(1, "repeats")).ravel()]
+    if len(counts) != len(tensor.axes) or min(counts) < 1:
+        raise BadShape(f"repeats {counts} for {list(tensor.shape)}")
+    return _repeat(node, builder, tensor, counts)
+
+
+def _repeat(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, counts: Sequence[int]) -> Tensor:
+    """Every axis, `counts` times behind itself."""
+    order = rearrange.map_order(tensor)
+    if all(count == 1 for count in counts):
+        return tensor
+    if order is None:
+        raise Unsupported(f"it repeats {list(tensor.shape)}, whose axes mix channels, rows and columns")
+    times = dict(zip(order, counts, strict=True))
+    if times.get("n", 1) > 1:
+        raise Unsupported(f"it repeats the batch: {list(tensor.shape)}")
+    for size, count in zip(tensor.shape, counts, strict=True):
+        if size * count > LARGEST_SIDE:
+            raise BadShape(f"{size * count} elements along an axis")
+    if times["c"] > 1:
+        chosen = np.tile(np.arange(tensor.cells.size), times["c"])
+        tensor = rearrange.take_channels(tensor, order.index("c"), chosen)
+    rows, columns = tuple(range(tensor.height)), tuple(range(tensor.width))
+    return builder.pick(node.name, tensor, rows * times.get("h", 1), columns * times.get("w", 1), order)
 
 
 def lower_shape(node: OnnxNode, _: GraphBuilder) -> Constant:

@@ -1,11 +1,16 @@
-"""MaxPool, AveragePool, their global forms, and reductions over rows and columns -> `Pool`."""
+"""MaxPool, AveragePool, their global forms, and reductions over rows and columns -> `Pool`; over channels -> `Conv`."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
 
 from pimcomp.frontend.graph_builder import GraphBuilder
 from pimcomp.frontend.onnx_node import BadShape, OnnxNode, Unsupported, normal_axes
-from pimcomp.frontend.rearrange import spatial_order, squeeze
+from pimcomp.frontend.rearrange import map_order, spatial_order, squeeze
 from pimcomp.frontend.tensor import Tensor, of_map
 from pimcomp.frontend.window_geometry import misses_map, sliding
-from pimcomp.ir.graph import Pool, Window
+from pimcomp.ir.graph import Conv, Pool, Window
 
 
 def lower_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -44,22 +49,47 @@ def lower_global_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_reduce(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """ReduceMean and ReduceMax over rows, columns or both (axes: attribute before opset 18, input from then on)."""
+    """ReduceMean, ReduceSum and ReduceMax over rows, columns or both, the first two over all channels as well.
+
+    axes: an attribute before opset 18 (ReduceSum: 13), an input from then on.
+    """
     tensor = node.tensor(0)
     rank = len(tensor.axes)
     given = node.attribute_or_input("axes", 1)
     if not given and node.integer("noop_with_empty_axes", 0):
         return tensor
     axes = normal_axes(given or range(rank), rank)
-    reduced = _over(node, builder, tensor, axes, "avg" if node.op == "ReduceMean" else "max")
+    kinds = {kind for axis in axes for kind, _ in tensor.axes[axis]}
+    elements = math.prod(tensor.shape[axis] for axis in axes)
+    spatial = [axis for axis in axes if not any(kind == "c" for kind, _ in tensor.axes[axis])]
+    reduced = _over(node, builder, tensor, spatial, "max" if node.op == "ReduceMax" else "avg")
+    channels = math.prod(tensor.shape[axis] for axis in axes if axis not in spatial)
+    if "c" in kinds and node.op != "ReduceMax":
+        weight = 1 / channels if node.op == "ReduceMean" else elements / channels
+        reduced = _over_channels(node, builder, reduced, [axis for axis in axes if axis not in spatial], weight)
+    elif "c" in kinds:
+        raise Unsupported(f"a maximum over the channels of {list(tensor.shape)}; rows and columns are supported")
+    elif node.op == "ReduceSum":
+        full = np.full(tensor.cells.size, float(elements))
+        reduced = builder.scale(node.name, reduced, full, np.zeros_like(full))
     return reduced if node.integer("keepdims", 1) else squeeze(reduced, axes)
 
 
-def _over(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: range | tuple[int, ...], method: str) -> Tensor:
+def _over_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], weight: float) -> Tensor:
+    """The sum of all channels times `weight`: a 1 x 1 convolution with equal weights."""
+    channels = tensor.cells.size
+    order = map_order(tensor)
+    if order is None or math.prod(tensor.shape[axis] for axis in axes) != channels:
+        raise Unsupported(f"it reduces over a part of the channels of {list(tensor.shape)}")
+    weights = np.full((1, channels, 1, 1), weight, np.float32)
+    shape = (1, tensor.height, tensor.width)
+    index = builder.emit(node.name, Conv(window=Window(kernel=(1, 1)), weights=weights), (tensor.view,), shape)
+    return of_map(index, *shape, order)
+
+
+def _over(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], method: str) -> Tensor:
     """Pool the rows and columns that the given axes hold; the axes stay with size 1."""
     kinds = {kind for axis in axes for kind, _ in tensor.axes[axis]}
-    if "c" in kinds:
-        raise Unsupported(f"it reduces over the channels of {list(tensor.shape)}; rows and columns are supported")
     if not kinds:
         return tensor
     kernel = (tensor.height if "h" in kinds else 1, tensor.width if "w" in kinds else 1)

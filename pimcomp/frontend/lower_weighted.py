@@ -41,14 +41,15 @@ def lower_conv(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     operation = Conv(
         window=slide.window,
         weights=weights.reshape(*weights.shape[:2], *slide.window.kernel),
-        bias=_bias(node, 2, weights.shape[0]),
+        bias=bias_of(node, 2, weights.shape[0]),
         groups=groups,
     )
     shape = (weights.shape[0], slide.height, slide.width)
     return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
 
 
-def _bias(node: OnnxNode, position: int, channels: int, factor: float = 1.0) -> FloatArray | None:
+def bias_of(node: OnnxNode, position: int, channels: int, factor: float = 1.0) -> FloatArray | None:
+    """The bias of a layer with as many output channels, None if the node leaves it out."""
     bias = node.constant_or_none(position, "the bias")
     if bias is None:
         return None
@@ -72,7 +73,7 @@ def lower_gemm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     alpha = node.real("alpha", 1.0)
     if alpha != 1:
         weights = weights * np.float32(alpha)
-    bias = _bias(node, 2, weights.shape[1], node.real("beta", 1.0))
+    bias = bias_of(node, 2, weights.shape[1], node.real("beta", 1.0))
     return contract(node.name, builder, tensor, weights, bias)
 
 

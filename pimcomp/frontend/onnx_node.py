@@ -56,6 +56,10 @@ class OnnxNode:
         """An integer-list attribute, None if absent."""
         return tuple(int(i) for i in self.attributes[key].ints) if key in self.attributes else None
 
+    def reals(self, key: str) -> tuple[float, ...]:
+        """A float-list attribute, empty if absent."""
+        return tuple(float(x) for x in self.attributes[key].floats) if key in self.attributes else ()
+
     def operand(self, position: int) -> Operand:
         """The operand at a position.
 

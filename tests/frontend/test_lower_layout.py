@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pimcomp.errors import ModelError, UnsupportedOp
 from pimcomp.frontend import rearrange
 from pimcomp.frontend.tensor import LayoutError, Tensor, of_map
-from pimcomp.ir.graph import Conv, Crop, Input, Pool
+from pimcomp.ir.graph import Conv, Crop, Input, Pick
 from tests.frontend.small_onnx import check, kinds, load, make, normals, only, op
 
 X = {"x": [1, 6, 4, 5]}
@@ -121,6 +121,8 @@ def test_concatenations_of_concatenations_and_splits(tmp_path: Path) -> None:
         (18, op("Split", "x", "y z", axis=1, num_outputs=2), {}),
         (18, op("Split", "x", "y z", axis=3, num_outputs=2), {}),
         (13, op("Gather", "x a", "y", axis=1), {"a": [5, 0, -2]}),
+        (13, op("Gather", "x a", "y", axis=2), {"a": [3, 0, -2, 0, 1]}),
+        (13, op("Slice", "x a b c d", "y"), {"a": [4], "b": [-100], "c": [3], "d": [-2]}),
     ],
 )
 def test_selections(tmp_path: Path, opset: int, node: Any, constants: dict[str, list[int]]) -> None:
@@ -128,7 +130,7 @@ def test_selections(tmp_path: Path, opset: int, node: Any, constants: dict[str, 
         constants = {key: values[:2] for key, values in constants.items()}
     weights = {key: np.array(values) for key, values in constants.items()}
     graph = check(tmp_path, [node], X, weights, outputs=list(node.output), opset=opset)
-    assert {type(n.operation) for n in graph.nodes} <= {Input, Crop, Pool}
+    assert {type(n.operation) for n in graph.nodes} <= {Input, Crop, Pick}
 
 
 def test_maps_below_each_other_are_fine_as_an_output(tmp_path: Path) -> None:
@@ -268,9 +270,9 @@ def test_unused_inputs_and_dead_nodes_are_dropped(tmp_path: Path) -> None:
             [op("MaxPool", "x", "m", kernel_shape=[2, 1]), op("Concat", "x m", "y", axis=2)],
             "joined along their channels",
         ),
-        ([op("Pad", "x p", "y", mode="reflect")], "mode 'reflect'"),
-        ([op("Tile", "x t", "y")], "no instruction sequence"),
-        ([op("Expand", "x e", "y")], "repeats elements"),
+        ([op("Pad", "x p five", "y")], "mode 'constant' with value 5"),
+        ([op("Tile", "x t", "y")], "repeats the batch"),
+        ([op("Expand", "x e", "y")], "repeats the batch"),
         ([op("Transpose", "x", "y", perm=[0, 3, 2, 1])], "mixes channels with rows"),
     ],
 )
@@ -279,7 +281,8 @@ def test_moving_data_is_refused_with_the_reason(tmp_path: Path, nodes: list[Any]
         "w": normals(2, 6, 1, 1),
         "s": np.array([1, 12, 2, 5]),
         "p": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
-        "t": np.array([1, 2, 1, 1]),
+        "five": np.array(5, np.float32),
+        "t": np.array([2, 1, 1, 1]),
         "e": np.array([2, 6, 4, 5]),
     }
     with pytest.raises(UnsupportedOp, match=reason):
@@ -302,3 +305,27 @@ def test_impossible_layouts_name_the_node(tmp_path: Path, nodes: list[Any], mess
     pool = op("GlobalMaxPool", "x", "m")
     with pytest.raises(ModelError, match=f"node '{nodes[0].name}' .*{message}"):
         load(make([pool, *nodes], X, weights), tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 3, 0], [0, 0, 0, 1, 0, 0, 0, 1]])
+def test_borders_that_repeat_the_map(tmp_path: Path, mode: str, pads: list[int]) -> None:
+    nodes = [op("Relu", "x", "r"), op("Pad", "r p", "a", mode=mode), op("Conv", "a w", "y")]
+    graph = check(tmp_path, nodes, X, {"p": np.array(pads), "w": normals(3, 6, 2, 2)}, opset=19)
+    assert kinds(graph) == ["Standalone", "Pick", "Conv"]
+
+
+@pytest.mark.parametrize(
+    ("node", "constant", "picks"),
+    [
+        (op("Expand", "p t", "e"), [1, 6, 4, 5], 1),
+        (op("Expand", "p t", "e"), [4, 1], 1),
+        (op("Tile", "p t", "e"), [1, 2, 3, 5], 1),
+        (op("Tile", "x t", "e"), [1, 1, 2, 2], 1),
+        (op("Tile", "x t", "e"), [1, 3, 1, 1], 0),
+    ],
+)
+def test_repetitions(tmp_path: Path, node: Any, constant: list[int], picks: int) -> None:
+    nodes = [op("GlobalMaxPool", "x", "p"), node, op("Relu", "e", "y")]
+    graph = check(tmp_path, nodes, X, {"t": np.array(constant)})
+    assert kinds(graph).count("Pick") == picks

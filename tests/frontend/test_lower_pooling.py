@@ -98,9 +98,17 @@ def test_reduction_of_channels_last(tmp_path: Path) -> None:
     assert kinds(check(tmp_path, nodes, {"x": [1, 3, 5, 4]})) == ["Pool"]
 
 
-def test_reduction_over_channels_is_unsupported(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedOp, match="reduces over the channels"):
-        load(make([op("ReduceMean", "x", "y", axes=[1])], {"x": [1, 3, 5, 4]}), tmp_path)
+@pytest.mark.parametrize("operator", ["ReduceMean", "ReduceSum"])
+@pytest.mark.parametrize("axes", [[1], [0, 1], [1, 2, 3], [2, 3], [3]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_reductions_over_channels(tmp_path: Path, operator: str, axes: list[int], keepdims: int) -> None:
+    node = op(operator, "x axes", "y", keepdims=keepdims)
+    check(tmp_path, [node], {"x": [1, 3, 5, 4]}, {"axes": np.array(axes)}, opset=18)
+
+
+def test_the_maximum_over_channels_is_unsupported(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOp, match="a maximum over the channels"):
+        load(make([op("ReduceMax", "x", "y", axes=[1])], {"x": [1, 3, 5, 4]}), tmp_path)
 
 
 def test_indices_are_unsupported(tmp_path: Path) -> None:
