@@ -1,0 +1,138 @@
+"""What every core does with the time of one pass: at work by unit, waiting, idle."""
+
+import numba
+import numpy as np
+
+from pimcomp.attribution.links import Links
+from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.timeline.instruction_times import Times
+from pimcomp.timeline.state import Longs
+from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT, Stream, Work
+
+USES = ("mvm", "vector", "copy", "network", "global_memory", "waits_memory", "waits_core", "front_end", "idle")
+"""An instant counts for the first of these that is going on. network: the core's own message is under way.
+global_memory: it serves this core; waits_memory: it serves others first. waits_core: the other end of a transfer is
+not there. front_end: scalar instructions, dispatch, retirement. idle: before the first instruction, after the last."""
+MVM, VEC, COPY, NETWORK, GLOBAL_MEMORY, WAITS_MEMORY, WAITS_CORE, FRONT_END, IDLE = range(len(USES))
+
+
+def core_uses(stream: Stream, work: Work, times: Times, links: Links) -> LongArray:
+    """int64[cores, uses] ps; every row adds up to the latency. Above rob_size 1, units of a core overlap."""
+    moments = np.stack([times.dispatched, times.started, times.arrived, times.resumed, times.finished, times.retired])
+    uses = np.zeros((stream.cores, len(USES)), np.int64)
+    _use(
+        stream.core_start, work.unit, work.service, stream.bubbles * np.int64(work.period), links.partner, moments,
+        times.latency_ps, uses,
+    )  # fmt: skip
+    return uses
+
+
+@numba.njit(cache=True)
+def _use(
+    core_start: LongArray,
+    unit: ByteArray,
+    service: LongArray,
+    bubbles_ps: LongArray,
+    partner: LongArray,
+    moments: Longs,
+    end: int,
+    uses: Longs,
+) -> None:
+    """Sweep over the starts and ends of all phases of a core, with a count of what is going on."""
+    for core in range(len(core_start) - 1):
+        first, stop = core_start[core], core_start[core + 1]
+        if first == stop:
+            uses[core, IDLE] = end
+            continue
+        begin = min(moments[0, first] - bubbles_ps[first], end)
+        last = min(moments[5, stop - 1], end)
+        # (time, use, +1 or -1): two for each of three phases of the core and at most four of an instruction
+        changes = np.empty((6 + 8 * (stop - first), 3), np.int64)
+        used = _change(changes, 0, 0, begin, IDLE, end)
+        used = _change(changes, used, begin, last, FRONT_END, end)
+        used = _change(changes, used, last, end, IDLE, end)
+        for i in range(first, stop):
+            used = _phases(i, unit, service, partner, moments, changes, used, end)
+        going_on = np.zeros(len(USES), np.int64)
+        now = np.int64(0)
+        for k in np.argsort(changes[:used, 0]):
+            time = changes[k, 0]
+            if time > now:
+                for use in range(len(USES)):
+                    if going_on[use] > 0:
+                        uses[core, use] += time - now
+                        break
+                now = time
+            going_on[changes[k, 1]] += changes[k, 2]
+
+
+@numba.njit(cache=True)
+def _phases(
+    i: int,
+    unit: ByteArray,
+    service: LongArray,
+    partner: LongArray,
+    moments: Longs,
+    changes: Longs,
+    used: int,
+    end: int,
+) -> int:
+    """Add what instruction i does between its start and its end."""
+    started, arrived, resumed, finished = moments[1, i], moments[2, i], moments[3, i], moments[4, i]
+    kind = unit[i]
+    if kind <= LOCAL:
+        use = MVM if kind == MATRIX else (VEC if kind == VECTOR else COPY)
+        return _change(changes, used, started, finished, use, end)
+    if kind == WAIT:
+        return _change(changes, used, started, resumed, WAITS_CORE, end)
+    if kind == SYNC:
+        return _change(changes, used, started, finished, NETWORK, end)
+    if kind in (SEND, RECV):
+        wait_from, wait_to = waits_from_to(i, unit, service, partner, moments[1], moments[2], moments[3])
+        used = _change(changes, used, started, wait_from, NETWORK, end)
+        used = _change(changes, used, wait_from, wait_to, WAITS_CORE, end)
+        used = _change(changes, used, wait_to, resumed, NETWORK, end)
+        return _change(changes, used, resumed, finished, COPY, end)
+    served = resumed - service[i]
+    used = _change(changes, used, started, arrived, NETWORK, end)
+    used = _change(changes, used, arrived, served, WAITS_MEMORY, end)
+    used = _change(changes, used, served, resumed, GLOBAL_MEMORY, end)
+    return _change(changes, used, resumed, finished, COPY, end)
+
+
+@numba.njit(cache=True)
+def waits_from_to(
+    i: int,
+    unit: ByteArray,
+    service: LongArray,
+    partner: LongArray,
+    started: LongArray,
+    arrived: LongArray,
+    resumed: LongArray,
+) -> tuple[int, int]:
+    """When instruction i waits for another core or for the memory's queue; from = to if it does not.
+
+    A sender waits once its request has arrived, until the receiver starts; a receiver from its start to the sender's; a
+    load or store from its arrival to its service; a `wait` until its tokens are there.
+    """
+    kind = unit[i]
+    if kind == SEND:
+        return arrived[i], max(arrived[i], started[partner[i]])
+    if kind == RECV:
+        return started[i], max(started[i], started[partner[i]])
+    if kind in (LOAD, STORE):
+        return arrived[i], resumed[i] - service[i]
+    if kind == WAIT:
+        return started[i], resumed[i]
+    return started[i], started[i]
+
+
+@numba.njit(cache=True)
+def _change(changes: Longs, used: int, start: int, stop: int, use: int, end: int) -> int:
+    """Note that a use begins and ends, cut off at the end of the pass; returns how many changes are noted now."""
+    stop = min(stop, end)
+    if start >= stop:
+        return used
+    changes[used, 0], changes[used, 1], changes[used, 2] = start, use, 1
+    changes[used + 1, 0], changes[used + 1, 1], changes[used + 1, 2] = stop, use, -1
+    return used + 2
