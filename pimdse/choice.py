@@ -1,41 +1,114 @@
 """Which stored candidate is the best within limits, and why."""
 
-from pimcomp.errors import ConfigError, PimdseError
-from pimcomp.ir.compiled import Compiled
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pimcomp.errors import ConfigError, PimdseError, did_you_mean
 from pimcomp.ir.plan import Pipeline
+from pimdse.report.findings import Findings
 from pimdse.units import time_text
-from spaces.metrics import METRICS, Metrics, metric
-from spaces.search.study import Stored, Trial
+from spaces.metrics import ALIASES, METRICS, Metrics, metric
+from spaces.search.study import Trial
+from spaces.space import Fidelity, Limit
+
+_LIMIT = re.compile(r"\s*([\w@.\-]+)\s*(<=|>=)\s*([-+\w.]+)\s*")
 
 
-def choose(
-    stored: Stored, *, objective: str, max_crossbars: int | None, pipeline: str | None, trial: int | None
-) -> Trial:
-    """The feasible trial best in `objective` within the limits, or the one named by `trial`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to pick: a trial by its number, the knee, or the best in `objective`; limits hold for the last two."""
 
-    Ties go to fewer crossbars, then to less latency, then to the earlier trial. Raises ConfigError for unknown names,
-    PimdseError if nothing is left, saying what would be.
-    """
-    if objective not in (m.name for m in METRICS):
-        raise ConfigError("--objective", f"expected one of {', '.join(m.name for m in METRICS)}, found {objective!r}")
+    objective: str = "latency_ns"
+    limits: tuple[Limit, ...] = ()
+    pipeline: str | None = None
+    knee: bool = False
+    trial: int | None = None
+
+
+def make_wish(
+    *,
+    objective: str | None,
+    limits: Sequence[str] = (),
+    max_crossbars: int | None = None,
+    pipeline: str | None = None,
+    knee: bool = False,
+    trial: int | None = None,
+) -> Wish:
+    """Check the command line's words. Raises ConfigError naming the option."""
+    if sum((objective is not None, knee, trial is not None)) > 1:
+        raise ConfigError("--objective, --knee, --trial", "expected one of them, found more")
     if pipeline is not None and pipeline not in tuple(Pipeline):
         raise ConfigError("--pipeline", f"expected {' or '.join(Pipeline)}, found {pipeline!r}")
-    feasible = [t for t in stored.trials if t.candidate.feasible and t.duplicate_of is None]
-    if trial is not None:
-        return _named(stored, trial)
-    within = [
-        t
-        for t in feasible
-        if (max_crossbars is None or figures(t).crossbars <= max_crossbars)
-        and (pipeline is None or t.candidate.point.pipeline == pipeline)
-    ]
+    sized = (Limit(metric="crossbars", high=max_crossbars),) if max_crossbars is not None else ()
+    return Wish(
+        objective=_metric(objective or "latency_ns", "--objective"),
+        limits=(*sized, *(_limit(word) for word in limits)),
+        pipeline=pipeline,
+        knee=knee,
+        trial=trial,
+    )
+
+
+def _metric(name: str, option: str) -> str:
+    base, at, network = name.partition("@")
+    base, known = ALIASES.get(base, base), [m.name for m in METRICS]
+    if base not in known:
+        raise ConfigError(option, f"expected one of {', '.join(known)}, found {name!r}{did_you_mean(base, known)}")
+    return base + at + network
+
+
+def _limit(word: str) -> Limit:
+    """`METRIC<=NUMBER` or `METRIC>=NUMBER`."""
+    match = _LIMIT.fullmatch(word)
+    try:
+        number = float(match[3]) if match else 0.0
+    except ValueError:
+        match = None
+    if match is None:
+        raise ConfigError(f"--limit {word}", "expected METRIC<=NUMBER or METRIC>=NUMBER, such as latency_ns<=2e6")
+    name = _metric(match[1], f"--limit {word}")
+    return Limit(metric=name, high=number) if match[2] == "<=" else Limit(metric=name, low=number)
+
+
+def choose(findings: Findings, wish: Wish) -> Trial:
+    """The trial the wish describes, among those whose figures are those of a program.
+
+    Ties go to fewer crossbars, then to less latency, then to the earlier trial. Raises PimdseError if nothing is left,
+    saying what would be.
+    """
+    if wish.trial is not None:
+        return _named(findings, wish.trial)
+    within = [t for t in findings.timed if keeps(t, wish)]
     if not within:
-        raise PimdseError(_nothing(feasible, max_crossbars, pipeline))
-    sign = -1.0 if metric(objective).maximize else 1.0
+        raise PimdseError(_nothing(findings, wish))
+    if wish.knee:
+        return _knee(findings, within)
+    sign = -1.0 if metric(wish.objective).maximize else 1.0
     return min(
         within,
-        key=lambda t: (sign * figures(t).value(objective), figures(t).crossbars, figures(t).latency_ns, t.number),
+        key=lambda t: (
+            sign * t.candidate.value(wish.objective),
+            figures(t).crossbars,
+            figures(t).latency_ns,
+            t.number,
+        ),
     )
+
+
+def keeps(trial: Trial, wish: Wish) -> bool:
+    """Whether a trial keeps the wish's limits."""
+    fits = all(limit.excess(trial.candidate.value(limit.metric)) <= 0 for limit in wish.limits)
+    return fits and wish.pipeline in (None, str(trial.candidate.point.pipeline))
+
+
+def _knee(findings: Findings, within: list[Trial]) -> Trial:
+    """The knee of the front of what is left."""
+    from pimdse.report.findings import front_and_knee
+
+    _, knee = front_and_knee(findings.sweep, within)
+    assert knee is not None  # there is at least one
+    return knee
 
 
 def figures(trial: Trial) -> Metrics:
@@ -45,46 +118,73 @@ def figures(trial: Trial) -> Metrics:
     return trial.candidate.metrics
 
 
-def _named(stored: Stored, number: int) -> Trial:
-    for trial in stored.trials:
+def _named(findings: Findings, number: int) -> Trial:
+    for trial in findings.trials:
         if trial.number == number:
             if trial.candidate.metrics is None:
                 raise PimdseError(f"trial {number} is not feasible: {trial.candidate.reason}")
             return trial
-    raise PimdseError(f"--trial {number}: no finished trial has this number; there are {len(stored.trials)}")
+    raise PimdseError(f"--trial {number}: no finished trial has this number; there are {len(findings.trials)}")
 
 
-def _nothing(feasible: list[Trial], max_crossbars: int | None, pipeline: str | None) -> str:
+def _nothing(findings: Findings, wish: Wish) -> str:
+    feasible = findings.timed
     if not feasible:
         return "no stored candidate is feasible; `pimdse report` shows the reasons"
-    smallest = min(feasible, key=lambda t: figures(t).crossbars)
+    asked = [str(limit) for limit in wish.limits] + ([f"pipeline {wish.pipeline}"] if wish.pipeline else [])
+    nearest = []
+    for limit in wish.limits:
+        alone = Wish(limits=(limit,), pipeline=wish.pipeline)
+        if not any(keeps(t, alone) for t in feasible):
+            best = min(feasible, key=lambda t: limit.excess(t.candidate.value(limit.metric)))
+            figure = best.candidate.value(limit.metric)
+            nearest.append(
+                f"the nearest to {limit} has {metric(limit.metric).short} {figure:,.6g} (trial {best.number})"
+            )
     kinds = sorted({str(t.candidate.point.pipeline) for t in feasible})
-    asked = [f"--max-crossbars {max_crossbars}"] if max_crossbars is not None else []
-    asked += [f"--pipeline {pipeline}"] if pipeline is not None else []
-    return (
-        f"no feasible candidate within {' '.join(asked)}: the smallest has {figures(smallest).crossbars} crossbars "
-        f"(trial {smallest.number}), pipelines: {', '.join(kinds)}"
-    )
+    together = "each limit can be kept, but not all together" if len(wish.limits) > 1 else "none is left"
+    return f"no candidate within {', '.join(asked)}: {'; '.join(nearest) or together}; pipelines: {', '.join(kinds)}"
 
 
-def explain(stored: Stored, chosen: Trial, objective: str, *, given: bool) -> str:
-    """Why this one, in a sentence."""
-    found = figures(chosen)
+def explain(findings: Findings, chosen: Trial, wish: Wish) -> str:
+    """Why this one, and what the next best alternatives would be, in a few sentences."""
     point = chosen.candidate.point
     chip = ", ".join(f"{name}={value}" for name, value in point.parameters)
     what = f"trial {chosen.number}: {chip}; {point.solver}, {point.pipeline}"
-    if given:
-        return what
-    feasible = sum(t.candidate.feasible and t.duplicate_of is None for t in stored.trials)
-    value = time_text(found.value(objective)) if metric(objective).unit == "ns" else f"{found.value(objective):.6g}"
-    return f"{what}; best {metric(objective).title} ({value}) within the limits, of {feasible} feasible candidates"
+    if wish.trial is not None:
+        estimate = "; its figures are estimates so far" if chosen.candidate.fidelity is Fidelity.COST else ""
+        return f"{what}; asked for by its number{estimate}"
+    within = [t for t in findings.timed if keeps(t, wish)]
+    asked = f" within {', '.join(str(limit) for limit in wish.limits)}" if wish.limits else ""
+    if wish.knee:
+        why = "closest to the best of every objective at once"
+    else:
+        why = f"best {metric(wish.objective).title} ({_text(chosen, wish.objective)})"
+    parts = [f"{what}; {why}{asked}, of {len(within)} candidates with a program ({len(findings.timed)} without limits)"]
+    if (next_best := _next_best(within, chosen, wish)) is not None:
+        size = f"{figures(next_best).crossbars:,} crossbars"
+        parts.append(f"Next: trial {next_best.number} with {_text(next_best, wish.objective)} and {size}")
+    free = replace(wish, limits=(), pipeline=None)
+    if wish.limits and (unlimited := choose(findings, free)).number != chosen.number:
+        size = f"{figures(unlimited).crossbars:,} crossbars"
+        parts.append(f"Without limits: trial {unlimited.number} with {_text(unlimited, wish.objective)} and {size}")
+    return ". ".join(parts)
 
 
-def changed_figures(compiled: Compiled, chosen: Trial) -> str:
+def _next_best(within: list[Trial], chosen: Trial, wish: Wish) -> Trial | None:
+    rest = [t for t in within if t.number != chosen.number]
+    sign = -1.0 if metric(wish.objective).maximize else 1.0
+    key = lambda t: (sign * t.candidate.value(wish.objective), t.number)  # noqa: E731
+    return None if wish.knee else min(rest, key=key, default=None)
+
+
+def _text(trial: Trial, name: str) -> str:
+    figure = trial.candidate.value(name)
+    return time_text(figure) if metric(name).unit == "ns" else f"{figure:,.6g} {metric(name).unit}"
+
+
+def changed_figures(now: Metrics, stored: Metrics) -> str:
     """How the figures of a new compile differ from the stored ones; empty if they are the same."""
-    from spaces.evaluate import figures as figures_of
-
-    stored, now = figures(chosen), figures_of(compiled)
     names = ("latency_ns", "period_ns", "energy_pj", "crossbars_used")
     changed = [(n, stored.value(n), now.value(n)) for n in names if stored.value(n) != now.value(n)]
     return ", ".join(f"{name} {before:.6g}, now {after:.6g}" for name, before, after in changed)

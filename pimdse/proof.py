@@ -1,6 +1,7 @@
 """Runs the proof of a compiled folder and says what came out."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
     from pimcomp.verify_integer import IntegerReport
     from pimcomp.verify_program import VerifyReport
+
+RECORD = "verified.json"
 
 
 def prove(
@@ -93,3 +96,11 @@ def _agreement(report: "IntegerReport") -> str:
         f"top-1 accuracy {100 * report.accuracy:.2f} %, onnxruntime in real numbers "
         f"{100 * report.reference_accuracy:.2f} % (allowed: 1 point lower); {follows}"
     )
+
+
+def write_record(folder: Path, report: "VerifyReport") -> None:
+    """Leave the verdict in the folder: verified.json."""
+    from pimdse.whole_file import replace_file
+
+    text = json.dumps(dataclasses.asdict(report), indent=2, default=str) + "\n"
+    replace_file(folder / RECORD, text.encode())

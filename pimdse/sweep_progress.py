@@ -10,7 +10,7 @@ from pimdse.report.findings import Findings, sort_out
 from pimdse.units import time_text
 from spaces.metrics import metric
 from spaces.search.agenda import Observe, Progress
-from spaces.space import Sweep
+from spaces.space import Fidelity, Sweep
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -39,7 +39,7 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
         task = bar.add_task(f"{sweep.name}: {sweep.model}", total=sweep.trials, state="")
 
         def observe(progress: Progress) -> None:
-            state = state_text(sort_out(sweep, progress.trials))
+            state = state_text(sort_out(sweep, progress.trials, progress.timed))
             bar.update(task, completed=progress.distinct, total=progress.budget, state=state)
             _log_new(bar, progress)
 
@@ -60,9 +60,11 @@ def state_text(findings: Findings) -> str:
     """Infeasible ones, size of the front, and the best value of the first objective."""
     first = metric(findings.sweep.objectives[0])
     parts = [f"{len(findings.trials) - len(findings.feasible)} infeasible", f"front {len(findings.front)}"]
+    if findings.sweep.fidelity is Fidelity.COST:
+        parts.append(f"{len(findings.timed)} timed")
     best = findings.best(first.name)
     if best is not None and best.candidate.metrics is not None:
-        figure = best.candidate.metrics.value(first.name)
+        figure = best.candidate.value(first.name)
         parts.append(f"best {time_text(figure) if first.unit == 'ns' else f'{figure:.4g} {first.unit}'}")
     if findings.hypervolume:
         parts.append(f"volume {100 * findings.hypervolume[-1]:.0f} %")

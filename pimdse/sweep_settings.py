@@ -22,11 +22,17 @@ def load_sweep(source: str) -> Sweep:
         raise ConfigError(source, "a config.json has no sweep: section; `pimdse import-config` turns it into YAML")
     # A shipped chip is named by its name: where it is installed is nobody's business.
     file = source if source == str(path) else f"{source}.yaml"
-    return parse_sweep(load_yaml(path).get("sweep"), arch=load_arch(path), file=file, solver_names=SOLVER_NAMES)
+    return parse_sweep(
+        load_yaml(path).get("sweep"),
+        arch=load_arch(path),
+        file=file,
+        solver_names=SOLVER_NAMES,
+        load_chip=lambda name: load_arch(find_arch(name)),
+    )
 
 
 def study_content(sweep: Sweep) -> dict[str, str]:
-    """Digest of the network and version of pimdse: with others, stored figures would not be comparable.
+    """Digest of the networks and version of pimdse: with others, stored figures would not be comparable.
 
     Raises ModelError or UnsupportedOp before any worker starts.
     """
@@ -34,7 +40,8 @@ def study_content(sweep: Sweep) -> dict[str, str]:
         own = version("pimdse")
     except PackageNotFoundError:
         own = "source"
-    return {"network": digest(load_network(sweep.model, weights=sweep.weights).graph), "version": own}
+    graphs = tuple(load_network(n.model, weights=n.weights).graph for n in sweep.networks)
+    return {"network": digest(graphs if len(graphs) > 1 else graphs[0]), "version": own}
 
 
 def digest(value: object) -> str:

@@ -1,20 +1,23 @@
 """What the evaluation of one point says, in a form that survives JSON: figures, or the reason why there are none."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
 from pimcomp.ir.plan import Pipeline
-from spaces.metrics import METRIC_FIELDS, Metrics
-from spaces.space import Limit, Point, Sweep
+from spaces.metrics import METRIC_FIELDS, Metrics, metric
+from spaces.space import Fidelity, Limit, Point, Sweep
 
 
 class Verdict(StrEnum):
-    """feasible: all figures, all limits kept. infeasible: no chip, does not fit, or breaks a limit. error: a defect."""
+    """feasible: all figures, all limits kept. infeasible: no chip, does not fit, or breaks a limit. error: a defect.
+    skipped: no program for this chip can beat a candidate that was timed."""
 
     FEASIBLE = "feasible"
     INFEASIBLE = "infeasible"
+    SKIPPED = "skipped"
     ERROR = "error"
 
 
@@ -24,12 +27,15 @@ class Candidate:
 
     metrics: set for feasible points and for those that only break a limit. excess: how far from feasible, relative to
     the supply or limit (0 when feasible). resource: what was short (a key to count reasons by); reason: the full text.
-    crossbars: of the chip, None if it is no chip.
+    crossbars: of the chip, None if it is no chip. fidelity: where the figures come from. by_network: the figures of
+    each of several networks, which `metrics` combines.
     """
 
     point: Point
     verdict: Verdict
+    fidelity: Fidelity = Fidelity.TIMELINE
     metrics: Metrics | None = None
+    by_network: tuple[tuple[str, Metrics], ...] = ()
     crossbars: int | None = None
     resource: str = ""
     reason: str = ""
@@ -40,11 +46,21 @@ class Candidate:
         """Whether it can be on a front."""
         return self.verdict is Verdict.FEASIBLE
 
+    def value(self, name: str) -> float:
+        """A figure by its name, `NAME@NETWORK` for one network. Raises ValueError for a candidate without figures."""
+        base, _, network = name.partition("@")
+        figures = dict(self.by_network).get(network, self.metrics) if network else self.metrics
+        if figures is None:
+            raise ValueError(f"{self.point} has no figures")
+        return figures.value(base)
+
     def to_json(self) -> dict[str, object]:
         """Plain values for the journal."""
         return {
             "point": self.point.as_dict(),
             "verdict": str(self.verdict),
+            "fidelity": str(self.fidelity),
+            "by_network": {name: m.as_dict() for name, m in self.by_network},
             "metrics": self.metrics.as_dict() if self.metrics else None,
             "crossbars": self.crossbars,
             "resource": self.resource,
@@ -56,15 +72,22 @@ class Candidate:
     def from_json(data: Mapping[str, Any]) -> "Candidate":
         """The inverse of `to_json`."""
         metrics = cast(dict[str, Any] | None, data["metrics"])
+        by_network = cast(dict[str, dict[str, Any]], data["by_network"])
         return Candidate(
             point=point_from_json(data["point"]),
             verdict=Verdict(data["verdict"]),
-            metrics=Metrics(**{k: metrics[k] for k in METRIC_FIELDS}) if metrics else None,
+            fidelity=Fidelity(data["fidelity"]),
+            metrics=_metrics(metrics) if metrics else None,
+            by_network=tuple((name, _metrics(m)) for name, m in by_network.items()),
             crossbars=data["crossbars"],
             resource=data["resource"],
             reason=data["reason"],
             excess=data["excess"],
         )
+
+
+def _metrics(data: Mapping[str, Any]) -> Metrics:
+    return Metrics(**{k: data[k] for k in METRIC_FIELDS})
 
 
 def point_from_json(data: Mapping[str, Any]) -> Point:
@@ -93,8 +116,34 @@ def judge(candidate: Candidate, limits: tuple[Limit, ...]) -> Candidate:
     )
 
 
-Evaluate = Callable[[Point], Candidate]
-"""Judges a point. Never raises for a point that is merely bad."""
+def point_key(point: Point) -> str:
+    """A point as text: equal points have equal keys."""
+    return json.dumps(point.as_dict(), sort_keys=True)
 
-MakeEvaluator = Callable[[Sweep], Evaluate]
-"""Prepares the judge of a sweep (loads its network); a module-level function, so that worker processes can call it."""
+
+def no_bound(point: Point) -> Candidate | None:
+    """A judge without proofs."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluator:
+    """The judge of a sweep. None of its functions raises for a point that is merely bad.
+
+    evaluate: figures of a point at a fidelity, or why there are none. content: what decides the figures, as text; two
+    points with equal content are judged once. bound: a candidate whose figures no program of the point can beat (0 or
+    infinity where nothing is proven), or an infeasible one where a limit is proven to break; None: nothing is known.
+    """
+
+    evaluate: Callable[[Point, Fidelity], Candidate]
+    content: Callable[[Point], str] = point_key
+    bound: Callable[[Point], Candidate | None] = no_bound
+
+
+MakeEvaluator = Callable[[Sweep], Evaluator]
+"""Prepares the judge of a sweep (loads its networks); a module-level function, so that worker processes can call it."""
+
+
+def objective_costs(candidate: Candidate, objectives: tuple[str, ...]) -> tuple[float, ...]:
+    """The objectives of a candidate that has figures, each turned so that less is better."""
+    return tuple(-candidate.value(o) if metric(o).maximize else candidate.value(o) for o in objectives)

@@ -5,7 +5,24 @@ import math
 
 from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch
-from spaces.space import CROSSBAR_SIZE, Scalar
+from pimcomp.schedule.options import ScheduleOptions
+from spaces.space import CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, Point, Scalar, Sweep
+
+
+def chip_of(sweep: Sweep, point: Point) -> Arch:
+    """The chip of a point: the published chip it starts from, with the point's values.
+
+    Raises ConfigError for a combination that is no chip.
+    """
+    given = dict(point.parameters)
+    base = {chip.name: chip for chip in (sweep.arch, *sweep.other_chips)}[str(given.get(CHIP, sweep.arch.name))]
+    return apply(base, tuple((n, v) for n, v in point.parameters if n != CHIP and n not in OPTION_NAMES))
+
+
+def options_of(point: Point) -> ScheduleOptions:
+    """The compile options of a point."""
+    given = {name: value for name, value in point.parameters if name in OPTION_NAMES}
+    return dataclasses.replace(OPTIONS, **given)  # type: ignore[arg-type]
 
 
 def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:
@@ -27,7 +44,7 @@ def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:
         changed["dac_count"] = changed["crossbar_rows"]
     if "cores" in changed and "mesh_rows" not in given:
         changed["mesh_rows"] = math.isqrt(int(changed["cores"]))
-    if changed.keys() & _CORE_AREA and "core_area_mm2" not in given:
+    if changed.keys() & CORE_AREA and "core_area_mm2" not in given:
         changed |= {"core_area_mm2": 0.0, "chip_area_mm2": 0.0}
     label = ",".join(f"{name}={value}" for name, value in parameters)
     chip = dataclasses.replace(arch, name=f"{arch.name}[{label}]", **changed)  # type: ignore[arg-type]
@@ -36,7 +53,7 @@ def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:
 
 
 # What a core is made of: with another value the published core area does not hold.
-_CORE_AREA = frozenset(
+CORE_AREA = frozenset(
     [
         *("crossbars_per_core", "crossbar_rows", "crossbar_cols", "cell_bits"),
         *("dac_bits", "dac_count", "adc_bits", "adc_count", "vector_width"),

@@ -1,80 +1,200 @@
-"""One point through the whole compiler: figures, or the reason why there are none."""
+"""One point through the compiler, as far as a fidelity needs: figures, or the reason why there are none."""
 
+import dataclasses
+import hashlib
+import json
 import re
+from collections.abc import Callable
+from functools import lru_cache
 
-from pimcomp.bounds import bounds
-from pimcomp.compile import compile_network
+from pimcomp.bounds import Bounds, bounds
+from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import Partition
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
+from pimcomp.partition import partition
+from pimcomp.problem import build_problem
 from solvers import get_solver
-from spaces.candidate import Candidate, Evaluate, Verdict, judge
-from spaces.chip import apply
-from spaces.metrics import Metrics
-from spaces.space import Point, Sweep
+from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
+from spaces.chip import chip_of, options_of
+from spaces.estimate import estimate
+from spaces.metrics import OF_THE_CHIP, Metrics, combine
+from spaces.space import Fidelity, Limit, Point, Sweep
 
 # Reasons are counted: which core ran out of memory does not make another reason.
 _SOME_CORE = re.compile(r" on core \d+")
+# Partitions kept per network: a sweep's chips come in few crossbar shapes.
+_PARTITIONS = 32
+
+Cut = Callable[[Arch], Partition]
 
 
-def compile_evaluator(sweep: Sweep) -> Evaluate:
-    """The judge that compiles: the network is loaded once, every point runs `compile_network`."""
-    graph = load_network(sweep.model, weights=sweep.weights).graph
+def compile_evaluator(sweep: Sweep) -> Evaluator:
+    """The judge that compiles: the networks are loaded once, every point runs as much of the compiler as is needed."""
+    graphs = tuple((n.label, load_network(n.model, weights=n.weights).graph) for n in sweep.networks)
+    cuts = {label: _remembering(graph) for label, graph in graphs}
     named = {name: get_solver(name) for name in sweep.solvers}
 
-    def evaluate(point: Point) -> Candidate:
-        return evaluate_point(point, graph=graph, solver=named[point.solver], sweep=sweep)
+    def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[tuple[str, Metrics], ...]:
+        solver = named[point.solver]
+        if fidelity is Fidelity.COST:
+            return tuple((n, _at_cost(g, arch, cuts[n], solver, point, sweep)) for n, g in graphs)
+        return tuple((n, figures(compile_point(g, arch, solver, point, sweep))) for n, g in graphs)
 
-    return evaluate
+    def bounds_of(arch: Arch) -> tuple[Bounds, ...]:
+        return tuple(bounds(graph, arch) for _, graph in graphs)
+
+    return Evaluator(
+        evaluate=lambda point, fidelity: evaluate_point(point, fidelity, figures_of, sweep),
+        content=lambda point: content_of(point, sweep),
+        bound=lambda point: bound_point(point, bounds_of, sweep),
+    )
 
 
-def evaluate_point(point: Point, *, graph: Graph, solver: Solver, sweep: Sweep) -> Candidate:
-    """Compile `graph` for the point's chip and judge the result by the sweep's limits.
+def _remembering(graph: Graph) -> Cut:
+    """`partition` of a network, remembered by what it depends on: the crossbars' shape and how many share a core."""
+    arch_of: dict[tuple[int, int, int], Arch] = {}
 
-    A chip that cannot exist or does not hold the network is an infeasible candidate; any other failure is a defect of
+    @lru_cache(maxsize=_PARTITIONS)
+    def cut(rows: int, weight_cols: int, crossbars_per_core: int) -> Partition:
+        return partition(graph, arch_of[rows, weight_cols, crossbars_per_core])
+
+    def for_chip(arch: Arch) -> Partition:
+        key = (arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core)
+        arch_of[key] = arch
+        return cut(*key)
+
+    return for_chip
+
+
+def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, sweep: Sweep) -> Metrics:
+    problem = build_problem(graph, arch, cut(arch), point.pipeline)
+    outcome = solver.solve(problem, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
+    if outcome.plan is None:
+        raise does_not_fit(graph, arch, problem, outcome)
+    return estimate(problem, outcome, arch, bounds(graph, arch))
+
+
+def compile_point(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Compiled:
+    """The whole compiler for one network and the point's choices."""
+    return compile_network(
+        graph,
+        arch,
+        solver,
+        pipeline=point.pipeline,
+        time_limit_s=sweep.time_limit_s,
+        seed=sweep.seed,
+        options=options_of(point),
+    )
+
+
+FiguresOf = Callable[[Point, Arch, Fidelity], tuple[tuple[str, Metrics], ...]]
+
+
+def evaluate_point(point: Point, fidelity: Fidelity, figures_of: FiguresOf, sweep: Sweep) -> Candidate:
+    """Judge a point by the sweep's limits.
+
+    A chip that cannot exist or does not hold a network is an infeasible candidate; any other failure is a defect of
     this program, recorded as such (one bad point must not end a sweep) and never counted as a property of the chip.
     """
-    try:
-        arch = apply(sweep.arch, point.parameters)
-    except ConfigError as error:
+    crossbars: int | None = None
+
+    def failed(resource: str, error: Exception | str, excess: float, verdict: Verdict) -> Candidate:
         return Candidate(
-            point=point, verdict=Verdict.INFEASIBLE, resource="no such chip", reason=str(error), excess=1.0
+            point=point,
+            verdict=verdict,
+            fidelity=fidelity,
+            crossbars=crossbars,
+            resource=resource,
+            reason=str(error),
+            excess=excess,
         )
+
+    try:
+        arch = chip_of(sweep, point)
+        crossbars = arch.crossbars
+        if (refused := _refused_by_size(point, arch, sweep)) is not None:
+            return refused
+        parts = figures_of(point, arch, fidelity)
+    except CapacityError as error:
+        shortage = max(error.demand / max(error.supply, 1) - 1.0, 1e-6)
+        return failed(_SOME_CORE.sub("", error.resource), error, shortage, Verdict.INFEASIBLE)
+    except ConfigError as error:
+        return failed("no such chip", error, 1.0, Verdict.INFEASIBLE)
+    except Exception as error:  # a defect: kept as data, shown in every report, excluded from every front
+        return failed("defect", f"{type(error).__name__}: {error}", 10.0, Verdict.ERROR)
+    candidate = Candidate(
+        point=point,
+        verdict=Verdict.FEASIBLE,
+        fidelity=fidelity,
+        crossbars=crossbars,
+        metrics=combine([figure for _, figure in parts], sweep.combine),
+        by_network=parts if len(parts) > 1 else (),
+    )
+    return judge(candidate, sweep.limits)
+
+
+def content_of(point: Point, sweep: Sweep) -> str:
+    """Digest of what decides a point's figures within a sweep: the chip whatever its name, and the compile choices."""
+    try:
+        arch = chip_of(sweep, point)
+    except ConfigError:
+        return point_key(point)
+    chip = {f.name: getattr(arch, f.name) for f in dataclasses.fields(arch) if f.name not in ("name", "noc_table")}
+    options = dataclasses.asdict(options_of(point))
+    text = json.dumps([chip, hash(arch.noc_table), options, point.solver, point.pipeline], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def bound_point(point: Point, bounds_of: Callable[[Arch], tuple[Bounds, ...]], sweep: Sweep) -> Candidate | None:
+    """What no program of the point can beat. None for a chip that cannot exist: evaluating it says why."""
+    try:
+        arch = chip_of(sweep, point)
+    except ConfigError:
+        return None
     if (refused := _refused_by_size(point, arch, sweep)) is not None:
         return refused
-    try:
-        compiled = compile_network(
-            graph, arch, solver, pipeline=point.pipeline, time_limit_s=sweep.time_limit_s, seed=sweep.seed
-        )
-    except CapacityError as error:
-        shortage = error.demand / max(error.supply, 1) - 1.0
-        return Candidate(
-            point=point,
-            verdict=Verdict.INFEASIBLE,
-            crossbars=arch.crossbars,
-            resource=_SOME_CORE.sub("", error.resource),
-            reason=str(error),
-            excess=max(shortage, 1e-6),
-        )
-    except ConfigError as error:
-        return Candidate(
-            point=point,
-            verdict=Verdict.INFEASIBLE,
-            crossbars=arch.crossbars,
-            resource="no such chip",
-            reason=str(error),
-            excess=1.0,
-        )
-    except Exception as error:  # a defect: kept as data, shown in every report, excluded from every front
-        reason = f"{type(error).__name__}: {error}"
-        return Candidate(
-            point=point, verdict=Verdict.ERROR, crossbars=arch.crossbars, resource="defect", reason=reason, excess=10.0
-        )
-    candidate = Candidate(point=point, verdict=Verdict.FEASIBLE, crossbars=arch.crossbars, metrics=figures(compiled))
-    return judge(candidate, sweep.limits)
+    parts = tuple(_ideal(arch, bound) for bound in bounds_of(arch))
+    labels = tuple(n.label for n in sweep.networks)
+    candidate = Candidate(
+        point=point,
+        verdict=Verdict.FEASIBLE,
+        crossbars=arch.crossbars,
+        metrics=combine(parts, sweep.combine),
+        by_network=tuple(zip(labels, parts, strict=True)) if len(parts) > 1 else (),
+    )
+    judged = judge(candidate, tuple(_provable(limit) for limit in sweep.limits))
+    if not judged.feasible:
+        return dataclasses.replace(judged, metrics=None, by_network=(), reason=f"proven lower bound: {judged.reason}")
+    return candidate
+
+
+def _provable(limit: Limit) -> Limit:
+    """The side of a limit that ideal figures can prove broken."""
+    if limit.metric == "throughput_per_s":
+        return dataclasses.replace(limit, high=None)
+    return limit if limit.metric in OF_THE_CHIP else dataclasses.replace(limit, low=None)
+
+
+def _ideal(arch: Arch, bound: Bounds) -> Metrics:
+    """Figures that no program reaches or beats: proven times, the chip's size, and 0 where nothing is proven."""
+    return Metrics(
+        latency_ns=bound.latency_ns,
+        period_ns=bound.period_ns,
+        throughput_per_s=1e9 / bound.period_ns,
+        energy_pj=0.0,
+        avg_power_mw=0.0,
+        crossbars=arch.crossbars,
+        crossbars_used=0,
+        area_mm2=arch.area_mm2,
+        edp_pj_ns=0.0,
+        bound_ns=bound.latency_ns,
+        bound_period_ns=bound.period_ns,
+    )
 
 
 def _refused_by_size(point: Point, arch: Arch, sweep: Sweep) -> Candidate | None:
@@ -102,7 +222,7 @@ def figures(compiled: Compiled) -> Metrics:
     images = program.images_per_round
     latency_ns = timing.latency_ns + program.output_round_delay * timing.period_ns
     energy_pj = compiled.energy.total_pj / images
-    bound_ns = bounds(compiled.graph, compiled.arch).latency_ns
+    bound = bounds(compiled.graph, compiled.arch)
     return Metrics(
         latency_ns=latency_ns,
         period_ns=timing.period_ns / images,
@@ -113,8 +233,9 @@ def figures(compiled: Compiled) -> Metrics:
         crossbars_used=compiled.plan.crossbars_used(compiled.problem),
         area_mm2=compiled.arch.area_mm2,
         edp_pj_ns=energy_pj * latency_ns,
-        bound_ns=bound_ns,
-        gap=1.0 - bound_ns / latency_ns if latency_ns else 0.0,
+        bound_ns=bound.latency_ns,
+        bound_period_ns=bound.period_ns,
+        gap=1.0 - bound.latency_ns / latency_ns if latency_ns else 0.0,
         solver_status=str(compiled.outcome.status),
         time_limited=compiled.outcome.time_limited,
         instructions=program.instructions,

@@ -1,6 +1,9 @@
 """The figures a candidate is judged by: one list for objectives, limits, tables and plots."""
 
-from dataclasses import asdict, dataclass, fields
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from statistics import geometric_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,29 @@ METRICS: tuple[Metric, ...] = (
     Metric("avg_power_mw", "average power", "power", "mW"),
     Metric("area_mm2", "area", "area", "mm2"),
     Metric("edp_pj_ns", "energy times latency", "EDP", "pJ ns"),
+    Metric("local_peak_bytes", "local memory of the fullest core", "memory", "bytes"),
 )
+# Words people use for a metric.
+ALIASES = {"edp": "edp_pj_ns", "local_memory_bytes": "local_peak_bytes", "area": "area_mm2"}
+# Only programs have it: a limit, but nothing to search by.
+LIMITS_ONLY = ("local_peak_bytes",)
+# The same for every network on a chip.
+OF_THE_CHIP = ("crossbars", "area_mm2")
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name. Raises KeyError."""
+    """The metric of that name; `NAME@NETWORK` is the metric NAME of one of several networks. Raises KeyError."""
+    base, _, network = name.partition("@")
     for candidate in METRICS:
-        if candidate.name == name:
-            return candidate
+        if candidate.name == base:
+            if not network:
+                return candidate
+            return replace(
+                candidate,
+                name=name,
+                title=f"{candidate.title}, {network}",
+                short=f"{candidate.short} {network}",
+            )
     raise KeyError(name)
 
 
@@ -42,6 +60,7 @@ class Metrics:
     latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
     energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: 0 where the chip's description has no area.
     bound_ns, gap: proven lower bound of the latency of any program on the chip, and 1 - bound / latency_ns.
+    bound_period_ns: the same for the period. local_peak_bytes: None where there is no program (cost fidelity).
     time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
 
@@ -55,17 +74,19 @@ class Metrics:
     area_mm2: float
     edp_pj_ns: float
     bound_ns: float | None = None
+    bound_period_ns: float | None = None
     gap: float | None = None
     solver_status: str = ""
     time_limited: bool = False
     instructions: int = 0
     cores_used: int = 0
     images_per_round: int = 1
-    local_peak_bytes: int = 0
+    local_peak_bytes: int | None = None
 
     def value(self, name: str) -> float:
-        """The figure of a metric name."""
-        return float(getattr(self, metric(name).name))
+        """The figure of a metric name; NaN where it is not known."""
+        figure = getattr(self, metric(name).name)
+        return math.nan if figure is None else float(figure)
 
     def as_dict(self) -> dict[str, float | int | str | bool | None]:
         """Field name to value, in field order."""
@@ -73,3 +94,41 @@ class Metrics:
 
 
 METRIC_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Metrics))
+
+
+def combine(parts: Sequence[Metrics], how: str) -> Metrics:
+    """One set of figures for several networks on the same chip.
+
+    how: "worst" takes every figure's worst, "mean" the geometric mean, which no network dominates by being larger.
+    Bounds combine like the figures they bound, so that they stay bounds.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return replace(
+        parts[0],
+        **{name: _figure(name, parts, how) for name in _COMBINED},  # type: ignore[arg-type]
+        gap=max((p.gap for p in parts if p.gap is not None), default=None),
+        solver_status=max((p.solver_status for p in parts), key=lambda s: (s != "optimal", s)),
+        time_limited=any(p.time_limited for p in parts),
+        instructions=sum(p.instructions for p in parts),
+        cores_used=max(p.cores_used for p in parts),
+        images_per_round=max(p.images_per_round for p in parts),
+        local_peak_bytes=max((p.local_peak_bytes for p in parts if p.local_peak_bytes is not None), default=None),
+    )
+
+
+_COMBINED = (
+    *("latency_ns", "period_ns", "throughput_per_s", "energy_pj", "avg_power_mw", "crossbars_used", "edp_pj_ns"),
+    *("bound_ns", "bound_period_ns"),
+)
+
+
+def _figure(name: str, parts: Sequence[Metrics], how: str) -> float | int | None:
+    values = [getattr(p, name) for p in parts]
+    if any(v is None for v in values):
+        return None
+    if how == "mean" and all(v > 0 for v in values):
+        mean = geometric_mean(values)
+        return round(mean) if name == "crossbars_used" else mean
+    worst: Callable[..., float | int] = min if name == "throughput_per_s" else max
+    return worst(values)

@@ -3,13 +3,40 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from pathlib import PurePath
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
+from pimcomp.schedule.options import ScheduleOptions
+from spaces.metrics import OF_THE_CHIP
 
 Scalar = int | float | bool | str
 CROSSBAR_SIZE = "crossbar_size"
+CHIP = "chip"
+OPTIONS = ScheduleOptions()
+OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in fields(ScheduleOptions))
+
+
+class Fidelity(StrEnum):
+    """How a candidate's figures came about: closed forms of its plan, or the timeline of its program."""
+
+    COST = "cost"
+    TIMELINE = "timeline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network of a sweep: a shipped name or a file, and where its weights come from (None: the model)."""
+
+    model: str
+    weights: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and objectives."""
+        return PurePath(self.model).stem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +106,9 @@ class Limit:
     high: float | None = None
 
     def excess(self, value: float) -> float:
-        """By how much `value` breaks the limit, relative to it; <= 0 when it keeps it."""
+        """By how much `value` breaks the limit, relative to it; <= 0 when it keeps it (or is not known: NaN)."""
+        if math.isnan(value):
+            return -math.inf
         over = -math.inf if self.high is None else (value - self.high) / (abs(self.high) or 1.0)
         under = -math.inf if self.low is None else (self.low - value) / (abs(self.low) or 1.0)
         return max(over, under)
@@ -106,23 +135,36 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """A checked `sweep:` section: what to evaluate, how often, what counts as better. `file` only names its origin."""
+    """A checked `sweep:` section: what to evaluate, how often, what counts as better. `file` only names its origin.
+
+    arch: the chip that the search starts from; other_chips: more to start from, chosen by a parameter `chip`.
+    combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
+    COST the front is timed, with at most `timed` timelines.
+    """
 
     name: str
     file: str
     arch: Arch
-    model: str
-    weights: str | None
+    networks: tuple[Network, ...]
     parameters: tuple[Parameter, ...]
     solvers: tuple[str, ...]
     pipelines: tuple[Pipeline, ...]
     objectives: tuple[str, ...]
     limits: tuple[Limit, ...] = ()
+    other_chips: tuple[Arch, ...] = ()
+    combine: str = "worst"
+    fidelity: Fidelity = Fidelity.TIMELINE
+    timed: int = 40
     trials: int = 24
     jobs: int = 1
     sampler: str = "tpe"
     seed: int = 0
     time_limit_s: float = 5.0
+
+    @property
+    def model(self) -> str:
+        """The networks' names, for titles."""
+        return " + ".join(n.label for n in self.networks)
 
     @property
     def size(self) -> int | None:
@@ -134,6 +176,11 @@ class Sweep:
             counts.append(len(parameter.values))
         return math.prod(counts)
 
+    @property
+    def budget(self) -> int:
+        """Distinct candidates to judge: no more than there are."""
+        return self.trials if self.size is None else min(self.trials, self.size)
+
     def points(self) -> Iterator[Point]:
         """Every point of an enumerable space, in a fixed order."""
         axes = [[(p.name, v) for v in p.values or ()] for p in sorted(self.parameters, key=lambda p: p.name)]
@@ -142,15 +189,55 @@ class Sweep:
             yield Point(parameters=tuple(values), solver=str(solver), pipeline=Pipeline(pipeline))  # type: ignore[arg-type]
 
     def anchors(self) -> tuple[Point, ...]:
-        """The published chip (or the point of the space nearest to it) with every solver and pipeline."""
-        values = tuple(sorted((p.name, p.nearest(arch_value(self.arch, p.name))) for p in self.parameters))
-        return tuple(Point(parameters=values, solver=s, pipeline=p) for p in self.pipelines for s in self.solvers)
+        """The published chips (or the points of the space nearest to them) with every solver and pipeline."""
+        return tuple(
+            Point(parameters=self.nearest(chip), solver=s, pipeline=p)
+            for chip in (self.arch, *self.other_chips)
+            for p in self.pipelines
+            for s in self.solvers
+        )
+
+    def corners(self) -> tuple[Point, ...]:
+        """The smallest and the largest chip of the space, otherwise as published: the ends of a front over size."""
+        ends = []
+        for end in (min, max):
+            values = dict(self.nearest(self.arch))
+            for parameter in self.parameters:
+                if parameter.name in _SIZES:
+                    values[parameter.name] = end(_ends(parameter))
+            ends.append(tuple(sorted(values.items())))
+        return tuple(Point(parameters=v, solver=self.solvers[0], pipeline=p) for v in ends for p in self.pipelines)
+
+    def nearest(self, chip: Arch) -> tuple[tuple[str, Scalar], ...]:
+        """The parameters of the point closest to a chip with the default compile options."""
+        return tuple(sorted((p.name, p.nearest(own_value(chip, p.name))) for p in self.parameters))
 
 
-def arch_value(arch: Arch, name: str) -> Scalar:
-    """The chip's own value of a parameter of a space."""
-    value: Scalar = getattr(arch, "crossbar_rows" if name == CROSSBAR_SIZE else name)
+_SIZES = ("cores", "chips", "crossbars_per_core")
+
+
+def _ends(parameter: Parameter) -> tuple[float, float]:
+    if isinstance(parameter, Choice):
+        numbers = [v for v in parameter.values if isinstance(v, (int, float))]
+        return min(numbers), max(numbers)
+    return parameter.low, parameter.high
+
+
+def own_value(arch: Arch, name: str) -> Scalar:
+    """A chip's own value of a parameter of a space, or the default of a compile option."""
+    if name == CHIP:
+        return arch.name
+    value: Scalar = getattr(OPTIONS, name) if name in OPTION_NAMES else getattr(arch, _FIELD.get(name, name))
     return value
+
+
+_FIELD = {CROSSBAR_SIZE: "crossbar_rows"}
+
+
+def each_network(objectives: tuple[str, ...], networks: tuple[Network, ...]) -> tuple[str, ...]:
+    """Objectives per network (`NAME@NETWORK`), where a figure differs between networks."""
+    per_network = [[o] if o in OF_THE_CHIP else [f"{o}@{n.label}" for n in networks] for o in objectives]
+    return tuple(name for names in per_network for name in names)
 
 
 def with_options(
@@ -162,5 +249,10 @@ def with_options(
         trials=sweep.trials if trials is None else trials,
         jobs=sweep.jobs if jobs is None else jobs,
         seed=sweep.seed if seed is None else seed,
-        model=sweep.model if model is None else model,
+        networks=sweep.networks if model is None else (Network(model=model, weights=sweep.networks[0].weights),),
+        objectives=sweep.objectives if model is None else tuple(dict.fromkeys(_base(o) for o in sweep.objectives)),
     )
+
+
+def _base(objective: str) -> str:
+    return objective.partition("@")[0]

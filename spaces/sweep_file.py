@@ -1,7 +1,7 @@
 """Reads the `sweep:` section of a chip's YAML file.
 
     sweep:
-      model: resnet18                 # a name from `pimdse models`, or a file
+      model: resnet18                 # a name from `pimdse models`, or a file; `models: [..]` for several
       trials: 24
       solvers: [balance, uniform]
       pipelines: [element, batch]
@@ -11,12 +11,14 @@
         cores: {low: 64, high: 256, step: 8}
         cell_bits: [1, 2, 4]
         bus_width_bytes: {low: 8, high: 64, log: true}
+        images_per_round: [1, 2, 4]
 
-Names under `space` are the fields of `Arch`; `crossbar_size` sets crossbar_rows and crossbar_cols together.
+Names under `space` are the fields of `Arch` and of `ScheduleOptions`; `crossbar_size` sets crossbar_rows and
+crossbar_cols together, `chip` lists published chips to start from.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +29,24 @@ from pimcomp.config.validation import Section, found_text, validate
 from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
-from spaces.metrics import METRICS
-from spaces.space import CROSSBAR_SIZE, Choice, FloatRange, IntRange, Limit, Parameter, Scalar, Sweep, arch_value
+from spaces.chip import CORE_AREA
+from spaces.metrics import ALIASES, LIMITS_ONLY, METRICS
+from spaces.space import (
+    CHIP,
+    CROSSBAR_SIZE,
+    OPTION_NAMES,
+    Choice,
+    Fidelity,
+    FloatRange,
+    IntRange,
+    Limit,
+    Network,
+    Parameter,
+    Scalar,
+    Sweep,
+    each_network,
+    own_value,
+)
 
 # Part of a chip's identity, not of its design.
 _NOT_SEARCHABLE = ("name", "interconnect", "noc_file", "noc_table", "psum_bits")
@@ -54,12 +72,21 @@ class _Limit(Section):
     max: float | None = Field(None, json_schema_extra={"expected": "a number"})
 
 
-class _Settings(Section):
-    model: str = "resnet18"
+class _Network(Section):
+    model: str = Field(json_schema_extra={"expected": "a model"})
     weights: str | None = Field(None, json_schema_extra={"expected": "text like random:0"})
+
+
+class _Settings(Section):
+    model: str | None = Field(None, json_schema_extra={"expected": "a model"})
+    models: list[Any] | None = Field(None, min_length=1, json_schema_extra={"expected": "a list of models"})
+    combine: Literal["worst", "mean", "each"] = "worst"
+    weights: str | None = Field(None, json_schema_extra={"expected": "text like random:0"})
+    fidelity: Literal["cost", "timeline"] = "timeline"
+    timed: int = Field(40, ge=1)
     trials: int = Field(24, ge=1)
     jobs: int = Field(1, ge=1)
-    sampler: Literal["tpe", "nsga2", "qmc", "random"] = "tpe"
+    sampler: Literal["tpe", "nsga2", "nsga3", "qmc", "gp", "random"] = "tpe"
     seed: int = Field(0, ge=0)
     time_limit_s: float = Field(5.0, gt=0)
     solvers: list[str] = Field(min_length=1, json_schema_extra={"expected": "a list of solvers"})
@@ -80,8 +107,10 @@ class _Document(Section):
     sweep: _Settings
 
 
-def parse_sweep(section: object, *, arch: Arch, file: str, solver_names: Sequence[str]) -> Sweep:
-    """Check the `sweep:` section of `file` against the chip it belongs to.
+def parse_sweep(
+    section: object, *, arch: Arch, file: str, solver_names: Sequence[str], load_chip: Callable[[str], Arch]
+) -> Sweep:
+    """Check the `sweep:` section of `file` against the chip it belongs to. load_chip: reads a chip by name.
 
     Raises ConfigError naming file, field and rule.
     """
@@ -89,31 +118,106 @@ def parse_sweep(section: object, *, arch: Arch, file: str, solver_names: Sequenc
         raise ConfigError(f"{file}: sweep", "missing: a sweep needs at least `solvers` and `space` there")
     model = validate(_Document, {"sweep": section}, file).sweep
     where = f"{file}: sweep"
-    metrics = [m.name for m in METRICS]
     _known(model.solvers, solver_names, f"{where}.solvers")
     _known(model.pipelines, tuple(Pipeline), f"{where}.pipelines")
-    _known(model.objectives, metrics, f"{where}.objectives")
-    _known(list(model.limits), metrics, f"{where}.limits")
-    if "area_mm2" in model.objectives and arch.area_mm2 == 0:
-        raise ConfigError(f"{where}.objectives", "area_mm2 needs a chip with an `area:` section")
-    limits = [(name, validate(_Limit, value, f"{where}.limits.{name}")) for name, value in sorted(model.limits.items())]
+    networks = _networks(model, where)
+    limits = {ALIASES.get(name, name): value for name, value in sorted(model.limits.items())}
+    metrics = [m.name for m in METRICS]
+    _known(list(limits), metrics, f"{where}.limits")
+    checked = [(name, validate(_Limit, value, f"{where}.limits.{name}")) for name, value in limits.items()]
+    parameters = _parameters(model.space, arch, f"{where}.space")
+    objectives = _objectives(model, networks, where)
+    _known_area((*objectives, *limits), parameters, arch, where)
     return Sweep(
         name=Path(file).stem,
         file=file,
         arch=arch,
-        model=model.model,
-        weights=model.weights,
-        parameters=_parameters(model.space, arch, f"{where}.space"),
+        other_chips=tuple(
+            load_chip(str(name)) for p in parameters if p.name == CHIP for name in p.values or () if name != arch.name
+        ),
+        networks=networks,
+        combine="worst" if model.combine == "each" else model.combine,
+        parameters=parameters,
         solvers=tuple(model.solvers),
         pipelines=tuple(Pipeline(p) for p in model.pipelines),
-        objectives=tuple(model.objectives),
-        limits=tuple(Limit(metric=name, low=limit.min, high=limit.max) for name, limit in limits),
+        objectives=objectives,
+        limits=tuple(Limit(metric=name, low=limit.min, high=limit.max) for name, limit in checked),
+        fidelity=Fidelity(model.fidelity),
+        timed=model.timed,
         trials=model.trials,
         jobs=model.jobs,
         sampler=model.sampler,
         seed=model.seed,
         time_limit_s=model.time_limit_s,
     )
+
+
+def _networks(model: _Settings, where: str) -> tuple[Network, ...]:
+    """The section's network or networks, each under a label of its own."""
+    if model.models is None:
+        return (Network(model=model.model or "resnet18", weights=model.weights),)
+    if model.model is not None:
+        raise ConfigError(f"{where}.models", "`model` names a network already: give one of them")
+    networks = []
+    for position, entry in enumerate(model.models):
+        at = f"{where}.models[{position}]"
+        if isinstance(entry, str):
+            networks.append(Network(model=entry, weights=model.weights))
+        elif isinstance(entry, dict):
+            found = validate(_Network, entry, at)
+            networks.append(Network(model=found.model, weights=found.weights or model.weights))
+        else:
+            raise ConfigError(at, f"expected a model or {{model: .., weights: ..}}, found {found_text(entry)}")
+    labels = [n.label for n in networks]
+    for position, label in enumerate(labels):
+        if label in labels[:position]:
+            raise ConfigError(f"{where}.models[{position}]", f"a network called {label!r} is listed twice")
+    return tuple(networks)
+
+
+def _objectives(model: _Settings, networks: tuple[Network, ...], where: str) -> tuple[str, ...]:
+    """The objectives with their full names, one per network where that is asked for."""
+    known = [m.name for m in METRICS if m.name not in LIMITS_ONLY]
+    labels = {n.label for n in networks}
+    names = []
+    for name in model.objectives:
+        base, at, network = name.partition("@")
+        base = ALIASES.get(base, base)
+        if at and network not in labels:
+            raise ConfigError(
+                f"{where}.objectives", f"expected a network of the sweep behind '@' ({', '.join(sorted(labels))}), "
+                f"found {network!r}"
+            )  # fmt: skip
+        _known([base], known, f"{where}.objectives")
+        names.append(base + at + network)
+    _known(names, names, f"{where}.objectives")  # none twice
+    if model.combine == "each" and len(networks) > 1:
+        if any("@" in n for n in names):
+            raise ConfigError(f"{where}.objectives", "combine: each makes objectives of every network: name none there")
+        names = list(each_network(tuple(names), networks))
+    if len(names) > _MAX_OBJECTIVES:
+        raise ConfigError(
+            f"{where}.objectives", f"expected at most {_MAX_OBJECTIVES}, found {len(names)}: {', '.join(names)}"
+        )
+    return tuple(names)
+
+
+_MAX_OBJECTIVES = 3
+
+
+def _known_area(metrics: Sequence[str], parameters: tuple[Parameter, ...], arch: Arch, where: str) -> None:
+    """Raise ConfigError where an area is asked for that no chip, or not every chip of the space, has."""
+    if "area_mm2" not in metrics:
+        return
+    names = {p.name for p in parameters}
+    if arch.area_mm2 == 0 and "core_area_mm2" not in names:
+        raise ConfigError(f"{where}.objectives", "area_mm2 needs a chip with an `area:` section")
+    changing = sorted((CORE_AREA | {CROSSBAR_SIZE}) & names)
+    if changing and "core_area_mm2" not in names:
+        raise ConfigError(
+            f"{where}.objectives",
+            f"area_mm2 is the published core's: it is not known for other {', '.join(changing)}",
+        )
 
 
 def _known(names: Sequence[str], known: Sequence[str], where: str) -> None:
@@ -125,12 +229,12 @@ def _known(names: Sequence[str], known: Sequence[str], where: str) -> None:
 
 
 def _parameters(space: dict[str, Any], arch: Arch, where: str) -> tuple[Parameter, ...]:
-    known = [CROSSBAR_SIZE, *(f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE)]
+    known = [CROSSBAR_SIZE, CHIP, *(f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE), *OPTION_NAMES]
     for name in space:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
-            raise ConfigError(f"{where}.{name}", f"unknown chip parameter; {hint}")
+            raise ConfigError(f"{where}.{name}", f"unknown chip parameter or compile option; {hint}")
     for name in ("crossbar_rows", "crossbar_cols"):
         if CROSSBAR_SIZE in space and name in space:
             raise ConfigError(f"{where}.{name}", f"{CROSSBAR_SIZE} sets it already: give one of them")
@@ -138,7 +242,7 @@ def _parameters(space: dict[str, Any], arch: Arch, where: str) -> tuple[Paramete
 
 
 def _parameter(name: str, value: object, arch: Arch, where: str) -> Parameter:
-    own = arch_value(arch, name)
+    own = own_value(arch, name)
     if isinstance(value, list):
         return _choice(name, value, own, where)
     if not isinstance(value, dict):

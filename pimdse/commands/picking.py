@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pimdse.commands.arguments import Folder
-from pimdse.output import output_of
+from pimdse.output import Output, output_of
 
 if TYPE_CHECKING:
     from pimdse.building import Recipe
-    from spaces.search.study import Stored, Trial
+    from spaces.search.study import Trial
+    from spaces.space import Network, Sweep
 
 _EPILOG = """[bold]Examples[/bold]
 
 pimdse pick results/isaac
 
 pimdse pick results/isaac --objective latency_ns --max-crossbars 8000
+
+pimdse pick results/isaac --knee --limit 'energy_pj<=3e9' --limit 'local_peak_bytes<=65536'
 
 pimdse pick results/isaac --pipeline batch --objective throughput_per_s --out out/fastest
 
@@ -32,15 +35,20 @@ def pick(
     context: typer.Context,
     folder: Folder,
     objective: Annotated[
-        str,
-        typer.Option("--objective", metavar="METRIC", help="What must be best: latency_ns, energy_pj, ..."),
-    ] = "latency_ns",
+        str | None,
+        typer.Option("--objective", metavar="METRIC", help="What must be best: latency_ns (default), energy_pj, ..."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="METRIC<=N", help="A hard limit on any metric (or METRIC>=N). Repeatable."),
+    ] = None,
     max_crossbars: Annotated[
         int | None, typer.Option("--max-crossbars", metavar="N", min=1, help="Largest chip, in crossbars.")
     ] = None,
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", "-p", metavar="element|batch", help="Only this pipeline.")
     ] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="The balanced candidate of the front.")] = False,
     trial: Annotated[int | None, typer.Option("--trial", metavar="N", min=0, help="This trial and no other.")] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Execute the result and compare with onnxruntime.")
@@ -48,44 +56,72 @@ def pick(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write; default DIR/pick.")] = None,
 ) -> None:
     """Compile the best stored candidate within limits and write the simulator's files."""
-    from pimdse.building import build, check_writable, write
-    from pimdse.choice import changed_figures, choose, explain
-    from pimdse.proof import prove, show_verdict
-    from pimdse.summary import show_compiled
+    from pimdse.building import check_writable
+    from pimdse.choice import choose, explain, make_wish
+    from pimdse.report.findings import find
     from spaces.search.study import load_stored
 
     output = output_of(context)
-    stored = load_stored(folder)
-    chosen = choose(stored, objective=objective, max_crossbars=max_crossbars, pipeline=pipeline, trial=trial)
+    findings = find(load_stored(folder))
+    wish = make_wish(
+        objective=objective,
+        limits=limit or (),
+        max_crossbars=max_crossbars,
+        pipeline=pipeline,
+        knee=knee,
+        trial=trial,
+    )
+    chosen = choose(findings, wish)
     target = out if out is not None else folder / "pick"
     check_writable(target)
-    output.note(explain(stored, chosen, objective, given=trial is not None))
-    recipe = _recipe(stored, chosen)
-    with output.stages(f"compiling trial {chosen.number}") as observe:
-        built = build(recipe, observe)
+    output.note(explain(findings, chosen, wish))
+    networks = findings.sweep.networks
+    for network in networks:
+        place = target / network.label if len(networks) > 1 else target
+        _compile(output, findings.sweep, chosen, network, place, verify=verify)
+
+
+def _compile(
+    output: Output, sweep: "Sweep", chosen: "Trial", network: "Network", target: Path, *, verify: bool
+) -> None:
+    """Compile one network for the chosen candidate, write its folder and prove it."""
+    from pimdse.building import build, write
+    from pimdse.choice import changed_figures
+    from pimdse.proof import prove, show_verdict, write_record
+    from pimdse.summary import show_compiled
+    from spaces.evaluate import figures
+    from spaces.space import Fidelity
+
+    candidate = chosen.candidate
+    with output.stages(f"compiling trial {chosen.number}, {network.label}") as observe:
+        built = build(recipe_of(sweep, chosen, network), observe)
         report = write(built, target)
     show_compiled(output, report, target, built.stages_s)
-    if differences := changed_figures(built.compiled, chosen):
+    stored = dict(candidate.by_network).get(network.label, candidate.metrics)
+    known = candidate.fidelity is Fidelity.TIMELINE and stored is not None
+    if known and stored and (differences := changed_figures(figures(built.compiled), stored)):
         output.note(f"not the stored figures: {differences}")
     if verify:
-        show_verdict(output, prove(target, built.network), str(target))
+        verdict = prove(target, built.network)
+        write_record(target, verdict)
+        show_verdict(output, verdict, str(target))
 
 
-def _recipe(stored: "Stored", chosen: "Trial") -> "Recipe":
-    from pimcomp.schedule import ScheduleOptions
+def recipe_of(sweep: "Sweep", chosen: "Trial", network: "Network") -> "Recipe":
+    """How to compile a trial of a sweep for one of its networks."""
     from pimdse.building import Recipe
-    from spaces.chip import apply
+    from spaces.chip import chip_of, options_of
 
-    sweep, point = stored.sweep, chosen.candidate.point
+    point = chosen.candidate.point
     return Recipe(
-        model=sweep.model,
-        weights=sweep.weights,
-        arch=apply(sweep.arch, point.parameters),
+        model=network.model,
+        weights=network.weights,
+        arch=chip_of(sweep, point),
         arch_source="chip.yaml",
         solver=point.solver,
         pipeline=point.pipeline,
         time_limit_s=sweep.time_limit_s,
         seed=sweep.seed,
-        options=ScheduleOptions(),
+        options=options_of(point),
         notes=(f"trial {chosen.number} of the sweep {sweep.name}",),
     )

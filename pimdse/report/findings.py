@@ -1,26 +1,28 @@
 """What the trials of a sweep say: the front, its knee, what did not work and why, and how the search got there."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spaces.candidate import Candidate, Verdict
+from spaces.candidate import Candidate, Verdict, objective_costs
 from spaces.hypervolume import history
 from spaces.metrics import metric
-from spaces.pareto import FloatMatrix, costs, knee, non_dominated
-from spaces.search.study import Stored, Trial
-from spaces.space import Scalar, Sweep
+from spaces.pareto import FloatMatrix, knee, non_dominated
+from spaces.search.study import Stored, Trial, best_known
+from spaces.space import Fidelity, Scalar, Sweep
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Findings:
     """The distinct trials of a sweep, sorted out.
 
-    front: trials that nothing dominates in the objectives, by the first objective. knee: the balanced one, None without
-    a front. published: number of a trial of the chip as published, if it is feasible: the one best in the first
-    objective. reasons: (what was short or wrong, how often, an example), most frequent first. hypervolume: after each
-    distinct trial, as a share of the box between the best and (1.1 times) the worst value of each objective.
+    trials: each at the highest fidelity there is. front: timed trials that nothing dominates in the objectives, by the
+    first objective. knee: the balanced one, None without a front. published: trial of the chip as published that is
+    best in the first objective, if one was timed. reasons: (what was short or wrong, how often, an example), most
+    frequent first. hypervolume: after each distinct trial, in the figures the search looks at, as a share of the box
+    between the best and (1.1 times) the worst value of each objective. proofs: verdict of a trial's execution, by number.
     """
 
     sweep: Sweep
@@ -32,6 +34,7 @@ class Findings:
     published: Trial | None
     reasons: tuple[tuple[str, int, str], ...]
     hypervolume: tuple[float, ...]
+    proofs: dict[int, str]
     damaged_line: int | None
 
     @property
@@ -40,69 +43,80 @@ class Findings:
         return tuple(t for t in self.trials if t.candidate.feasible)
 
     @property
+    def timed(self) -> tuple[Trial, ...]:
+        """Feasible trials whose figures are those of a program."""
+        return tuple(t for t in self.feasible if t.candidate.fidelity is Fidelity.TIMELINE)
+
+    @property
+    def skipped(self) -> tuple[Trial, ...]:
+        """Trials that were proven not to be worth an evaluation."""
+        return tuple(t for t in self.trials if t.candidate.verdict is Verdict.SKIPPED)
+
+    @property
     def errors(self) -> tuple[Trial, ...]:
         """Trials that ended in a defect."""
         return tuple(t for t in self.trials if t.candidate.verdict is Verdict.ERROR)
 
     def best(self, name: str, among: tuple[Trial, ...] | None = None) -> Trial | None:
-        """The feasible trial best in a metric; ties by the lower trial number."""
+        """The timed trial best in a metric; ties by the lower trial number."""
         sign = -1.0 if metric(name).maximize else 1.0
-        trials = self.feasible if among is None else among
-        return min(trials, key=lambda t: (sign * value(t.candidate, name), t.number), default=None)
-
-
-def value(candidate: Candidate, name: str) -> float:
-    """A figure of a candidate that has figures."""
-    if candidate.metrics is None:
-        raise ValueError(f"{candidate.point} has no figures")
-    return candidate.metrics.value(name)
+        trials = self.timed if among is None else among
+        return min(trials, key=lambda t: (sign * t.candidate.value(name), t.number), default=None)
 
 
 def find(stored: Stored) -> Findings:
     """Sort out a stored sweep."""
-    return sort_out(stored.sweep, stored.trials, content=stored.content, damaged_line=stored.damaged_line)
+    return sort_out(
+        stored.sweep,
+        stored.trials,
+        stored.timed,
+        content=stored.content,
+        proofs=stored.proofs,
+        damaged_line=stored.damaged_line,
+    )
 
 
 def sort_out(
     sweep: Sweep,
     all_trials: tuple[Trial, ...],
+    timed: tuple[Candidate, ...] = (),
     *,
     content: dict[str, str] | None = None,
+    proofs: dict[int, str] | None = None,
     damaged_line: int | None = None,
 ) -> Findings:
     """Sort out the trials of a sweep, running or finished."""
-    trials = _distinct(all_trials)
-    feasible = [t for t in trials if t.candidate.feasible]
-    cost = _cost(sweep, feasible)
-    keep = non_dominated(cost)
-    order = sorted(np.flatnonzero(keep).tolist(), key=lambda i: tuple(cost[i]))
-    front = tuple(feasible[i] for i in order)
-    own = dict(sweep.anchors()[0].parameters)
-    published = [t for t in feasible if dict(t.candidate.point.parameters) == own]
+    trials = best_known(all_trials, timed)
+    final = [t for t in trials if t.candidate.feasible and t.candidate.fidelity is Fidelity.TIMELINE]
+    front, balanced = front_and_knee(sweep, final)
+    own = sweep.anchors()[0].parameters
+    published = [t for t in final if t.candidate.point.parameters == own]
     return Findings(
         sweep=sweep,
         content=content or {},
         trials=trials,
         duplicates=len(all_trials) - len(trials),
         front=front,
-        knee=front[knee(cost[order])] if front else None,
+        knee=balanced,
         published=min(published, key=lambda t: _cost(sweep, [t])[0, 0], default=None),
         reasons=_reasons(trials),
-        hypervolume=_progress(trials, cost),
+        hypervolume=_progress(sweep, best_known(all_trials, ())),
+        proofs=proofs or {},
         damaged_line=damaged_line,
     )
 
 
-def _distinct(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
-    seen: dict[object, Trial] = {}
-    for trial in trials:
-        seen.setdefault(trial.candidate.point, trial)
-    return tuple(seen.values())
+def front_and_knee(sweep: Sweep, trials: Sequence[Trial]) -> tuple[tuple[Trial, ...], Trial | None]:
+    """Trials that none of the others dominates, by the first objective, and the balanced one of them."""
+    cost = _cost(sweep, trials)
+    order = sorted(np.flatnonzero(non_dominated(cost)).tolist(), key=lambda i: tuple(cost[i]))
+    front = tuple(trials[i] for i in order)
+    return front, front[knee(cost[order])] if front else None
 
 
-def _cost(sweep: Sweep, trials: list[Trial]) -> FloatMatrix:
-    rows = [[value(t.candidate, name) for name in sweep.objectives] for t in trials]
-    return costs(rows, [metric(name).maximize for name in sweep.objectives])
+def _cost(sweep: Sweep, trials: Sequence[Trial]) -> FloatMatrix:
+    rows = [objective_costs(t.candidate, sweep.objectives) for t in trials]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(sweep.objectives))
 
 
 def _reasons(trials: tuple[Trial, ...]) -> tuple[tuple[str, int, str], ...]:
@@ -112,7 +126,8 @@ def _reasons(trials: tuple[Trial, ...]) -> tuple[tuple[str, int, str], ...]:
     return tuple((resource, count, example[resource]) for resource, count in counted.most_common())
 
 
-def _progress(trials: tuple[Trial, ...], cost: FloatMatrix) -> tuple[float, ...]:
+def _progress(sweep: Sweep, trials: tuple[Trial, ...]) -> tuple[float, ...]:
+    cost = _cost(sweep, [t for t in trials if t.candidate.feasible])
     if not len(cost):
         return (0.0,) * len(trials)
     ideal, worst = cost.min(axis=0), cost.max(axis=0)

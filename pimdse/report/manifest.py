@@ -19,7 +19,9 @@ def portable(path: str) -> str:
 def sweep_command(sweep: Sweep) -> str:
     """The command line that continues or repeats the sweep."""
     words = ["pimdse", "sweep", portable(sweep.file), "--trials", str(sweep.trials), "--jobs", str(sweep.jobs)]
-    return shlex.join([*words, "--seed", str(sweep.seed), "--model", portable(sweep.model)])
+    words += ["--seed", str(sweep.seed)]
+    # one network may come from the command line, several only from the file
+    return shlex.join(words + (["--model", portable(sweep.networks[0].model)] if len(sweep.networks) == 1 else []))
 
 
 def manifest_yaml(findings: Findings) -> str:
@@ -30,16 +32,16 @@ def manifest_yaml(findings: Findings) -> str:
         "command": sweep_command(sweep),
         "seed": sweep.seed,
         "versions": versions(),
-        "network": {
-            "model": portable(sweep.model),
-            "weights": sweep.weights or "from the model",
-            "sha256": findings.content.get("network", ""),
-        },
+        "networks": [{"model": portable(n.model), "weights": n.weights or "from the model"} for n in sweep.networks],
+        "networks_sha256": findings.content.get("network", ""),
         "settings": {
             "objectives": list(sweep.objectives),
             "solvers": list(sweep.solvers),
             "pipelines": [str(p) for p in sweep.pipelines],
             "limits": {m.metric: {"min": m.low, "max": m.high} for m in sweep.limits},
+            "combine": sweep.combine,
+            "fidelity": str(sweep.fidelity),
+            "timed": sweep.timed,
             "sampler": sweep.sampler,
             "trials": sweep.trials,
             "jobs": sweep.jobs,
@@ -51,6 +53,8 @@ def manifest_yaml(findings: Findings) -> str:
             "distinct": len(findings.trials),
             "feasible": len(findings.feasible),
             "errors": len(findings.errors),
+            "skipped": len(findings.skipped),
+            "timed": len(findings.timed),
             "duplicates": findings.duplicates,
             "front": [t.number for t in findings.front],
             "knee": findings.knee.number if findings.knee else None,

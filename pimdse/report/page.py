@@ -11,6 +11,7 @@ from pimdse.report.tables import trial_row
 from pimdse.units import time_text
 from pimdse.versions import versions
 from spaces.metrics import METRICS, metric
+from spaces.space import Fidelity
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
 
@@ -65,11 +66,13 @@ def summary_sentence(findings: Findings) -> str:
     """The outcome in one or two sentences."""
     sweep = findings.sweep
     count = f"{len(findings.feasible)} of {len(findings.trials)} candidates are feasible"
+    if sweep.fidelity is Fidelity.COST:
+        count += f", the best {len(findings.timed)} are timed"
     best, knee = findings.best(sweep.objectives[0]), findings.knee
     if best is None or knee is None or best.candidate.metrics is None or knee.candidate.metrics is None:
         return f"{count}: there is no front. The reasons are listed below."
     first = metric(sweep.objectives[0])
-    figure = best.candidate.metrics.value(first.name)
+    figure = best.candidate.value(first.name)
     shown = time_text(figure) if first.unit == "ns" else f"{figure:.4g} {first.unit}"
     return (
         f"{count}, {len(findings.front)} of them on the Pareto front. Best {first.title}: {shown} with "

@@ -4,7 +4,7 @@ import io
 import math
 from typing import TYPE_CHECKING, Literal
 
-from pimdse.report.findings import Findings, value
+from pimdse.report.findings import Findings
 from pimdse.units import energy_text, time_text
 from spaces.metrics import metric
 from spaces.pareto import costs, non_dominated
@@ -51,8 +51,8 @@ def _panel(axes: "Axes", findings: Findings, x: str, y: str) -> None:
             ]
             if points:
                 axes.scatter(
-                    [value(t.candidate, x) for t in points],
-                    [value(t.candidate, y) for t in points],
+                    [t.candidate.value(x) for t in points],
+                    [t.candidate.value(y) for t in points],
                     marker=marker,
                     s=34,
                     color=PIPELINE_COLOURS[str(pipeline)],
@@ -74,7 +74,7 @@ def _markers(findings: Findings) -> tuple[str, ...]:
 
 def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
     """The front of this plane, as steps: nothing between two of its points is known to be reachable."""
-    points = [(value(t.candidate, x), value(t.candidate, y)) for t in findings.feasible]
+    points = [(t.candidate.value(x), t.candidate.value(y)) for t in findings.feasible]
     if points:
         cost = costs(points, [metric(x).maximize, metric(y).maximize])
         line = sorted(point for point, keep in zip(points, non_dominated(cost), strict=True) if keep)
@@ -84,7 +84,7 @@ def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
 
 def _ring(axes: "Axes", trial: Trial | None, x: str, y: str, colour: str, label: str) -> None:
     if trial is not None:
-        place = (value(trial.candidate, x), value(trial.candidate, y))
+        place = (trial.candidate.value(x), trial.candidate.value(y))
         axes.scatter(*place, s=150, facecolors="none", edgecolors=colour, linewidths=1.8, zorder=4, label=label)
 
 
@@ -94,7 +94,7 @@ def _scales(axes: "Axes", findings: Findings, x: str, y: str) -> None:
     axes.set_xlabel(metric(x).title)
     axes.set_ylabel(metric(y).title)
     for name, axis, setter in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
-        values = [value(t.candidate, name) for t in findings.feasible]
+        values = [t.candidate.value(name) for t in findings.feasible]
         if values and min(values) > 0 and max(values) > 3 * min(values):
             setter("log")
             axis.set_major_locator(FixedLocator(log_ticks(min(values), max(values))))

@@ -1,87 +1,196 @@
-"""What a sweep judges next, and when it has judged enough."""
+"""What a sweep judges next, and when it has judged enough: decided from the stored trials alone."""
 
+import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import optuna
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from spaces.candidate import Candidate
+from spaces.search.promote import most_promising
+from spaces.search.storage import Studies
 from spaces.search.study import Trial, read_trial
-from spaces.search.trial import point_key, take_over
-from spaces.space import Scalar, Sweep
+from spaces.search.trial import Work, alive, chosen, lost_points
+from spaces.space import Fidelity, Scalar, Sweep
 
 # So many repeated points in a row: the sampler finds nothing new.
 _MAX_REPEATS = 100
+# Timelines are spent on the front of the search after the published chips, after every so many candidates, and at the
+# end: not on every change of a young front.
+_CHECK_EVERY = 100
+_TIMED_PER_CHECK = 8
+# A point of a shared study that was lost with so many processes is taken for the one that kills them.
+_MAX_LOSSES = 5
+
+Values = dict[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """State of a sweep: distinct candidates so far, of how many; all finished trials; trials now running."""
+    """State of a sweep: distinct candidates so far, of how many; all finished trials; trials now running.
+
+    timed: candidates that were timed, at cost fidelity.
+    """
 
     distinct: int
     budget: int
     trials: tuple[Trial, ...]
+    timed: tuple[Candidate, ...] = ()
     running: int = 0
     interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Work of this process group; begun: it has a trial in the study."""
+
+    work: Work
+    begun: bool
 
 
 Observe = Callable[[Progress], None]
 
 
 class Agenda:
-    """What to judge next, and when to stop: the one mutable object of a sweep, in the process that owns the study."""
+    """What to judge next, and when to stop: the one mutable object of a sweep, in the process that hands out work.
 
-    def __init__(self, study: Study, sweep: Sweep, observe: Observe) -> None:
-        self.study, self.sweep, self._observe = study, sweep, observe
-        self._trials: dict[int, Trial] = {}
-        self._distinct: set[str] = set()
-        size = sweep.size
-        self.budget = min(sweep.trials, size) if size is not None else sweep.trials
-        self._queue = deque(take_over(study, sweep))
-        # The published chip comes first; a space that fits the budget is enumerated.
-        first = [p.as_dict() for p in sweep.anchors()]
-        if size is not None and size <= sweep.trials:
-            first += [p.as_dict() for p in sweep.points()]
-        self._update()
-        known = [t.candidate.point.as_dict() for t in self._trials.values()] + list(self._queue)
-        for point in first:
-            if point not in known:
-                self._queue.append(point)
-                known.append(point)
+    shared: other hosts work on the same studies, and may die.
+    """
 
-    def next_fixed(self) -> dict[str, Scalar] | None:
-        """The values of the point that must come next, or None: the sampler chooses."""
-        return self._queue.popleft() if self._queue else None
+    def __init__(self, studies: Studies, sweep: Sweep, observe: Observe, *, shared: bool = False) -> None:
+        self.studies, self.sweep, self.shared = studies, sweep, shared
+        self.budget = sweep.budget
+        self._observe = observe
+        self._finished: dict[Fidelity, dict[int, Trial]] = {Fidelity.COST: {}, Fidelity.TIMELINE: {}}
+        self._running: dict[Fidelity, list[Values]] = {}
+        self._taken: list[Values] = []
+        self._lost: list[tuple[Values, int]] = []
+        self._checked: tuple[int, int] | None = None
+        # The published chips come first, then the ends of the space; a space that fits the budget is enumerated.
+        seeds = [p.as_dict() for p in (*sweep.anchors(), *sweep.corners())]
+        if sweep.size is not None and sweep.size <= sweep.trials:
+            seeds += [p.as_dict() for p in sweep.points()]
+        self._seeds = deque(p for i, p in enumerate(seeds) if p not in seeds[:i])
+        self.refresh()
 
-    def retry(self, point: dict[str, Scalar]) -> None:
-        """Judge a point whose trial was lost before anything else."""
-        self._queue.appendleft(point)
+    def refresh(self) -> None:
+        """Take note of what changed in the studies."""
+        search = self.studies.search
+        if self.shared:
+            _fail_stale(self.studies)
+        self._lost = lost_points(search, self.sweep)
+        trials = search.get_trials(deepcopy=False)
+        self._taken = [chosen(t) for t in trials if alive(t)]
+        self._note(self.sweep.fidelity, trials)
+        if self.studies.timed is not None:
+            self._note(Fidelity.TIMELINE, self.studies.timed.get_trials(deepcopy=False))
 
-    def wants_more(self, *, running: int) -> bool:
-        """Whether another trial should start beside the running ones."""
-        tail = list(self._trials.values())[-_MAX_REPEATS:]
+    def _note(self, fidelity: Fidelity, trials: Sequence[FrozenTrial]) -> None:
+        known = self._finished[fidelity]
+        known |= {t.number: read_trial(t) for t in trials if t.state is TrialState.COMPLETE and t.number not in known}
+        self._running[fidelity] = [chosen(t) for t in trials if t.state is TrialState.RUNNING]
+
+    def next(self, in_flight: Sequence[InFlight] = ()) -> Work | None:
+        """What to start now beside the work in flight; None: nothing, or nothing yet."""
+        if (point := self._next_timed(in_flight)) is not None:
+            return Work(Fidelity.TIMELINE, point)
+        if not self._room(in_flight):
+            return None
+        started = [f.work.fixed for f in in_flight]
+        for point, _ in self._lost:
+            if point not in started:
+                return Work(self.sweep.fidelity, point)
+        while self._seeds:
+            if (point := self._seeds.popleft()) not in self._taken and point not in started:
+                return Work(self.sweep.fidelity, point)
+        return Work(self.sweep.fidelity)
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do, here or elsewhere."""
+        return not any(self._running.values()) and not self._room(()) and self._next_timed(()) is None
+
+    def poisoned(self) -> Values | None:
+        """A point that was lost so often that it must be what kills the processes."""
+        return next((p for p, times in self._lost if times >= _MAX_LOSSES), None) if self.shared else None
+
+    def _room(self, in_flight: Sequence[InFlight]) -> bool:
+        """Whether the search wants another trial."""
+        trials = list(self._finished[self.sweep.fidelity].values())
+        tail = trials[-_MAX_REPEATS:]
         exhausted = len(tail) == _MAX_REPEATS and all(t.duplicate_of is not None for t in tail)
-        return len(self._distinct) + running < self.budget and not exhausted
+        return self._distinct() + self._under_way(in_flight) < self.budget and not exhausted
+
+    def _under_way(self, in_flight: Sequence[InFlight]) -> int:
+        """Trials of the search that run or are about to."""
+        waiting = sum(not f.begun and f.work.fidelity is self.sweep.fidelity for f in in_flight)
+        return len(self._running[self.sweep.fidelity]) + waiting
+
+    def _distinct(self) -> int:
+        return sum(t.duplicate_of is None for t in self._finished[self.sweep.fidelity].values())
+
+    def _next_timed(self, in_flight: Sequence[InFlight]) -> Values | None:
+        """The candidate that should be timed now, if it is time for that."""
+        if self.studies.timed is None:
+            return None
+        limit, allowance = self._due(in_flight)
+        timed = [t.candidate for t in self._finished[Fidelity.TIMELINE].values()]
+        busy = self._running[Fidelity.TIMELINE] + [
+            f.work.fixed for f in in_flight if f.work.fidelity is Fidelity.TIMELINE and f.work.fixed
+        ]
+        busy = [p for i, p in enumerate(busy) if p not in busy[:i]]
+        state = (limit, len(timed))
+        if not limit or len(timed) + len(busy) >= allowance or (self._checked == state and not busy):
+            return None
+        searched = [
+            t.candidate for t in self._in_order(Fidelity.COST)[:limit] if t.candidate.feasible
+        ]  # fmt: skip
+        free = [c for c in searched if c.point.as_dict() not in busy]
+        point = most_promising(free, timed, self.sweep.objectives)
+        if point is None and not busy:
+            self._checked = state  # asked again only when something has changed
+        return None if point is None else point.as_dict()
+
+    def _due(self, in_flight: Sequence[InFlight]) -> tuple[int, int]:
+        """(so many of the distinct candidates are looked at, so many may be timed by now): depends on counts alone."""
+        distinct, first = self._distinct(), len(self.sweep.anchors())
+        if not self._room(()) and not self._under_way(in_flight):
+            return distinct, self.sweep.timed
+        checks = distinct // _CHECK_EVERY
+        if checks:
+            return checks * _CHECK_EVERY, min(self.sweep.timed // 2, first + checks * _TIMED_PER_CHECK)
+        return (first, min(self.sweep.timed // 2, first)) if distinct >= first else (0, 0)
+
+    def _in_order(self, fidelity: Fidelity) -> list[Trial]:
+        """Distinct finished trials by number."""
+        found = self._finished[fidelity]
+        return [found[n] for n in sorted(found) if found[n].duplicate_of is None]
 
     def report(self, *, running: int) -> None:
         """Take note of trials that finished and tell the observer."""
-        self._update()
+        self.refresh()
         self._observe(self.progress(running=running))
 
     def progress(self, *, running: int = 0, interrupted: bool = False) -> Progress:
         """The state of the study."""
+        search = self._finished[self.sweep.fidelity]
+        timed = self._in_order(Fidelity.TIMELINE) if self.studies.timed is not None else []
         return Progress(
-            distinct=len(self._distinct),
+            distinct=self._distinct(),
             budget=self.budget,
-            trials=tuple(self._trials[n] for n in sorted(self._trials)),
+            trials=tuple(search[n] for n in sorted(search)),
+            timed=tuple(t.candidate for t in timed),
             running=running,
             interrupted=interrupted,
         )
 
-    def _update(self) -> None:
-        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            if frozen.number not in self._trials:
-                trial = read_trial(frozen)
-                self._trials[frozen.number] = trial
-                self._distinct.add(point_key(trial.candidate.point))
+
+def _fail_stale(studies: Studies) -> None:
+    """Mark trials whose processes have fallen silent as lost, wherever they ran."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for study in (studies.search, studies.timed):
+            if isinstance(study, Study):
+                optuna.storages.fail_stale_trials(study)

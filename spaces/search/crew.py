@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 from optuna.trial import TrialState
 
 from pimcomp.errors import PimdseError
-from spaces.candidate import Candidate, MakeEvaluator, Verdict
-from spaces.search.agenda import Agenda
-from spaces.search.trial import chosen, run_trial
-from spaces.search.worker import Begun, Done, Failed, Go, Ready, worker_main
-from spaces.space import Point
+from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict
+from spaces.search.agenda import Agenda, InFlight, Values
+from spaces.search.storage import Place
+from spaces.search.trial import Work, chosen, run_trial
+from spaces.search.worker import Begun, Done, Failed, Ready, worker_main
+from spaces.space import Fidelity, Point
 
 # A point whose worker dies this often (out of memory, usually) is recorded as an error instead of tried again.
 _MAX_DEATHS_PER_POINT = 2
@@ -32,7 +32,7 @@ class _Worker:
     process: SpawnProcess
     connection: Connection
     ready: bool = False
-    work: Go | None = None
+    work: Work | None = None
     trial: int | None = None
 
 
@@ -51,7 +51,7 @@ def _crew(count: int, start: Callable[[], _Worker]) -> Iterator[list[_Worker]]:
             worker.process.join()
 
 
-def work_in_processes(agenda: Agenda, folder: Path, make_evaluator: MakeEvaluator, stop: Callable[[], bool]) -> None:
+def work_in_processes(agenda: Agenda, place: Place, make_evaluator: MakeEvaluator, stop: Callable[[], bool]) -> None:
     """Spend the agenda's budget with `sweep.jobs` processes; returns early, with running trials finished, on `stop`.
 
     Raises PimdseError if workers cannot work at all.
@@ -61,7 +61,7 @@ def work_in_processes(agenda: Agenda, folder: Path, make_evaluator: MakeEvaluato
 
     def start() -> _Worker:
         ours, theirs = context.Pipe()
-        arguments = (theirs, folder, agenda.sweep, make_evaluator)
+        arguments = (theirs, place, agenda.sweep, make_evaluator)
         process = context.Process(target=worker_main, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -73,12 +73,12 @@ def work_in_processes(agenda: Agenda, folder: Path, make_evaluator: MakeEvaluato
         while True:
             _hand_out(agenda, workers, stop)
             running = _running(workers)
-            if not running and (stop() or not agenda.wants_more(running=0)):
+            if not running and (stop() or agenda.finished()):
                 return
             for worker in _ended(workers):
                 _bury(agenda, worker, deaths)
                 workers[workers.index(worker)] = start()
-            if _running(workers) < running:
+            if _running(workers) < running or agenda.shared:
                 agenda.report(running=_running(workers))
 
 
@@ -86,11 +86,19 @@ def _running(workers: list[_Worker]) -> int:
     return sum(w.work is not None for w in workers)
 
 
+def _in_flight(workers: list[_Worker]) -> list[InFlight]:
+    return [InFlight(w.work, w.trial is not None) for w in workers if w.work is not None]
+
+
 def _hand_out(agenda: Agenda, workers: list[_Worker], stop: Callable[[], bool]) -> None:
     """Give every idle worker a trial, as far as the budget goes."""
     for worker in workers:
-        if worker.ready and worker.work is None and not stop() and agenda.wants_more(running=_running(workers)):
-            worker.work, worker.trial = Go(agenda.next_fixed()), None
+        if worker.ready and worker.work is None and not stop():
+            if (point := agenda.poisoned()) is not None:
+                record_killer(agenda, point)
+            if (work := agenda.next(_in_flight(workers))) is None:
+                return
+            worker.work, worker.trial = work, None
             try:
                 worker.connection.send(worker.work)
             except OSError:  # it died meanwhile: `_ended` finds its closed connection
@@ -131,22 +139,32 @@ def _bury(agenda: Agenda, worker: _Worker, deaths: Counter[str]) -> None:
             )
         return
     point = worker.work.fixed
+    study = agenda.studies.of(worker.work.fidelity)
     if worker.trial is not None:
-        frozen = agenda.study.get_trials(deepcopy=False)[worker.trial]
-        if frozen.state is TrialState.COMPLETE:
+        frozen = study.get_trials(deepcopy=False)[worker.trial]
+        if frozen.state.is_finished():
+            agenda.refresh()
             return
-        point = chosen(frozen)
-        agenda.study.tell(worker.trial, state=TrialState.FAIL)
+        point = chosen(frozen) if point is None else point
+        study.tell(worker.trial, state=TrialState.FAIL)
+    agenda.refresh()
     if point is None or len(point) != len(agenda.sweep.parameters) + 2:
         return
     key = str(sorted(point.items()))
     deaths[key] += 1
-    if deaths[key] < _MAX_DEATHS_PER_POINT:
-        agenda.retry(point)
-    else:
-        run_trial(agenda.study, agenda.sweep, _killed, point)
+    if deaths[key] >= _MAX_DEATHS_PER_POINT:
+        record_killer(agenda, point, worker.work.fidelity)
 
 
-def _killed(point: Point) -> Candidate:
-    reason = f"the process compiling this point was killed {_MAX_DEATHS_PER_POINT} times (out of memory?)"
-    return Candidate(point=point, verdict=Verdict.ERROR, resource="killed", reason=reason, excess=10.0)
+def record_killer(agenda: Agenda, point: Values, fidelity: Fidelity | None = None) -> None:
+    """Store a point whose processes die, usually for want of memory, as an error instead of trying it again."""
+    work = Work(fidelity or agenda.sweep.fidelity, point)
+    run_trial(agenda.studies, agenda.sweep, Evaluator(evaluate=_killed), work)
+    agenda.refresh()
+
+
+def _killed(point: Point, fidelity: Fidelity) -> Candidate:
+    reason = "the process compiling this point was killed again and again (out of memory?)"
+    return Candidate(
+        point=point, verdict=Verdict.ERROR, fidelity=fidelity, resource="killed", reason=reason, excess=10.0
+    )

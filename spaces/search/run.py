@@ -1,15 +1,21 @@
-"""The loop of a sweep: hands out points until the budget of distinct candidates is spent."""
+"""The loop of a sweep: hands out points until the budget of distinct candidates is spent and the front is timed."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from spaces.candidate import MakeEvaluator
 from spaces.search.agenda import Agenda, Observe, Progress
-from spaces.search.crew import work_in_processes
+from spaces.search.crew import record_killer, work_in_processes
 from spaces.search.journal import owned
-from spaces.search.study import open_study
-from spaces.search.trial import run_trial
+from spaces.search.sampler import check_installed
+from spaces.search.storage import Place
+from spaces.search.study import copy_to_journal, open_study
+from spaces.search.trial import fail_running, run_trial
 from spaces.space import Sweep
+
+# How often a host that has nothing to do looks whether others have finished, or died.
+_POLL_S = 0.5
 
 
 def run_sweep(
@@ -18,30 +24,43 @@ def run_sweep(
     *,
     content: dict[str, str],
     make_evaluator: MakeEvaluator,
+    place: Place | None = None,
     observe: Observe = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Run the sweep in `folder` until `sweep.trials` distinct candidates are judged; go on with what is stored there.
 
     content: what the figures depend on besides the settings (network digest, versions); a study with another content is
-    refused. stop: asked before every trial; true lets running trials finish and returns with `interrupted`.
+    refused. place: the folder and a database that hosts share; by default the folder's journal. stop: asked before
+    every trial; true lets running trials finish and returns with `interrupted`.
 
-    Raises ConfigError, OutputError, PimdseError; every finished trial is in the journal whatever happens.
+    Raises ConfigError, OutputError, PimdseError; every finished trial is stored whatever happens.
     """
+    where = place or Place(folder=folder)
+    check_installed(sweep.sampler)
     with owned(folder):
-        study = open_study(folder, sweep, content)
-        agenda = Agenda(study, sweep, observe)
-        if agenda.wants_more(running=0):
+        studies = open_study(where, sweep, content)
+        if not where.shared:
+            fail_running(studies)
+        agenda = Agenda(studies, sweep, observe, shared=where.shared)
+        if not agenda.finished():
             if sweep.jobs == 1:
                 _work_here(agenda, make_evaluator, stop)
             else:
-                work_in_processes(agenda, folder, make_evaluator, stop)
-        return agenda.progress(interrupted=stop() and agenda.wants_more(running=0))
+                work_in_processes(agenda, where, make_evaluator, stop)
+        if where.shared:
+            copy_to_journal(where, sweep)
+        return agenda.progress(interrupted=stop() and not agenda.finished())
 
 
 def _work_here(agenda: Agenda, make_evaluator: MakeEvaluator, stop: Callable[[], bool]) -> None:
-    evaluate = make_evaluator(agenda.sweep)
+    evaluator = make_evaluator(agenda.sweep)
     agenda.report(running=1)
-    while agenda.wants_more(running=0) and not stop():
-        run_trial(agenda.study, agenda.sweep, evaluate, agenda.next_fixed())
+    while not stop() and not agenda.finished():
+        if (point := agenda.poisoned()) is not None:
+            record_killer(agenda, point)
+        if (work := agenda.next()) is None:
+            time.sleep(_POLL_S)  # what is left is being judged elsewhere
+        else:
+            run_trial(agenda.studies, agenda.sweep, evaluator, work)
         agenda.report(running=1)

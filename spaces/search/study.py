@@ -1,36 +1,33 @@
-"""One study per results folder: what it searches, and its trials."""
+"""The stored trials of a sweep: opened to go on, or read back."""
 
-import dataclasses
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.study import Study, StudyDirection
+from optuna.storages import BaseStorage
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
-from pimcomp.ir.arch import Arch, NocTable
-from pimcomp.ir.plan import Pipeline
 from spaces.candidate import Candidate
-from spaces.metrics import metric
-from spaces.search.journal import JOURNAL, Journal, StoredLogs, check_whole, readable_logs
-from spaces.search.sampler import DUPLICATE_OF, PerTrialSampler, quiet
-from spaces.space import Choice, FloatRange, IntRange, Limit, Parameter, Sweep
+from spaces.search.journal import JOURNAL, StoredLogs, check_whole, readable_logs
+from spaces.search.sampler import DUPLICATE_OF, quiet
+from spaces.search.settings import FREE, settings_from_json, settings_to_json
+from spaces.search.storage import Place, Studies, attach, database, study_name
+from spaces.space import Fidelity, Sweep
 
-_STUDY = "sweep"
 _SETTINGS = "settings"
 _CONTENT = "content"
+_PROOFS = "proof:"
 CANDIDATE = "candidate"
-_FREE = ("trials", "jobs", "file")  # settings that may change between two runs of the same study
-_KINDS: dict[str, Callable[..., Parameter]] = {"int": IntRange, "float": FloatRange, "choice": Choice}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A finished trial: its number in the study and, if the same point was judged before, that trial's number."""
+    """A finished trial: its number in the study and, if the same content was judged before, that trial's number."""
 
     number: int
     candidate: Candidate
@@ -39,101 +36,74 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A study read back: its settings, its trials in order of their numbers, and the first damaged line, if any."""
+    """A study read back.
+
+    trials: of the search, in order of their numbers. timed: candidates of its front at timeline fidelity, in the order
+    they were timed (empty where the search itself looks there). proofs: verdict of the execution of trials, by number.
+    damaged_line: the first one of the journal, if any.
+    """
 
     sweep: Sweep
     content: dict[str, str]
     trials: tuple[Trial, ...]
+    timed: tuple[Candidate, ...] = ()
+    proofs: dict[int, str]
     damaged_line: int | None = None
 
-
-def settings_to_json(sweep: Sweep) -> dict[str, Any]:
-    """Plain values of a sweep, chip included."""
-    data = dataclasses.asdict(sweep)
-    data["parameters"] = [
-        {"kind": kind, **dataclasses.asdict(p)}
-        for p in sweep.parameters
-        for kind, cls in _KINDS.items()
-        if type(p) is cls
-    ]
-    return data
+    @property
+    def best_known(self) -> tuple[Trial, ...]:
+        """The search's distinct trials, each with its candidate at the highest fidelity there is."""
+        return best_known(self.trials, self.timed)
 
 
-def settings_from_json(data: dict[str, Any]) -> Sweep:
-    """The inverse of `settings_to_json`."""
-    values = dict(data)
-    values["arch"] = _arch(data["arch"])
-    values["parameters"] = tuple(_parameter(p) for p in data["parameters"])
-    values["limits"] = tuple(Limit(**limit) for limit in data["limits"])
-    values["pipelines"] = tuple(Pipeline(p) for p in data["pipelines"])
-    values["solvers"], values["objectives"] = tuple(data["solvers"]), tuple(data["objectives"])
-    return Sweep(**values)
+def best_known(trials: Sequence[Trial], timed: Sequence[Candidate]) -> tuple[Trial, ...]:
+    """Distinct trials (the first of equal content), with what was timed in place of its estimate."""
+    better = {c.point: c for c in timed}
+    own = [t for t in trials if t.duplicate_of is None]
+    return tuple(replace(t, candidate=better.get(t.candidate.point, t.candidate)) for t in own)
 
 
-def _arch(data: dict[str, Any]) -> Arch:
-    table = data["noc_table"]
-    if table is not None:
-        table = NocTable(table["cores"], tuple(table["latency_ns"]), tuple(table["energy_pj"]))
-    return Arch(**{**data, "noc_table": table})
+def open_study(place: Place, sweep: Sweep, content: dict[str, str]) -> Studies:
+    """The place's studies, created if there are none.
 
-
-def _parameter(data: dict[str, Any]) -> Parameter:
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "kind"}
-    return _KINDS[data["kind"]](**fields)
-
-
-def open_study(folder: Path, sweep: Sweep, content: dict[str, str]) -> Study:
-    """The folder's study, created if there is none.
-
-    content: what else the figures depend on (network digest, version). Raises ConfigError if the stored study was made
+    content: what else the figures depend on (network digests, version). Raises ConfigError if the stored study was made
     with other settings: its trials could not be compared with new ones.
     """
-    check_whole(folder / JOURNAL)
-    study = attach(folder, sweep)
+    if not place.shared:
+        check_whole(place.folder / JOURNAL)
+        _same_fidelity(place, sweep)
+    studies = attach(place, sweep)
+    study = studies.search
     settings = settings_to_json(sweep)
     stored = study.user_attrs.get(_SETTINGS)
     if stored is None:
         study.set_user_attr(_CONTENT, content)
         study.set_user_attr(_SETTINGS, settings)
-        return study
+        return studies
     found = {**study.user_attrs[_CONTENT], **stored}
-    # through JSON both sides have lists, not tuples
-    expected = {**content, **settings_to_json(settings_from_json(_as_json(settings)))}
-    differing = [k for k in expected if k not in _FREE and _as_json(expected[k]) != found.get(k)]
+    expected = {**content, **settings}
+    differing = [k for k in expected if k not in FREE and expected[k] != found.get(k)]
     if differing:
-        name = differing[0]
-        raise ConfigError(
-            f"{sweep.file}.sweep.{name}",
-            f"{folder} holds a sweep with another {', '.join(differing)}; use another --out, or delete that folder",
-        )
-    if any(_as_json(settings[k]) != stored[k] for k in _FREE):
+        raise _other(place, sweep, differing)
+    if any(settings[k] != stored[k] for k in FREE):
         study.set_user_attr(_SETTINGS, settings)
-    return study
+    return studies
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _as_json(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_as_json(v) for v in value]
-    return value
+def _same_fidelity(place: Place, sweep: Sweep) -> None:
+    path = place.folder / JOURNAL
+    if path.exists() and path.stat().st_size:
+        logs, _ = readable_logs(path)
+        names = [log["study_name"] for log in logs if "study_name" in log]
+        if names and study_name(place, sweep.fidelity) != names[0]:
+            raise _other(place, sweep, ["fidelity"])
 
 
-def attach(folder: Path, sweep: Sweep) -> Study:
-    """Open the study without any check: for the processes that work on it."""
-    quiet()
-    path = folder / JOURNAL
-    try:
-        path.touch()
-        storage = optuna.storages.JournalStorage(Journal(path))
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from error
-    startup = len(sweep.solvers) * len(sweep.pipelines) + 8
-    sampler = PerTrialSampler(sweep.sampler, seed=sweep.seed, startup_trials=startup)
-    if _STUDY in (s.study_name for s in storage.get_all_studies()):  # asking to create it would write a line each time
-        return optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
-    directions = [StudyDirection.MAXIMIZE if metric(o).maximize else StudyDirection.MINIMIZE for o in sweep.objectives]
-    return optuna.create_study(study_name=_STUDY, storage=storage, sampler=sampler, directions=directions)
+def _other(place: Place, sweep: Sweep, differing: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{sweep.file}.sweep.{differing[0]}",
+        f"{place} holds a sweep with another {', '.join(differing)}; use another --out, or delete that folder",
+    )
 
 
 def read_trial(frozen: FrozenTrial) -> Trial:
@@ -145,26 +115,73 @@ def read_trial(frozen: FrozenTrial) -> Trial:
     )
 
 
-def load_stored(folder: Path) -> Stored:
-    """Read a results folder without writing to it; damaged journals up to their first damaged line.
+def load_stored(folder: Path, storage: str | None = None) -> Stored:
+    """Read a sweep's results without writing to them; damaged journals up to their first damaged line.
 
-    Raises OutputError if there is no study.
+    storage: the database that holds them, None for the folder's journal. Raises OutputError if there is no study.
     """
     quiet()
+    place, damaged = Place(folder=folder, database=storage), None
     path = folder / JOURNAL
-    if not path.exists():
-        raise OutputError(f"{folder}: no sweep is stored there (expected a file {JOURNAL})")
-    logs, damaged = readable_logs(path)
-    try:
+    if storage is None:
+        if not path.exists():
+            raise OutputError(f"{folder}: no sweep is stored there (expected a file {JOURNAL})")
+        logs, damaged = readable_logs(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study = optuna.load_study(study_name=_STUDY, storage=optuna.storages.JournalStorage(StoredLogs(logs)))
-        settings = study.user_attrs[_SETTINGS]
-    except KeyError:
-        raise OutputError(f"{path}: no sweep was started in it") from None
+            opened: BaseStorage = optuna.storages.JournalStorage(StoredLogs(logs))
+    else:
+        opened = database(place)
+    studies = {
+        s.study_name: optuna.load_study(study_name=s.study_name, storage=opened) for s in opened.get_all_studies()
+    }
+    search = next((s for f in Fidelity if (s := studies.get(study_name(place, f))) and _SETTINGS in s.user_attrs), None)
+    if search is None:
+        raise OutputError(f"{path if storage is None else place}: no sweep was started in it")
+    sweep = settings_from_json(search.user_attrs[_SETTINGS])
+    timed = studies.get(study_name(place, Fidelity.TIMELINE)) if sweep.fidelity is Fidelity.COST else None
     return Stored(
-        sweep=settings_from_json(settings),
-        content=study.user_attrs[_CONTENT],
-        trials=tuple(read_trial(t) for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))),
+        sweep=replace(sweep, name=folder.name) if storage else sweep,
+        content=search.user_attrs[_CONTENT],
+        trials=finished(search),
+        timed=tuple(t.candidate for t in finished(timed)) if timed is not None else (),
+        proofs={
+            int(k.removeprefix(_PROOFS)): str(v) for k, v in sorted(search.user_attrs.items()) if k.startswith(_PROOFS)
+        },
         damaged_line=damaged,
     )
+
+
+def finished(study: Study) -> tuple[Trial, ...]:
+    """All finished trials of a study, in order of their numbers."""
+    return tuple(read_trial(t) for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def store_proof(place: Place, sweep: Sweep, number: int, verdict: str) -> None:
+    """Remember that a trial's program was executed and what came out."""
+    attach(place, sweep).search.set_user_attr(f"{_PROOFS}{number}", verdict)
+
+
+def copy_to_journal(place: Place, sweep: Sweep) -> None:
+    """Leave the trials of a shared study in the folder's journal too, so that reports need no database."""
+    from spaces.search.journal import Journal
+
+    studies = attach(place, sweep)
+    path = place.folder / JOURNAL
+    fresh = path.with_name(f".{path.name}.part")
+    fresh.unlink(missing_ok=True)
+    fresh.touch()
+    storage = optuna.storages.JournalStorage(Journal(fresh))
+    local = Place(folder=place.folder)
+    for fidelity, study in ((sweep.fidelity, studies.search), (Fidelity.TIMELINE, studies.timed)):
+        if study is not None:
+            _copy(study, storage, study_name(local, fidelity))
+    fresh.replace(path)
+
+
+def _copy(study: Study, storage: BaseStorage, name: str) -> None:
+    copied = optuna.create_study(study_name=name, storage=storage, directions=study.directions)
+    attributes: dict[str, Any] = study.user_attrs
+    for key, value in attributes.items():
+        copied.set_user_attr(key, value)
+    copied.add_trials([t for t in study.get_trials(deepcopy=False) if t.state.is_finished()])

@@ -1,7 +1,7 @@
 """One trial: choose a point, judge it (or remember the judgement), store figures and constraint."""
 
-import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -9,23 +9,34 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.ir.plan import Pipeline
-from spaces.candidate import Candidate, Evaluate
+from spaces.candidate import Candidate, Evaluator, Verdict, objective_costs
 from spaces.metrics import metric
-from spaces.search.sampler import DUPLICATE_OF
-from spaces.search.study import CANDIDATE
-from spaces.space import Choice, FloatRange, IntRange, Parameter, Point, Scalar, Sweep
+from spaces.search.sampler import DUPLICATE_OF, PerTrialSampler
+from spaces.search.storage import Studies
+from spaces.search.study import CANDIDATE, finished
+from spaces.space import Choice, Fidelity, FloatRange, IntRange, Parameter, Point, Scalar, Sweep
 
 # Stands for an objective that an infeasible trial does not have; samplers rank such trials by their constraint alone.
 _NO_VALUE = 1e30
+# What decides a trial's figures; a trial given up because another one has it, or because enough others run.
+CONTENT = "content"
+WITHDRAWN = "withdrawn"
 
 
-def point_key(point: Point) -> str:
-    """A point as text: equal points have equal keys."""
-    return json.dumps(point.as_dict(), sort_keys=True)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One trial to run: at a fidelity, of given values (None: the sampler chooses)."""
+
+    fidelity: Fidelity
+    fixed: dict[str, Scalar] | None = None
+
+
+class _WithdrawnError(Exception):
+    """This trial is not needed."""
 
 
 def suggest(trial: optuna.Trial, sweep: Sweep) -> Point:
-    """Let the sampler (or the enqueued values) decide a point."""
+    """Let the sampler decide a point."""
     solver = trial.suggest_categorical("solver", list(sweep.solvers))
     pipeline = trial.suggest_categorical("pipeline", [str(p) for p in sweep.pipelines])
     values = tuple((p.name, _suggest(trial, p)) for p in sorted(sweep.parameters, key=lambda p: p.name))
@@ -45,77 +56,129 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Scalar:
 
 
 def run_trial(
-    study: Study,
+    studies: Studies,
     sweep: Sweep,
-    evaluate: Evaluate,
-    fixed: dict[str, Scalar] | None,
+    evaluator: Evaluator,
+    work: Work,
     begun: Callable[[int], None] = lambda number: None,
 ) -> int:
-    """Run one trial of the study and return its number. `fixed`: the values of a point that must be judged now.
+    """Run one trial and return its number in the study of its fidelity. begun: told the number as soon as it exists.
 
-    A point that was judged before is not judged again: its figures are copied, and the trial says of which trial.
-    begun: told the number as soon as the trial exists.
+    Content that was judged before is not judged again: its figures are copied, and the trial says of which trial. A
+    point whose proven bound is no better than what was timed is skipped. Of two trials running at once with the same
+    content, or beyond the budget, the one with the larger number is withdrawn, whichever host it runs on.
     """
+    study = studies.of(work.fidelity)
     numbers: list[int] = []
 
     def objective(trial: optuna.Trial) -> list[float]:
         numbers.append(trial.number)
         begun(trial.number)
         point = suggest(trial, sweep)
-        candidate, original = _known(study, point)
-        if candidate is None:
-            candidate = evaluate(point)
-        else:
-            trial.set_user_attr(DUPLICATE_OF, original)
+        content = evaluator.content(point)
+        trial.set_user_attr(CONTENT, content)
+        original = _claimed(study, trial, content, sweep.budget if study is studies.search else None)
+        if original is None:
+            candidate = _judged(studies, sweep, evaluator, work.fidelity, point)
+            original = _claimed(study, trial, content, None)  # by another host that chose it at the same moment
+        if original is not None:
+            candidate = replace(Candidate.from_json(original.user_attrs[CANDIDATE]), point=point)
+            trial.set_user_attr(DUPLICATE_OF, original.number)
         trial.set_constraint("feasible", candidate.excess if not candidate.feasible else 0.0)
-        trial.set_user_attr(CANDIDATE, candidate.to_json())
+        trial.set_user_attr(CANDIDATE, _stored(candidate).to_json())
         return [_value(candidate, name) for name in sweep.objectives]
 
-    if fixed is not None:
-        study.enqueue_trial(dict(fixed))
-    study.optimize(objective, n_trials=1)
+    assert isinstance(study.sampler, PerTrialSampler)
+    study.sampler.fix(work.fixed)
+    study.optimize(objective, n_trials=1, catch=(_WithdrawnError,))
     return numbers[0]
 
 
-def _known(study: Study, point: Point) -> tuple[Candidate | None, int]:
-    key = point_key(point)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        stored = trial.user_attrs[CANDIDATE]
-        if DUPLICATE_OF not in trial.user_attrs and json.dumps(stored["point"], sort_keys=True) == key:
-            return Candidate.from_json(stored), trial.number
-    return None, -1
+def _claimed(study: Study, trial: optuna.Trial, content: str, budget: int | None) -> FrozenTrial | None:
+    """The finished trial with the same content, if any.
+
+    Raises _WithdrawnError if an earlier trial is judging it right now, or if the budget is spent without this trial.
+    """
+    earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and alive(t)]
+    for other in earlier:
+        if other.user_attrs.get(CONTENT) == content and DUPLICATE_OF not in other.user_attrs:
+            if other.state is TrialState.COMPLETE:
+                return other
+            trial.set_user_attr(WITHDRAWN, f"trial {other.number} judges it")
+            raise _WithdrawnError
+    if budget is not None and sum(DUPLICATE_OF not in t.user_attrs for t in earlier) >= budget:
+        trial.set_user_attr(WITHDRAWN, "the budget is spent")
+        raise _WithdrawnError
+    return None
+
+
+def alive(trial: FrozenTrial) -> bool:
+    """Whether a trial has, or may still come to, a result."""
+    return trial.state in (TrialState.COMPLETE, TrialState.RUNNING)
+
+
+def _judged(studies: Studies, sweep: Sweep, evaluator: Evaluator, fidelity: Fidelity, point: Point) -> Candidate:
+    """The evaluation of a point, or the proof that it is not worth one."""
+    if fidelity is sweep.fidelity:
+        bound = evaluator.bound(point)
+        if bound is not None and not bound.feasible:
+            return bound
+        if bound is not None and (better := _timed_better(studies, sweep, bound)) is not None:
+            reason = f"no program for this chip can beat {better}, which is as good as its proven bound in everything"
+            return replace(bound, verdict=Verdict.SKIPPED, resource="bound dominated", reason=reason)
+    return evaluator.evaluate(point, fidelity)
+
+
+def _timed_better(studies: Studies, sweep: Sweep, bound: Candidate) -> Point | None:
+    """The first timed point that is at least as good as `bound` in every objective."""
+    best_possible = objective_costs(bound, sweep.objectives)
+    for trial in finished(studies.of(Fidelity.TIMELINE)):
+        if trial.candidate.feasible and trial.candidate.point != bound.point:
+            found = objective_costs(trial.candidate, sweep.objectives)
+            if all(a <= b for a, b in zip(found, best_possible, strict=True)):
+                return trial.candidate.point
+    return None
+
+
+def _stored(candidate: Candidate) -> Candidate:
+    """Without the ideal figures of a skipped candidate: they are no figures of a program."""
+    return replace(candidate, metrics=None, by_network=()) if candidate.verdict is Verdict.SKIPPED else candidate
 
 
 def _value(candidate: Candidate, name: str) -> float:
+    """What the sampler is told. A skipped candidate has its ideal figures: dominated all the same."""
     if candidate.metrics is not None:
-        return candidate.metrics.value(name)
+        return candidate.value(name)
     if name == "crossbars" and candidate.crossbars is not None:
         return float(candidate.crossbars)
     return -_NO_VALUE if metric(name).maximize else _NO_VALUE
 
 
-def take_over(study: Study, sweep: Sweep) -> list[dict[str, Scalar] | None]:
-    """What an interrupted run of the study left behind, as work to do first: points of trials that never finished, and
-    None for each enqueued trial that waits (the next trial becomes it by itself).
+def chosen(trial: FrozenTrial) -> dict[str, Scalar]:
+    """The values a trial has so far."""
+    return dict(trial.params)
 
-    Marks trials that were running as failed. Call only while nobody else works on the study.
+
+def lost_points(study: Study, sweep: Sweep) -> list[tuple[dict[str, Scalar], int]]:
+    """Points whose trials were lost with their processes and that no trial has or judges: (values, times lost).
+
+    A trial killed while the sampler was choosing needs no retry: the sampler will choose the same again.
     """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials(deepcopy=False)
-    waiting: list[dict[str, Scalar] | None] = [None for t in trials if t.state is TrialState.WAITING]
-    taken = [chosen(t) for t in trials if t.state is not TrialState.FAIL]
-    lost: list[dict[str, Scalar] | None] = []
+    taken = [chosen(t) for t in trials if alive(t)]
+    lost: list[tuple[dict[str, Scalar], int]] = []
     for trial in trials:
         point = chosen(trial)
-        # A trial killed while the sampler was choosing needs no retry: the sampler will choose the same again.
-        complete = len(point) == len(sweep.parameters) + 2
-        if trial.state is TrialState.FAIL and complete and point not in taken and point not in lost:
-            lost.append(point)
-    return waiting + lost
+        gone = trial.state is TrialState.FAIL and WITHDRAWN not in trial.user_attrs
+        if gone and len(point) == len(sweep.parameters) + 2 and point not in taken:
+            times = next((n for p, n in lost if p == point), 0)
+            lost = [(p, n) for p, n in lost if p != point] + [(point, times + 1)]
+    return lost
 
 
-def chosen(trial: FrozenTrial) -> dict[str, Scalar]:
-    """The values a trial has, or was told to have."""
-    values: dict[str, Scalar] = trial.system_attrs.get("fixed_params") or trial.params
-    return dict(values)
+def fail_running(studies: Studies) -> None:
+    """Mark trials that were running as lost. Call only while nobody else works on the studies."""
+    for study in (studies.search, studies.timed):
+        if study is not None:
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                study.tell(trial.number, state=TrialState.FAIL)

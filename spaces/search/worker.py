@@ -6,14 +6,13 @@ import signal
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from pimcomp.errors import PimdseError
 from spaces.candidate import MakeEvaluator
 from spaces.search.journal import working
-from spaces.search.study import attach
+from spaces.search.storage import Place, attach
 from spaces.search.trial import run_trial
-from spaces.space import Scalar, Sweep
+from spaces.space import Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +44,22 @@ class Failed:
 Report = Ready | Begun | Done | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
-    """Run one trial, of the given values or of the sampler's choice."""
-
-    fixed: dict[str, Scalar] | None
-
-
-def worker_main(connection: Connection, folder: Path, sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
-    """Body of a worker process: answers every `Go` with `Done` until it gets None or the connection closes."""
+def worker_main(connection: Connection, place: Place, sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
+    """Body of a worker process: answers every `Work` with `Done` until it gets None or the connection closes."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    with working(folder):
+    with working(place.folder):
         try:
-            study = attach(folder, sweep)
-            evaluate = make_evaluator(sweep)
+            studies = attach(place, sweep)
+            evaluator = make_evaluator(sweep)
             connection.send(Ready())
 
             def begun(number: int) -> None:
                 connection.send(Begun(number))
 
             while (message := connection.recv()) is not None:
-                connection.send(Done(run_trial(study, sweep, evaluate, message.fixed, begun)))
+                connection.send(Done(run_trial(studies, sweep, evaluator, message, begun)))
         except (PimdseError, OSError, MemoryError) as error:
             connection.send(Failed(str(error) or type(error).__name__))
         except EOFError:

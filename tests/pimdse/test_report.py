@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pimcomp.errors import OutputError
-from pimdse.report.findings import Findings, find, value
+from pimdse.report.findings import Findings, find
 from pimdse.report.page import report_html
 from pimdse.report.tables import front_csv, trials_csv
 from pimdse.report.write import FILES, write_report
@@ -30,8 +30,8 @@ def _rows(text: str) -> list[dict[str, str]]:
 
 
 def test_front_is_what_no_feasible_candidate_beats(findings: Findings) -> None:
-    points = [(value(t.candidate, "latency_ns"), value(t.candidate, "crossbars")) for t in findings.feasible]
-    front = [(value(t.candidate, "latency_ns"), value(t.candidate, "crossbars")) for t in findings.front]
+    points = [(t.candidate.value("latency_ns"), t.candidate.value("crossbars")) for t in findings.feasible]
+    front = [(t.candidate.value("latency_ns"), t.candidate.value("crossbars")) for t in findings.front]
     assert len(front) >= 3
     assert front == sorted(front)
     for x, y in front:
@@ -51,7 +51,7 @@ def test_volume_grows_to_that_of_the_front(findings: Findings) -> None:
 def test_tables_hold_every_figure_exactly(findings: Findings) -> None:
     rows = _rows(front_csv(findings))
     assert [int(r["trial"]) for r in rows] == [t.number for t in findings.front]
-    assert [float(r["latency_ns"]) for r in rows] == [value(t.candidate, "latency_ns") for t in findings.front]
+    assert [float(r["latency_ns"]) for r in rows] == [t.candidate.value("latency_ns") for t in findings.front]
     assert [r["trial"] for r in rows if r["knee"] == "true"] == [str(findings.knee and findings.knee.number)]
     every = _rows(trials_csv(findings))
     assert len(every) == 30

@@ -3,13 +3,14 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
-from spaces.candidate import Candidate, Evaluate, Verdict, judge
+from spaces.candidate import Candidate, Evaluator, Verdict, judge
 from spaces.metrics import Metrics
-from spaces.space import Choice, IntRange, Point, Sweep
+from spaces.space import Choice, Fidelity, IntRange, Network, Point, Sweep
 
 ARCH = Arch(name="fake", cores=16, crossbars_per_core=8)
 NEEDED_CROSSBARS = 40
@@ -21,8 +22,7 @@ def sweep(**changes: object) -> Sweep:
         "name": "fake",
         "file": "configs/fake.yaml",
         "arch": ARCH,
-        "model": "none",
-        "weights": None,
+        "networks": (Network(model="none"),),
         "parameters": (
             Choice(name="adc_count", values=(4, 8, 16, 32)),
             IntRange(name="cores", low=2, high=32, step=2),
@@ -58,47 +58,52 @@ def metrics(point: Point) -> Metrics:
     )
 
 
-def make(sweep: Sweep) -> Evaluate:
-    """The judge."""
+def make(sweep: Sweep) -> Evaluator:
+    """The judge. Its estimates are half of the timeline's figures, a little more for `batch`."""
 
-    def evaluate(point: Point) -> Candidate:
+    def evaluate(point: Point, fidelity: Fidelity) -> Candidate:
         figures = metrics(point)
+        if fidelity is Fidelity.COST:
+            share = 0.55 if point.pipeline is Pipeline.BATCH else 0.5
+            figures = replace(figures, latency_ns=share * figures.latency_ns, period_ns=share * figures.period_ns)
         if figures.crossbars < NEEDED_CROSSBARS:
             return Candidate(
                 point=point,
                 verdict=Verdict.INFEASIBLE,
+                fidelity=fidelity,
                 crossbars=figures.crossbars,
                 resource="crossbars",
                 reason=f"{figures.crossbars} crossbars, needs {NEEDED_CROSSBARS}: more cores",
                 excess=NEEDED_CROSSBARS / figures.crossbars - 1,
             )
-        return judge(
-            Candidate(point=point, verdict=Verdict.FEASIBLE, crossbars=figures.crossbars, metrics=figures), sweep.limits
+        found = Candidate(
+            point=point, verdict=Verdict.FEASIBLE, fidelity=fidelity, crossbars=figures.crossbars, metrics=figures
         )
+        return judge(found, sweep.limits)
 
-    return evaluate
+    return Evaluator(evaluate=evaluate)
 
 
-def make_slow(sweep: Sweep) -> Evaluate:
+def make_slow(sweep: Sweep) -> Evaluator:
     """The same, 50 ms per point, with a line per judged point in the file named by the environment."""
-    judge_fast = make(sweep)
+    fast = make(sweep)
 
-    def evaluate(point: Point) -> Candidate:
+    def evaluate(point: Point, fidelity: Fidelity) -> Candidate:
         time.sleep(0.05)
         with Path(os.environ["FAKE_CHIP_LOG"]).open("a", encoding="utf-8") as log:
-            log.write(f"{point.as_dict()}\n")
-        return judge_fast(point)
+            log.write(f"{fidelity} {point.as_dict()}\n")
+        return fast.evaluate(point, fidelity)
 
-    return evaluate
+    return Evaluator(evaluate=evaluate)
 
 
-def make_deadly(sweep: Sweep) -> Evaluate:
+def make_deadly(sweep: Sweep) -> Evaluator:
     """The same, but compiling for 4 ADCs kills the process as the kernel does when memory runs out."""
-    judge_fast = make(sweep)
+    fast = make(sweep)
 
-    def evaluate(point: Point) -> Candidate:
+    def evaluate(point: Point, fidelity: Fidelity) -> Candidate:
         if dict(point.parameters)["adc_count"] == 4:
             os.kill(os.getpid(), signal.SIGKILL)
-        return judge_fast(point)
+        return fast.evaluate(point, fidelity)
 
-    return evaluate
+    return Evaluator(evaluate=evaluate)

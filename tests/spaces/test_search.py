@@ -15,7 +15,8 @@ from pimcomp.errors import ConfigError, OutputError, PimdseError
 from spaces.candidate import Verdict
 from spaces.search.journal import JOURNAL, owned
 from spaces.search.run import run_sweep
-from spaces.search.study import Trial, load_stored, settings_from_json, settings_to_json
+from spaces.search.settings import settings_from_json, settings_to_json
+from spaces.search.study import Trial, load_stored
 from spaces.space import Choice, FloatRange, Limit
 from tests.spaces import fake_chip
 
@@ -158,7 +159,7 @@ def test_two_processes_share_the_budget(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(points) == 12
     assert {p.as_dict()["solver"] for p in points} == {"balance", "uniform"}
     judged = (tmp_path / "log").read_text().splitlines()
-    assert set(judged) == {str(p.as_dict()) for p in points}
+    assert set(judged) == {f"timeline {p.as_dict()}" for p in points}
 
 
 def test_point_that_kills_its_worker_is_recorded_not_retried_forever(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_point_that_kills_its_worker_is_recorded_not_retried_forever(tmp_path: P
     trials = run_sweep(sweep, tmp_path, content=CONTENT, make_evaluator=fake_chip.make_deadly).trials
     verdicts = {(dict(t.candidate.point.parameters)["adc_count"], t.candidate.verdict) for t in trials}
     assert verdicts == {(4, Verdict.ERROR), (16, Verdict.FEASIBLE)}
-    assert all("killed 2 times" in t.candidate.reason for t in trials if t.candidate.verdict is Verdict.ERROR)
+    assert all("killed again and again" in t.candidate.reason for t in trials if t.candidate.verdict is Verdict.ERROR)
 
 
 _CHILD = """

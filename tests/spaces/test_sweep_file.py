@@ -20,8 +20,14 @@ GOOD: dict[str, object] = {
 }
 
 
+def _chip(name: str) -> Arch:
+    return Arch(name=name, cores=100, crossbars_per_core=10, cell_bits=4)
+
+
 def _parse(**changes: object) -> Sweep:
-    return parse_sweep({**GOOD, **changes}, arch=ARCH, file="configs/isaac.yaml", solver_names=("balance", "uniform"))
+    return parse_sweep(
+        {**GOOD, **changes}, arch=ARCH, file="configs/isaac.yaml", solver_names=("balance", "uniform"), load_chip=_chip
+    )
 
 
 def test_section_becomes_a_typed_sweep() -> None:
@@ -55,11 +61,17 @@ def test_section_becomes_a_typed_sweep() -> None:
             {"objectives": ["latency_ns", "beauty"]},
             r"sweep\.objectives: expected some of latency_ns, .* found 'beauty'",
         ),
-        ({"sampler": "luck"}, r"sweep\.sampler: expected one of 'tpe', 'nsga2', 'qmc', 'random', found text 'luck'"),
+        (
+            {"sampler": "luck"},
+            r"sweep\.sampler: expected one of 'tpe', 'nsga2', 'nsga3', 'qmc', 'gp', 'random', found text 'luck'",
+        ),
         ({"limits": {"crossbars": {"most": 1}}}, r"sweep\.limits\.crossbars: most: unknown key"),
         ({"limits": {"cost": {"max": 1}}}, r"sweep\.limits: expected some of"),
         ({"space": {}}, r"sweep\.space: expected a section of chip parameters"),
-        ({"space": {"corse": [1]}}, r"sweep\.space\.corse: unknown chip parameter; did you mean 'cores'"),
+        (
+            {"space": {"corse": [1]}},
+            r"sweep\.space\.corse: unknown chip parameter or compile option; did you mean 'cores'",
+        ),
         ({"space": {"cores": 5}}, r"sweep\.space\.cores: expected a list of values or \{low"),
         ({"space": {"cores": []}}, r"sweep\.space\.cores: expected at least one value"),
         ({"space": {"cores": [0]}}, r"sweep\.space\.cores\[0\]: expected >= 1, found 0"),
@@ -81,17 +93,21 @@ def test_mistakes_name_file_field_and_rule(changes: dict[str, object], message: 
 
 def test_missing_section_is_told() -> None:
     with pytest.raises(ConfigError, match=r"isaac\.yaml: sweep: missing"):
-        parse_sweep(None, arch=ARCH, file="isaac.yaml", solver_names=("balance",))
+        parse_sweep(None, arch=ARCH, file="isaac.yaml", solver_names=("balance",), load_chip=_chip)
 
 
 def test_area_is_an_objective_only_where_it_is_known() -> None:
-    assert _parse(objectives=["latency_ns", "area_mm2"]).objectives[1] == "area_mm2"
+    space = {"cores": [100, 168]}
+    assert _parse(objectives=["latency_ns", "area"], space=space).objectives[1] == "area_mm2"
+    with pytest.raises(ConfigError, match="not known for other cell_bits"):
+        _parse(objectives=["latency_ns", "area_mm2"])
     with pytest.raises(ConfigError, match="area_mm2 needs a chip with"):
         parse_sweep(
             {**GOOD, "objectives": ["latency_ns", "area_mm2"]},
             arch=Arch(name="x", cores=1, crossbars_per_core=1),
             file="x.yaml",
             solver_names=("balance",),
+            load_chip=_chip,
         )
 
 

@@ -1,0 +1,69 @@
+"""Which candidates of a search at cost fidelity deserve a timeline."""
+
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+
+from spaces.candidate import Candidate, objective_costs
+from spaces.hypervolume import hypervolume
+from spaces.pareto import FloatMatrix, non_dominated
+from spaces.space import Point
+
+
+def most_promising(
+    searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...]
+) -> Point | None:
+    """The candidate whose timeline would add most to the timed front, as far as its estimate can be believed.
+
+    Estimates are corrected by the median ratio between timeline and estimate of what was timed so far, for the same
+    solver and pipeline where there is any. None: no candidate that is left would extend the front.
+
+    searched: feasible candidates at cost fidelity. timed: every candidate that was timed, infeasible ones too.
+    """
+    done = {c.point for c in timed}
+    left = [c for c in searched if c.point not in done]
+    if not left:
+        return None
+    ratios = _ratios(searched, timed, objectives)
+    known = np.array([_logs(objective_costs(c, objectives)) for c in timed if c.feasible]).reshape(-1, len(objectives))
+    hoped = np.array([_logs(objective_costs(c, objectives)) + ratios(c) for c in left])
+    together = np.vstack([known, hoped])
+    spread = np.ptp(together, axis=0)
+    reference = together.max(axis=0) + 0.1 * np.where(spread > 0, spread, 1.0)
+    own = hypervolume(known, reference)
+    front = [i for i in np.flatnonzero(non_dominated(together)) if i >= len(known)]
+    gains = [(hypervolume(np.vstack([known, together[i : i + 1]]), reference) - own, -i) for i in front]
+    gain, index = max(gains, default=(0.0, 0))
+    return left[-index - len(known)].point if gain > 0 else None
+
+
+def _logs(cost: Sequence[float]) -> FloatMatrix:
+    """Objectives span decades; maximised ones come negated."""
+    values = np.asarray(cost, dtype=np.float64)
+    return np.sign(values) * np.log(np.maximum(np.abs(values), 1e-12))
+
+
+class _Ratios:
+    """log(timeline / estimate) per objective: the median over candidates of the same kind, over all, or 0."""
+
+    def __init__(self, rows: dict[tuple[str, str], list[FloatMatrix]], objectives: int) -> None:
+        self._rows, self._objectives = rows, objectives
+        self._all = [row for found in rows.values() for row in found]
+
+    def __call__(self, candidate: Candidate) -> FloatMatrix:
+        rows = self._rows.get((candidate.point.solver, str(candidate.point.pipeline))) or self._all
+        if not rows:
+            return np.zeros(self._objectives)
+        return np.array([median(row[j] for row in rows) for j in range(self._objectives)])
+
+
+def _ratios(searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...]) -> _Ratios:
+    estimates = {c.point: c for c in searched}
+    rows: dict[tuple[str, str], list[FloatMatrix]] = {}
+    for candidate in timed:
+        guess = estimates.get(candidate.point)
+        if candidate.feasible and guess is not None:
+            row = _logs(objective_costs(candidate, objectives)) - _logs(objective_costs(guess, objectives))
+            rows.setdefault((candidate.point.solver, str(candidate.point.pipeline)), []).append(row)
+    return _Ratios(rows, len(objectives))

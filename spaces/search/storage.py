@@ -1,0 +1,134 @@
+"""Where the trials of a sweep live: a journal file in its folder, or a database that many hosts share.
+
+A sweep has one study per fidelity: the sampler must not compare figures of different origin.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import Study, StudyDirection
+
+from pimcomp.errors import ConfigError, OutputError
+from spaces.metrics import metric
+from spaces.search.journal import JOURNAL, Journal
+from spaces.search.sampler import PerTrialSampler, quiet
+from spaces.space import Fidelity, Sweep
+
+# A trial whose process has not been heard of for this long is judged again by another one.
+HEARTBEAT_S = 10
+GRACE_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A sweep's folder, and the database that holds its trials (None: the folder's journal).
+
+    heartbeat_s, grace_s: how often a running trial says that its process lives, and how long its silence is believed.
+    """
+
+    folder: Path
+    database: str | None = None
+    heartbeat_s: int = HEARTBEAT_S
+    grace_s: int = GRACE_S
+
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts may work on the same study."""
+        return self.database is not None
+
+    def __str__(self) -> str:
+        """Where the trials are, as people should read it: without a password."""
+        if self.database is None:
+            return str(self.folder)
+        head, at, tail = self.database.rpartition("@")
+        user = head.partition("://")[2].partition(":")[0]
+        return f"{head.partition('://')[0]}://{user}@{tail}" if at else self.database
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Studies:
+    """search: what the sampler sees. timed: timelines of the best of them, None where the search itself looks there."""
+
+    search: Study
+    timed: Study | None
+
+    def of(self, fidelity: Fidelity) -> Study:
+        """The study that a trial of this fidelity belongs to."""
+        return self.timed if self.timed is not None and fidelity is Fidelity.TIMELINE else self.search
+
+
+def study_name(place: Place, fidelity: Fidelity) -> str:
+    """Name of a study: a journal holds one sweep, a database many."""
+    return f"{place.folder.name}/{fidelity}" if place.shared else str(fidelity)
+
+
+def attach(place: Place, sweep: Sweep) -> Studies:
+    """Open (or create) the studies without any check: for the processes that work on them.
+
+    Raises OutputError when the journal or the database cannot be used.
+    """
+    quiet()
+    storage = _open(place)
+    search = _study(storage, place, sweep, sweep.fidelity)
+    return Studies(
+        search, None if sweep.fidelity is Fidelity.TIMELINE else _study(storage, place, sweep, Fidelity.TIMELINE)
+    )
+
+
+def _open(place: Place) -> BaseStorage:
+    path = place.folder / JOURNAL
+    try:
+        if place.database is None:
+            path.touch()
+            return optuna.storages.JournalStorage(Journal(path))
+        return database(place)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
+
+
+def database(place: Place) -> BaseStorage:
+    """The storage of a shared study. Raises ConfigError for a bad address, OutputError for one nobody answers at."""
+    url = str(place.database)
+    try:
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    except ImportError:
+        raise ConfigError("--storage", "needs sqlalchemy and psycopg: pip install 'pimdse[distributed]'") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            store = optuna.storages.RDBStorage(
+                url, heartbeat_interval=place.heartbeat_s, grace_period=place.grace_s, engine_kwargs=_engine(url)
+            )
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            "--storage",
+            f"expected an address like postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE; {_first_line(error)}",
+        ) from None
+    except SQLAlchemyError as error:
+        raise OutputError(f"{place}: {_first_line(error)}") from None
+    return optuna.storages.get_storage(store)
+
+
+def _engine(url: str) -> dict[str, Any]:
+    # a connection that a restarted server dropped is noticed before it is used
+    return {"pool_pre_ping": True} if url.startswith("postgresql") else {}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _study(storage: BaseStorage, place: Place, sweep: Sweep, fidelity: Fidelity) -> Study:
+    name = study_name(place, fidelity)
+    startup = len(sweep.anchors()) + len(sweep.corners()) + 8
+    sampler = PerTrialSampler(sweep.sampler, seed=sweep.seed, startup_trials=startup)
+    if name in (s.study_name for s in storage.get_all_studies()):  # asking to create it would write a line each time
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    directions = [StudyDirection.MAXIMIZE if metric(o).maximize else StudyDirection.MINIMIZE for o in sweep.objectives]
+    return optuna.create_study(
+        study_name=name, storage=storage, sampler=sampler, directions=directions, load_if_exists=True
+    )
