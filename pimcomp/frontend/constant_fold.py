@@ -165,6 +165,19 @@ def _reduce_prod(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
     return np.asarray(np.prod(numbers, axis=axes, keepdims=bool(node.integer("keepdims", 1))), values[0].dtype)
 
 
+def _dequantize(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
+    """(x - zero point) * scale, both per tensor or per element of one axis."""
+    x, scale = np.asarray(values[0], np.float32), np.asarray(values[1], np.float32)
+    zero = np.asarray(values[2], np.float32) if len(values) > 2 else np.zeros_like(scale)
+    if node.integer("block_size", 0):
+        raise Unsupported("block_size: one scale per tensor or per channel is supported")
+    if scale.size > 1:
+        shape = [1] * x.ndim
+        shape[node.axis(x.ndim, 1)] = -1
+        scale, zero = scale.reshape(shape), zero.reshape(shape)
+    return (x - zero) * scale
+
+
 _FOLDS: Mapping[str, Fold] = MappingProxyType(
     {
         "Constant": _constant,
@@ -184,6 +197,7 @@ _FOLDS: Mapping[str, Fold] = MappingProxyType(
         "Expand": _expand,
         "Tile": _tile,
         "Range": _range,
+        "DequantizeLinear": _dequantize,
         "ReduceProd": _reduce_prod,
         "Add": _elementwise(np.add),
         "Sum": _elementwise(np.add),

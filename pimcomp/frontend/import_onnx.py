@@ -1,5 +1,6 @@
 """ONNX file -> Graph: read, lower every operator on its own, then clean up pass by pass."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnx
 from pimcomp.errors import ModelError
 from pimcomp.frontend.check_graph import check_graph
 from pimcomp.frontend.drop_dead import drop_dead
+from pimcomp.frontend.drop_quantization import drop_quantization
 from pimcomp.frontend.fold_scales import fold_scales
 from pimcomp.frontend.fuse_activations import fuse_activations
 from pimcomp.frontend.fuse_hard_swish import fuse_hard_swish
@@ -19,6 +21,7 @@ from pimcomp.frontend.read_onnx import read_onnx
 from pimcomp.frontend.seeded_onnx_weights import randomize
 from pimcomp.frontend.sort_channels import sort_channels
 from pimcomp.frontend.split_pools import split_pools
+from pimcomp.frontend.widen_halves import widen_halves
 from pimcomp.ir.graph import Conv, Graph
 
 PASSES = (
@@ -44,10 +47,15 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     """
     seed = None if weights is None else parse_weights_option(weights)
     model = read_onnx(path)
+    try:
+        notes = widen_halves(model) + drop_quantization(model)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path}: weights: {error}") from error
     if seed is not None:
         randomize(model, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
         graph = clean(lower(model, path.stem, str(path)))
+    graph = replace(graph, notes=(*graph.notes, *notes))
     _refuse_infinities(graph, str(path))
     _match_interface(model, graph)
     return LoadedNetwork(graph, _Reference(model, str(path)), str(path))

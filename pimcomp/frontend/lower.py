@@ -26,6 +26,7 @@ from pimcomp.frontend.graph_interface import declare_input, describe_output
 from pimcomp.frontend.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
 from pimcomp.frontend.read_onnx import opset_of
 from pimcomp.frontend.tensor import LayoutError, Tensor, of_map
+from pimcomp.frontend.why_not import WHY_NOT
 from pimcomp.ir.graph import Graph, Input
 
 Lowered = Tensor | Constant | tuple[Operand, ...]
@@ -128,7 +129,9 @@ class _Lowering:
         """Lower one node; what it cannot express becomes an offender."""
         label = proto.name or next(iter(proto.output), proto.op_type)
         reason = self._unknown_operator(proto)
-        if not reason and not any(name in self.unknown for name in proto.input):
+        if not reason and any(name in self.unknown for name in proto.input):
+            reason = self._always_unsupported(proto)
+        elif not reason:
             try:
                 self._lower(proto, label)
             except (Unsupported, LayoutError) as error:
@@ -150,8 +153,21 @@ class _Lowering:
         if proto.op_type in LOWERINGS or all(self._is_constant(name) for name in proto.input if name):
             return ""
         if any(attribute.HasField("g") for attribute in proto.attribute):
-            return "control flow is not supported"
-        return "no instruction sequence computes it"
+            return "control flow is not supported: instruction streams have no branches"
+        return "no instruction sequence computes it" + WHY_NOT.get(proto.op_type, "")
+
+    def _always_unsupported(self, proto: onnx.NodeProto) -> str:
+        """What no shape could make possible, seen from the operators alone; empty if nothing."""
+        computed = [name for name in proto.input if name and not self._is_constant(name)]
+        if proto.op_type in ("MatMul", "Gemm") and len(set(computed)) > 1 and proto.input[1] in computed:
+            return "both operands are computed by the network: crossbars multiply with constant weights"
+        if proto.op_type == "Div" and len(computed) > 1:
+            return "a quotient of two feature maps; division by a constant is supported"
+        if proto.op_type == "Softmax" and any(
+            node.op_type not in AFTER_SOFTMAX for node in self.model.graph.node if proto.output[0] in node.input
+        ):
+            return "only a softmax at the end of the network is supported"
+        return ""
 
     def _is_constant(self, name: str) -> bool:
         return name in self.weights or (name in self.values and not isinstance(self.values[name], Tensor))

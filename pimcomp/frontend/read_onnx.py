@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.live_nodes import drop_dead_nodes
+from pimcomp.frontend.widen_halves import HALVES
 
 OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
 FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
@@ -129,7 +130,7 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
 
 def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
     kind = value.type.tensor_type
-    if kind.elem_type != TensorProto.FLOAT:
+    if kind.elem_type not in (TensorProto.FLOAT, *HALVES):
         name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type else value.type.WhichOneof("value")
         raise ModelError(f"{where}: input {value.name!r}: expected a float32 tensor, found {name}")
     if not kind.HasField("shape") or not kind.shape.dim:

@@ -1,0 +1,126 @@
+"""ModelProto pass: QDQ networks in real numbers.
+
+A pair of QuantizeLinear and DequantizeLinear rounds and clamps an activation. The chip rounds to its own formats,
+so only the clamping stays, as a Clip: quantizers often leave out a ReLU that the range of the integers implies. Weights
+behind a DequantizeLinear are folded like any other constant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+# What may stand between the two: operators that commute with the map from integers to real numbers.
+_BETWEEN = frozenset(
+    {
+        "MaxPool",
+        "GlobalMaxPool",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Slice",
+        "Gather",
+    }
+    | {"Split", "Concat", "Resize", "DepthToSpace", "SpaceToDepth"}
+)
+_RANGES: Mapping[int, tuple[int, int]] = {
+    TensorProto.UINT8: (0, 255),
+    TensorProto.INT8: (-128, 127),
+    TensorProto.UINT16: (0, 65535),
+    TensorProto.INT16: (-32768, 32767),
+    TensorProto.UINT4: (0, 15),
+    TensorProto.INT4: (-8, 7),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """real = (integer - zero) * factor, integers of an ONNX data type."""
+
+    factor: float
+    zero: int
+    data_type: int
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest real number."""
+        low, high = _RANGES[self.data_type]
+        return (low - self.zero) * self.factor, (high - self.zero) * self.factor
+
+
+def drop_quantization(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Replace pairs with one scale per tensor, in place; anything else is left to the lowering to refuse.
+
+    Returns notes for the report.
+    """
+    constants = _constants(model)
+    scales: dict[str, _Scale] = {}
+    pairs = 0
+    for number, node in enumerate(model.graph.node):
+        if node.op_type == "QuantizeLinear" and len(node.input) > 1:
+            scale = _scale(node, constants)
+            if scale is not None and node.input[0] not in constants:
+                scales[node.output[0]] = scale
+                _become_clip(model, node, scale, number)
+        elif node.op_type == "DequantizeLinear" and node.input and node.input[0] in scales:
+            if _scale(node, constants, scales[node.input[0]].data_type) == scales[node.input[0]]:
+                pairs += 1
+                node.op_type = "Identity"
+                del node.input[1:], node.attribute[:]
+        elif node.op_type in _BETWEEN:
+            known = {scales.get(name) for name in node.input if name and name not in constants}
+            one = next(iter(known)) if len(known) == 1 else None
+            if one is not None:
+                scales.update(dict.fromkeys(node.output, one))
+    if not pairs:
+        return ()
+    return (f"{pairs} pair(s) of QuantizeLinear and DequantizeLinear became clamps: rounding is left to the chip",)
+
+
+def _constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Initializers and the values of Constant nodes."""
+    found = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.output:
+            values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+            found.update(zip(node.output, values))
+    return found
+
+
+def _scale(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], data_type: int = TensorProto.UINT8
+) -> _Scale | None:
+    """The node's one scale and zero point; None if it has several or they are computed."""
+    if len(node.input) < 2 or node.input[1] not in constants:
+        return None
+    factor, zero = numpy_helper.to_array(constants[node.input[1]]), np.zeros(1, np.int64)
+    named = next((a.i for a in node.attribute if a.name == "output_dtype" and a.i), data_type)
+    if len(node.input) > 2 and node.input[2]:
+        if node.input[2] not in constants:
+            return None
+        named = constants[node.input[2]].data_type
+        zero = numpy_helper.to_array(constants[node.input[2]])
+    if factor.size != 1 or zero.size != 1 or named not in _RANGES or not np.all(np.asarray(factor, np.float64) > 0):
+        return None
+    return _Scale(float(factor.ravel()[0]), int(zero.ravel()[0]), named)
+
+
+def _become_clip(model: onnx.ModelProto, node: onnx.NodeProto, scale: _Scale, number: int) -> None:
+    """Turn a QuantizeLinear into the clamp it implies."""
+    names = [f"{node.output[0]}.{side}.{number}" for side in ("low", "high")]
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+    node.op_type = "Clip"
+    del node.input[1:], node.attribute[:]
+    if opset < 11:
+        low, high = scale.bounds
+        node.attribute.extend([helper.make_attribute("min", low), helper.make_attribute("max", high)])
+        return
+    for name, bound in zip(names, scale.bounds, strict=True):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(bound, np.float32), name))
+        node.input.append(name)
+    model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
