@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import ByteArray, Op, Program
-from pimcomp.ir.report import Energy
+from pimcomp.ir.report import Energy, LayerEnergy
+from pimcomp.timeline.front_end import Listing, evaluations_of, listing_of
 from pimcomp.timeline.work import (
     LOAD,
     LOCAL,
@@ -30,16 +32,54 @@ from pimcomp.timeline.work import (
 )
 
 Rows = npt.NDArray[np.intp]
+_UNITS = (MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC)
 
 
 def energy_of(program: Program, arch: Arch, latency_ns: float) -> Energy:
     """Energy of one pass that takes `latency_ns`."""
-    return energy_of_stream(stream_of(program, arch), arch, latency_ns)
+    listing = listing_of(program) if _front_end_mw(arch).any() else None
+    return energy_of_stream(stream_of(program, arch), arch, latency_ns, listing)
 
 
-def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float) -> Energy:
-    """The same for a program of any origin."""
-    rows = _rows_by_unit(UNIT_OF[stream.op])
+def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float, listing: Listing | None = None) -> Energy:
+    """The same for a program of any origin. listing: needed where the chip's front end has dynamic power.
+
+    Raises InvariantError if it is needed and missing.
+    """
+    parts = _dynamic_pj(stream, arch, _rows_by_unit(UNIT_OF[stream.op]))
+    parts["static_pj"] = static_power_mw(arch, present_cores(stream)) * latency_ns
+    parts["front_end_pj"] = float(_front_end_pj(stream, arch, listing).sum())
+    return Energy(total_pj=sum(parts.values()), **parts)
+
+
+def energy_by_layer(program: Program, arch: Arch) -> tuple[LayerEnergy, ...]:
+    """What the instructions of each graph node cost, nodes in their order, those of no node (if any) last.
+
+    The sums over all layers are the dynamic parts of `energy_of`; static power belongs to no layer.
+    """
+    stream = stream_of(program, arch)
+    listing = listing_of(program) if _front_end_mw(arch).any() else None
+    front_end = _front_end_pj(stream, arch, listing)
+    node, unit = program.table.node, UNIT_OF[stream.op]
+    order = np.argsort(node, kind="stable")
+    layers = []
+    for rows in np.split(order, np.flatnonzero(np.diff(node[order])) + 1):
+        if not len(rows):
+            continue
+        index = int(node[rows[0]])
+        layers.append(
+            LayerEnergy(
+                node=index,
+                layer=program.node_names[index] if index >= 0 else "",
+                front_end_pj=float(front_end[rows].sum()),
+                **_dynamic_pj(stream, arch, {kind: rows[unit[rows] == kind] for kind in _UNITS}),
+            )
+        )
+    return tuple(sorted(layers, key=lambda layer: (layer.node < 0, layer.node)))
+
+
+def _dynamic_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> dict[str, float]:
+    """What the given instructions cost, by contributor."""
     reads, writes = local_beats(stream, arch, rows)
     loads, stores = stream.size[rows[LOAD]], stream.size[rows[STORE]]
     global_pj = (
@@ -47,17 +87,14 @@ def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float) -> Energy:
         + _beats(stores, arch.global_width_bytes) * arch.global_write_pj
     )
     beats = _beats(stream.size[rows[VECTOR]], arch.vector_width)
-    parts = {
+    return {
         "mvm_pj": _mvm_pj(stream, arch, rows[MATRIX]),
         "local_memory_pj": reads * arch.local_read_pj + writes * arch.local_write_pj,
         "global_memory_pj": global_pj,
         # The simulator charges two register reads for one-operand instructions too.
         "vector_pj": beats * (arch.vector_alu_pj + 2 * arch.vector_reg_read_pj + arch.vector_reg_write_pj),
         "noc_pj": _noc_pj(stream, arch, rows),
-        "static_pj": static_power_mw(arch, present_cores(stream)) * latency_ns,
-        "front_end_pj": _front_end_pj(stream, arch),
     }
-    return Energy(total_pj=sum(parts.values()), **parts)
 
 
 def present_cores(stream: Stream) -> int:
@@ -144,25 +181,27 @@ def _noc_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> float:
     return total
 
 
-def _front_end_pj(stream: Stream, arch: Arch) -> float:
-    """Fetch and scalar unit: one core period of their power per instruction.
-
-    Decoder and register file are evaluated whenever an input changes; counted here once per instruction, which is what
-    the simulator does at least.
-    """
-    scalars = int(stream.bubbles.sum()) + int(stream.tail_bubbles.sum())
-    instructions = len(stream.op) + scalars
-    per_instruction_mw = (
-        arch.fetch_dynamic_mw + arch.decode_dynamic_mw + arch.decode_offset_dynamic_mw + arch.reg_file_read_mw
+def _front_end_mw(arch: Arch) -> npt.NDArray[np.float64]:
+    """Power that one evaluation of each counter of `front_end` costs for one core period, and a fetch (last)."""
+    decode_mw = arch.decode_dynamic_mw + arch.decode_offset_dynamic_mw
+    return np.array(
+        [decode_mw, arch.reg_file_read_mw, arch.reg_file_write_mw, arch.scalar_dynamic_mw, arch.fetch_dynamic_mw]
     )
-    per_scalar_mw = arch.scalar_dynamic_mw + arch.reg_file_write_mw
-    # Each core's `setbw` is executed by the decoder.
-    scalars -= present_cores(stream)
-    return arch.core_period_ns * (instructions * per_instruction_mw + scalars * per_scalar_mw)
+
+
+def _front_end_pj(stream: Stream, arch: Arch, listing: Listing | None) -> npt.NDArray[np.float64]:
+    """float64[instructions]: fetch, decoder, register file and scalar unit, those of scalar instructions included."""
+    power_mw = _front_end_mw(arch)
+    if not power_mw.any():
+        return np.zeros(len(stream.op))
+    if listing is None:
+        raise InvariantError("the energy of a front end with dynamic power depends on the lists' scalar instructions")
+    entry_mw = power_mw[-1] + evaluations_of(listing, stream, arch) @ power_mw[:-1]
+    return np.asarray(arch.core_period_ns * np.bincount(listing.row, entry_mw, len(stream.op)), np.float64)
 
 
 def _rows_by_unit(unit: ByteArray) -> dict[int, Rows]:
-    return {kind: np.flatnonzero(unit == kind) for kind in (MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC)}
+    return {kind: np.flatnonzero(unit == kind) for kind in _UNITS}
 
 
 def _beats(sizes: npt.NDArray[np.integer], width: int) -> int:

@@ -1,30 +1,36 @@
 """Energy: the simulator's sums, and where they come from."""
 
+import gzip
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pimcomp.energy import energy_of, energy_of_stream, mvm_crossbar_pj
+from pimcomp.emit.pimsim import write_program
+from pimcomp.energy import energy_by_layer, energy_of, energy_of_stream, mvm_crossbar_pj
+from pimcomp.errors import InvariantError
+from pimcomp.ir.program import Op
+from pimcomp.timeline.front_end import listing_of
 from pimcomp.timeline.work import stream_of
 from tests.emit.programs import random_program, small_arch
-from tests.timeline.micro import Case, arch_of, cases, stream_of_json
+from tests.timeline.micro import Case, arch_of, cases, listing_of_json, stream_of_json
 from tests.timeline.streams import Step, steps, stream_of_steps
 
-# Whoever pays per decoder or register-file evaluation: counted per input change, which is not closed for every program.
-FRONT_END = {"E_fetch", "E_decode", "E_decode_sldi", "E_regread", "E_regwrite", "E_scalar"}
 LATENCY = [c for c in cases() if c.mode == 1]
 
 
 def relative_error(case: Case) -> float:
     arch = arch_of(case.config)
-    energy = energy_of_stream(stream_of_json(case.program, arch.cores), arch, case.result["latency_ms"] * 1e6)
+    stream, listing = stream_of_json(case.program, arch.cores), listing_of_json(case.program, arch.cores)
+    energy = energy_of_stream(stream, arch, case.result["latency_ms"] * 1e6, listing)
     expected = case.result["energy_pJ"]
     return abs(energy.total_pj - expected) / max(expected, 1e-9) if expected or energy.total_pj else 0.0
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in LATENCY if c.name not in FRONT_END])
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in LATENCY])
 def test_the_simulators_energy(case: Case) -> None:
     assert relative_error(case) < 1e-9
 
@@ -75,3 +81,38 @@ def test_energy_of_two_programs_in_a_row_is_the_sum(first: list[Step], second: l
 def test_a_program_and_its_stream_agree() -> None:
     program, arch = random_program(7), small_arch()
     assert energy_of(program, arch, 10.0) == energy_of_stream(stream_of(program, arch), arch, 10.0)
+
+
+@pytest.mark.parametrize("rob_size", [1, 4])
+def test_layers_add_up_to_the_dynamic_parts(rob_size: int) -> None:
+    program = random_program(11, rows=120)
+    node = np.arange(program.instructions, dtype=np.int32) % 4 - 1
+    program = replace(program, table=replace(program.table, node=node), node_names=("a", "b", "c"))
+    arch = replace(
+        small_arch(), rob_size=rob_size, crossbar_read_mw=2.0, local_read_pj=3.0, local_write_pj=5.0,
+        global_read_pj=2.0, global_write_pj=7.0, vector_alu_pj=1.5, fetch_dynamic_mw=1.0, decode_dynamic_mw=2.0, reg_file_read_mw=0.5,
+        reg_file_write_mw=0.25, scalar_dynamic_mw=4.0,
+    )  # fmt: skip
+    energy, layers = energy_of(program, arch, 100.0), energy_by_layer(program, arch)
+    assert [layer.layer for layer in layers] == ["a", "b", "c", ""]
+    for part in ("mvm_pj", "local_memory_pj", "global_memory_pj", "vector_pj", "noc_pj", "front_end_pj"):
+        assert getattr(energy, part) > 0
+        assert sum(getattr(layer, part) for layer in layers) == pytest.approx(getattr(energy, part))
+    assert sum(layer.dynamic_pj for layer in layers) == pytest.approx(energy.total_pj - energy.static_pj)
+
+
+def test_a_front_end_with_dynamic_power_needs_the_whole_list() -> None:
+    program, arch = random_program(7), replace(small_arch(), decode_dynamic_mw=1.0)
+    with pytest.raises(InvariantError, match="scalar instructions"):
+        energy_of_stream(stream_of(program, arch), arch, 10.0)
+
+
+def test_listing_of_a_program_is_the_list_in_its_file(tmp_path: Path) -> None:
+    program, arch = random_program(9, rows=150), small_arch()
+    write_program(program, arch, tmp_path / "program.gz")
+    file = listing_of_json(json.loads(gzip.decompress((tmp_path / "program.gz").read_bytes())), arch.cores)
+    ours = listing_of(program)
+    for name in ("core_start", "op", "rd", "rs1", "rs2", "row"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(file, name), err_msg=name)
+    scalar = ours.op < Op.SETBW
+    np.testing.assert_array_equal(ours.imm[scalar], file.imm[scalar])

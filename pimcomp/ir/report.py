@@ -31,3 +31,32 @@ class Energy:
     noc_pj: float
     static_pj: float
     front_end_pj: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEnergy:
+    """Energy of one pass that the instructions of one graph node cause, by contributor, in pJ.
+
+    node: index in the graph, -1 (layer "") for instructions of no node. layer: the node's name.
+    """
+
+    node: int
+    layer: str
+    mvm_pj: float
+    local_memory_pj: float
+    global_memory_pj: float
+    vector_pj: float
+    noc_pj: float
+    front_end_pj: float
+
+    @property
+    def dynamic_pj(self) -> float:
+        """All of it; static power belongs to no layer."""
+        return (
+            self.mvm_pj
+            + self.local_memory_pj
+            + self.global_memory_pj
+            + self.vector_pj
+            + self.noc_pj
+            + self.front_end_pj
+        )

@@ -1,0 +1,256 @@
+"""How often a core's decoder, register file and scalar unit are evaluated: what their dynamic power is charged for.
+
+The simulator charges an evaluation, not an instruction, and a stage is evaluated whenever one of its inputs changes: a
+decoder once more when the operands it has asked for arrive with other values, the register file for another address, a
+write, and the same write once more a cycle later. So the counts depend on register contents and on how long an
+instruction stays in the decoder, not on the order in which the simulator wakes its processes: within one clock edge
+everything settles in rounds, and each round sees what the round before has left. Docs: docs/timing.md.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.registers import LOAD_HIGH, operand_values
+from pimcomp.timeline.out_of_order import replay
+from pimcomp.timeline.state import new_machine
+from pimcomp.timeline.work import Stream, work_of
+
+# Columns of the counts.
+DECODES, READS, WRITES, SCALARS = range(4)
+
+# In the decoder nothing changes any more after this many cycles, unless a scalar operation reads what it writes.
+_SETTLED = 4
+
+_NOP, _SLDI, _SLD, _SADD, _SSUB = int(Op.NOP), int(Op.SLDI), int(Op.SLD), int(Op.SADD), int(Op.SSUB)
+_SMUL, _SADDI, _SMULI, _SETBW = int(Op.SMUL), int(Op.SADDI), int(Op.SMULI), int(Op.SETBW)
+_LD, _ST = int(Op.LD), int(Op.ST)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Listing:
+    """Every entry of every core's list as the simulator reads it, scalar instructions, `setbw` and `nop` included.
+
+    core_start: int64[cores + 1] into the columns; rd, rs1, rs2: register numbers, 0 where absent; imm: of scalar
+    instructions; row: the instruction (of the table without scalar instructions) an entry is or stands in front of.
+    """
+
+    core_start: LongArray
+    op: ByteArray
+    rd: ByteArray
+    rs1: ByteArray
+    rs2: ByteArray
+    imm: LongArray
+    row: LongArray
+
+
+def listing_of(program: Program) -> Listing:
+    """The lists of an emitted program: a `setbw`, then every instruction behind the `sldi`s it needs."""
+    registers = program.registers
+    rows = np.diff(program.core_start)
+    loads = np.concatenate([[0], np.cumsum(np.bitwise_count(registers.loads), dtype=np.int64)])
+    lengths = rows + np.diff(loads[program.core_start]) + (rows > 0)
+    core_start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    n = int(core_start[-1])
+    op, rd, rs1, rs2 = (np.zeros(n, np.uint8) for _ in range(4))
+    imm, row = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    _list(
+        program.core_start, program.table.op, registers.rd, registers.rs1, registers.rs2, registers.loads,
+        operand_values(program.table), op, rd, rs1, rs2, imm, row,
+    )  # fmt: skip
+    return Listing(core_start=core_start, op=op, rd=rd, rs1=rs1, rs2=rs2, imm=imm, row=row)
+
+
+def evaluations_of(listing: Listing, stream: Stream, arch: Arch) -> IntArray:
+    """int32[entries, 4]: evaluations (DECODES, READS, WRITES, SCALARS) in one pass, by the entry in the decoder.
+
+    stream: the same program; above rob_size 1 it is replayed for the time that its instructions wait for dispatch.
+    """
+    held = held_in_order(listing)
+    if arch.rob_size > 1:
+        machine = new_machine(
+            stream, work_of(stream, arch), arch, rob_size=arch.rob_size, rounds=1, kept_rounds=1, keep_left=True
+        )
+        replay(machine, True)
+        held = held_out_of_order(listing, machine.left, machine.period)
+    return count_evaluations(listing, held)
+
+
+def count_evaluations(listing: Listing, held: LongArray) -> IntArray:
+    """The same from `held`: int64[entries], cycles from an entry's arrival in the dispatcher to its successor's."""
+    counts = np.zeros((len(listing.op), 4), np.int32)
+    _count(listing.core_start, listing.op, listing.rd, listing.rs1, listing.rs2, listing.imm, held, counts)
+    return counts
+
+
+def held_in_order(listing: Listing) -> LongArray:
+    """`held` at rob_size 1: what follows an instruction waits for its end, which takes three cycles or more."""
+    held = np.ones(len(listing.op), np.int64)
+    held[1:][listing.op[:-1] > _SETBW] = _SETTLED
+    held[listing.core_start[:-1][np.diff(listing.core_start) > 0]] = 1
+    return held
+
+
+def held_out_of_order(listing: Listing, left: LongArray, period: int) -> LongArray:
+    """`held` above at any rob_size, for lists that end with an instruction; left (ps) as in `Machine`."""
+    own = np.flatnonzero(listing.op > _SETBW)
+    begins, ends = left[:, 0] // period, left[:, 1] // period
+    core_first = np.searchsorted(own, listing.core_start[:-1])
+    before, last = np.roll(ends, 1), np.roll(own, 1)
+    present = np.diff(listing.core_start) > 0
+    before[core_first[present]], last[core_first[present]] = 1, listing.core_start[:-1][present] - 1
+    bubbles = own - last - 1
+    held = np.ones(len(listing.op), np.int64)
+    held[own] = ends - begins - bubbles + 1
+    # The first of its bubbles, or itself where it has none, waits for room in the reorder buffer, too.
+    held[own - bubbles] += begins - before - 1
+    return held
+
+
+@numba.njit(cache=True)
+def _list(
+    core_start: LongArray,
+    table_op: ByteArray,
+    table_rd: ByteArray,
+    table_rs1: ByteArray,
+    table_rs2: ByteArray,
+    loads: ByteArray,
+    values: LongArray,
+    op: ByteArray,
+    rd: ByteArray,
+    rs1: ByteArray,
+    rs2: ByteArray,
+    imm: LongArray,
+    row: LongArray,
+) -> None:
+    k = 0
+    for core in range(len(core_start) - 1):
+        for i in range(core_start[core], core_start[core + 1]):
+            if i == core_start[core]:
+                op[k] = _SETBW
+                row[k] = i
+                k += 1
+            register = (table_rd[i], table_rs1[i], table_rs2[i])
+            pair = 1 if table_op[i] == _LD else (0 if table_op[i] == _ST else -1)
+            for slot in range(-1, 3):
+                if slot < 0:
+                    if not loads[i] & LOAD_HIGH:
+                        continue
+                    rd[k], value = register[pair], values[i, pair] >> 32
+                elif loads[i] >> slot & 1:
+                    rd[k], value = register[slot] + (slot == pair), values[i, slot]
+                else:
+                    continue
+                op[k], imm[k], row[k] = _SLDI, np.int64(np.int32(value)), i
+                k += 1
+            op[k], row[k] = table_op[i], i
+            rd[k], rs1[k], rs2[k] = register
+            k += 1
+
+
+@numba.njit(cache=True)
+def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in which it settles
+    core_start: LongArray,
+    op: ByteArray,
+    rd: ByteArray,
+    rs1: ByteArray,
+    rs2: ByteArray,
+    imm: LongArray,
+    held: LongArray,
+    counts: IntArray,
+) -> None:
+    for core in range(len(core_start) - 1):
+        first, last = core_start[core], core_start[core + 1]
+        if first == last:
+            continue
+        registers = np.zeros(34, np.int64)
+        # Register number and value that is being written, and that was written a cycle ago.
+        write_rd = write_value = late_rd = late_value = np.int64(0)
+        asked_rd = asked_rs1 = asked_rs2 = asked_double = np.int64(0)
+        seen_rd = seen_rs1 = seen_rs2 = seen_double = np.int64(0)  # operand values at the decoder
+        # What the decoder offers to the scalar unit, and what that has taken: entry (-1: none) and operand values.
+        offered = taken = np.int64(-1)
+        offered_rs1 = offered_rs2 = taken_rs1 = taken_rs2 = np.int64(0)
+        counts[first, READS] += 1  # both are evaluated once at time 0
+        counts[first, WRITES] += 1
+        for entry in range(first, last + 1):
+            valid = entry < last
+            owner = entry if valid else last - 1
+            stay = np.int64(_SETTLED)  # behind the last entry: until what is under way has been written
+            if valid:  # it moves on when the one in front of it does
+                stay = held[entry - 1] if entry > first else np.int64(1)
+            for cycle in range(stay):
+                starts = offered != taken or offered_rs1 != taken_rs1 or offered_rs2 != taken_rs2
+                taken, taken_rs1, taken_rs2 = offered, offered_rs1, offered_rs2
+                # First round: registers of the pipeline have changed.
+                settled = cycle > 0 and not starts
+                if late_rd != write_rd or late_value != write_value:
+                    settled = False
+                    late_rd, late_value = write_rd, write_value
+                    registers[late_rd] = late_value
+                    counts[owner, READS] += 1
+                if settled:
+                    break
+                asks = wrote = False
+                if valid and cycle == 0:
+                    counts[owner, DECODES] += 1
+                    if op[entry] != _NOP:
+                        double = np.int64(op[entry] == _SLD or op[entry] == _LD or op[entry] == _ST)
+                        asks = (
+                            asked_rd != rd[entry]
+                            or asked_rs1 != rs1[entry]
+                            or asked_rs2 != rs2[entry]
+                            or asked_double != double
+                        )
+                        asked_rd, asked_rs1, asked_rs2 = np.int64(rd[entry]), np.int64(rs1[entry]), np.int64(rs2[entry])
+                        asked_double = double
+                if starts and taken >= 0:
+                    counts[owner, SCALARS] += 1
+                    target, value = _execute(
+                        int(op[taken]), int(rd[taken]), int(taken_rs1), int(taken_rs2), int(imm[taken])
+                    )
+                    wrote = target != write_rd or value != write_value
+                    write_rd, write_value = np.int64(target), np.int64(value)
+                # Second round: the register file answers, and the decoder looks again if the answer is another.
+                if asks or wrote:
+                    counts[owner, READS] += 1
+                    counts[owner, WRITES] += wrote
+                    value_rd = write_value if write_rd == asked_rd else registers[asked_rd]
+                    value_rs1 = write_value if write_rd == asked_rs1 else registers[asked_rs1]
+                    value_rs2 = write_value if write_rd == asked_rs2 else registers[asked_rs2]
+                    if asked_double:
+                        low_rd = write_value if write_rd == asked_rd + 1 else registers[asked_rd + 1]
+                        low_rs1 = write_value if write_rd == asked_rs1 + 1 else registers[asked_rs1 + 1]
+                        value_rd = (value_rd << 32) | (low_rd & 0xFFFFFFFF)
+                        value_rs1 = (value_rs1 << 32) | (low_rs1 & 0xFFFFFFFF)
+                    # Pairs travel on lines of their own, whose silence is 0, as is that of the single ones.
+                    other_lines = asked_double != seen_double and (value_rd != 0 or value_rs1 != 0)
+                    if other_lines or value_rd != seen_rd or value_rs1 != seen_rs1 or value_rs2 != seen_rs2:
+                        counts[owner, DECODES] += valid
+                        seen_rd, seen_rs1, seen_rs2, seen_double = value_rd, value_rs1, value_rs2, asked_double
+                offered, offered_rs1, offered_rs2 = np.int64(-1), np.int64(0), np.int64(0)
+                if valid and op[entry] != _NOP and op[entry] < _SETBW:
+                    offered, offered_rs1, offered_rs2 = np.int64(entry), seen_rs1, seen_rs2
+
+
+@numba.njit(cache=True)
+def _execute(op: int, rd: int, rs1: int, rs2: int, imm: int) -> tuple[int, int]:
+    """Register that a scalar instruction writes, and the 32-bit value; `sld` writes 0 to register 0."""
+    if op == _SLD:
+        return 0, 0
+    value = imm
+    if op == _SADD:
+        value = rs1 + rs2
+    elif op == _SSUB:
+        value = rs1 - rs2
+    elif op == _SMUL:
+        value = rs1 * rs2
+    elif op == _SADDI:
+        value = rs1 + imm
+    elif op == _SMULI:
+        value = rs1 * imm
+    return rd, int(np.int32(value))
