@@ -22,7 +22,7 @@ class Findings:
     first objective. knee: the balanced one, None without a front. published: trial of the chip as published that is
     best in the first objective, if one was timed. reasons: (what was short or wrong, how often, an example), most
     frequent first. hypervolume: after each distinct trial, in the figures the search looks at, as a share of the box
-    between the best and (1.1 times) the worst value of each objective. proofs: verdict of a trial's execution, by number.
+    between the best and (1.1 times) the worst value of each objective. proofs: a trial's execution, by number.
     """
 
     sweep: Sweep

@@ -1,7 +1,6 @@
 """Which candidates of a search at cost fidelity deserve a timeline."""
 
 from collections.abc import Sequence
-from statistics import median
 
 import numpy as np
 
@@ -14,10 +13,11 @@ from spaces.space import Point
 def most_promising(
     searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...]
 ) -> Point | None:
-    """The candidate whose timeline would add most to the timed front, as far as its estimate can be believed.
+    """The candidate whose timeline may add most to the timed front.
 
-    Estimates are corrected by the median ratio between timeline and estimate of what was timed so far, for the same
-    solver and pipeline where there is any. None: no candidate that is left would extend the front.
+    Estimates are corrected by the most favourable ratio between timeline and estimate of what was timed so far, for the
+    same solver and pipeline where there is any. None: even with an error as favourable as any seen, no candidate that
+    is left would extend the front.
 
     searched: feasible candidates at cost fidelity. timed: every candidate that was timed, infeasible ones too.
     """
@@ -45,7 +45,7 @@ def _logs(cost: Sequence[float]) -> FloatMatrix:
 
 
 class _Ratios:
-    """log(timeline / estimate) per objective: the median over candidates of the same kind, over all, or 0."""
+    """log(timeline / estimate) per objective: the least over candidates of the same kind, over all, or 0."""
 
     def __init__(self, rows: dict[tuple[str, str], list[FloatMatrix]], objectives: int) -> None:
         self._rows, self._objectives = rows, objectives
@@ -55,7 +55,7 @@ class _Ratios:
         rows = self._rows.get((candidate.point.solver, str(candidate.point.pipeline))) or self._all
         if not rows:
             return np.zeros(self._objectives)
-        return np.array([median(row[j] for row in rows) for j in range(self._objectives)])
+        return np.asarray(np.min(rows, axis=0), dtype=np.float64)
 
 
 def _ratios(searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...]) -> _Ratios:
