@@ -1,4 +1,4 @@
-"""`pimdse simulate`: our prediction beside the real simulator's answer."""
+"""`pimdse simulate`: what a program takes and why, and the real simulator's answer beside it."""
 
 import json
 from collections.abc import Callable
@@ -10,11 +10,14 @@ import typer
 
 from pimcomp.errors import OutputError
 from pimdse.commands.arguments import Folder
-from pimdse.output import output_of, wide_table
+from pimdse.output import output_of, plain, rows_table, wide_table
 
 if TYPE_CHECKING:
-    from pimdse.compiled_folder import CompiledFolder
-    from pimdse.pimsim import SimulatorReport
+    from rich.console import Console
+
+    from pimcomp.ir.report import Energy
+    from pimdse.pimsim import SimulatorReport, SteadyState
+    from pimdse.program_folder import ProgramFolder
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -45,35 +48,46 @@ def simulate(
     ] = "",
     timeout: Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="Longest wait for it.")] = 7200,
 ) -> None:
-    """Show a compiled folder's latency or throughput, power and energy, and what pimsim-nn says about them."""
+    """Show a program's latency, throughput, power and energy, where the time goes, and what pimsim-nn says."""
     from pimcomp.errors import ConfigError
-    from pimdse.compiled_folder import read_compiled_folder
-    from pimdse.pimsim import SimulatorReport, find_simulator, steady_state
+    from pimdse.attribution_report import attribution_data, show_attribution
+    from pimdse.pimsim import find_simulator
+    from pimdse.program_folder import read_program_folder
 
     if mode not in ("", "latency", "throughput"):
         raise ConfigError("--mode", f"expected latency or throughput, found {mode!r}")
     output = output_of(context)
-    compiled = read_compiled_folder(folder)
-    chosen = mode or ("throughput" if compiled.pipeline == "batch" else "latency")
     executable = find_simulator(pimsim)
+    with output.stages(f"reading {folder}") as observe:
+        program = read_program_folder(folder)
+        observe("read", None)
+        prediction = _predict(program)
+        observe("timeline", None)
+        found = program.attribution()
+    chosen = mode or ("throughput" if program.pipeline == "batch" else "latency")
     theirs, steady = None, None
     if executable is not None:
         with output.stages(f"{executable.name} simulates {folder}"):
-            theirs = _ask(executable, compiled, chosen, timeout)
-        if chosen == "throughput":
-            steady = steady_state(theirs, simulated_ns=_simulated_ns(compiled), latency_ns=compiled.latency_ns)
-            theirs = SimulatorReport(
-                latency_ns=steady.period_ns, avg_power_mw=steady.avg_power_mw, energy_pj=steady.energy_pj
-            )
-    figures = _comparison(compiled, theirs, chosen)
+            theirs, steady = _ask(executable, program, prediction, chosen, timeout)
+    figures = _comparison(prediction, theirs, chosen)
     data: dict[str, object] = {"folder": str(folder), "mode": chosen, "ours": {f.name: f.ours for f in figures}}
     if theirs is not None:
         data["theirs"] = {f.name: f.theirs for f in figures}
         data["relative_difference"] = {f.name: f.difference for f in figures}
     if steady is not None:
         data["rounds"], data["resolution"] = steady.rounds, steady.resolution
-    header = ("", "pimdse", "pimsim-nn", "difference")[: 4 if theirs else 2]
-    output.show(data, lambda console: wide_table(console, header, [_shown(f) for f in figures], numeric=header[1:]))
+    data |= {"prediction": prediction.data(), "attribution": attribution_data(found, program)}
+
+    def render(console: "Console") -> None:
+        plain(console, program.title, "bold")
+        rows_table(console, prediction.rows())
+        if theirs is not None:
+            header = ("", "pimdse", "pimsim-nn", "difference")
+            wide_table(console, header, [_shown(f) for f in figures], numeric=header[1:])
+        console.print()
+        show_attribution(console, found, program)
+
+    output.show(data, render)
     if steady is not None:
         share = 100 * steady.resolution
         output.note(f"pimsim-nn counted {steady.rounds:.4g} rounds: its period is known to within {share:.2g} %")
@@ -81,23 +95,90 @@ def simulate(
         output.note("pimsim-nn was not run: name its executable with --pimsim or PIMSIM_NN")
 
 
-def _ask(executable: Path, compiled: "CompiledFolder", mode: str, timeout_s: float) -> "SimulatorReport":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prediction:
+    """What the timeline says of a program; `energy` is of one pass."""
+
+    latency_ns: float
+    period_ns: float
+    images_per_round: int
+    energy: "Energy"
+
+    @property
+    def images_per_s(self) -> float:
+        """In steady state; 0 for a program that takes no time."""
+        return self.images_per_round / self.period_ns * 1e9 if self.period_ns else 0.0
+
+    @property
+    def avg_power_mw(self) -> float:
+        """Over one pass."""
+        return self.energy.total_pj / self.latency_ns if self.latency_ns else 0.0
+
+    def data(self) -> dict[str, object]:
+        """The keys of report.json."""
+        return {
+            "latency_ns": self.latency_ns,
+            "period_ns": self.period_ns,
+            "images_per_round": self.images_per_round,
+            "images_per_s": self.images_per_s,
+            "energy_pj": self.energy.total_pj,
+            "energy_by_pj": self._energy_parts(),
+            "avg_power_mw": self.avg_power_mw,
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The figures for people."""
+        from pimdse.units import energy_text, power_text, rate_text, share_text, time_text
+
+        images = f", {self.images_per_round} images per round" if self.images_per_round > 1 else ""
+        largest = sorted(self._energy_parts().items(), key=lambda part: -part[1])[:3]
+        parts = [f"{name.replace('_', ' ')} {share_text(pj, self.energy.total_pj)}" for name, pj in largest if pj > 0]
+        shares = f" ({', '.join(parts)})" if parts else ""
+        return [
+            ("latency", time_text(self.latency_ns, _DIGITS)),
+            ("period", f"{time_text(self.period_ns, _DIGITS)} per round{images}: {rate_text(self.images_per_s)}"),
+            ("average power", power_text(self.avg_power_mw)),
+            ("energy", f"{energy_text(self.energy.total_pj)} per round{shares}"),
+        ]
+
+    def _energy_parts(self) -> dict[str, float]:
+        names = (name for name in type(self.energy).__dataclass_fields__ if name != "total_pj")
+        return {name.removesuffix("_pj"): getattr(self.energy, name) for name in names}
+
+
+def _predict(program: "ProgramFolder") -> _Prediction:
+    from pimcomp.energy import energy_of_stream
+    from pimcomp.timeline.timing import time_stream
+
+    timing = time_stream(program.stream, program.arch)
+    return _Prediction(
+        latency_ns=timing.latency_ns,
+        period_ns=timing.period_ns,
+        images_per_round=program.images_per_round,
+        energy=energy_of_stream(program.stream, program.arch, timing.latency_ns),
+    )
+
+
+def _ask(
+    executable: Path, program: "ProgramFolder", prediction: _Prediction, mode: str, timeout_s: float
+) -> "tuple[SimulatorReport, SteadyState | None]":
     import numpy as np
 
-    from pimcomp.decode import decode_program
-    from pimdse.pimsim import run_simulator
+    from pimdse.pimsim import SimulatorReport, run_simulator, steady_state
 
-    config = compiled.path / ("config.json" if mode == "latency" else "config_throughput.json")
-    cores = None
     if mode == "latency":
-        decoded = decode_program(compiled.program)
-        cores = frozenset(np.flatnonzero(np.diff(decoded.core_start)).tolist())
-    return run_simulator(executable, compiled.program, config, cores=cores, timeout_s=timeout_s)
+        cores = frozenset(np.flatnonzero(np.diff(program.decoded.core_start)).tolist())
+        config = program.path / "config.json"
+        return run_simulator(executable, program.program, config, cores=cores, timeout_s=timeout_s), None
+    config = program.path / "config_throughput.json"
+    theirs = run_simulator(executable, program.program, config, cores=None, timeout_s=timeout_s)
+    steady = steady_state(theirs, simulated_ns=_simulated_ns(config), latency_ns=prediction.latency_ns)
+    report = SimulatorReport(latency_ns=steady.period_ns, avg_power_mw=steady.avg_power_mw, energy_pj=steady.energy_pj)
+    return report, steady
 
 
-def _simulated_ns(compiled: "CompiledFolder") -> float:
-    """sim_time of config_throughput.json. Raises OutputError if that is not there."""
-    file = compiled.path / "config_throughput.json"
+def _simulated_ns(file: Path) -> float:
+    """sim_time of a simulator configuration. Raises OutputError if that is not there."""
     try:
         return float(json.loads(file.read_bytes())["sim_config"]["sim_time"]) * 1e6
     except OSError as error:
@@ -124,20 +205,21 @@ class _Figure:
         return self.ours / self.theirs - 1 if self.theirs else None
 
 
-def _comparison(compiled: "CompiledFolder", theirs: "SimulatorReport | None", mode: str) -> list[_Figure]:
+def _comparison(ours: _Prediction, theirs: "SimulatorReport | None", mode: str) -> list[_Figure]:
     """The figures of one pass, or of one round in steady state."""
     from pimdse.units import energy_text, power_text, rate_text, time_text
 
-    time_ns = compiled.latency_ns if mode == "latency" else compiled.period_ns
+    time_ns = ours.latency_ns if mode == "latency" else ours.period_ns
     # dynamic energy is that of a pass; static power flows for the latency or, in steady state, for the period
-    energy_pj = compiled.energy_pj - compiled.static_pj + compiled.static_pj * time_ns / compiled.latency_ns
-    images = compiled.images_per_round * 1e9
+    dynamic_pj = ours.energy.total_pj - ours.energy.static_pj
+    energy_pj = dynamic_pj + ours.energy.static_pj * (time_ns / ours.latency_ns if ours.latency_ns else 1.0)
+    images = ours.images_per_round * 1e9
     name = "latency_ns" if mode == "latency" else "period_ns"
     figures = [_Figure(name, time_ns, theirs.latency_ns if theirs else None, time_text)]
     if mode == "throughput":
         rate = images / theirs.latency_ns if theirs else None
-        figures.append(_Figure("throughput_per_s", images / time_ns, rate, rate_text))
-    power_mw = energy_pj / time_ns
+        figures.append(_Figure("throughput_per_s", ours.images_per_s, rate, rate_text))
+    power_mw = energy_pj / time_ns if time_ns else 0.0
     figures.append(_Figure("avg_power_mw", power_mw, theirs.avg_power_mw if theirs else None, power_text))
     figures.append(_Figure("energy_pj", energy_pj, theirs.energy_pj if theirs else None, energy_text))
     return figures

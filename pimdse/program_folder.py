@@ -1,0 +1,109 @@
+"""Reads a folder with a program for the simulator: one that pimdse wrote, or any other with a chip beside it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pimcomp.errors import ModelError, OutputError
+
+if TYPE_CHECKING:
+    from pimcomp.attribution import Attribution
+    from pimcomp.decode import Decoded
+    from pimcomp.ir.arch import Arch
+    from pimcomp.ir.graph import IntArray
+    from pimcomp.timeline.work import Stream
+
+_PROGRAMS = ("program.gz", "program.json")
+_CHIPS = ("chip.yaml", "config.json")  # the former says more: mesh, area, where the numbers come from
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ProgramFolder:
+    """A program and its chip.
+
+    title: what it is, for people. pipeline: "element", "batch" or "" where nothing says so. node: int32[rows of
+    stream], graph node each instruction works for, -1: none; node_names: of the graph's nodes, empty if unknown.
+    """
+
+    path: Path
+    program: Path
+    title: str
+    pipeline: str
+    images_per_round: int
+    arch: "Arch"
+    decoded: "Decoded"
+    stream: "Stream"
+    node: "IntArray"
+    node_names: tuple[str, ...]
+
+    def layer(self, node: int) -> str:
+        """The name of a graph node; "-" for none."""
+        return self.node_names[node] if 0 <= node < len(self.node_names) else "-"
+
+    def attribution(self) -> "Attribution":
+        """One pass taken apart. Raises DeadlockError."""
+        from pimcomp.attribution import attribute
+
+        return attribute(self.stream, self.arch, self.node, len(self.node_names))
+
+
+def read_program_folder(path: Path) -> ProgramFolder:
+    """Read the program, its chip and, where there are any, layer names and the report.
+
+    Raises OutputError if the folder has no program or no chip, ModelError or ConfigError if one of them is wrong.
+    """
+    import numpy as np
+
+    from pimcomp.config import load_arch
+    from pimcomp.decode import decode_program, read_checkpoints
+    from pimcomp.file_stream import stream_of_file
+
+    if not path.is_dir():
+        raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
+    program = _first(path, _PROGRAMS, "program")
+    arch = load_arch(_first(path, _CHIPS, "chip"))
+    decoded = decode_program(program)
+    stream, emitted = stream_of_file(decoded, arch)
+    node, names = np.full(len(emitted), -1, np.int32), tuple[str, ...]()
+    if (path / "checkpoints.npz").is_file():
+        points = read_checkpoints(path / "checkpoints.npz")
+        if len(points.instruction_node) != decoded.instructions:
+            raise ModelError(
+                f"{path / 'checkpoints.npz'}: instruction_node: expected {decoded.instructions} entries, one per "
+                f"instruction of {program.name}, found {len(points.instruction_node)}: they are of different compiles"
+            )
+        node, names = points.instruction_node[emitted], points.node_names
+    title, pipeline, images = _reported(path)
+    return ProgramFolder(
+        path=path,
+        program=program,
+        title=title,
+        pipeline=pipeline,
+        images_per_round=images,
+        arch=arch,
+        decoded=decoded,
+        stream=stream,
+        node=node,
+        node_names=names,
+    )
+
+
+def _first(path: Path, names: tuple[str, ...], what: str) -> Path:
+    found = [path / name for name in names if (path / name).is_file()]
+    if not found:
+        raise OutputError(f"{path}: expected a {what} there, as {' or '.join(names)}, found none")
+    return found[0]
+
+
+def _reported(path: Path) -> tuple[str, str, int]:
+    """(title, pipeline, images per round) of report.json, if there is one."""
+    file = path / "report.json"
+    if not file.is_file():
+        return path.name, "", 1
+    try:
+        data = json.loads(file.read_bytes())
+        title = f"{data['model']} on {data['arch']}: {data['pipeline']} pipeline, solver {data['solver']}"
+        return title, str(data["pipeline"]), int(data["images_per_round"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{file}: not a report of pimdse: {type(error).__name__}: {error}") from None
