@@ -90,8 +90,8 @@ def test_layers_add_up_to_the_dynamic_parts(rob_size: int) -> None:
     program = replace(program, table=replace(program.table, node=node), node_names=("a", "b", "c"))
     arch = replace(
         small_arch(), rob_size=rob_size, crossbar_read_mw=2.0, local_read_pj=3.0, local_write_pj=5.0,
-        global_read_pj=2.0, global_write_pj=7.0, vector_alu_pj=1.5, fetch_dynamic_mw=1.0, decode_dynamic_mw=2.0, reg_file_read_mw=0.5,
-        reg_file_write_mw=0.25, scalar_dynamic_mw=4.0,
+        global_read_pj=2.0, global_write_pj=7.0, vector_alu_pj=1.5, fetch_dynamic_mw=1.0, decode_dynamic_mw=2.0,
+        reg_file_read_mw=0.5, reg_file_write_mw=0.25, scalar_dynamic_mw=4.0,
     )  # fmt: skip
     energy, layers = energy_of(program, arch, 100.0), energy_by_layer(program, arch)
     assert [layer.layer for layer in layers] == ["a", "b", "c", ""]
