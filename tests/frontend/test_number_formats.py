@@ -62,7 +62,7 @@ def quantized(pair: dict[str, Any], between: list[Any], dtype: type = np.int8) -
         op("Flatten", "d", "f"),
         op("Gemm", "f m", "y"),
     ]
-    weights = {
+    weights: dict[str, Any] = {
         "qw": rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8),
         "ws": rng.uniform(0.005, 0.02, 4).astype(np.float32),
         "wz": np.zeros(4, np.int8),
