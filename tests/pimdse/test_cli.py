@@ -52,6 +52,7 @@ def test_help_is_fast_and_loads_nothing_heavy() -> None:
         "verify",
         "simulate",
         "inspect",
+        "compare",
         "sweep",
         "report",
         "pick",
@@ -62,7 +63,7 @@ def test_help_is_fast_and_loads_nothing_heavy() -> None:
         assert re.search(rf"\b{command}\b", done.stdout)
 
 
-@pytest.mark.parametrize("command", ["compile", "verify", "simulate", "inspect", "sweep", "report", "pick"])
+@pytest.mark.parametrize("command", ["compile", "verify", "simulate", "inspect", "compare", "sweep", "report", "pick"])
 def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert f"pimdse {command} " in capsys.readouterr().out
