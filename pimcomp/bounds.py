@@ -14,9 +14,11 @@ reads
 3. *Additions.* An output that sums K > rows products comes out of at least ceil(K / rows) MVMs, whose results are
 added by
    vector instructions, each element at no less than its share of full beats. An element-wise node adds or multiplies
-   at least once per output and operand beyond the first.
+   at least once per output and operand beyond the first. A depthwise layer may go to the vector unit instead: it
+   multiplies every weight that meets the map and adds the products of an output; whichever takes less counts.
 4. *Chains.* The element that is loaded last reaches an output through at least the fewest weighted layers on any path
-   from an input to an output, one MVM each, in sequence; and some output needs the most layers on any path.
+   from an input to an output, one MVM each, in sequence; and some output needs the most layers on any path (depthwise
+   layers not counted).
 
 Work on all cores together is at least the sum of 2 and 3, and `total_cores` cores share it: work_ns.
 latency >= max(load_ns + shortest chain, longest chain, work_ns); period per image >= max(load_ns, work_ns).
@@ -49,9 +51,7 @@ def bounds(graph: Graph, arch: Arch) -> Bounds:
     """Lower bounds for a network on a chip; see the module for the proof."""
     needed = needed_rows(graph)
     load_ns = sum(_load_ns(arch, node, int(rows.sum())) for node, rows in zip(graph.nodes, needed, strict=True))
-    firings = sum(_least_firings(graph, index, needed[index], arch) for index in graph.weighted())
-    added = sum(_additions(graph, index, needed[index], arch) for index in range(len(graph.nodes)))
-    work_ns = (firings * _firing_ns(arch) + added * _addition_ns(arch)) / arch.total_cores
+    work_ns = sum(_work_ns(graph, index, needed[index], arch) for index in range(len(graph.nodes))) / arch.total_cores
     mvm_ns = arch.mvm_ns(1)
     shortest, longest = _chains(graph)
     return Bounds(
@@ -71,22 +71,38 @@ def _load_ns(arch: Arch, node: Node, rows: int) -> float:
     return beats * arch.global_read_cycles * arch.global_period_ns
 
 
-def _least_firings(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
-    """MVMs that a layer's input elements need, full rows assumed."""
+def _work_ns(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> float:
+    """Issue time that a node takes at least on all cores together."""
     node = graph.nodes[index]
-    conv, view = node.operation, node.inputs[0]
-    assert isinstance(conv, Conv)
-    source = graph.nodes[int(view.sources[0])]
-    window = conv.window
+    added = _additions(graph, index, needed, arch)
+    if not isinstance(node.operation, Conv):
+        return added * _addition_ns(arch)
+    met = _positions_met(graph, index, needed)
+    taken = [len(np.unique(positions)) for positions in met]
+    view = node.inputs[0]
     channels = len(np.unique(np.stack([view.sources, view.channels]), axis=1).T)
-    taken = []
+    firings = -(-taken[0] * taken[1] * channels // arch.crossbar_rows)
+    crossbars_ns = firings * _firing_ns(arch) + added * _addition_ns(arch)
+    if not 1 < node.operation.groups == node.channels:
+        return crossbars_ns
+    products = len(met[0]) * len(met[1]) * node.channels
+    sums = products - int(needed.sum()) * node.width * node.channels  # negative where whole windows lie outside
+    return min(crossbars_ns, (products + max(sums, 0)) * _addition_ns(arch))
+
+
+def _positions_met(graph: Graph, index: int, needed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a layer's input map that its windows meet, once for every output row or column and tap."""
+    node = graph.nodes[index]
+    assert isinstance(node.operation, Conv)
+    source, window = graph.nodes[int(node.inputs[0].sources[0])], node.operation.window
+    met = []
     for axis, (size, outputs) in enumerate(
         ((source.height, np.flatnonzero(needed)), (source.width, np.arange(node.width)))
     ):
         taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.pads[axis]
-        positions = np.unique(outputs[:, None] * window.stride[axis] + taps)
-        taken.append(int(((positions >= 0) & (positions < size)).sum()))
-    return -(-taken[0] * taken[1] * channels // arch.crossbar_rows)
+        positions = (outputs[:, None] * window.stride[axis] + taps).ravel()
+        met.append(positions[(positions >= 0) & (positions < size)])
+    return met[0], met[1]
 
 
 def _additions(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
@@ -122,7 +138,7 @@ def _chains(graph: Graph) -> tuple[int, int]:
     fewest: list[int] = []
     most: list[int] = []
     for node in graph.nodes:
-        weighted = int(isinstance(node.operation, Conv))
+        weighted = int(isinstance(node.operation, Conv) and not 1 < node.operation.groups == node.channels)
         before = sources_of(node)
         fewest.append(weighted + min((fewest[s] for s in before), default=0))
         most.append(weighted + max((most[s] for s in before), default=0))

@@ -15,6 +15,7 @@ from pimcomp.partition import partition
 from pimcomp.problem import build_problem
 from pimcomp.schedule import ScheduleOptions, schedule
 from pimcomp.timeline import time_program
+from pimcomp.vector_layers import use_vector_unit
 
 Observer = Callable[[str, object], None]  # (stage, its result): dumps, timers and progress hang here
 
@@ -38,6 +39,7 @@ def compile_network(
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """
+    graph = use_vector_unit(graph, arch) if options.vector_depthwise else graph
     parts = partition(graph, arch)
     observe("partition", parts)
 

@@ -1,10 +1,12 @@
 """Everything a solver needs to know about a network on a chip, as plain numbers."""
 
+import math
+
 import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, View
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, View, on_crossbars
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline
 from pimcomp.partition import firings
 
@@ -28,7 +30,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
                 out_width=node.width,
                 output_bytes=node.channels * arch.element_bytes,
                 fully_connected=node.height * node.width == 1,
-                options=tuple(_option(graph, arch, matrix) for matrix in matrices),
+                options=tuple(layer_option(graph, arch, matrix) for matrix in matrices),
                 depends=depends[node_index],
             )
         )
@@ -53,7 +55,8 @@ def copy_pieces(graph: Graph, matrix: LayerMatrix) -> np.ndarray:
     return np.concatenate([[0], np.flatnonzero(breaks) + 1])
 
 
-def _option(graph: Graph, arch: Arch, matrix: LayerMatrix) -> LayerOption:
+def layer_option(graph: Graph, arch: Arch, matrix: LayerMatrix) -> LayerOption:
+    """One unfolding as a solver sees it."""
     overhead = OVERHEAD_CYCLES * arch.core_period_ns
     outputs = matrix.columns
     starts = copy_pieces(graph, matrix)
@@ -104,10 +107,12 @@ def _weighted_ancestors(graph: Graph, weighted: dict[int, int]) -> list[tuple[in
 def _vector_work_ns(graph: Graph, arch: Arch, index: int) -> float:
     """Issue time of a node that is not a layer: one vector instruction per row-segment-sized piece of work."""
     node = graph.nodes[index]
-    if isinstance(node.operation, Conv | Input):
+    if on_crossbars(node.operation) or isinstance(node.operation, Input):
         return 0.0
     passes = 1
-    if isinstance(node.operation, Pool):
+    if isinstance(node.operation, Conv):
+        passes = 2 * math.prod(node.operation.window.kernel)
+    elif isinstance(node.operation, Pool):
         passes = sum(node.operation.window.kernel)
     elif isinstance(node.operation, Eltwise):
         passes = len(node.inputs) - 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pimcomp.schedule.options import ScheduleOptions
 
 # Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
+SWITCHES = {"on": True, "off": False}
 MAX_COUNT, MAX_NUMBER = 10_000, 1e12
 
 Observe = Callable[[str, object], None]
@@ -109,12 +110,17 @@ def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
     from pimcomp.schedule.options import ScheduleOptions
 
     defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
-    values: dict[str, int | float] = {}
+    values: dict[str, int | float | bool] = {}
     for word in words:
         name, _, text = word.partition("=")
         if name not in defaults:
             hint = did_you_mean(name, defaults)
             raise ConfigError(f"--set {word}", f"expected NAME=VALUE with NAME one of {', '.join(defaults)}{hint}")
+        if isinstance(defaults[name], bool):
+            if text not in SWITCHES:
+                raise ConfigError(f"--set {word}", f"expected on or off behind '=', found {text!r}")
+            values[name] = SWITCHES[text]
+            continue
         kind = int if isinstance(defaults[name], int) else float
         try:
             values[name] = kind(text)

@@ -114,7 +114,9 @@ def layer_lines(graph: Graph, arch: "Arch") -> list[LayerLine]:
     from pimcomp.ir.plan import Pipeline
     from pimcomp.partition import partition
     from pimcomp.problem import build_problem
+    from pimcomp.vector_layers import use_vector_unit
 
+    graph = use_vector_unit(graph, arch)
     problem = build_problem(graph, arch, partition(graph, arch), Pipeline.ELEMENT)
     lines = []
     for layer in problem.layers:

@@ -73,12 +73,14 @@ class Conv:
     """Convolution or fully connected layer: the work of the crossbars.
 
     weights: float32[out_channels, in_channels / groups, kernel_h, kernel_w]; bias: float32[out_channels] or None.
+    vector: the vector unit computes it from weights in local memory (depthwise layers only); it occupies no crossbars.
     """
 
     window: Window
     weights: FloatArray
     bias: FloatArray | None = None
     groups: int = 1
+    vector: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,4 +185,9 @@ class Graph:
 
     def weighted(self) -> tuple[int, ...]:
         """Indices of the nodes that occupy crossbars, in order."""
-        return tuple(i for i, node in enumerate(self.nodes) if isinstance(node.operation, Conv))
+        return tuple(i for i, node in enumerate(self.nodes) if on_crossbars(node.operation))
+
+
+def on_crossbars(operation: Operation) -> bool:
+    """Whether an operation's weights are stored in crossbars."""
+    return isinstance(operation, Conv) and not operation.vector

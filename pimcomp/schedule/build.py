@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.array_group import Partition
-from pimcomp.ir.graph import Conv, Graph, Input
+from pimcomp.ir.graph import Conv, Graph, Input, on_crossbars
 from pimcomp.ir.plan import Plan
 from pimcomp.schedule.build_scatter import scatter_site
 from pimcomp.schedule.build_vector import vector_nodes, vector_tasks
@@ -156,7 +156,7 @@ class WorkBuilder:
         for index, node in enumerate(self.graph.nodes):
             segments = self.placed[index].segments
             numbers = np.arange(self.segment_start[index], self.segment_start[index + 1])
-            if isinstance(node.operation, Conv):
+            if on_crossbars(node.operation):
                 self._conv(index, segments, numbers)
             elif isinstance(node.operation, Input):
                 self.final_task[numbers] = self.add_tasks(LOAD, index, segments, segments.owner, out=numbers)

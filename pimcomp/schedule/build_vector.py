@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Crop, Eltwise, Lrn, Node, Pick, Pool, View
+from pimcomp.ir.graph import Conv, Crop, Eltwise, Lrn, Node, Pick, Pool, View
 from pimcomp.schedule import emit_vector
 from pimcomp.schedule.constants import counted_range, is_mean
 from pimcomp.schedule.emit_vector import VectorNodes
@@ -23,11 +23,12 @@ def vector_tasks(builder: "WorkBuilder", index: int, s: Segments, numbers: npt.N
     builder.final_task[numbers] = task
     kernel, dilation, counted = 1, 1, (0, node.height)
     row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
-    if isinstance(node.operation, Pool):
+    if isinstance(node.operation, Conv | Pool):
         w = node.operation.window
         kernel, dilation = w.kernel[0], w.dilation[0]
-        source = builder.graph.nodes[int(node.inputs[0].sources[0])]
-        counted = counted_range(node.operation, source.height, source.width)[0]
+        if isinstance(node.operation, Pool):
+            source = builder.graph.nodes[int(node.inputs[0].sources[0])]
+            counted = counted_range(node.operation, source.height, source.width)[0]
         row = row * w.stride[0] - w.pads[0]
         low, high = low * w.stride[1] - w.pads[1], (high - 1) * w.stride[1] - w.pads[1]
         high = high + (w.kernel[1] - 1) * w.dilation[1] + 1
@@ -125,14 +126,17 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
             source = builder.graph.nodes[int(node.inputs[0].sources[0])]
             columns["width"][index] = source.width
             operation = node.operation
-            if isinstance(operation, Pool):
+            if isinstance(operation, Conv | Pool):
                 w = operation.window
-                mean = is_mean(builder.graph, index)
-                pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
-                columns["kind"][index] = emit_vector.MEAN if mean else pool
                 columns["kernel"][index], columns["stride"][index] = w.kernel[1], w.stride[1]
                 columns["pad"][index], columns["dilation"][index] = w.pads[1], w.dilation[1]
                 columns["size"][index] = w.kernel[0]
+            if isinstance(operation, Conv):
+                columns["kind"][index] = emit_vector.DEPTHWISE
+            elif isinstance(operation, Pool):
+                mean = is_mean(builder.graph, index)
+                pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
+                columns["kind"][index] = emit_vector.MEAN if mean else pool
                 counted[index] = counted_range(operation, source.height, source.width)[1]
             elif isinstance(operation, Crop | Pick):
                 columns["kind"][index], copied_start[index] = emit_vector.COPY, len(copied)
@@ -156,4 +160,5 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
         divisors=builder.constants.divisors,
         terms=builder.constants.terms,
         coefficients=builder.constants.coefficients,
+        weights=builder.constants.weights,
     )

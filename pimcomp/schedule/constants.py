@@ -25,7 +25,8 @@ class Constants:
     """Per node: `vectors[node]` float32 values to be loaded once per core that needs them (empty: none).
 
     finish: offsets of bias and activation constants in them. divisor_start/divisors: byte offset of the vector 1 / n.
-    coefficients/terms: LRN polynomial. clip_values float32: bounds of vrsu/vrsl by index.
+    coefficients/terms: LRN polynomial. weights: byte offset of the weights of a layer on the vector unit.
+    clip_values float32: bounds of vrsu/vrsl by index.
     """
 
     vectors: tuple[FloatArray, ...]
@@ -34,6 +35,7 @@ class Constants:
     divisors: np.ndarray
     coefficients: np.ndarray
     terms: np.ndarray
+    weights: np.ndarray
     clip_values: FloatArray
 
 
@@ -41,7 +43,7 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
     """Lay out every node's constants. lrn_ranges: per LRN node the largest sum of squares its fit must cover."""
     count = len(graph.nodes)
     fields = {name: np.full(count, -1, dtype=np.int64) for name in ("bias", "low", "high", "alpha", "beta")}
-    code, coefficients, terms = (np.zeros(count, dtype=np.int64) for _ in range(3))
+    code, coefficients, terms, weights = (np.zeros(count, dtype=np.int64) for _ in range(4))
     vectors: list[FloatArray] = []
     divisor_start, divisors = [0], []
     clips: list[float] = []
@@ -55,6 +57,8 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
 
         if isinstance(node.operation, Conv) and node.operation.bias is not None and np.any(node.operation.bias):
             fields["bias"][index] = add(node.operation.bias)
+        if isinstance(node.operation, Conv) and node.operation.vector:
+            weights[index] = add(node.operation.weights[:, 0].transpose(1, 2, 0).ravel())
         needed = _divisors(graph, index)
         table = np.zeros(max(needed, default=0) + 1, dtype=np.int64)
         for n in needed:
@@ -85,6 +89,7 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
         np.concatenate([*divisors, np.zeros(1, np.int64)]),
         coefficients,
         terms,
+        weights,
         np.array(clips, dtype=np.float32),
     )
 

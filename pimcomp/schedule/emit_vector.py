@@ -14,7 +14,7 @@ LMV, LLDI, VAVG = int(Op.LMV), int(Op.LLDI), int(Op.VAVG)
 VVADD, VVSUB, VVMUL, VVMAX = int(Op.VVADD), int(Op.VVSUB), int(Op.VVMUL), int(Op.VVMAX)
 
 # Kinds of `VectorNodes.kind`.
-ADD, SUB, MUL, COPY, MAX_POOL, AVG_POOL, MEAN, LRN, IDENTITY = range(9)
+ADD, SUB, MUL, COPY, MAX_POOL, AVG_POOL, MEAN, LRN, IDENTITY, DEPTHWISE = range(10)
 
 
 class VectorNodes(NamedTuple):
@@ -42,6 +42,7 @@ class VectorNodes(NamedTuple):
     size: npt.NDArray[np.int64]  # LRN: channels in the sum; MEAN: rows
     terms: npt.NDArray[np.int64]  # LRN: coefficients of the polynomial
     coefficients: npt.NDArray[np.int64]  # LRN: byte offset of the first of them
+    weights: npt.NDArray[np.int64]  # DEPTHWISE: byte offset of the weights, [kernel row, kernel column, channel]
 
 
 class VectorTasks(NamedTuple):
@@ -240,6 +241,36 @@ def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):
 
 
 @njit(cache=True)
+def _depthwise(tape, at, tasks, i, v, f, node, out, out_at, channels, read_buffer, buffer_low, eb):
+    """Sum of products with a channel's own weights, pixel by pixel; taps outside the map add nothing."""
+    task, constants, kernel = tasks.task[i], tasks.constants[i], v.kernel[node]
+    for r in range(v.run_start[node], v.run_start[node + 1]):
+        run = v.runs[r]
+        n, lane = run[5], run[4] * eb
+        for x in range(tasks.start[i], tasks.stop[i]):
+            dst, begun = out_at + (x - tasks.start[i]) * channels * eb + lane, False
+            for row in range(run[2]):
+                buffer = np.int64(read_buffer[tasks.reads[i] + run[1] + row])
+                for tap in range(kernel):
+                    column = x * v.stride[node] - v.pad[node] + tap * v.dilation[node]
+                    if buffer < 0 or column < 0 or column >= v.width[node]:
+                        continue
+                    src = (column - buffer_low[buffer]) * run[6] + run[3] * eb
+                    weight = v.weights[node] + (row * kernel + tap) * channels * eb + lane
+                    if not begun:
+                        at = put(tape, at, task, VVMUL, out, dst, buffer, src, constants, weight, n)
+                        begun = True
+                    else:
+                        at = put(tape, at, task, VVMUL, SCRATCH, 0, buffer, src, constants, weight, n)
+                        at = put(tape, at, task, VVADD, out, dst, out, dst, SCRATCH, 0, n)
+            if not begun:
+                at = put(tape, at, task, LLDI, out, dst, LITERAL, 0, LITERAL, 0, n * eb)
+            if f.bias[node] >= 0:
+                at = put(tape, at, task, VVADD, out, dst, out, dst, constants, f.bias[node] + lane, n)
+    return at
+
+
+@njit(cache=True)
 def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):
     """Emit all vector tasks; bounds as in `emit_conv`."""
     at = 0
@@ -255,6 +286,8 @@ def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):
                 at = _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb)
         elif kind == MEAN:
             at = _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
+        elif kind == DEPTHWISE:
+            at = _depthwise(tape, at, tasks, i, v, f, node, out, out_at, channels, read_buffer, buffer_low, eb)
         elif kind == COPY:
             at = _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb)
         else:

@@ -14,6 +14,7 @@ class ScheduleOptions:
     images_per_round: images one round of a batch program processes together.
     lookahead: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is
     short.
+    vector_depthwise: depthwise layers go to the vector unit where it is faster than crossbars.
     """
 
     segment_blocks: int = 1
@@ -22,3 +23,4 @@ class ScheduleOptions:
     slack_ns: float = 500.0
     images_per_round: int = 2
     lookahead: float = 1.0
+    vector_depthwise: bool = True

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
-from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pick, Pool, View
+from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pick, Pool, View, on_crossbars
 from pimcomp.ir.plan import Plan
 from pimcomp.schedule.options import ScheduleOptions
 
@@ -64,7 +64,7 @@ def place_work(
         operation = node.operation
         matrix: LayerMatrix | None = None
         sites: tuple[Site, ...] = ()
-        if isinstance(operation, Conv):
+        if on_crossbars(operation):
             k = weighted[index]
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
@@ -169,7 +169,7 @@ def _follow(owners: list[IntArray], inputs: tuple[View, ...], operation: object,
     source = max((main_source(view) for view in inputs), key=lambda s: (owners[s].size, s))
     owner = owners[source]
     y, x = np.arange(height), np.arange(width)
-    if isinstance(operation, Pool):
+    if isinstance(operation, Conv | Pool):
         window = operation.window
         y = y * window.stride[0] - window.pads[0] + (window.kernel[0] - 1) // 2
         x = x * window.stride[1] - window.pads[1] + (window.kernel[1] - 1) // 2
