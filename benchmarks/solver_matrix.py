@@ -79,7 +79,11 @@ def read_kept(file: Path | None, again: Sequence[str]) -> Kept:
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, object]:
-    found = {"status": str(outcome.status), "bound_ns": outcome.bound_ns, "objective_ns": outcome.objective_ns}
+    found: dict[str, object] = {
+        "status": str(outcome.status),
+        "bound_ns": outcome.bound_ns,
+        "objective_ns": outcome.objective_ns,
+    }
     if outcome.plan is None:
         return found
     plan = outcome.plan
