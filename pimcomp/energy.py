@@ -4,6 +4,7 @@ Source: pimsim-nn's counters (docs/timing.md, "energy"): every access to a memor
 flit and every MVM of a full crossbar costs a constant; static power runs on all cores until the slowest has finished.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, Op, Program
 from pimcomp.ir.report import Energy, LayerEnergy
 from pimcomp.timeline.front_end import Listing, evaluations_of, listing_of
@@ -57,10 +59,18 @@ def energy_by_layer(program: Program, arch: Arch) -> tuple[LayerEnergy, ...]:
 
     The sums over all layers are the dynamic parts of `energy_of`; static power belongs to no layer.
     """
-    stream = stream_of(program, arch)
     listing = listing_of(program) if _front_end_mw(arch).any() else None
+    return energy_of_stream_by_layer(
+        stream_of(program, arch), program.table.node, program.node_names, arch, listing=listing
+    )
+
+
+def energy_of_stream_by_layer(
+    stream: Stream, node: IntArray, names: Sequence[str], arch: Arch, *, listing: Listing | None = None
+) -> tuple[LayerEnergy, ...]:
+    """The same for a program of any origin. node: int32[instructions], index into `names` (may be short) or -1."""
     front_end = _front_end_pj(stream, arch, listing)
-    node, unit = program.table.node, UNIT_OF[stream.op]
+    unit = UNIT_OF[stream.op]
     order = np.argsort(node, kind="stable")
     layers = []
     for rows in np.split(order, np.flatnonzero(np.diff(node[order])) + 1):
@@ -70,7 +80,7 @@ def energy_by_layer(program: Program, arch: Arch) -> tuple[LayerEnergy, ...]:
         layers.append(
             LayerEnergy(
                 node=index,
-                layer=program.node_names[index] if index >= 0 else "",
+                layer=names[index] if 0 <= index < len(names) else "",
                 front_end_pj=float(front_end[rows].sum()),
                 **_dynamic_pj(stream, arch, {kind: rows[unit[rows] == kind] for kind in _UNITS}),
             )

@@ -80,10 +80,10 @@ _GOES_ON, _WAITS_FOR_OTHERS = -1, -2
 def advance(c: int, m: Machine) -> None:
     """Run core c until it needs another core or the memory (see its state), or has nothing left to do."""
     me, slots, groups = borrow(m.core[c]), borrow(m.slots[c]), borrow(m.group_free[c])
-    code, tokens, finish, left = borrow(m.code), borrow(m.tokens), borrow(m.finish), borrow(m.left)
+    code, tokens, finish = borrow(m.code), borrow(m.tokens), borrow(m.finish)
     period, limit, rob_size, ring = m.period, m.limit, m.rob_size, m.slots.shape[1] - 1
     while True:
-        while _dispatch(me, slots, groups, code, left, period, limit, rob_size, ring):
+        while _dispatch(me, slots, groups, code, period, limit, rob_size, ring):
             pass
         slot = _next_event(me, slots, ring)
         if slot < 0:
@@ -125,18 +125,17 @@ def _next_event(me: Longs, slots: Longs, ring: int) -> int:
 
 @numba.njit(cache=True, inline="always")
 def _dispatch(
-    me: Longs, slots: Longs, groups: Longs, code: Longs, left: Longs, period: int, limit: int, rob_size: int, ring: int
+    me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, limit: int, rob_size: int, ring: int
 ) -> bool:
     """Dispatch the next instruction if the edge at which that happens is known already."""
     number, row = me[ISSUED], me[NEXT_ROW]
     leaving = (number - rob_size) & ring  # its retirement makes room
-    edge = begins = UNKNOWN
+    edge = UNKNOWN
     if me[ROUNDS_LEFT] and (me[BLOCKER] < 0 or slots[me[BLOCKER], COMMIT] != UNKNOWN):
         if number - me[RETIRED] >= rob_size:
             me[BLOCKER] = leaving
         else:
-            begins = max(me[DISPATCHED_AT] + period, slots[leaving, RETIRE])
-            edge = begins
+            edge = max(me[DISPATCHED_AT] + period, slots[leaving, RETIRE])
             bubbles = code[row, BUBBLES]
             if row == me[FIRST_ROW] and number:
                 bubbles += me[TAIL_BUBBLES]
@@ -157,8 +156,6 @@ def _dispatch(
         me[BLOCKER] = -1
         if row == me[MARK_ROW] and me[MARK_BUBBLE] == code[row, BUBBLES] and edge + period < limit:
             me[FETCHED] += 1
-        if len(left):
-            left[row, 0], left[row, 1] = begins, edge
         _issue(edge, me, slots, groups, code, period, ring)
     return edge <= limit
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from pimcomp.decode import Decoded
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
 from pimcomp.registers import LOAD_HIGH, operand_values
-from pimcomp.timeline.out_of_order import replay
-from pimcomp.timeline.state import new_machine
+from pimcomp.timeline.instruction_times import Times, instruction_times
 from pimcomp.timeline.work import Stream, work_of
 
 # Columns of the counts.
@@ -65,6 +65,22 @@ def listing_of(program: Program) -> Listing:
     return Listing(core_start=core_start, op=op, rd=rd, rs1=rs1, rs2=rs2, imm=imm, row=row)
 
 
+def listing_of_file(decoded: Decoded) -> Listing:
+    """The lists of a program file of any origin."""
+    own = np.concatenate([[0], np.cumsum(decoded.op > _SETBW)])
+    # A scalar instruction belongs to the instruction behind it; those at a list's end to the one in front of them.
+    last = np.repeat(own[decoded.core_start[1:]] - 1, np.diff(decoded.core_start))
+    return Listing(
+        core_start=decoded.core_start,
+        op=decoded.op,
+        rd=decoded.rd,
+        rs1=decoded.rs1,
+        rs2=decoded.rs2,
+        imm=decoded.imm,
+        row=np.minimum(own[:-1], last),
+    )
+
+
 def evaluations_of(listing: Listing, stream: Stream, arch: Arch) -> IntArray:
     """int32[entries, 4]: evaluations (DECODES, READS, WRITES, SCALARS) in one pass, by the entry in the decoder.
 
@@ -72,11 +88,8 @@ def evaluations_of(listing: Listing, stream: Stream, arch: Arch) -> IntArray:
     """
     held = held_in_order(listing)
     if arch.rob_size > 1:
-        machine = new_machine(
-            stream, work_of(stream, arch), arch, rob_size=arch.rob_size, rounds=1, kept_rounds=1, keep_left=True
-        )
-        replay(machine, True)
-        held = held_out_of_order(listing, machine.left, machine.period)
+        work = work_of(stream, arch)
+        held = held_out_of_order(listing, instruction_times(stream, work, arch), arch.rob_size, work.period)
     return count_evaluations(listing, held)
 
 
@@ -95,18 +108,23 @@ def held_in_order(listing: Listing) -> LongArray:
     return held
 
 
-def held_out_of_order(listing: Listing, left: LongArray, period: int) -> LongArray:
-    """`held` above at any rob_size, for lists that end with an instruction; left (ps) as in `Machine`."""
+def held_out_of_order(listing: Listing, times: Times, rob_size: int, period: int) -> LongArray:
+    """`held` at any rob_size, for lists that end with an instruction. period: core clock in ps."""
     own = np.flatnonzero(listing.op > _SETBW)
-    begins, ends = left[:, 0] // period, left[:, 1] // period
-    core_first = np.searchsorted(own, listing.core_start[:-1])
-    before, last = np.roll(ends, 1), np.roll(own, 1)
-    present = np.diff(listing.core_start) > 0
-    before[core_first[present]], last[core_first[present]] = 1, listing.core_start[:-1][present] - 1
-    bubbles = own - last - 1
+    stops = np.searchsorted(own, listing.core_start)
+    counts = np.diff(stops)
+    place = np.arange(len(own)) - np.repeat(stops[:-1], counts)
+    leaves = times.dispatched // period
+    # The dispatcher's first cycle is 2, as if something had left it in cycle 1.
+    before = np.where(place > 0, np.roll(leaves, 1), 1)
+    before_at = np.where(place > 0, np.roll(own, 1), np.repeat(listing.core_start[:-1] - 1, counts))
+    bubbles = own - before_at - 1
+    room = np.where(place >= rob_size, np.roll(times.retired, rob_size) // period, 0)
     held = np.ones(len(listing.op), np.int64)
-    held[own] = ends - begins - bubbles + 1
-    # The first of its bubbles, or itself where it has none, waits for room in the reorder buffer, too.
+    # The first of an instruction's bubbles, or itself where it has none, waits for room in the reorder buffer; it
+    # itself for its unit and for operands, too.
+    begins = np.maximum(before + 1, room)
+    held[own] = leaves - begins - bubbles + 1
     held[own - bubbles] += begins - before - 1
     return held
 

@@ -115,11 +115,11 @@ def _retirements(committed: LongArray, core_start: LongArray) -> LongArray:
 def _advance(c: int, m: Machine, notes: Longs) -> None:
     """`core_step.advance` with notes."""
     me, slots, groups = borrow(m.core[c]), borrow(m.slots[c]), borrow(m.group_free[c])
-    code, tokens, finish, left = borrow(m.code), borrow(m.tokens), borrow(m.finish), borrow(m.left)
+    code, tokens, finish = borrow(m.code), borrow(m.tokens), borrow(m.finish)
     period, limit, rob_size, ring = m.period, m.limit, m.rob_size, m.slots.shape[1] - 1
     while True:
         row = me[NEXT_ROW]
-        while _dispatch(me, slots, groups, code, left, period, limit, rob_size, ring):
+        while _dispatch(me, slots, groups, code, period, limit, rob_size, ring):
             notes[row, _DISPATCHED] = me[DISPATCHED_AT]
             row = me[NEXT_ROW]
         slot = _next_event(me, slots, ring)

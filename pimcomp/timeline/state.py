@@ -58,8 +58,7 @@ class Machine(NamedTuple):
     SLOT_COLUMNS], ring the power of two from rob_size up; group_free: int64[cores, groups], finish edge of each array
     group's latest mvmul; finish: int64[rounds, cores]; tokens: int64[syncs + 1, 3], core, event register and arrival
     of every `sync` so far (core -1: consumed), their number in the last row; ready: int64[cores + 1], stack of cores
-    that can run, its height last; left: int64[instructions, 2] (or nothing: not wanted), edges at which an
-    instruction's first bubble and it itself leave the dispatcher.
+    that can run, its height last.
     """
 
     code: Longs
@@ -69,7 +68,6 @@ class Machine(NamedTuple):
     finish: Longs
     tokens: Longs
     ready: Longs
-    left: Longs
     period: int
     limit: int
     rob_size: int
@@ -84,7 +82,6 @@ def new_machine(
     rounds: int,
     kept_rounds: int,
     limit: int = NEVER,
-    keep_left: bool = False,
 ) -> Machine:
     """All cores before the first cycle; finish times are kept for the first `kept_rounds` rounds."""
     n = stream.cores
@@ -115,7 +112,6 @@ def new_machine(
         finish=np.full((kept_rounds, n), -1, np.int64),
         tokens=np.zeros((syncs + 1, 3), np.int64),
         ready=np.zeros(n + 1, np.int64),
-        left=np.zeros((len(stream.op) if keep_left else 0, 2), np.int64),
         period=work.period,
         limit=limit,
         rob_size=rob_size,

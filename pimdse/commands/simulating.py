@@ -15,7 +15,7 @@ from pimdse.output import output_of, plain, rows_table, wide_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pimcomp.ir.report import Energy
+    from pimcomp.ir.report import Energy, LayerEnergy
     from pimdse.pimsim import SimulatorReport, SteadyState
     from pimdse.program_folder import ProgramFolder
 
@@ -97,12 +97,13 @@ def simulate(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prediction:
-    """What the timeline says of a program; `energy` is of one pass."""
+    """What the timeline says of a program; `energy` is of one pass, `layers` its dynamic part by graph node."""
 
     latency_ns: float
     period_ns: float
     images_per_round: int
     energy: "Energy"
+    layers: "tuple[LayerEnergy, ...]"
 
     @property
     def images_per_s(self) -> float:
@@ -123,6 +124,14 @@ class _Prediction:
             "images_per_s": self.images_per_s,
             "energy_pj": self.energy.total_pj,
             "energy_by_pj": self._energy_parts(),
+            "energy_by_layer_pj": [
+                {
+                    "layer": layer.layer or None,
+                    "total": layer.dynamic_pj,
+                    **{part: getattr(layer, f"{part}_pj") for part in self._energy_parts() if part != "static"},
+                }
+                for layer in self.layers
+            ],
             "avg_power_mw": self.avg_power_mw,
         }
 
@@ -147,15 +156,18 @@ class _Prediction:
 
 
 def _predict(program: "ProgramFolder") -> _Prediction:
-    from pimcomp.energy import energy_of_stream
+    from pimcomp.energy import energy_of_stream, energy_of_stream_by_layer
+    from pimcomp.timeline.front_end import listing_of_file
     from pimcomp.timeline.timing import time_stream
 
-    timing = time_stream(program.stream, program.arch)
+    stream, arch = program.stream, program.arch
+    timing, listing = time_stream(stream, arch), listing_of_file(program.decoded)
     return _Prediction(
         latency_ns=timing.latency_ns,
         period_ns=timing.period_ns,
         images_per_round=program.images_per_round,
-        energy=energy_of_stream(program.stream, program.arch, timing.latency_ns),
+        energy=energy_of_stream(stream, arch, timing.latency_ns, listing),
+        layers=energy_of_stream_by_layer(stream, program.node, program.node_names, arch, listing=listing),
     )
 
 
