@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from pimcomp.errors import InvariantError, PimdseError
-from pimdse.commands import catalogue, comparing, compiling, converting, picking, simulating, sweeping, verifying
+from pimdse.commands import (
+    catalogue,
+    comparing,
+    compiling,
+    converting,
+    mapping,
+    picking,
+    simulating,
+    sweeping,
+    tracing,
+    verifying,
+)
 from pimdse.output import Output
 from pimdse.printable import printable
 
@@ -54,7 +65,7 @@ def options(
     context.obj = Output(as_json=json, quiet=quiet)
 
 
-for group in (compiling, comparing, verifying, simulating, sweeping, picking, catalogue, converting):
+for group in (compiling, comparing, verifying, simulating, tracing, mapping, sweeping, picking, catalogue, converting):
     group.register(app)
 
 

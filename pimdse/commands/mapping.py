@@ -1,0 +1,61 @@
+"""`pimdse map`: the chip from above."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pimdse.commands.arguments import Folder
+from pimdse.output import output_of, plain
+
+_FORMS = ("png", "svg", "pdf")
+_EPILOG = """[bold]Examples[/bold]
+
+pimdse map results/compile/squeezenet1_1-pimcomp_default-element
+
+pimdse map out/my -o my.svg --lines 30
+
+A square is a core, filled by its crossbars in the colours of their layers, from the first (dark) to the last (light).
+Lines join the pairs of cores that exchange most bytes."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("map", epilog=_EPILOG, rich_help_panel="One network")(map_)
+
+
+def map_(
+    context: typer.Context,
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default DIR/map.png; .svg and .pdf work too.")
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", metavar="N", min=0, max=100_000, help="Pairs of cores that get a line.")
+    ] = 60,
+) -> None:
+    """Draw the floorplan: crossbars by layer, the busiest connections, the global memory."""
+    from pimcomp.errors import ConfigError
+    from pimdse.chip_use import chip_use
+    from pimdse.program_folder import read_program_folder
+    from pimdse.report.floorplan import floorplan
+    from pimdse.whole_file import replace_file
+
+    output = output_of(context)
+    target = out if out is not None else folder / "map.png"
+    form = target.suffix.lower().removeprefix(".")
+    if form not in _FORMS:
+        raise ConfigError("--out", f"expected a file that ends in .{', .'.join(_FORMS)}, found {target}")
+    with output.stages(f"drawing {folder}"):
+        program = read_program_folder(folder)
+        use = chip_use(program)
+        replace_file(target, floorplan(program, use, form=form, lines=lines))
+    data = {
+        "file": str(target),
+        "crossbars_used": int(use.fill[:, 2].sum()),
+        "cores_with_crossbars": len(set(use.fill[:, 0].tolist())),
+        "message_bytes": int(use.traffic[:, 2].sum()),
+        "loaded_bytes": int(use.memory_bytes[:, 0].sum()),
+        "stored_bytes": int(use.memory_bytes[:, 1].sum()),
+    }
+    output.show(data, lambda console: plain(console, f"wrote {target}"))
