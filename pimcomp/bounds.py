@@ -113,8 +113,17 @@ def _additions(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
         return outputs * (len(node.inputs) - 1)
     if isinstance(node.operation, Conv):
         weights = node.operation.weights
-        return outputs * (-(-int(np.prod(weights.shape[1:])) // arch.crossbar_rows) - 1)
+        products = weights.shape[1] * _taps_with_weights(node.operation)
+        return outputs // node.channels * int((-(-products // arch.crossbar_rows) - 1).clip(0).sum())
     return 0
+
+
+def _taps_with_weights(conv: Conv) -> np.ndarray:
+    """int[out_channels]: taps of each filter that hold a weight other than zero."""
+    taps = int(np.prod(conv.window.kernel))
+    if taps == 1:
+        return np.ones(len(conv.weights), dtype=np.int64)
+    return np.asarray((conv.weights != 0).any(axis=1).sum(axis=(1, 2)), dtype=np.int64)
 
 
 def _firing_ns(arch: Arch) -> float:

@@ -13,9 +13,9 @@ from pimcomp.ir.verify import verify_plan, verify_program
 from pimcomp.levers import shortage
 from pimcomp.partition import partition
 from pimcomp.problem import build_problem
+from pimcomp.rewrite import rewrite
 from pimcomp.schedule import ScheduleOptions, schedule
 from pimcomp.timeline import time_program
-from pimcomp.vector_layers import use_vector_unit
 
 Observer = Callable[[str, object], None]  # (stage, its result): dumps, timers and progress hang here
 
@@ -39,7 +39,7 @@ def compile_network(
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """
-    graph = use_vector_unit(graph, arch) if options.vector_depthwise else graph
+    graph = rewrite(graph, arch, options)
     parts = partition(graph, arch)
     observe("partition", parts)
 

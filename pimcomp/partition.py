@@ -1,7 +1,7 @@
 """Weights to array groups: unfold every layer into a matrix and cut it into slices that one `mvmul` fires.
 
 A slice takes up to `crossbar_rows` consecutive rows; of the columns it takes those that its rows can influence, so that
-grouped and depthwise convolutions and window blocks occupy only their non-zero blocks. A slice wider than a core is
+grouped and depthwise convolutions, window blocks and kernels with zeros around them occupy only their non-zero blocks. A slice wider than a core is
 cut by columns. Source: PIMCOMP-NN's node partition (docs/glossary.md) generalised to blocks, groups and physical
 columns.
 """
@@ -38,7 +38,7 @@ def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix,
     if scatters(graph, node):
         channels = len(graph.nodes[node].inputs[0].sources)
         matrix = unfold(graph, node, arch, Unfolding(scatter=max(1, arch.crossbar_rows // channels)))
-        if all(g.columns == matrix.columns and g.crossbars <= arch.crossbars_per_core for g in matrix.groups):
+        if max(g.crossbars for g in matrix.groups) <= arch.crossbars_per_core:
             chosen.append(matrix)
     return tuple(chosen)
 
@@ -93,9 +93,9 @@ def weights_of(graph: Graph, matrix: LayerMatrix, group: ArrayGroup) -> FloatArr
     conv = _conv(graph, matrix.node)
     out_channels = graph.nodes[matrix.node].channels
     rows = slice(group.row_start, group.row_stop)
-    if matrix.unfolding.scatter:
-        return _scattering_weights(conv, matrix, rows)
     columns = np.concatenate([np.arange(start, stop) for start, stop in group.col_spans])
+    if matrix.unfolding.scatter:
+        return np.ascontiguousarray(_scattering_weights(conv, matrix, rows)[:, columns])
     window, channel = columns // out_channels, columns % out_channels
     per_group_in, per_group_out = conv.weights.shape[1], out_channels // conv.groups
     tap_y = matrix.row_dy[rows] // conv.window.dilation[0]
@@ -137,9 +137,10 @@ def _cut(
     if widest < 1:
         raise CapacityError("columns per core", columns, widest, ("crossbars_per_core",), where=name)
     groups = []
+    reach = _reach(conv)
     for start in range(0, table.shape[1], arch.crossbar_rows):
         stop = min(start + arch.crossbar_rows, table.shape[1])
-        spans = _influence(conv, table[:, start:stop], unfolding, columns)
+        spans = _influence(conv, reach, table[:, start:stop], unfolding, columns)
         while spans:
             piece, spans = _take(spans, widest)
             width = sum(b - a for a, b in piece)
@@ -147,21 +148,49 @@ def _cut(
     return tuple(groups)
 
 
-def _influence(conv: Conv, rows: np.ndarray, unfolding: Unfolding, columns: int) -> tuple[tuple[int, int], ...]:
+def _reach(conv: Conv) -> np.ndarray:
+    """bool[out_channels, kernel_h, kernel_w]: which taps of a filter have weights.
+
+    All of them, unless filters of different kernels lie side by side: a filter or a tap without any weight counts as
+    full, so that every input element still enters an MVM and every output comes out of one.
+    """
+    reach = np.ones((len(conv.weights), *conv.window.kernel), dtype=bool)
+    if reach[0].size == 1:
+        return reach
+    found = (conv.weights != 0).any(axis=1)
+    return reach if found.all() or not found.any(axis=0).all() else found | ~found.any(axis=(1, 2), keepdims=True)
+
+
+def _influence(
+    conv: Conv, reach: np.ndarray, rows: np.ndarray, unfolding: Unfolding, columns: int
+) -> tuple[tuple[int, int], ...]:
     """Column intervals that at least one of these rows can influence."""
-    if conv.groups == 1 and (unfolding.block == 1 or unfolding.scatter):
+    if conv.groups == 1 and (unfolding.block == 1 or unfolding.scatter) and reach.all():
         return ((0, columns),)
-    out_channels = columns // unfolding.block
-    per_group_out = out_channels // conv.groups
-    _, _, dx, _, row_input = rows
-    touched = np.zeros(columns + 2, dtype=bool)
+    out_channels, kernel_h, kernel_w = reach.shape
+    _, dy, dx, _, row_input = rows
+    if unfolding.scatter:
+        touched = np.zeros((kernel_h, unfolding.scatter + kernel_w - 1, out_channels), dtype=bool)
+        for pixel in np.unique(dx):
+            for tap in range(kernel_w):
+                touched[:, pixel + kernel_w - 1 - tap] |= reach[:, :, tap].T
+        return _intervals(touched.ravel())
+    touched = np.zeros((unfolding.block, out_channels), dtype=bool)
+    part, part_out = row_input // conv.weights.shape[1], out_channels // conv.groups
     for window in range(unfolding.block):
         offset = dx - window * conv.window.stride[1]
         tap = offset // conv.window.dilation[1]
-        reaches = (offset % conv.window.dilation[1] == 0) & (tap >= 0) & (tap < conv.window.kernel[1])
-        first = 1 + window * out_channels + np.unique(row_input[reaches] // conv.weights.shape[1]) * per_group_out
-        touched[(first[:, None] + np.arange(per_group_out)).ravel()] = True
-    edges = np.flatnonzero(touched[1:] != touched[:-1])
+        reaches = (offset % conv.window.dilation[1] == 0) & (tap >= 0) & (tap < kernel_w)
+        met = np.unique(np.stack([part[reaches], dy[reaches] // conv.window.dilation[0], tap[reaches]]), axis=1)
+        for group, y, x in met.T:
+            outputs = slice(group * part_out, (group + 1) * part_out)
+            touched[window, outputs] |= reach[outputs, y, x]
+    return _intervals(touched.ravel())
+
+
+def _intervals(touched: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Runs of true elements as (start, stop)."""
+    edges = np.flatnonzero(np.diff(touched, prepend=False, append=False))
     return tuple((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 

@@ -1,7 +1,7 @@
 """Proves that the emitted files compute what ONNX Runtime computes: executes them and compares every output."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from pimcomp.first_wrong import Wrong, first_wrong
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.interpret.faults import ExecutionError
 from pimcomp.interpret.run import DEFAULT_LOCAL_BYTES, Prepared, execute, prepare
-from pimcomp.ir.graph import FloatArray, Output
+from pimcomp.ir.graph import FloatArray, Graph, Output
+from pimcomp.merge_siblings import merge_siblings
 from pimcomp.reference import intermediate_maps, run_reference
 
 TOLERANCE = 1e-4  # of an output's range (the project's acceptance limit)
@@ -182,7 +183,8 @@ def _look_inside(
     lane, entered = (int(i) for i in np.unravel_index(observed, feed.observed.shape)[:2])
     image_of = feed.image[lane]
     used, position = np.unique(image_of, return_inverse=True)
-    maps = intermediate_maps(network.graph, {name: np.asarray(a)[used] for name, a in inputs.items()})
+    graph = _as_compiled(network.graph, emitted.points.node_names)
+    maps = intermediate_maps(graph, {name: np.asarray(a)[used] for name, a in inputs.items()})
     return first_wrong(
         prepared,
         emitted.points,
@@ -192,6 +194,17 @@ def _look_inside(
         turn=entered + feed.delay,
         tolerance=_NODE_TOLERANCE,
     )
+
+
+def _as_compiled(graph: Graph, names: Sequence[str]) -> Graph:
+    """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged.
+
+    Raises ModelError if the program was compiled from another network.
+    """
+    for candidate in (graph, merge_siblings(graph)):
+        if [node.name for node in candidate.nodes] == list(names):
+            return candidate
+    raise ModelError(f"checkpoints.npz: its nodes are not those of {graph.name}: the program is of another network")
 
 
 def _reason(worst: OutputReport, wrong: Wrong | None) -> str:

@@ -68,9 +68,11 @@ def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]
     from pimcomp.ir.verify import verify_plan
     from pimcomp.partition import partition
     from pimcomp.problem import build_problem
+    from pimcomp.rewrite import rewrite
     from solvers import get_solver
 
-    problem = build_problem(network.graph, recipe.arch, partition(network.graph, recipe.arch), recipe.pipeline)
+    graph = rewrite(network.graph, recipe.arch, recipe.options)
+    problem = build_problem(graph, recipe.arch, partition(graph, recipe.arch), recipe.pipeline)
     solver = get_solver(recipe.solver)  # loads its libraries
     started = time.process_time()
     outcome = solver.solve(problem, time_limit_s=recipe.time_limit_s, seed=recipe.seed)
@@ -84,7 +86,7 @@ def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]
     )
     if outcome.plan is None:
         return dataclasses.replace(
-            row, missing=str(does_not_fit(network.graph, recipe.arch, problem, outcome))
+            row, missing=str(does_not_fit(graph, recipe.arch, problem, outcome))
         ), outcome
     verify_plan(problem, outcome.plan)
     cost_ns = plan_cost(problem, outcome.plan).objective_ns(recipe.pipeline)

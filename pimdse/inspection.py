@@ -114,9 +114,10 @@ def layer_lines(graph: Graph, arch: "Arch") -> list[LayerLine]:
     from pimcomp.ir.plan import Pipeline
     from pimcomp.partition import partition
     from pimcomp.problem import build_problem
-    from pimcomp.vector_layers import use_vector_unit
+    from pimcomp.rewrite import rewrite
+    from pimcomp.schedule import ScheduleOptions
 
-    graph = use_vector_unit(graph, arch)
+    graph = rewrite(graph, arch, ScheduleOptions())
     problem = build_problem(graph, arch, partition(graph, arch), Pipeline.ELEMENT)
     lines = []
     for layer in problem.layers:

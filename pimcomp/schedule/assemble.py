@@ -129,9 +129,12 @@ def _replicate(flow: Flow, images: int) -> _Actions:
         ]
     )
     tasks = per_image * images + len(constants)
+    to_constants = (flow.edges[:, 1] >= per_image) & (flow.edges[:, 1] < flow.tasks)  # they are loaded once
     edges = np.concatenate(
-        [_number(flow.edges, i, per_image, images, flow.tasks, moves) for i in range(images)]
-        or [np.zeros((0, 2), np.int64)]
+        [
+            _number(flow.edges[~to_constants] if i else flow.edges, i, per_image, images, flow.tasks, moves)
+            for i in range(images)
+        ]
     )
     span = int(flow.rank.max()) + 1
     return _Actions(

@@ -29,6 +29,9 @@ from pimcomp.schedule.work import (
 )
 
 
+CONSTANT_LANES = 12  # constants that may be asked for at the same time
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GlobalLayout:
     """Byte addresses in global memory: where each node's constants, input map and stored map begin (-1: none).
@@ -105,6 +108,7 @@ def connect(
         work, constants, all_buffers.low, read_buffer, out_buffer, constant_buffer, written, rows, layout, channels, eb
     )
     rank = _ranks(work, ranks, transfers, edges)
+    edges.append(_constant_turns(work, rank))
     peer = np.concatenate([np.full(tasks, -1, dtype=np.int64), transfers.dst_core])
     core = np.concatenate([work.core, transfers.src_core])
     return Flow(
@@ -241,6 +245,21 @@ def _ranks(
     consumer_rank = rank[pairs[:, 1]]
     np.minimum.at(rank, pairs[:, 0], consumer_rank)
     return rank
+
+
+def _constant_turns(work: Work, rank: LongArray) -> npt.NDArray[np.int64]:
+    """Edges that make constants wait: for the input rows that are needed before them, and for constants before them.
+
+    The memory server serves one request after the other; constants that all cores ask for at once would hold up the
+    first rows of the input, and then one another.
+    """
+    loads, constants = np.flatnonzero(work.kind == LOAD), np.flatnonzero(work.kind == CONST)
+    loads = loads[np.argsort(rank[loads], kind="stable")]
+    constants = constants[np.argsort(rank[constants], kind="stable")]
+    before = np.searchsorted(rank[loads], rank[constants]) - 1
+    after_load = np.stack([loads[np.maximum(before, 0)], constants], axis=1)[before >= 0]
+    in_turn = np.stack([constants[:-CONSTANT_LANES], constants[CONSTANT_LANES:]], axis=1)
+    return np.concatenate([after_load, in_turn])
 
 
 def _touches(

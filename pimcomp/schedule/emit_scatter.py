@@ -91,13 +91,18 @@ def emit_scatter(tape, bounds, tasks, t, f, c, sum_buffer, read_buffer, buffer_l
                     tape.group[at - 1] = group_table[tasks.group_table[i] + replica * count + (g - first)]
                 for p in range(tasks.parts[i], tasks.parts[i] + tasks.parts_each[i]):
                     base = _sum_at(c, p, sum_buffer, buffer_low, start, channels * eb)
-                    d = base + (leftmost + low - start) * channels * eb
-                    other = block_at + (c.tap[p] * positions + low) * channels * eb
-                    if low < high:
-                        at = put(
-                            tape, at, task, VVADD, sum_buffer[p], d, sum_buffer[p], d, SCRATCH, other,
-                            (high - low) * channels,
-                        )  # fmt: skip
+                    row = c.tap[p] * positions
+                    inside = np.int64(0)  # where the span begins in the result of the MVM
+                    for s in range(t.span_start[k] + t.groups[g, 4], t.span_start[k] + t.groups[g, 4] + t.groups[g, 5]):
+                        begin = max(np.int64(t.spans[s, 0]), (row + low) * channels)
+                        end = min(np.int64(t.spans[s, 1]), (row + high) * channels)
+                        if begin < end:
+                            d = base + ((leftmost - start - row) * channels + begin) * eb
+                            other = block_at + (inside + begin - np.int64(t.spans[s, 0])) * eb
+                            at = put(
+                                tape, at, task, VVADD, sum_buffer[p], d, sum_buffer[p], d, SCRATCH, other, end - begin
+                            )
+                        inside += np.int64(t.spans[s, 1]) - np.int64(t.spans[s, 0])
             turn += 1
         for p in range(tasks.parts[i], tasks.parts[i] + tasks.parts_each[i]):
             if c.last[p] and c.segment[p] >= 0:

@@ -86,7 +86,7 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
     done = np.zeros(actions, np.bool_)
     by_rank = np.argsort(rank, kind="mergesort")
     oldest = 0
-    capacity = actions + 1
+    capacity = 2 * actions + cores + 1
     keys, ranks, items, size = np.empty(capacity), np.empty(capacity, np.int64), np.empty(capacity, np.int64), 0
     held_keys, held_ranks = np.empty(capacity), np.empty(capacity, np.int64)
     held, held_size = np.empty(capacity, np.int64), 0
@@ -97,23 +97,57 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
                 size = _push(keys, ranks, items, size, 0.0, rank[a], a)
             else:
                 held_size = _push(held_keys, held_ranks, held, held_size, float(rank[a]), rank[a], a)
+    # Tasks whose core is busy wait in the core's own heap, by rank; the common heap holds a token per such core, at
+    # the time when the core is free, numbered after the actions.
+    own = np.zeros(cores + 1, np.int64)
+    for a in range(tasks):
+        own[core[a] + 1] += 1
+    own = np.cumsum(own)
+    own_keys, own_ranks, own_items = np.empty(tasks), np.empty(tasks, np.int64), np.empty(tasks, np.int64)
+    parked, tokens = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     committed = 0
     makespan = 0.0
     while committed < actions:
         if size == 0:
             return order[:committed], start, -1.0
         a, key, size = _pop(keys, ranks, items, size)
-        c = core[a]
-        if a < tasks:
-            at = max(ready[a], free[c])
-            now = at
+        if a >= actions:
+            c = a - actions
+            low, high = own[c], own[c + 1]
+            if parked[c] == 0 or free[c] > key:
+                if parked[c] > 0 and tokens[c] == 1:
+                    size = _push(keys, ranks, items, size, free[c], own_ranks[low], a)
+                else:
+                    tokens[c] -= 1
+                continue
+            a, _, parked[c] = _pop(own_keys[low:high], own_ranks[low:high], own_items[low:high], parked[c])
+            tokens[c] -= 1
+            if parked[c] > 0 and tokens[c] == 0:
+                size = _push(keys, ranks, items, size, key, own_ranks[low], actions + c)
+                tokens[c] = 1
+            at = free[c]
+        elif a < tasks:
+            c = core[a]
+            if free[c] > key:
+                low, high = own[c], own[c + 1]
+                best = parked[c] == 0 or rank[a] < own_ranks[low]
+                parked[c] = _push(
+                    own_keys[low:high], own_ranks[low:high], own_items[low:high], parked[c],
+                    float(rank[a]), rank[a], a,
+                )  # fmt: skip
+                if best:
+                    size = _push(keys, ranks, items, size, free[c], rank[a], actions + c)
+                    tokens[c] += 1
+                continue
+            at = key
         else:
+            c = core[a]
             d = peer[a]
             at = max(ready[a], free[c], free[d])
             now = max(ready[a], at - slack_ns)
-        if now > key:
-            size = _push(keys, ranks, items, size, now, rank[a], a)
-            continue
+            if now > key:
+                size = _push(keys, ranks, items, size, now, rank[a], a)
+                continue
         start[a] = at
         if a < tasks:
             end = at + duration_ns[a]
