@@ -27,6 +27,8 @@ _WORDS = {
 
 def bottleneck(found: "Attribution", folder: "ProgramFolder") -> str:
     """What the latency is made of, and the longest wait: one or two sentences, every figure from the attribution."""
+    import numpy as np
+
     from pimcomp.attribution.critical_path import UNITS
 
     latency = found.latency_ps
@@ -39,6 +41,9 @@ def bottleneck(found: "Attribution", folder: "ProgramFolder") -> str:
     if by_layer.any():
         largest = int(by_layer.argmax())
         text += f"; its largest layer is {folder.layer(largest)} ({share_text(by_layer[largest], latency)})"
+    by_core = found.path_by_core.sum(axis=1)
+    if np.count_nonzero(by_core) > 1:
+        text += f"; core {by_core.argmax()} has the largest part of it ({share_text(by_core.max(), latency)})"
     text += "."
     if not found.waits:
         return f"{text} No core waits for another."

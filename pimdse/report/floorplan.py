@@ -116,8 +116,7 @@ def _cores(
         bars.append(Rectangle((x + _MARGIN, y + 1 - _MARGIN - height[core] - share), side, share))
         faces.append(colours.get(node, _UNKNOWN))
         height[core] += share
-    seam = 0.4 if len(places) <= _NUMBERED_CORES else 0.0  # between neighbours in the colour order
-    axes.add_collection(PatchCollection(bars, facecolor=faces, edgecolor="white", linewidth=seam, zorder=2))
+    axes.add_collection(PatchCollection(bars, facecolor=faces, edgecolor="none", zorder=2))
     axes.add_collection(PatchCollection(ground, facecolor="none", edgecolor=_EDGE, linewidth=thin, zorder=3))
     busy = use.working & (height == 0)
     middle = places[busy] + 0.5

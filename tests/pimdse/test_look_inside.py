@@ -94,6 +94,11 @@ def test_the_sentence_is_what_the_data_says(compiled: Path, capsys: pytest.Captu
     assert largest
     assert layers[largest[1]] == max(layers.values())
     assert float(largest[2]) == pytest.approx(100 * layers[largest[1]] / latency_ns, abs=0.051)
+    cores = {row["core"]: sum(v for k, v in row.items() if k != "core") for row in path["by_core"]}
+    most = re.search(r"core (\d+) has the largest part of it \(([\d.]+) %\)", sentence)
+    assert most
+    assert cores[int(most[1])] == max(cores.values())
+    assert float(most[2]) == pytest.approx(100 * max(cores.values()) / latency_ns, abs=0.051)
     waits = re.search(r"Core (\d+) waits longest: ([\d.]+) % of the time for (core \d+|the global memory)", sentence)
     assert waits
     assert (int(waits[1]), waits[3]) == (wait["core"], wait["for"])
