@@ -146,7 +146,8 @@ def content_of(point: Point, sweep: Sweep) -> str:
         return point_key(point)
     chip = {f.name: getattr(arch, f.name) for f in dataclasses.fields(arch) if f.name not in ("name", "noc_table")}
     options = dataclasses.asdict(options_of(point))
-    text = json.dumps([chip, hash(arch.noc_table), options, point.solver, point.pipeline], sort_keys=True)
+    table = dataclasses.asdict(arch.noc_table) if arch.noc_table is not None else None
+    text = json.dumps([chip, table, options, point.solver, point.pipeline], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

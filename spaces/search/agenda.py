@@ -1,5 +1,6 @@
 """What a sweep judges next, and when it has judged enough: decided from the stored trials alone."""
 
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ _CHECK_EVERY = 100
 _TIMED_PER_CHECK = 8
 # A point of a shared study that was lost with so many processes is taken for the one that kills them.
 _MAX_LOSSES = 5
+# How often a host looks for trials of dead ones (several queries each time).
+_LOOK_FOR_DEAD_S = 2.0
 
 Values = dict[str, Scalar]
 
@@ -69,6 +72,7 @@ class Agenda:
         self._taken: list[Values] = []
         self._lost: list[tuple[Values, int]] = []
         self._checked: tuple[int, int] | None = None
+        self._look_for_dead_at = 0.0
         # The published chips come first, then the ends of the space; a space that fits the budget is enumerated.
         seeds = [p.as_dict() for p in (*sweep.anchors(), *sweep.corners())]
         if sweep.size is not None and sweep.size <= sweep.trials:
@@ -79,10 +83,11 @@ class Agenda:
     def refresh(self) -> None:
         """Take note of what changed in the studies."""
         search = self.studies.search
-        if self.shared:
+        if self.shared and time.monotonic() >= self._look_for_dead_at:
             _fail_stale(self.studies)
-        self._lost = lost_points(search, self.sweep)
+            self._look_for_dead_at = time.monotonic() + _LOOK_FOR_DEAD_S
         trials = search.get_trials(deepcopy=False)
+        self._lost = lost_points(trials, self.sweep)
         self._taken = [chosen(t) for t in trials if alive(t)]
         self._note(self.sweep.fidelity, trials)
         if self.studies.timed is not None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from spaces.candidate import MakeEvaluator
@@ -9,7 +10,7 @@ from spaces.search.agenda import Agenda, Observe, Progress
 from spaces.search.crew import record_killer, work_in_processes
 from spaces.search.journal import owned
 from spaces.search.sampler import check_installed
-from spaces.search.storage import Place
+from spaces.search.storage import Place, answering
 from spaces.search.study import copy_to_journal, open_study
 from spaces.search.trial import fail_running, run_trial
 from spaces.space import Sweep
@@ -38,8 +39,7 @@ def run_sweep(
     """
     where = place or Place(folder=folder)
     check_installed(sweep.sampler)
-    with owned(folder):
-        studies = open_study(where, sweep, content)
+    with owned(folder), answering(where), closing(open_study(where, sweep, content)) as studies:
         if not where.shared:
             fail_running(studies)
         agenda = Agenda(studies, sweep, observe, shared=where.shared)
@@ -49,7 +49,7 @@ def run_sweep(
             else:
                 work_in_processes(agenda, where, make_evaluator, stop)
         if where.shared:
-            copy_to_journal(where, sweep)
+            copy_to_journal(studies, where, sweep)
         return agenda.progress(interrupted=stop() and not agenda.finished())
 
 
@@ -62,5 +62,5 @@ def _work_here(agenda: Agenda, make_evaluator: MakeEvaluator, stop: Callable[[],
         if (work := agenda.next()) is None:
             time.sleep(_POLL_S)  # what is left is being judged elsewhere
         else:
-            run_trial(agenda.studies, agenda.sweep, evaluator, work)
+            run_trial(agenda.studies, agenda.sweep, evaluator, work, alone=not agenda.shared)
         agenda.report(running=1)

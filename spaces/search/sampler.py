@@ -82,7 +82,8 @@ class PerTrialSampler(BaseSampler):
         earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
         alive = [t for t in earlier if t.state is not TrialState.FAIL]
         seed = int(np.random.SeedSequence([self._seed, len(alive)]).generate_state(1)[0])
-        repeated = bool(alive) and DUPLICATE_OF in alive[-1].user_attrs
+        last = next((t for t in reversed(alive) if t.state is TrialState.COMPLETE), None)
+        repeated = last is not None and DUPLICATE_OF in last.user_attrs
         self._inner = RandomSampler(seed=seed) if repeated else self._build(seed, len(alive))
         self._inner.before_trial(study, trial)
 

@@ -3,7 +3,10 @@
 A sweep has one study per fidelity: the sampler must not compare figures of different origin.
 """
 
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from spaces.space import Fidelity, Sweep
 
 # A trial whose process has not been heard of for this long is judged again by another one.
 HEARTBEAT_S = 10
+_ATTEMPTS = 5
 GRACE_S = 60
 
 
@@ -55,6 +59,10 @@ class Studies:
 
     search: Study
     timed: Study | None
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        close(self.search._storage)
 
     def of(self, fidelity: Fidelity) -> Study:
         """The study that a trial of this fidelity belongs to."""
@@ -92,34 +100,64 @@ def _open(place: Place) -> BaseStorage:
 
 def database(place: Place) -> BaseStorage:
     """The storage of a shared study. Raises ConfigError for a bad address, OutputError for one nobody answers at."""
-    url = str(place.database)
     try:
-        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+        from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError
     except ImportError:
         raise ConfigError("--storage", "needs sqlalchemy and psycopg: pip install 'pimdse[distributed]'") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            store = optuna.storages.RDBStorage(
-                url, heartbeat_interval=place.heartbeat_s, grace_period=place.grace_s, engine_kwargs=_engine(url)
-            )
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise ConfigError(
-            "--storage",
-            f"expected an address like postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE; {_first_line(error)}",
-        ) from None
-    except SQLAlchemyError as error:
-        raise OutputError(f"{place}: {_first_line(error)}") from None
-    return optuna.storages.get_storage(store)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with answering(place):
+                return optuna.storages.get_storage(_rdb(place))
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise ConfigError(
+                "--storage",
+                f"expected an address like postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE; {_first_line(error)}",
+            ) from None
+        except (IntegrityError, ProgrammingError) as error:  # another host is creating the same tables
+            if attempt == _ATTEMPTS - 1:
+                raise OutputError(f"{place}: {_first_line(error)}") from None
+            time.sleep(0.5 * (attempt + 1))
+    raise AssertionError("unreachable")
 
 
-def _engine(url: str) -> dict[str, Any]:
+def _rdb(place: Place) -> optuna.storages.RDBStorage:
+    url = str(place.database)
     # a connection that a restarted server dropped is noticed before it is used
-    return {"pool_pre_ping": True} if url.startswith("postgresql") else {}
+    engine: dict[str, Any] = {"pool_pre_ping": True} if url.startswith("postgresql") else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            url, heartbeat_interval=place.heartbeat_s, grace_period=place.grace_s, engine_kwargs=engine
+        )
 
 
-def _first_line(error: Exception) -> str:
+@contextmanager
+def answering(place: Place) -> Iterator[None]:
+    """Turn the failures of a database that cannot be reached any more into a clear error."""
+    if not place.shared:
+        yield
+        return
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    try:
+        yield
+    except (OperationalError, InterfaceError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        raise OutputError(
+            f"{place}: {_first_line(cause)}; what it has stored is safe, and the same command goes on"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def close(storage: BaseStorage) -> None:
+    """Give a database's connections back; nothing for a journal."""
+    backend = getattr(storage, "_backend", None)
+    if isinstance(backend, optuna.storages.RDBStorage):
+        backend.remove_session()
+        backend.engine.dispose()
 
 
 def _study(storage: BaseStorage, place: Place, sweep: Sweep, fidelity: Fidelity) -> Study:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
 from spaces.candidate import Candidate
-from spaces.search.journal import JOURNAL, StoredLogs, check_whole, readable_logs
+from spaces.search.journal import JOURNAL, Journal, StoredLogs, check_whole, readable_logs
 from spaces.search.sampler import DUPLICATE_OF, quiet
 from spaces.search.settings import FREE, settings_from_json, settings_to_json
-from spaces.search.storage import Place, Studies, attach, database, study_name
+from spaces.search.storage import Place, Studies, attach, close, database, study_name
 from spaces.space import Fidelity, Sweep
 
 _SETTINGS = "settings"
@@ -73,13 +74,21 @@ def open_study(place: Place, sweep: Sweep, content: dict[str, str]) -> Studies:
         check_whole(place.folder / JOURNAL)
         _same_fidelity(place, sweep)
     studies = attach(place, sweep)
-    study = studies.search
+    try:
+        _check_settings(studies.search, place, sweep, content)
+    except BaseException:
+        studies.close()
+        raise
+    return studies
+
+
+def _check_settings(study: Study, place: Place, sweep: Sweep, content: dict[str, str]) -> None:
     settings = settings_to_json(sweep)
     stored = study.user_attrs.get(_SETTINGS)
     if stored is None:
         study.set_user_attr(_CONTENT, content)
         study.set_user_attr(_SETTINGS, settings)
-        return studies
+        return
     found = {**study.user_attrs[_CONTENT], **stored}
     expected = {**content, **settings}
     differing = [k for k in expected if k not in FREE and expected[k] != found.get(k)]
@@ -87,7 +96,6 @@ def open_study(place: Place, sweep: Sweep, content: dict[str, str]) -> Studies:
         raise _other(place, sweep, differing)
     if any(settings[k] != stored[k] for k in FREE):
         study.set_user_attr(_SETTINGS, settings)
-    return studies
 
 
 def _same_fidelity(place: Place, sweep: Sweep) -> None:
@@ -122,6 +130,7 @@ def load_stored(folder: Path, storage: str | None = None) -> Stored:
     """
     quiet()
     place, damaged = Place(folder=folder, database=storage), None
+    opened: BaseStorage
     path = folder / JOURNAL
     if storage is None:
         if not path.exists():
@@ -129,19 +138,29 @@ def load_stored(folder: Path, storage: str | None = None) -> Stored:
         logs, damaged = readable_logs(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened: BaseStorage = optuna.storages.JournalStorage(StoredLogs(logs))
+            opened = optuna.storages.JournalStorage(StoredLogs(logs))
     else:
         opened = database(place)
+    try:
+        return _read(opened, place, damaged)
+    finally:
+        close(opened)
+
+
+def _read(opened: BaseStorage, place: Place, damaged: int | None) -> Stored:
+    names = [s.study_name for s in opened.get_all_studies()]
     studies = {
-        s.study_name: optuna.load_study(study_name=s.study_name, storage=opened) for s in opened.get_all_studies()
+        fidelity: optuna.load_study(study_name=name, storage=opened)
+        for fidelity in Fidelity
+        if (name := study_name(place, fidelity)) in names
     }
-    search = next((s for f in Fidelity if (s := studies.get(study_name(place, f))) and _SETTINGS in s.user_attrs), None)
+    search = next((s for s in studies.values() if _SETTINGS in s.user_attrs), None)
     if search is None:
-        raise OutputError(f"{path if storage is None else place}: no sweep was started in it")
+        raise OutputError(f"{place if place.shared else place.folder / JOURNAL}: no sweep was started in it")
     sweep = settings_from_json(search.user_attrs[_SETTINGS])
-    timed = studies.get(study_name(place, Fidelity.TIMELINE)) if sweep.fidelity is Fidelity.COST else None
+    timed = studies.get(Fidelity.TIMELINE) if sweep.fidelity is Fidelity.COST else None
     return Stored(
-        sweep=replace(sweep, name=folder.name) if storage else sweep,
+        sweep=sweep,
         content=search.user_attrs[_CONTENT],
         trials=finished(search),
         timed=tuple(t.candidate for t in finished(timed)) if timed is not None else (),
@@ -159,14 +178,12 @@ def finished(study: Study) -> tuple[Trial, ...]:
 
 def store_proof(place: Place, sweep: Sweep, number: int, verdict: str) -> None:
     """Remember that a trial's program was executed and what came out."""
-    attach(place, sweep).search.set_user_attr(f"{_PROOFS}{number}", verdict)
+    with closing(attach(place, sweep)) as studies:
+        studies.search.set_user_attr(f"{_PROOFS}{number}", verdict)
 
 
-def copy_to_journal(place: Place, sweep: Sweep) -> None:
+def copy_to_journal(studies: Studies, place: Place, sweep: Sweep) -> None:
     """Leave the trials of a shared study in the folder's journal too, so that reports need no database."""
-    from spaces.search.journal import Journal
-
-    studies = attach(place, sweep)
     path = place.folder / JOURNAL
     fresh = path.with_name(f".{path.name}.part")
     fresh.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """One trial: choose a point, judge it (or remember the judgement), store figures and constraint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,9 +60,12 @@ def run_trial(
     sweep: Sweep,
     evaluator: Evaluator,
     work: Work,
+    *,
+    alone: bool = False,
     begun: Callable[[int], None] = lambda number: None,
 ) -> int:
     """Run one trial and return its number in the study of its fidelity. begun: told the number as soon as it exists.
+    alone: no other process runs trials of these studies.
 
     Content that was judged before is not judged again: its figures are copied, and the trial says of which trial. A
     point whose proven bound is no better than what was timed is skipped. Of two trials running at once with the same
@@ -77,10 +80,12 @@ def run_trial(
         point = suggest(trial, sweep)
         content = evaluator.content(point)
         trial.set_user_attr(CONTENT, content)
-        original = _claimed(study, trial, content, sweep.budget if study is studies.search else None)
+        budget = sweep.budget if study is studies.search else sweep.timed
+        original = _claimed(study, trial, content, budget)
         if original is None:
             candidate = _judged(studies, sweep, evaluator, work.fidelity, point)
-            original = _claimed(study, trial, content, None)  # by another host that chose it at the same moment
+            if not alone:  # another process may have chosen it at the same moment
+                original = _claimed(study, trial, content, None)
         if original is not None:
             candidate = replace(Candidate.from_json(original.user_attrs[CANDIDATE]), point=point)
             trial.set_user_attr(DUPLICATE_OF, original.number)
@@ -159,12 +164,11 @@ def chosen(trial: FrozenTrial) -> dict[str, Scalar]:
     return dict(trial.params)
 
 
-def lost_points(study: Study, sweep: Sweep) -> list[tuple[dict[str, Scalar], int]]:
+def lost_points(trials: Sequence[FrozenTrial], sweep: Sweep) -> list[tuple[dict[str, Scalar], int]]:
     """Points whose trials were lost with their processes and that no trial has or judges: (values, times lost).
 
     A trial killed while the sampler was choosing needs no retry: the sampler will choose the same again.
     """
-    trials = study.get_trials(deepcopy=False)
     taken = [chosen(t) for t in trials if alive(t)]
     lost: list[tuple[dict[str, Scalar], int]] = []
     for trial in trials:

@@ -59,7 +59,7 @@ def worker_main(connection: Connection, place: Place, sweep: Sweep, make_evaluat
                 connection.send(Begun(number))
 
             while (message := connection.recv()) is not None:
-                connection.send(Done(run_trial(studies, sweep, evaluator, message, begun)))
+                connection.send(Done(run_trial(studies, sweep, evaluator, message, begun=begun)))
         except (PimdseError, OSError, MemoryError) as error:
             connection.send(Failed(str(error) or type(error).__name__))
         except EOFError:
