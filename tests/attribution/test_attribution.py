@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pimcomp.attribution import Attribution, attribute
 from pimcomp.attribution.core_use import USES
-from pimcomp.attribution.critical_path import ROW, START_PS, STOP_PS, UNITS
+from pimcomp.attribution.critical_path import ROW, START_PS, STOP_PS, UNIT, UNITS
 from pimcomp.attribution.waits import GLOBAL_MEMORY
 from pimcomp.compile import compile_network
 from pimcomp.ir.arch import Arch
@@ -57,6 +57,27 @@ def path(found: Attribution) -> dict[str, float]:
 @given(steps(cores=4, most=40), st.sampled_from((1, 2, 3, 8, 16)), st.sampled_from((0.5, 1.0, 1 / 1.28, 3.0)))
 def test_random_programs(program: list[Step], rob_size: int, period_ns: float) -> None:
     checked(stream_of_steps(program, 4), small_arch(rob_size=rob_size, core_period_ns=period_ns))
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps(cores=4, most=60), st.integers(1, 500))
+def test_what_is_on_the_path_costs_latency(program: list[Step], slower_ns: int) -> None:
+    """At rob_size 1 and without the memory's queue, time is a maximum over paths: a longer path is a later end."""
+    stream = stream_of_steps(
+        [s for s in program if s.op not in (Op.LD, Op.ST)] or [program[0]._replace(op=Op.VVADD)], 4
+    )
+    arch = small_arch()
+    found = checked(stream, arch)
+    fires = found.path.segments[found.path.segments[:, UNIT] == UNITS.index("mvm"), ROW]
+    vectors = found.path.segments[found.path.segments[:, UNIT] == UNITS.index("vector"), ROW]
+    beats = -(-stream.size[np.unique(vectors)] // arch.vector_width)
+    slower = replace(arch, vector_latency_ns=arch.vector_latency_ns + slower_ns)
+    later = simulate(stream, work_of(stream, slower), slower, 1).latency_ps
+    assert later >= found.latency_ps + 1000 * slower_ns * int(beats.sum())
+    slower = replace(arch, crossbar_latency_ns=arch.crossbar_latency_ns + 8 * slower_ns)
+    per_mvm_ns = slower.mvm_compute_ns - arch.mvm_compute_ns
+    later = simulate(stream, work_of(stream, slower), slower, 1).latency_ps
+    assert later >= found.latency_ps + round(1000 * per_mvm_ns) * len(np.unique(fires))
 
 
 @settings(max_examples=40, deadline=None)

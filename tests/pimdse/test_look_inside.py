@@ -129,6 +129,12 @@ def test_what_a_folder_must_have(compiled: Path, tmp_path: Path, capsys: pytest.
     assert "they are of different compiles" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["trace", "map"])
+def test_commands_have_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"pimdse {command} " in capsys.readouterr().out
+
+
 def traced(folder: Path, out: Path, *words: str) -> dict[str, Any]:
     assert run(["-q", "trace", str(folder), "-o", str(out), *words]) == 0
     content = gzip.decompress(out.read_bytes()) if out.suffix == ".gz" else out.read_bytes()
