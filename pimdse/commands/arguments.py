@@ -51,4 +51,12 @@ ScheduleOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A scheduling option, such as images_per_round=4. Repeatable."),
 ]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="A database that hosts share, like postgresql+psycopg://USER@HOST/DB; default: the folder's journal.",
+    ),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that a command of pimdse wrote.")]

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder
+from pimdse.commands.arguments import Folder, StorageOption
 from pimdse.output import Output, output_of
 
 if TYPE_CHECKING:
-    from pimdse.building import Recipe
     from spaces.search.study import Trial
     from spaces.space import Network, Sweep
 
@@ -54,6 +53,7 @@ def pick(
         bool, typer.Option("--verify/--no-verify", help="Execute the result and compare with onnxruntime.")
     ] = True,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write; default DIR/pick.")] = None,
+    storage: StorageOption = None,
 ) -> None:
     """Compile the best stored candidate within limits and write the simulator's files."""
     from pimdse.building import check_writable
@@ -62,7 +62,7 @@ def pick(
     from spaces.search.study import load_stored
 
     output = output_of(context)
-    findings = find(load_stored(folder))
+    findings = find(load_stored(folder, storage))
     wish = make_wish(
         objective=objective,
         limits=limit or (),
@@ -89,6 +89,7 @@ def _compile(
     from pimdse.choice import changed_figures
     from pimdse.proof import prove, show_verdict, write_record
     from pimdse.summary import show_compiled
+    from pimdse.sweep_recipe import recipe_of
     from spaces.evaluate import figures
     from spaces.space import Fidelity
 
@@ -105,23 +106,3 @@ def _compile(
         verdict = prove(target, built.network)
         write_record(target, verdict)
         show_verdict(output, verdict, str(target))
-
-
-def recipe_of(sweep: "Sweep", chosen: "Trial", network: "Network") -> "Recipe":
-    """How to compile a trial of a sweep for one of its networks."""
-    from pimdse.building import Recipe
-    from spaces.chip import chip_of, options_of
-
-    point = chosen.candidate.point
-    return Recipe(
-        model=network.model,
-        weights=network.weights,
-        arch=chip_of(sweep, point),
-        arch_source="chip.yaml",
-        solver=point.solver,
-        pipeline=point.pipeline,
-        time_limit_s=sweep.time_limit_s,
-        seed=sweep.seed,
-        options=options_of(point),
-        notes=(f"trial {chosen.number} of the sweep {sweep.name}",),
-    )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder
+from pimdse.commands.arguments import Folder, StorageOption
 from pimdse.output import Output, output_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ pimdse sweep configs/isaac.yaml
 pimdse sweep puma --trials 200 --jobs 4 --out results/puma_large
 
 pimdse sweep configs/isaac.yaml --model squeezenet1_1
+
+pimdse sweep configs/isaac.yaml --storage postgresql+psycopg://me@db.lan/sweeps   (on every host)
 
 Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. A larger --trials
 continues a finished sweep. The space, the objectives and the limits are in the file's [bold]sweep:[/bold] section."""
@@ -47,6 +49,10 @@ def sweep(
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Another network than the file's.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default results/NAME.")] = None,
+    storage: StorageOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Execute the knee's and each objective's best program.")
+    ] = True,
 ) -> None:
     """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
     from pimdse.building import check_writable
@@ -54,9 +60,11 @@ def sweep(
     from pimdse.report.findings import find
     from pimdse.report.write import write_report
     from pimdse.sweep_progress import sweep_progress
+    from pimdse.sweep_proofs import prove_winners
     from pimdse.sweep_settings import load_sweep, study_content
     from spaces.evaluate import compile_evaluator
     from spaces.search.run import run_sweep
+    from spaces.search.storage import Place
     from spaces.search.study import load_stored
     from spaces.space import with_options
 
@@ -64,12 +72,21 @@ def sweep(
     settings = with_options(load_sweep(config), trials=trials, jobs=jobs, seed=seed, model=model)
     folder = out if out is not None else Path("results") / settings.name
     check_writable(folder)
-    content = study_content(settings)
+    content, place = study_content(settings), Place(folder=folder, database=storage)
     with sweep_progress(output, settings) as (observe, note), stop_on_interrupt(note) as stop:
         progress = run_sweep(
-            settings, folder, content=content, make_evaluator=compile_evaluator, observe=observe, stop=stop
+            settings,
+            folder,
+            content=content,
+            make_evaluator=compile_evaluator,
+            place=place,
+            observe=observe,
+            stop=stop,
         )
-    findings = find(load_stored(folder))
+    findings = find(load_stored(folder, storage))
+    if verify and not progress.interrupted:
+        prove_winners(output, findings, place)
+        findings = find(load_stored(folder, storage))
     files = write_report(findings, folder)
     show_findings(output, findings, folder, files)
     if progress.interrupted:
@@ -84,13 +101,13 @@ pimdse report results/isaac
 Writes front.csv, front.png, report.html, trials.csv and manifest.yaml from the stored trials, finished or not."""
 
 
-def report(context: typer.Context, folder: Folder) -> None:
+def report(context: typer.Context, folder: Folder, storage: StorageOption = None) -> None:
     """Write the report of a sweep again from its stored trials."""
     from pimdse.report.findings import find
     from pimdse.report.write import write_report
     from spaces.search.study import load_stored
 
-    findings = find(load_stored(folder))
+    findings = find(load_stored(folder, storage))
     files = write_report(findings, folder)
     output = output_of(context)
     show_findings(output, findings, folder, files)
@@ -110,6 +127,9 @@ def show_findings(output: Output, findings: "Findings", folder: Path, files: tup
         "feasible": len(findings.feasible),
         "errors": len(findings.errors),
         "duplicates": findings.duplicates,
+        "skipped": len(findings.skipped),
+        "timed": len(findings.timed),
+        "verified": sorted({n for (n, _), proof in findings.proofs.items() if proof.passed}),
         "knee": findings.knee.number if findings.knee else None,
         "front": [trial_row(t) for t in findings.front],
         "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],

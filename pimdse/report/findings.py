@@ -10,6 +10,7 @@ from spaces.candidate import Candidate, Verdict, objective_costs
 from spaces.hypervolume import history
 from spaces.metrics import metric
 from spaces.pareto import FloatMatrix, knee, non_dominated
+from spaces.proof import Proof
 from spaces.search.study import Stored, Trial, best_known
 from spaces.space import Fidelity, Scalar, Sweep
 
@@ -22,7 +23,7 @@ class Findings:
     first objective. knee: the balanced one, None without a front. published: trial of the chip as published that is
     best in the first objective, if one was timed. reasons: (what was short or wrong, how often, an example), most
     frequent first. hypervolume: after each distinct trial, in the figures the search looks at, as a share of the box
-    between the best and (1.1 times) the worst value of each objective. proofs: a trial's execution, by number.
+    between the best and (1.1 times) the worst value of each objective. proofs: by number and network.
     """
 
     sweep: Sweep
@@ -34,7 +35,7 @@ class Findings:
     published: Trial | None
     reasons: tuple[tuple[str, int, str], ...]
     hypervolume: tuple[float, ...]
-    proofs: dict[int, str]
+    proofs: dict[tuple[int, str], Proof]
     damaged_line: int | None
 
     @property
@@ -82,7 +83,7 @@ def sort_out(
     timed: tuple[Candidate, ...] = (),
     *,
     content: dict[str, str] | None = None,
-    proofs: dict[int, str] | None = None,
+    proofs: dict[tuple[int, str], Proof] | None = None,
     damaged_line: int | None = None,
 ) -> Findings:
     """Sort out the trials of a sweep, running or finished."""

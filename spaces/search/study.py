@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
 from spaces.candidate import Candidate
+from spaces.proof import Proof
 from spaces.search.journal import JOURNAL, Journal, StoredLogs, check_whole, readable_logs
 from spaces.search.sampler import DUPLICATE_OF, quiet
 from spaces.search.settings import FREE, settings_from_json, settings_to_json
@@ -40,7 +41,8 @@ class Stored:
     """A study read back.
 
     trials: of the search, in order of their numbers. timed: candidates of its front at timeline fidelity, in the order
-    they were timed (empty where the search itself looks there). proofs: verdict of the execution of trials, by number.
+    they were timed (empty where the search itself looks there). proofs: of trials that were executed, by number and
+    network.
     damaged_line: the first one of the journal, if any.
     """
 
@@ -48,7 +50,7 @@ class Stored:
     content: dict[str, str]
     trials: tuple[Trial, ...]
     timed: tuple[Candidate, ...] = ()
-    proofs: dict[int, str]
+    proofs: dict[tuple[int, str], Proof]
     damaged_line: int | None = None
 
     @property
@@ -164,9 +166,7 @@ def _read(opened: BaseStorage, place: Place, damaged: int | None) -> Stored:
         content=search.user_attrs[_CONTENT],
         trials=finished(search),
         timed=tuple(t.candidate for t in finished(timed)) if timed is not None else (),
-        proofs={
-            int(k.removeprefix(_PROOFS)): str(v) for k, v in sorted(search.user_attrs.items()) if k.startswith(_PROOFS)
-        },
+        proofs=_proofs(search),
         damaged_line=damaged,
     )
 
@@ -176,10 +176,18 @@ def finished(study: Study) -> tuple[Trial, ...]:
     return tuple(read_trial(t) for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
-def store_proof(place: Place, sweep: Sweep, number: int, verdict: str) -> None:
-    """Remember that a trial's program was executed and what came out."""
+def _proofs(study: Study) -> dict[tuple[int, str], Proof]:
+    found = {k.removeprefix(_PROOFS): v for k, v in study.user_attrs.items() if k.startswith(_PROOFS)}
+    keyed = {(int(key.partition(":")[0]), key.partition(":")[2]): Proof.from_json(v) for key, v in found.items()}
+    return dict(sorted(keyed.items()))
+
+
+def store_proof(place: Place, sweep: Sweep, number: int, proof: Proof) -> None:
+    """Remember what a trial's execution showed; of a shared study in the folder's journal, too."""
     with closing(attach(place, sweep)) as studies:
-        studies.search.set_user_attr(f"{_PROOFS}{number}", verdict)
+        studies.search.set_user_attr(f"{_PROOFS}{number}:{proof.network}", proof.to_json())
+        if place.shared:
+            copy_to_journal(studies, place, sweep)
 
 
 def copy_to_journal(studies: Studies, place: Place, sweep: Sweep) -> None:

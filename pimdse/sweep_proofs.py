@@ -1,0 +1,61 @@
+"""The winners of a sweep, executed: the knee and the best per objective are compiled again and proven."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pimdse.output import Output
+from pimdse.report.findings import Findings
+
+if TYPE_CHECKING:
+    from spaces.proof import Proof
+    from spaces.search.storage import Place
+    from spaces.search.study import Trial
+    from spaces.space import Network, Sweep
+
+
+def winners(findings: Findings) -> tuple["Trial", ...]:
+    """The knee and the best of each objective, each once."""
+    best = [findings.best(name, findings.front) for name in findings.sweep.objectives]
+    found = {t.number: t for t in (findings.knee, *best) if t is not None}
+    return tuple(found.values())
+
+
+def prove_winners(output: Output, findings: Findings, place: "Place") -> None:
+    """Execute the winners that were not executed yet and store the verdicts."""
+    from spaces.search.study import store_proof
+
+    for trial in winners(findings):
+        for network in findings.sweep.networks:
+            if (trial.number, network.label) in findings.proofs:
+                continue
+            with output.stages(f"verifying trial {trial.number}, {network.label}") as observe:
+                store_proof(place, findings.sweep, trial.number, prove_trial(findings.sweep, trial, network, observe))
+
+
+def prove_trial(sweep: "Sweep", trial: "Trial", network: "Network", observe: Callable[[str, object], None]) -> "Proof":
+    """Compile a trial for a network, execute the emitted files and look inside."""
+    from pimdse.building import build, write
+    from pimdse.proof import prove
+    from pimdse.sweep_recipe import recipe_of
+    from spaces.proof import Proof, cores_of, layers_of
+
+    built = build(recipe_of(sweep, trial, network), observe)
+    with tempfile.TemporaryDirectory() as folder:
+        write(built, Path(folder) / "program")
+        observe("write", folder)
+        report = prove(Path(folder) / "program", built.network)
+    arch = built.compiled.arch
+    return Proof(
+        network=network.label,
+        passed=report.passed,
+        images=report.images,
+        error=report.max_error / report.range if report.range else 0.0,
+        reason=report.reason,
+        layers=layers_of(built.compiled),
+        cores=cores_of(built.compiled),
+        mesh=arch.mesh,
+        chips=arch.chips,
+        crossbars_per_core=arch.crossbars_per_core,
+    )
