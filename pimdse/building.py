@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.compiled import Compiled
-    from pimcomp.ir.plan import Pipeline
+    from pimcomp.ir.plan import Pipeline, Solver
     from pimcomp.schedule.options import ScheduleOptions
 
 # Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
@@ -132,8 +132,8 @@ def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
     return ScheduleOptions(**values)  # type: ignore[arg-type]
 
 
-def build(recipe: Recipe, observe: Observe = lambda stage, result: None) -> Built:
-    """Load the network and compile it.
+def build(recipe: Recipe, observe: Observe = lambda stage, result: None, solver: "Solver | None" = None) -> Built:
+    """Load the network and compile it, with another solver than the recipe's if one is given.
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """
@@ -156,7 +156,7 @@ def build(recipe: Recipe, observe: Observe = lambda stage, result: None) -> Buil
     compiled = compile_network(
         network.graph,
         recipe.arch,
-        get_solver(recipe.solver),
+        solver or get_solver(recipe.solver),
         pipeline=recipe.pipeline,
         time_limit_s=recipe.time_limit_s,
         seed=recipe.seed,
@@ -181,16 +181,20 @@ def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str]
 
     report = emit(built.compiled, folder, form=form, save=save)
     replace_file(folder / "chip.yaml", arch_to_yaml(built.recipe.arch, built.recipe.notes).encode())
-    replace_file(folder / "manifest.yaml", manifest(built.recipe).encode())
+    replace_file(folder / "manifest.yaml", manifest(built, form, save).encode())
     return report
 
 
-def manifest(recipe: Recipe) -> str:
-    """How to make the same files again: command, versions, seed, every setting and the whole chip."""
+def manifest(built: Built, form: str, save: Collection[str]) -> str:
+    """How to make the same files again: command, versions, seed, every setting, the whole chip, what the solver said
+    (its plan is in plan.json) and a digest of the network.
+    """
     import yaml
 
+    from pimdse.sweep_settings import digest
     from pimdse.versions import versions
 
+    recipe, outcome = built.recipe, built.compiled.outcome
     words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]
     words += [
         "--pipeline",
@@ -205,12 +209,35 @@ def manifest(recipe: Recipe) -> str:
     del chip["noc_table"]  # large, and named by noc_file
     content = {
         "command": shlex.join(words),
+        "model": recipe.model,
+        "weights": recipe.weights,
+        "network_sha256": digest(built.network.graph),
+        "arch_source": recipe.arch_source,
+        "solver": recipe.solver,
+        "pipeline": str(recipe.pipeline),
         "seed": recipe.seed,
+        "time_limit_s": recipe.time_limit_s,
+        "notes": list(recipe.notes),
+        "format": form,
+        "save": sorted(save),
         "versions": versions(),
         "schedule": dataclasses.asdict(recipe.options),
+        "outcome": {
+            "solver": built.compiled.provenance.solver,
+            "status": str(outcome.status),
+            "objective_ns": _number(outcome.objective_ns),
+            "bound_ns": _number(outcome.bound_ns),
+            "notes": list(outcome.notes),
+            "time_limited": bool(outcome.time_limited),
+        },
         "chip": chip,
     }
     return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _number(value: float | None) -> float | None:
+    """A plain float: YAML knows no numpy."""
+    return None if value is None else float(value)
 
 
 def check_writable(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pimdse.commands import (
     converting,
     mapping,
     picking,
+    reproducing,
     simulating,
     sweeping,
     tracing,
@@ -65,7 +66,19 @@ def options(
     context.obj = Output(as_json=json, quiet=quiet)
 
 
-for group in (compiling, comparing, verifying, simulating, tracing, mapping, sweeping, picking, catalogue, converting):
+for group in (
+    compiling,
+    comparing,
+    verifying,
+    simulating,
+    tracing,
+    mapping,
+    sweeping,
+    picking,
+    reproducing,
+    catalogue,
+    converting,
+):
     group.register(app)
 
 
