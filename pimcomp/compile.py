@@ -1,6 +1,7 @@
 """The whole compiler on one screen: network and chip in, verified plan, instruction streams and their timing out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pimcomp.calibrate import lrn_ranges
 from pimcomp.energy import energy_of
@@ -14,7 +15,7 @@ from pimcomp.levers import shortage
 from pimcomp.partition import partition
 from pimcomp.problem import build_problem
 from pimcomp.rewrite import rewrite
-from pimcomp.schedule import ScheduleOptions, schedule
+from pimcomp.schedule import ScheduleOptions, Scheduler
 from pimcomp.timeline import time_program
 
 Observer = Callable[[str, object], None]  # (stage, its result): dumps, timers and progress hang here
@@ -43,14 +44,15 @@ def compile_network(
     parts = partition(graph, arch)
     observe("partition", parts)
 
-    problem = build_problem(graph, arch, parts, pipeline)
+    scheduler = Scheduler(graph, arch, parts, pipeline, options, lrn_ranges(graph, seed))
+    problem = replace(build_problem(graph, arch, parts, pipeline), trial=scheduler.trial)
     outcome = solver.solve(problem, time_limit_s=time_limit_s, seed=seed)
     observe("solve", outcome)
     if outcome.plan is None:
         raise does_not_fit(graph, arch, problem, outcome)
     verify_plan(problem, outcome.plan)  # never trust a solver
 
-    program = schedule(graph, arch, parts, outcome.plan, pipeline, options, lrn_ranges(graph, seed))
+    program = scheduler.program(outcome.plan)
     observe("schedule", program)
     verify_program(program, arch)
     observe("verify", program)

@@ -37,6 +37,7 @@ _REGISTRY = (
     SolverInfo(
         "stream", "solvers.stream", "Stream", "short row times for low latency, pieces spread over cores", "none"
     ),
+    SolverInfo("lns", "solvers.lns", "Lns", "local search on plans whose programs are ordered", "bound of the model"),
     SolverInfo("cpsat", "solvers.cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap"),
     SolverInfo("ilp", "solvers.ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap"),
     SolverInfo("nsga2", "solvers.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none"),

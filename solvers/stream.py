@@ -14,7 +14,7 @@ partial
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -171,8 +171,13 @@ def _useful(replicas: int, units: int, scatter: bool) -> int:
     return -(-units // -(-units // replicas))
 
 
-def pack(problem: MappingProblem, options: list[int], replicas: list[int]) -> Plan | None:
-    """Every replica on the least loaded cores with room, spread as far as the chip allows; None if one does not fit."""
+def pack(
+    problem: MappingProblem, options: Sequence[int], replicas: Sequence[int], spreads: Sequence[int] | None = None
+) -> Plan | None:
+    """Every replica on the least loaded cores with room; None if one does not fit.
+
+    spreads: cores per replica at most (default: as many as the chip has for each).
+    """
     free = np.full(problem.cores, problem.crossbars_per_core, dtype=np.int64)
     load = np.zeros(problem.cores)
     placed: dict[int, IntArray] = {}
@@ -181,6 +186,7 @@ def pack(problem: MappingProblem, options: list[int], replicas: list[int]) -> Pl
     for k in sorted(range(len(chosen)), key=lambda k: (-int(chosen[k].ag_crossbars.max()), k)):
         option, count = chosen[k], replicas[k]
         spread = min(len(option.ag_crossbars), max(1, problem.cores // count))
+        spread = spread if spreads is None else min(spread, spreads[k])
         cores = _place(option.ag_crossbars.astype(np.int64), count, spread, option.work_ns / count, free, load)
         if cores[0, 0] < 0:
             return None

@@ -3,6 +3,7 @@
 A problem is plain numbers: no ONNX, no weights. Index k runs over the weighted layers in graph order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -72,7 +73,8 @@ class MappingProblem:
 
     vector_work_ns: issue time per inference of everything that is not a weighted layer (pooling, additions ...).
     hops_ns: float64[cores, cores], NoC latency per flit, for placement. load_ns: time the one memory server needs for
-    the network's input.
+    the network's input. trial: what a plan's program would take, ordered but not emitted (None: only the model is at
+    hand).
     """
 
     name: str
@@ -84,6 +86,7 @@ class MappingProblem:
     vector_work_ns: float
     hops_ns: npt.NDArray[np.float64]
     load_ns: float = 0.0
+    trial: "Callable[[Plan], Trial] | None" = None
 
     @property
     def crossbars(self) -> int:
@@ -106,6 +109,18 @@ class Plan:
             r * layer.options[o].crossbars
             for layer, o, r in zip(problem.layers, self.option, self.replication, strict=True)
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Trial:
+    """What ordering a plan's program told. time_ns: per image (inf: it does not fit local memory). actions: tasks and
+    messages that were ordered, the effort of a trial in units that do not depend on the machine. share:
+    float64[layers], each layer's part of the critical path in ns.
+    """
+
+    time_ns: float
+    actions: int
+    share: npt.NDArray[np.float64]
 
 
 class Status(StrEnum):

@@ -1,11 +1,14 @@
 """From a Plan to instruction streams: who computes what, when, and where it lies in memory."""
 
+import math
+
 import numpy as np
 
+from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
 from pimcomp.ir.graph import FloatArray, Graph, Input
-from pimcomp.ir.plan import Pipeline, Plan
+from pimcomp.ir.plan import Pipeline, Plan, Trial
 from pimcomp.ir.program import Checkpoints, LongArray, Program
 from pimcomp.partition import weights_of
 from pimcomp.registers import assign_registers
@@ -13,14 +16,95 @@ from pimcomp.schedule.assemble import Assembled, assemble
 from pimcomp.schedule.build import GroupTable, Work, WorkBuilder, number_groups
 from pimcomp.schedule.connect import Flow, GlobalLayout, connect
 from pimcomp.schedule.constants import Constants, collect_constants
+from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.durations import GroupShapes
 from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.schedule.order import place_actions
 from pimcomp.schedule.rows import needed_rows, pull_order
 from pimcomp.schedule.sites import NodeSites, place_work
 
-__all__ = ["ScheduleOptions", "schedule"]
+__all__ = ["ScheduleOptions", "Scheduler", "schedule"]
 
 ALIGNMENT_BYTES = 64  # of tensors in global memory: full beats on every configuration we ship
+
+
+class Scheduler:
+    """Makes programs of plans of one network on one chip, or tells what they would take.
+
+    element: one image. batch: `options.images_per_round` images ordered together, so that cores idle for one image
+    work for another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        arch: Arch,
+        partition: Partition,
+        pipeline: Pipeline,
+        options: ScheduleOptions,
+        lrn_ranges: dict[int, float],
+    ) -> None:
+        self.graph, self.arch, self.partition, self.options = graph, arch, partition, options
+        self.images = options.images_per_round if pipeline is Pipeline.BATCH else 1
+        self.needed = needed_rows(graph)
+        self.pull = pull_order(graph, self.needed)
+        self.constants = collect_constants(graph, arch.element_bytes, lrn_ranges)
+        self.layout = _global_layout(graph, self.constants, arch.element_bytes)
+        self.layer_of_node = layer_of_node(graph, partition)
+
+    def program(self, plan: Plan) -> Program:
+        """Instruction streams of a plan.
+
+        Raises CapacityError when local memory cannot hold what must be alive together.
+        """
+        graph, arch, eb = self.graph, self.arch, self.arch.element_bytes
+        placed, groups, work, flow = self._flow(plan)
+        shapes = group_shapes(self.partition, plan, groups)
+        ordered = place_actions(flow, shapes, arch, self.options, self.images)
+        assembled = assemble(flow, ordered, self.layout, arch)
+        matrices, matrix_of = _matrices(graph, self.partition, plan, groups)
+        images = assembled.images
+        constant_addresses, constant_values = _constant_image(self.constants, self.layout, eb)
+        return Program(
+            cores=arch.total_cores,
+            element_bytes=eb,
+            table=assembled.table,
+            core_start=assembled.core_start,
+            registers=assign_registers(assembled.table, assembled.core_start),
+            group_start=groups.start,
+            group_crossbars=shapes.crossbars.astype(np.int32),
+            group_matrix=matrix_of.astype(np.int32),
+            group_node=np.array(self.partition.nodes, dtype=np.int32)[groups.layer],
+            matrices=matrices,
+            constant_addresses=constant_addresses,
+            constant_values=constant_values,
+            inputs=_input_addresses(graph, self.layout, eb, images),
+            outputs=_output_addresses(graph, self.layout, eb, images),
+            clip_values=self.constants.clip_values,
+            local_peak_bytes=assembled.peak_bytes,
+            checkpoints=_checkpoints(work, flow, placed, assembled, graph, images, eb),
+            node_names=tuple(node.name for node in graph.nodes),
+            images_per_round=images,
+        )
+
+    def trial(self, plan: Plan) -> Trial:
+        """What the program of a plan would take, by the list scheduler's estimate; it is not emitted."""
+        _, groups, _, flow = self._flow(plan)
+        shapes = group_shapes(self.partition, plan, groups)
+        try:
+            ordered = place_actions(flow, shapes, self.arch, self.options, self.images)
+        except CapacityError:
+            return Trial(time_ns=math.inf, actions=len(flow.core), share=np.zeros(len(self.partition.nodes)))
+        share = critical_share(flow, ordered, self.layer_of_node, len(self.partition.nodes))
+        time_ns = ordered.timed.makespan_ns / ordered.images
+        return Trial(time_ns=time_ns, actions=len(ordered.actions.core), share=share)
+
+    def _flow(self, plan: Plan) -> tuple[tuple[NodeSites, ...], GroupTable, Work, Flow]:
+        graph, eb, cores = self.graph, self.arch.element_bytes, self.arch.total_cores
+        placed = place_work(graph, self.partition, plan, self.options, self.needed)
+        groups = number_groups(plan, cores)
+        work = WorkBuilder(graph, self.partition, placed, self.constants, groups, eb, self.options).build()
+        return placed, groups, work, connect(graph, work, placed, self.pull, self.constants, self.layout, eb, cores)
 
 
 def schedule(
@@ -32,61 +116,28 @@ def schedule(
     options: ScheduleOptions,
     lrn_ranges: dict[int, float],
 ) -> Program:
-    """Instruction streams of a plan.
+    """The program of one plan; see `Scheduler`."""
+    return Scheduler(graph, arch, partition, pipeline, options, lrn_ranges).program(plan)
 
-    element: one image. batch: `options.images_per_round` images ordered together, so that cores idle for one image
-    work for another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
 
-    Raises CapacityError when local memory cannot hold what must be alive together.
-    """
-    eb = arch.element_bytes
-    wanted = options.images_per_round if pipeline is Pipeline.BATCH else 1
-    needed = needed_rows(graph)
-    placed = place_work(graph, partition, plan, options, needed)
-    constants = collect_constants(graph, eb, lrn_ranges)
-    groups = number_groups(plan, arch.total_cores)
-    work = WorkBuilder(graph, partition, placed, constants, groups, eb, options).build()
-    layout = _global_layout(graph, constants, eb)
-    flow = connect(graph, work, placed, pull_order(graph, needed), constants, layout, eb, arch.total_cores)
-    matrices, matrix_of, shapes = _matrices(graph, partition, plan, groups)
-    assembled = assemble(flow, shapes, layout, arch, options, wanted)
-    images = assembled.images
-    constant_addresses, constant_values = _constant_image(constants, layout, eb)
-    return Program(
-        cores=arch.total_cores,
-        element_bytes=eb,
-        table=assembled.table,
-        core_start=assembled.core_start,
-        registers=assign_registers(assembled.table, assembled.core_start),
-        group_start=groups.start,
-        group_crossbars=shapes.crossbars.astype(np.int32),
-        group_matrix=matrix_of.astype(np.int32),
-        group_node=np.array(partition.nodes, dtype=np.int32)[groups.layer],
-        matrices=matrices,
-        constant_addresses=constant_addresses,
-        constant_values=constant_values,
-        inputs=_input_addresses(graph, layout, eb, images),
-        outputs=_output_addresses(graph, layout, eb, images),
-        clip_values=constants.clip_values,
-        local_peak_bytes=assembled.peak_bytes,
-        checkpoints=_checkpoints(work, flow, placed, assembled, graph, images, eb),
-        node_names=tuple(node.name for node in graph.nodes),
-        images_per_round=images,
-    )
+def group_shapes(partition: Partition, plan: Plan, groups: GroupTable) -> GroupShapes:
+    """Rows, columns and crossbars of every array group in core order."""
+    chosen = [options[o] for options, o in zip(partition.options, plan.option, strict=True)]
+    first = np.cumsum([0, *[len(matrix.groups) for matrix in chosen]])
+    place = first[groups.layer] + groups.group
+    flat = [group for matrix in chosen for group in matrix.groups]
+    columns = ([g.row_stop - g.row_start for g in flat], [g.columns for g in flat], [g.crossbars for g in flat])
+    return GroupShapes(groups.start, *(np.array(c, dtype=np.int64)[place] for c in columns))
 
 
 def _matrices(
     graph: Graph, partition: Partition, plan: Plan, groups: GroupTable
-) -> tuple[tuple[FloatArray, ...], LongArray, GroupShapes]:
-    """Weight matrices (shared by replicas), which of them each array group holds, and all groups' shapes."""
+) -> tuple[tuple[FloatArray, ...], LongArray]:
+    """Weight matrices (shared by replicas), and which of them each array group holds."""
     chosen: list[LayerMatrix] = [options[o] for options, o in zip(partition.options, plan.option, strict=True)]
     first = np.cumsum([0, *[len(matrix.groups) for matrix in chosen]])
     matrices = tuple(weights_of(graph, matrix, group) for matrix in chosen for group in matrix.groups)
-    matrix_of = first[groups.layer] + groups.group
-    sizes = np.array([m.shape for m in matrices], dtype=np.int64).reshape(-1, 2)
-    crossbars = np.array([group.crossbars for matrix in chosen for group in matrix.groups], dtype=np.int64)
-    shapes = GroupShapes(groups.start, sizes[matrix_of, 0], sizes[matrix_of, 1], crossbars[matrix_of])
-    return matrices, matrix_of, shapes
+    return matrices, first[groups.layer] + groups.group
 
 
 def _global_layout(graph: Graph, constants: Constants, eb: int) -> GlobalLayout:

@@ -28,7 +28,6 @@ from pimcomp.schedule.work import (
     merge_accesses,
 )
 
-
 CONSTANT_LANES = 12  # constants that may be asked for at the same time
 
 

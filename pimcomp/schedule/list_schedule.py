@@ -69,7 +69,11 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
     slack_ns,
     window,
 ):
-    """Commit order and estimated start of every action: (int64[actions], float64[actions], makespan_ns).
+    """Commit order, estimated start and cause of every action: (int64[actions], float64[actions], int64[actions],
+    makespan_ns).
+
+    A cause is the action whose end an action had to wait for last: what it depends on, or what its cores did before
+    (-1: none).
 
     Actions [0, tasks) are tasks on `core`, the others transfers from `core` to `peer`. rank: priority, also limits how
     far work may run ahead: an action starts only if its rank is below the oldest uncommitted rank + `window`.
@@ -82,6 +86,8 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
     waiting = indegree.copy()
     ready = np.zeros(actions)
     start = np.zeros(actions)
+    cause, awaited = np.full(actions, -1, np.int64), np.full(actions, -1, np.int64)
+    last = np.full(cores, -1, np.int64)  # what a core did last
     order = np.empty(actions, np.int64)
     done = np.zeros(actions, np.bool_)
     by_rank = np.argsort(rank, kind="mergesort")
@@ -109,7 +115,7 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
     makespan = 0.0
     while committed < actions:
         if size == 0:
-            return order[:committed], start, -1.0
+            return order[:committed], start, cause, -1.0
         a, key, size = _pop(keys, ranks, items, size)
         if a >= actions:
             c = a - actions
@@ -149,6 +155,7 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
                 size = _push(keys, ranks, items, size, now, rank[a], a)
                 continue
         start[a] = at
+        cause[a] = awaited[a] if ready[a] >= at else last[c]
         if a < tasks:
             end = at + duration_ns[a]
             if memory_ns[a] > 0.0:
@@ -159,6 +166,9 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
             free[c] = end
         else:
             d = peer[a]
+            if ready[a] < at and free[d] > free[c]:
+                cause[a] = last[d]
+            last[d] = a
             t1 = max(at, switch[c]) + latency_ns[a]
             t2 = max(t1, at, switch[d]) + latency_ns[a]
             t3 = t2 + read_ns[a]
@@ -168,13 +178,15 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
             switch[d] = max(switch[d], t2)
             free[c] = t3 + 2.0
             free[d] = end + 2.0
+        last[c] = a
         makespan = max(makespan, end)
         order[committed] = a
         committed += 1
         done[a] = True
         for e in range(edge_start[a], edge_start[a + 1]):
             b = edge_to[e]
-            ready[b] = max(ready[b], end)
+            if end >= ready[b]:
+                ready[b], awaited[b] = end, a
             waiting[b] -= 1
             if waiting[b] == 0:
                 if rank[b] < limit:
@@ -188,4 +200,4 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
             while held_size > 0 and held_keys[0] < limit:
                 b, _, held_size = _pop(held_keys, held_ranks, held, held_size)
                 size = _push(keys, ranks, items, size, ready[b], rank[b], b)
-    return order, start, makespan
+    return order, start, cause, makespan

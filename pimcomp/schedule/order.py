@@ -1,0 +1,251 @@
+"""When everything happens and where it lies: images replicated, all actions ordered, buffers placed in local memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.errors import CapacityError, InvariantError
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.program import Op
+from pimcomp.schedule.allocate import allocate
+from pimcomp.schedule.connect import Flow
+from pimcomp.schedule.durations import (
+    VECTOR_ONE,
+    VECTOR_TWO,
+    GroupShapes,
+    local_read_ns,
+    local_write_ns,
+    memory_service_ns,
+    task_durations_ns,
+)
+from pimcomp.schedule.list_schedule import list_schedule
+from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.schedule.tape import SCRATCH, Tape
+from pimcomp.schedule.work import LongArray
+
+# Fractions of the option's look-ahead, tried one after the other when memory is short.
+LOOKAHEADS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.007, 0.003, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actions:
+    """Actions of all images: constants first appear once, everything else per image."""
+
+    core: LongArray
+    peer: LongArray
+    rank: LongArray
+    edges: npt.NDArray[np.int64]
+    flow_action: LongArray  # index into the flow's actions
+    image: LongArray
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timed:
+    """A commit order of all actions; estimated starts, what each action waited for last (-1: nothing), and the end."""
+
+    order: LongArray
+    start: npt.NDArray[np.float64]
+    cause: LongArray
+    makespan_ns: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """An order of all images' actions that fits local memory, with its buffers' addresses and estimated time."""
+
+    actions: Actions
+    images: int
+    address: LongArray
+    peak: LongArray
+    timed: Timed
+    eager: bool  # the first look-ahead fitted
+
+
+def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, images: int) -> Placed:
+    """Order `images` copies of a flow and place their buffers; fewer where several would hold each other up.
+
+    Raises CapacityError when no order fits local memory, with the bytes that the most frugal one of them takes.
+    """
+    extents = _extents(flow.tape, shapes, flow.core, arch)
+    scratch = _scratch_bytes(flow, extents, arch.total_cores)
+    durations = task_durations_ns(flow, shapes, arch)
+    peaks: list[tuple[int, int]] = []  # (bytes, core) of every order tried
+    best = _fit(flow, durations, scratch, arch, options, images, peaks)
+    if images > 1 and (best is None or not best.eager):
+        # Short of memory: images that share it may take longer together than one after the other.
+        single = _fit(flow, durations, scratch, arch, options, 1, peaks)
+        if single is not None and (best is None or single.timed.makespan_ns < best.timed.makespan_ns / best.images):
+            best = single
+    if best is None:
+        least, core = min(peaks)
+        levers = [f"local_memory.bytes: {least}"]  # the orders do not depend on the memory: that one fits then
+        raise CapacityError(f"bytes of local memory on core {core}", least, arch.local_memory_bytes, levers, arch.name)
+    return best
+
+
+def _fit(
+    flow: Flow,
+    durations: npt.NDArray[np.float64],
+    scratch: LongArray,
+    arch: Arch,
+    options: ScheduleOptions,
+    images: int,
+    peaks: list[tuple[int, int]],
+) -> Placed | None:
+    """The most eager order that fits local memory, None if none does; appends what each order takes to `peaks`."""
+    actions = _replicate(flow, images)
+    span = int(actions.rank.max()) + 1
+    for fraction in LOOKAHEADS:
+        window = int(span * options.lookahead * fraction) + 1
+        timed = _order(flow, actions, durations, arch, options, window)
+        address, peak = _place(flow, timed.order, scratch, arch, images)
+        peaks.append((int(peak.max()), int(peak.argmax())))
+        if peaks[-1][0] <= arch.local_memory_bytes:
+            eager = fraction == LOOKAHEADS[0]
+            return Placed(actions, images, address, peak, timed, eager)
+    return None
+
+
+def _replicate(flow: Flow, images: int) -> Actions:
+    """Number actions as tasks of image 0, tasks of image 1, ..., constants, transfers of image 0, ..."""
+    per_image = flow.tasks - flow.constant_tasks
+    moves = len(flow.core) - flow.tasks
+    image_tasks = np.tile(np.arange(per_image), images)
+    constants = np.arange(per_image, flow.tasks)
+    transfers = np.tile(np.arange(flow.tasks, len(flow.core)), images)
+    flow_action = np.concatenate([image_tasks, constants, transfers])
+    image = np.concatenate(
+        [
+            np.repeat(np.arange(images), per_image),
+            np.zeros(len(constants), np.int64),
+            np.repeat(np.arange(images), moves),
+        ]
+    )
+    tasks = per_image * images + len(constants)
+    to_constants = (flow.edges[:, 1] >= per_image) & (flow.edges[:, 1] < flow.tasks)  # they are loaded once
+    edges = np.concatenate(
+        [
+            number_in(flow.edges[~to_constants] if i else flow.edges, i, per_image, images, flow.tasks, moves)
+            for i in range(images)
+        ]
+    )
+    span = int(flow.rank.max()) + 1
+    return Actions(
+        flow.core[flow_action],
+        flow.peer[flow_action],
+        flow.rank[flow_action] + image * span,
+        edges,
+        flow_action,
+        image,
+        tasks,
+    )
+
+
+def number_in(action: LongArray, image: int, per_image: int, images: int, tasks: int, moves: int) -> LongArray:
+    """Numbers in `Actions` of a flow's actions, for one image."""
+    task = np.where(action < per_image, action + image * per_image, action + (images - 1) * per_image)
+    return np.where(action < tasks, task, action + (images - 1) * per_image + image * moves)
+
+
+def _extents(tape: Tape, shapes: GroupShapes, core: LongArray, arch: Arch) -> tuple[LongArray, LongArray, LongArray]:
+    """Bytes each instruction writes at dst and reads at src and src2."""
+    eb = arch.element_bytes
+    size = tape.size.astype(np.int64)
+    vector = size * eb
+    is_vector = np.isin(tape.op, np.array([*VECTOR_TWO, *VECTOR_ONE]))
+    dst = np.where(is_vector, vector, size)
+    src = dst.copy()
+    average = tape.op == Op.VAVG
+    dst[average] = eb
+    src[average] = ((size[average] - 1) * tape.src2_offset[average] + 1) * eb
+    fire = np.flatnonzero(tape.op == Op.MVMUL)
+    group = shapes.start[core[tape.task[fire]]] + tape.group[fire]
+    dst[fire], src[fire] = shapes.columns[group] * eb, shapes.rows[group] * eb
+    src2 = np.where(np.isin(tape.op, np.array(VECTOR_TWO)), vector, 0)
+    return dst, src, src2
+
+
+def _scratch_bytes(flow: Flow, extents: tuple[LongArray, LongArray, LongArray], cores: int) -> LongArray:
+    """Scratch area of every core: the furthest byte any of its instructions touches there."""
+    tape = flow.tape
+    need = np.zeros(cores, dtype=np.int64)
+    core = flow.core[tape.task]
+    for buffer, offset, extent in zip(
+        (tape.dst_buffer, tape.src_buffer, tape.src2_buffer),
+        (tape.dst_offset, tape.src_offset, tape.src2_offset),
+        extents,
+        strict=True,
+    ):
+        inside = buffer == SCRATCH
+        np.maximum.at(need, core[inside], (offset + extent)[inside])
+    return need
+
+
+def _order(
+    flow: Flow, actions: Actions, durations: npt.NDArray[np.float64], arch: Arch, options: ScheduleOptions, window: int
+) -> Timed:
+    """Commit order and estimated times of all actions."""
+    count = len(actions.core)
+    task = actions.flow_action[: actions.tasks]
+    duration = np.zeros(count)
+    duration[: actions.tasks] = durations[task]
+    memory = np.zeros(count)
+    memory[: actions.tasks] = memory_service_ns(flow, arch)[task]
+    move = actions.flow_action[actions.tasks :] - flow.tasks
+    size = flow.transfers.bytes[move]
+    read, write, latency, flits = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
+    read[actions.tasks :] = local_read_ns(size, arch)
+    write[actions.tasks :] = local_write_ns(size, arch)
+    latency[actions.tasks :] = arch.noc_latency_ns[actions.core[actions.tasks :], actions.peer[actions.tasks :]]
+    flits[actions.tasks :] = -(-size // arch.bus_width_bytes)
+    by_source = np.argsort(actions.edges[:, 0], kind="stable")
+    edge_start = np.searchsorted(actions.edges[by_source, 0], np.arange(count + 1))
+    order, start, cause, makespan = list_schedule(
+        actions.tasks, actions.core, actions.peer, actions.rank, duration, memory, read, write, latency, flits,
+        edge_start, actions.edges[by_source, 1], np.bincount(actions.edges[:, 1], minlength=count),
+        arch.total_cores, options.slack_ns, window,
+    )  # fmt: skip
+    if makespan < 0 or len(order) != count:
+        raise InvariantError(f"the task graph has a cycle: {count - len(order)} of {count} actions can never start")
+    return Timed(np.asarray(order), np.asarray(start), np.asarray(cause), float(makespan))
+
+
+def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int) -> tuple[LongArray, LongArray]:
+    """Addresses int64[images, buffers] of all buffers and the peak per core; constants and scratch lie below."""
+    gap = arch.element_bytes
+    buffers = flow.buffers
+    count = len(buffers.core)
+    constants = np.arange(count - flow.constant_tasks, count)
+    base = np.where(scratch > 0, scratch + gap, 0)
+    address = np.zeros((images, count), dtype=np.int64)
+    for b in constants:  # one per (core, node): few
+        address[:, b] = base[buffers.core[b]]
+        base[buffers.core[b]] += buffers.bytes[b] + gap
+    base = -(-base // gap) * gap
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    first = np.full((images, count), len(order), dtype=np.int64)
+    last = np.full((images, count), -1, dtype=np.int64)
+    per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
+    for image in range(images):
+        at = position[number_in(flow.touches[:, 1], image, per_image, images, flow.tasks, moves)]
+        np.minimum.at(first[image], flow.touches[:, 0], at)
+        np.maximum.at(last[image], flow.touches[:, 0], at)
+    dynamic = np.arange(count - flow.constant_tasks)
+    core = np.tile(buffers.core[dynamic], images)
+    flat_first, flat_last = first[:, dynamic].ravel(), last[:, dynamic].ravel()
+    by_core = np.lexsort((flat_first, core))
+    placed, peak = allocate(
+        core[by_core],
+        flat_first[by_core],
+        flat_last[by_core],
+        np.tile(buffers.bytes[dynamic], images)[by_core],
+        base,
+        gap,
+    )
+    flat = np.empty(len(placed), dtype=np.int64)
+    flat[by_core] = placed
+    address[:, dynamic] = flat.reshape(images, -1)
+    return address, peak

@@ -1,0 +1,169 @@
+"""lns: local search over plans whose objective is the ordered program itself, not a model of it.
+
+A neighbour gives one layer more replicas, fewer, another unfolding, or replicas on fewer cores. Layers are drawn by
+their share of the critical path of the best program so far; what crossbars a layer gains, layers with a small share
+lose. The plan is packed anew by `stream.pack`, ordered by the list scheduler (`MappingProblem.trial`), and kept if it
+takes less time.
+
+The budget counts ordered tasks and messages, so that equal seeds give equal plans on any machine.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pimcomp.cost import plan_cost
+from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status, Trial
+from solvers.capacity import no_plan, shortfall
+from solvers.exact import solve_exactly
+from solvers.stream import FILLS, VARIANTS, Variant, pack, restricted, stream_plan
+
+FULL = 0.97  # share of the crossbars that a neighbour may use: packing needs some room
+UNIFORM = 0.25  # share of layers drawn regardless of the critical path
+GROW, SHRINK = (1.5, 2.0, 3.0), (0.5, 0.67)
+FAILURES = 40  # neighbours in a row that cannot be packed before the search gives up
+
+
+@dataclass(frozen=True, slots=True)
+class Lns:
+    """Stream's variants and exact's plan, then neighbours of the best.
+
+    budget: million tasks and messages to be ordered (about 4 s of processor time each). scatter, widest_block: as
+    `Stream`. The bound is exact's, of the model.
+    """
+
+    budget: float = 4.0
+    scatter: bool = True
+    widest_block: int = 8
+    name: str = field(default="lns", init=False)
+
+    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+        """The limit changes nothing: the budget is deterministic. Without trials it is stream's first plan."""
+        started = time.perf_counter()
+        if shortfall(problem) is not None:
+            return no_plan(problem, time.perf_counter() - started)
+        bound_ns, exact = solve_exactly(problem, candidates=4)
+        starts = list(_starts(problem, restricted(self.scatter, self.widest_block)))
+        if exact is not None:
+            starts.append(_shape_of(exact.plan))
+        search = _Search(problem, seed, int(self.budget * 1e6))
+        plan = search.run(starts)
+        wall_s = time.perf_counter() - started
+        if plan is None:
+            return no_plan(problem, wall_s)
+        objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
+        notes = (f"lns: {search.trials} programs ordered, {search.improvements} improvements",)
+        return Outcome(
+            status=Status.FEASIBLE, plan=plan, objective_ns=objective, bound_ns=bound_ns, wall_s=wall_s, notes=notes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Per layer: option, replication, cores per replica at most. plan: already packed, if it is."""
+
+    option: tuple[int, ...]
+    replication: tuple[int, ...]
+    spread: tuple[int, ...]
+    plan: Plan | None = None
+
+
+def _shape_of(plan: Plan) -> Shape:
+    spread = tuple(max(len(np.unique(row)) for row in cores) for cores in plan.core_of)
+    return Shape(plan.option, plan.replication, spread, plan)
+
+
+def _starts(problem: MappingProblem, variants: tuple[Variant, ...]) -> Iterator[Shape]:
+    """One plan per variant of stream, the fullest that can be packed."""
+    for variant in variants:
+        for fill in FILLS:
+            plan = stream_plan(problem, variant, int(problem.crossbars * fill))
+            if plan is not None:
+                yield _shape_of(plan)
+                break
+
+
+class _Search:
+    """The best plan so far, its trial and what the search has cost."""
+
+    def __init__(self, problem: MappingProblem, seed: int, budget: int) -> None:
+        self.problem, self.left = problem, budget
+        self.rng = np.random.default_rng(seed)
+        self.best: tuple[Shape, Trial] | None = None
+        self.trials = self.improvements = 0
+        self.seen: set[tuple[tuple[int, ...], ...]] = set()
+
+    def run(self, starts: list[Shape]) -> Plan | None:
+        """Try the starts, then neighbours until the budget is spent."""
+        if self.problem.trial is None:
+            return next((shape.plan for shape in starts), None)
+        for shape in starts:
+            self._try(shape)
+        failures = 0
+        while self.best is not None and self.left > 0 and failures < FAILURES:
+            failures = 0 if self._try(self._neighbour(*self.best)) else failures + 1
+        return self.best[0].plan if self.best is not None else None
+
+    def _try(self, shape: Shape) -> bool:
+        """Pack and order a shape; keep it if it is the best. False if there was nothing to order."""
+        key = (shape.option, shape.replication, shape.spread)
+        if key in self.seen or self.left <= 0 or self.problem.trial is None:
+            return False
+        self.seen.add(key)
+        plan = shape.plan or pack(self.problem, shape.option, shape.replication, shape.spread)
+        if plan is None:
+            return False
+        trial = self.problem.trial(plan)
+        self.trials += 1
+        self.left -= trial.actions
+        if self.best is None or trial.time_ns < self.best[1].time_ns:
+            self.improvements += self.best is not None
+            self.best = (replace(shape, plan=plan), trial)
+        return True
+
+    def _neighbour(self, shape: Shape, trial: Trial) -> Shape:
+        """One layer changed, others cut back to make room for it."""
+        layers = self.problem.layers
+        option, replication, spread = list(shape.option), list(shape.replication), list(shape.spread)
+        k = self._draw(trial.share)
+        move = self.rng.random()
+        if move < 0.4 and len(layers[k].options) > 1:
+            spent = layers[k].options[option[k]].crossbars * replication[k] * self.rng.choice((0.5, 1.0, 1.0, 2.0))
+            option[k] = int(self.rng.choice([o for o in range(len(layers[k].options)) if o != option[k]]))
+            replication[k] = max(1, int(spent // layers[k].options[option[k]].crossbars))
+            spread[k] = self.problem.cores
+        elif move < 0.75:
+            replication[k] = max(replication[k] + 1, round(replication[k] * float(self.rng.choice(GROW))))
+        elif move < 0.85:
+            replication[k] = max(1, int(replication[k] * float(self.rng.choice(SHRINK))))
+        else:
+            used = len(np.unique(shape.plan.core_of[k][0])) if shape.plan is not None else 1
+            spread[k] = max(1, used // 2) if self.rng.random() < 0.5 else self.problem.cores
+        replication[k] = min(replication[k], self._most(k, option[k]))
+        self._make_room(option, replication, trial.share, k)
+        return Shape(tuple(option), tuple(replication), tuple(spread))
+
+    def _draw(self, share: np.ndarray) -> int:
+        """A layer, by its share of the critical path or regardless of it."""
+        if self.rng.random() < UNIFORM or share.sum() <= 0.0:
+            return int(self.rng.integers(len(share)))
+        return int(self.rng.choice(len(share), p=share / share.sum()))
+
+    def _most(self, k: int, option: int) -> int:
+        """Replicas that still get work of their own."""
+        layer, chosen = self.problem.layers[k], self.problem.layers[k].options[option]
+        pieces = -(-layer.out_width // chosen.unfolding.block)
+        rows = 1 if chosen.unfolding.scatter else 4
+        return max(1, min(pieces * min(layer.out_height, rows), self.problem.cores, chosen.firings))
+
+    def _make_room(self, option: list[int], replication: list[int], share: np.ndarray, keep: int) -> None:
+        """Take replicas from layers that matter least, in random order among similar ones, until all fit."""
+        crossbars = np.array([layer.options[o].crossbars for layer, o in zip(self.problem.layers, option, strict=True)])
+        noise = self.rng.random(len(option)) * (share.max(initial=0.0) + 1.0)
+        for j in np.argsort(share * 0.5 + noise * 0.5, kind="stable").tolist() * 3:
+            if (crossbars * replication).sum() <= FULL * self.problem.crossbars:
+                return
+            if j != keep and replication[j] > 1:
+                replication[j] = max(1, int(replication[j] * 0.67))
