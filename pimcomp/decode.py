@@ -4,7 +4,10 @@ Nothing of the compiler is used here but the opcode numbers: what executes a pro
 """
 
 import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,12 @@ from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 
 _GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_COUNT = 10_001  # of images per round or rounds of delay: more would not fit into any memory
+# What numpy says of archives that are damaged: its header is parsed as Python.
+UNREADABLE_ARRAYS = (
+    OSError, ValueError, TypeError, KeyError, EOFError, SyntaxError, OverflowError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error, tokenize.TokenError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -225,9 +234,17 @@ def read_memory(path: Path) -> MemoryImage:
         clip_core=clip_core,
         clip_index=_entry(arrays, "clip_index", np.int64, path) if has_clips else np.zeros(0, np.int64),
         clip_value=_entry(arrays, "clip_value", np.float32, path) if has_clips else np.zeros(0, np.float32),
-        images_per_round=int(arrays.get("images_per_round", 1)),
-        output_round_delay=int(arrays.get("output_round_delay", 0)),
+        images_per_round=_count(arrays, "images_per_round", range(1, LARGEST_COUNT), path),
+        output_round_delay=_count(arrays, "output_round_delay", range(LARGEST_COUNT), path),
     )
+
+
+def _count(arrays: dict[str, Any], name: str, allowed: range, path: Path) -> int:
+    """A whole number of the archive; the smallest one allowed if it is absent."""
+    found = arrays.get(name, np.int64(allowed.start))
+    if found.shape != () or not np.issubdtype(found.dtype, np.integer) or int(found) not in allowed:
+        raise ModelError(f"{path}: {name}: expected a whole number from {allowed.start} to {allowed.stop - 1}")
+    return int(found)
 
 
 def read_checkpoints(path: Path) -> EmittedCheckpoints:
@@ -241,13 +258,18 @@ def read_checkpoints(path: Path) -> EmittedCheckpoints:
         for name in ("core", "node", "image", "row", "col_start", "col_stop", "channels", "instruction_node")
     }
     longs = {name: _entry(arrays, name, np.int64, path) for name in ("index", "address")}
+    for name, array in (ints | longs).items():
+        if array.ndim != 1 or (name != "instruction_node" and array.shape != ints["core"].shape):
+            raise ModelError(f"{path}: {name}: expected one value per checkpoint, found shape {list(array.shape)}")
     names = tuple(_entry(arrays, "node_names", np.str_, path).tolist())
     return EmittedCheckpoints(**ints, **longs, node_names=names)
 
 
 def _tensors(arrays: dict[str, Any], side: str, path: Path) -> dict[str, LongArray]:
     """Addresses per tensor name of the inputs or of the outputs."""
-    names = arrays[f"{side}_names"].tolist() if f"{side}_names" in arrays else [""]
+    names = [""]
+    if f"{side}_names" in arrays:
+        names = [str(name) for name in np.atleast_1d(_entry(arrays, f"{side}_names", np.str_, path)).ravel()]
     if len(names) == 1:
         return {names[0]: _entry(arrays, f"{side}_addresses", np.int64, path)}
     keys = {name: f"{name}_addresses" for name in names}
@@ -260,7 +282,7 @@ def _npz(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ARRAYS as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.decode import EmittedCheckpoints
+from pimcomp.errors import ModelError
 from pimcomp.interpret.run import Looks, Prepared, execute
-from pimcomp.ir.graph import FloatArray
+from pimcomp.ir.graph import FloatArray, Graph
 from pimcomp.ir.program import LongArray
 
 
@@ -36,6 +37,18 @@ def looks_at(points: EmittedCheckpoints) -> Looks:
     """Everything the checkpoints show."""
     length = (points.col_stop - points.col_start).astype(np.int64) * points.channels
     return Looks(core=points.core, index=points.index, address=points.address, length=length)
+
+
+def check_points(points: EmittedCheckpoints, graph: Graph, images_per_round: int) -> None:
+    """Raise ModelError if the checkpoints show something that the maps of `graph` do not have."""
+    limits = [(n.channels, n.height, n.width) for n in graph.nodes]
+    known = (points.node >= 0) & (points.node < len(limits))
+    sizes = np.array(limits)[np.where(known, points.node, 0)]
+    right = known & (points.image >= 0) & (points.image < images_per_round)
+    right &= (points.channels >= 1) & (points.channels <= sizes[:, 0]) & (points.row >= 0) & (points.row < sizes[:, 1])
+    right &= (points.col_start >= 0) & (points.col_start < points.col_stop) & (points.col_stop <= sizes[:, 2])
+    if not right.all():
+        raise ModelError(f"checkpoints.npz: entry {int(np.argmin(right))} shows no part of a map of {graph.name}")
 
 
 def first_wrong(

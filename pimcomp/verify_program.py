@@ -10,7 +10,7 @@ import numpy as np
 from pimcomp.decode import Decoded, EmittedCheckpoints, MemoryImage, decode_program, read_checkpoints, read_memory
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.feeds import Feed, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
-from pimcomp.first_wrong import Wrong, first_wrong
+from pimcomp.first_wrong import Wrong, check_points, first_wrong
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.interpret.faults import ExecutionError
 from pimcomp.interpret.run import DEFAULT_LOCAL_BYTES, Prepared, execute, prepare
@@ -184,6 +184,7 @@ def _look_inside(
     image_of = feed.image[lane]
     used, position = np.unique(image_of, return_inverse=True)
     graph = _as_compiled(network.graph, emitted.points.node_names)
+    check_points(emitted.points, graph, emitted.memory.images_per_round)
     maps = intermediate_maps(graph, {name: np.asarray(a)[used] for name, a in inputs.items()})
     return first_wrong(
         prepared,
@@ -221,8 +222,9 @@ def fault_report(error: InvariantError, points: EmittedCheckpoints, decoded: Dec
     node, core, index = "", -1, -1
     if isinstance(error, ExecutionError):
         core, index = error.core, error.index
-        number = int(points.instruction_node[decoded.core_start[core] + index])
-        node = points.node_names[number] if number >= 0 else ""
+        at = int(decoded.core_start[core] + index)
+        number = int(points.instruction_node[at]) if at < len(points.instruction_node) else -1
+        node = points.node_names[number] if 0 <= number < len(points.node_names) else ""
     return VerifyReport(
         passed=False,
         images=0,

@@ -1,6 +1,7 @@
 """Reads a folder that `pimdse compile` or `pimdse pick` wrote."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ class CompiledFolder:
         return self.path / "program.gz"
 
 
+def _weights(given: object) -> str | None:
+    """What `--weights` was, None for the model's own."""
+    if given == "onnx":
+        return None
+    if not isinstance(given, str) or not re.fullmatch(r"random:[0-9]{1,30}", given):
+        raise ValueError(f"weights: expected 'onnx' or 'random:SEED', found {given!r}")
+    return given
+
+
 def read_compiled_folder(path: Path) -> CompiledFolder:
     """Read report.json. Raises OutputError if the folder is no complete compile."""
     file = path / "report.json"
@@ -44,7 +54,7 @@ def read_compiled_folder(path: Path) -> CompiledFolder:
         return CompiledFolder(
             path=path,
             model=str(data["model"]),
-            weights=None if data["weights"] == "onnx" else str(data["weights"]),
+            weights=_weights(data["weights"]),
             arch=str(data["arch"]),
             pipeline=str(data["pipeline"]),
             solver=str(data["solver"]),

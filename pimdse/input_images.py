@@ -1,13 +1,12 @@
 """Images for `pimdse verify --input`: .npy, .npz or .png as the network's inputs."""
 
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.decode import UNREADABLE_ARRAYS
 from pimcomp.errors import ModelError
 from pimcomp.ir.graph import Graph, Input
 
@@ -49,7 +48,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
                     return {"": channels[None]}
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError, SyntaxError, EOFError, BadZipFile, zlib.error):
+    except UNREADABLE_ARRAYS:
         raise ModelError(f"{path}: expected an array of numbers or a picture, found a damaged or other file") from None
     raise ModelError(f"{path}: expected .npy, .npz or .png")
 
@@ -66,4 +65,7 @@ def _fit(path: Path, array: npt.NDArray[Any], shape: tuple[int, ...]) -> "FloatA
         raise ModelError(f"{path}: expected images of {' x '.join(map(str, wanted))}, found {found}")
     if not np.issubdtype(array.dtype, np.number):
         raise ModelError(f"{path}: expected numbers, found {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    real = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(real).all():
+        raise ModelError(f"{path}: expected finite numbers, found infinite ones or NaN")
+    return real

@@ -10,7 +10,8 @@ from pimcomp.frontend.onnx_node import BadShape
 from pimcomp.frontend.tensor import Tensor, of_map
 from pimcomp.ir.graph import Activation, Conv, Node, Operation, Pick, Standalone, View, Window
 
-LARGEST_SIDE = 1 << 20  # rows or columns of a map
+LARGEST_ROWS = 1 << 15  # of a map: work is dealt out row by row; long signals lie along columns
+LARGEST_SIDE = 1 << 19  # columns of a map
 LARGEST_MAP = 1 << 30  # elements; far beyond any chip, and keeps a damaged file from exhausting the memory
 
 
@@ -34,8 +35,14 @@ class GraphBuilder:
 
         Raises BadShape if the map has no elements or too many.
         """
-        if min(shape) < 1 or math.prod(shape) > LARGEST_MAP:
-            expected = "at least 1" if min(shape) < 1 else f"at most {LARGEST_MAP} elements"
+        expected = ""
+        if min(shape) < 1:
+            expected = "at least 1"
+        elif math.prod(shape) > LARGEST_MAP:
+            expected = f"at most {LARGEST_MAP} elements"
+        elif shape[1] > LARGEST_ROWS or shape[2] > LARGEST_SIDE:
+            expected = f"at most {LARGEST_ROWS} rows and {LARGEST_SIDE} columns"
+        if expected:
             raise BadShape(f"a map of shape {list(shape)} (channels, rows, columns): expected {expected}")
         unique, number = name, 1
         while unique in self._names:

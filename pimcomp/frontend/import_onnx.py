@@ -46,11 +46,7 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     ConfigError (another form of `weights`).
     """
     seed = None if weights is None else parse_weights_option(weights)
-    model = read_onnx(path)
-    try:
-        notes = widen_halves(model) + drop_quantization(model)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{path}: weights: {error}") from error
+    model, notes = read_in_real_numbers(path)
     if seed is not None:
         randomize(model, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
@@ -59,6 +55,18 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     _refuse_infinities(graph, str(path))
     _match_interface(model, graph)
     return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
+
+
+def read_in_real_numbers(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The model in an ONNX file without number formats of its own, and notes on what was changed for that.
+
+    Raises ModelError.
+    """
+    model = read_onnx(path)
+    try:
+        return model, widen_halves(model) + drop_quantization(model)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path}: weights: {error}") from error
 
 
 def clean(graph: Graph) -> Graph:

@@ -159,7 +159,8 @@ class _Listing:
             case Lrn() as lrn:
                 return self._append(node.name, "OP_LRN", (self._as_map(providers[0]),), shape, lrn_param(lrn), output)
             case other:
-                self._refuse(node.name, type(other).__name__, "the format has no padding or cropping of its own")
+                reason = "the format has no padding, cropping or resizing of its own"
+                self._refuse(node.name, type(other).__name__, reason)
                 return self.records.add(node.name, "OP_PAD", providers, shape)
 
     def _activation(self, name: str, activation: Activation, record: int, output: Output | None) -> int:

@@ -3,18 +3,21 @@
 The file itself is only read. Whatever is wrong with it becomes a ModelError that names it.
 """
 
+import math
 from pathlib import Path, PurePosixPath
 
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.live_nodes import drop_dead_nodes
 from pimcomp.frontend.widen_halves import HALVES
 
 OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
+LARGEST_TENSOR_BYTES = 2**31 - 1  # protobuf's limit for one message
+_HALF_BYTES = (TensorProto.INT4, TensorProto.UINT4)
 FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
 
 
@@ -35,10 +38,17 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         )
     _embed_external_data(model, path)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = _without_functions(model, path)
     set_batch_to_one(model, str(path))
     drop_dead_nodes(model)
     return model
+
+
+def _without_functions(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: its local functions cannot be inlined: {error}") from error
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -74,27 +84,48 @@ def _embed_external_data(model: onnx.ModelProto, path: Path) -> None:
         where = f"{path}: weights {tensor.name!r}: external data {location!r}"
         if not location or PurePosixPath(location).is_absolute() or ".." in PurePosixPath(location).parts:
             raise ModelError(f"{where}: expected a path inside the model's folder")
-        file = (folder / location).resolve()
+        try:
+            file = (folder / location).resolve()
+            regular = file.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, names too long or with zero bytes
+            raise ModelError(f"{where}: no path to a file: {error}") from error
         if not file.is_relative_to(folder):
             raise ModelError(f"{where} leads outside the model's folder")
-        tensor.raw_data = _read_part(file, fields, where)
+        if not regular:
+            raise ModelError(f"{where}: cannot read it: no such file")
+        tensor.raw_data = _read_part(file, fields, _bytes_of(tensor, where), where)
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
 
 
-def _read_part(file: Path, fields: dict[str, str], where: str) -> bytes:
+def _bytes_of(tensor: TensorProto, where: str) -> int:
+    """How many bytes the tensor's type and shape take."""
+    try:
+        bits = 4 if tensor.data_type in _HALF_BYTES else 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{where}: unknown data type {tensor.data_type}") from error
+    expected: int = -(-math.prod(tensor.dims) * bits // 8)
+    if min(tensor.dims, default=1) < 0 or expected > LARGEST_TENSOR_BYTES:
+        raise ModelError(f"{where}: a shape of {list(tensor.dims)}: expected at most {LARGEST_TENSOR_BYTES} bytes")
+    return expected
+
+
+def _read_part(file: Path, fields: dict[str, str], expected: int, where: str) -> bytes:
+    """The tensor's bytes, no more of the file than its shape needs."""
     try:
         offset = int(fields.get("offset", "0"))
-        length = int(fields["length"]) if "length" in fields else -1
+        length = int(fields.get("length", expected))
     except ValueError as error:
         raise ModelError(f"{where}: offset and length must be integers") from error
+    if length != expected or offset < 0:
+        raise ModelError(f"{where}: expected {expected} bytes for the shape, found length {length} at {offset}")
     try:
         with file.open("rb") as stream:
             stream.seek(offset)
             data = stream.read(length)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise ModelError(f"{where}: cannot read it: {error}") from error
-    if 0 <= length != len(data):
+    if length != len(data):
         raise ModelError(f"{where}: expected {length} bytes at {offset}, found {len(data)}")
     return data
 

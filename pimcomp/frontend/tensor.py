@@ -19,6 +19,7 @@ from pimcomp.ir.graph import View
 Cells = npt.NDArray[np.int64]
 Factor = tuple[str, int]  # ("c" | "h" | "w", size > 1)
 
+LARGEST_CHANNELS = 1 << 20  # of a tensor: keeps a file that doubles them from exhausting the memory
 _SOURCE_SHIFT = 32  # a cell is source << 32 | channel
 
 
@@ -97,7 +98,12 @@ def of_map(source: int, channels: int, height: int, width: int, order: str = "nc
 
 
 def tidy(axes: Sequence[Sequence[Factor]], cells: Cells, like: Tensor) -> Tensor:
-    """A tensor in normal form: no factor of size 1, neighbouring "c" factors of one axis merged."""
+    """A tensor in normal form: no factor of size 1, neighbouring "c" factors of one axis merged.
+
+    Raises LayoutError for more than LARGEST_CHANNELS channels.
+    """
+    if cells.size > LARGEST_CHANNELS:
+        raise LayoutError(f"{cells.size} channels; at most {LARGEST_CHANNELS} are supported")
     merged: list[tuple[Factor, ...]] = []
     for axis in axes:
         kept: list[Factor] = []

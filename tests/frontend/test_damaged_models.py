@@ -98,7 +98,9 @@ def damage(model: onnx.ModelProto, rng: random.Random) -> None:
                 values = np.ones([rng.choice([0, 1, 2, 5, size]) for size in values.shape], np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
         case _:
-            rng.choice(model.graph.input[0].type.tensor_type.shape.dim).dim_value = rng.choice(NUMBERS)
+            shape = model.graph.input[0].type.tensor_type.shape.dim
+            if shape:
+                shape[rng.randrange(len(shape))].dim_value = rng.choice(NUMBERS)
 
 
 def outcome(path: Path, weights: str | None) -> str:

@@ -365,7 +365,7 @@ def test_names_are_made_unique() -> None:
 
 UNSUPPORTED: list[tuple[str, Graph, str]] = [
     ("mul", network(image(3, 2), layer("n", Eltwise("mul"), (whole(0, 3),) * 2, 3, 2)), "add instead of multiply"),
-    ("crop", network(image(3, 4), layer("n", Crop(1, 1), (whole(0, 3),), 3, 2)), "no padding or cropping"),
+    ("crop", network(image(3, 4), layer("n", Crop(1, 1), (whole(0, 3),), 3, 2)), "no padding, cropping or resizing"),
     (
         "slice",
         network(image(3, 2), pointwise("n", picked(0, [0, 1]), 3, 2)),
