@@ -1,7 +1,7 @@
 """Arrays without reference counts for the inside of kernels."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ def _borrow(typing_context: Any, array: Any) -> Any:
     return array(array), generate
 
 
-borrow = cast(Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]], _borrow)
+Array = TypeVar("Array", bound=npt.NDArray[np.generic])
+borrow = cast("Callable[[Array], Array]", _borrow)
 """Inside a kernel: the same memory as an array that counts no references; inlined kernels would count at every call and
 loop, which took three quarters of the replay's time. The original has to outlive it."""

@@ -54,7 +54,7 @@ def local_cost(unit: int, read: int, leg: int, write: int, period: int) -> int:
 @numba.njit(cache=True)
 def _own_work(
     core_start: LongArray,
-    bubbles: IntArray,
+    bubbles: IntArray | ByteArray,
     unit: ByteArray,
     read: LongArray,
     leg: LongArray,

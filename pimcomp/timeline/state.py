@@ -121,7 +121,7 @@ def new_machine(
 @numba.njit(cache=True)
 def _pack(
     unit: ByteArray,
-    bubbles: IntArray,
+    bubbles: IntArray | ByteArray,
     group: IntArray,
     peer: IntArray,
     read: LongArray,

@@ -1,16 +1,19 @@
 """From a program to its Timing: chooses the kernel, refuses deadlocks, finds the steady period."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pimcomp.errors import DeadlockError
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.program import Program
+from pimcomp.ir.program import LongArray, Program
 from pimcomp.ir.report import Timing
 from pimcomp.timeline.deadlock import find_deadlock
-from pimcomp.timeline.in_order import run_in_order, transfers_of
+from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.run import Run, own_work_ps
-from pimcomp.timeline.work import PS_PER_NS, SYNC, Stream, Work, stream_of, work_of
+from pimcomp.timeline.transfers import transfers_of
+from pimcomp.timeline.work import PS_PER_NS, Stream, Work, stream_of, work_of
 
 # Rounds run back to back to find the steady period: compiled networks are steady from the second one on.
 STEADY_ROUNDS = 4
@@ -26,24 +29,35 @@ def time_program(program: Program, arch: Arch, *, rounds: int = STEADY_ROUNDS) -
 
 def time_stream(stream: Stream, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
     """The same for a program of any origin."""
-    work = work_of(stream, arch)
-    once = simulate(stream, work, arch, 1)
+    run, own_work = _runner(stream, arch)
+    once = run(1)
     _refuse_deadlock(stream, once)
     finish_ns = np.maximum(once.finish[0], 0) / PS_PER_NS
     period_ns = latency_ns = float(finish_ns.max(initial=0.0))
     if rounds > 1:
-        many = simulate(stream, work, arch, rounds)
+        many = run(rounds)
         _refuse_deadlock(stream, many)
         period_ns = steady_period_ns(many)
-    busy_ns = own_work_ps(stream, work) / PS_PER_NS
-    return Timing(latency_ns=latency_ns, period_ns=period_ns, finish_ns=finish_ns, busy_ns=busy_ns)
+    return Timing(latency_ns=latency_ns, period_ns=period_ns, finish_ns=finish_ns, busy_ns=own_work / PS_PER_NS)
 
 
-def simulate(stream: Stream, work: Work, arch: Arch, rounds: int) -> Run:
-    """Run `rounds` passes back to back, by the closed recurrences where they apply."""
-    if arch.rob_size == 1 and not (work.unit >= SYNC).any():
-        return run_in_order(stream, work, transfers_of(stream, work), rounds)
-    return run_out_of_order(stream, work, arch, rounds)
+def simulate(stream: Stream, work: Work | None, arch: Arch, rounds: int) -> Run:
+    """Run `rounds` passes back to back, by the closed recurrences where they apply. work: only needed elsewhere."""
+    if arch.rob_size == 1:
+        transfers = transfers_of(stream, arch)
+        if transfers.known:
+            return run_in_order(stream, transfers, rounds)
+    return run_out_of_order(stream, work_of(stream, arch) if work is None else work, arch, rounds)
+
+
+def _runner(stream: Stream, arch: Arch) -> tuple[Callable[[int], Run], LongArray]:
+    """What runs so many rounds, and each core's own work in ps."""
+    if arch.rob_size == 1:
+        transfers = transfers_of(stream, arch)
+        if transfers.known:
+            return (lambda rounds: run_in_order(stream, transfers, rounds)), transfers.own_work
+    work = work_of(stream, arch)
+    return (lambda rounds: run_out_of_order(stream, work, arch, rounds)), own_work_ps(stream, work)
 
 
 def steady_period_ns(run: Run) -> float:

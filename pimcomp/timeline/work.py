@@ -5,6 +5,7 @@ durations"; each is the behaviour of pimsim-nn, factors and floors included.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.timeline.borrow import borrow
 
 PS_PER_NS = 1000
 
@@ -31,7 +33,7 @@ TWO_OPERANDS[[Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VV
 WRITES_OUTPUT_WIDTH = np.zeros(64, np.bool_)
 WRITES_OUTPUT_WIDTH[[Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL]] = True
 
-_LMV = int(Op.LMV)
+_LMV, _MVMUL = int(Op.LMV), int(Op.MVMUL)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -74,7 +76,7 @@ class Stream:
     lock_size: IntArray
     peer: IntArray
     event: IntArray
-    bubbles: IntArray
+    bubbles: IntArray | ByteArray
     tail_bubbles: IntArray
     width: ByteArray
     widths: Widths
@@ -106,14 +108,11 @@ class Work:
 def stream_of(program: Program, arch: Arch) -> Stream:
     """The instructions of a compiled program; every core's stream starts with one `setbw`."""
     table, registers = program.table, program.registers
-    bubbles = _BITS[registers.loads]
+    bubbles = np.bitwise_count(registers.loads)
     sizes = np.diff(program.core_start)
     bubbles[program.core_start[:-1][sizes > 0]] += 1
     crossbars = np.zeros(program.instructions, np.int32)
-    fires = np.flatnonzero(table.op == Op.MVMUL)
-    if len(fires):
-        core = np.searchsorted(program.core_start, fires, side="right") - 1
-        crossbars[fires] = program.group_crossbars[program.group_start[core] + table.group[fires]]
+    _crossbars(program.core_start, table.op, table.group, program.group_start, program.group_crossbars, crossbars)
     return Stream(
         core_start=program.core_start,
         op=table.op,
@@ -137,57 +136,84 @@ def stream_of(program: Program, arch: Arch) -> Stream:
     )
 
 
-_BITS = np.array([int(mask).bit_count() for mask in range(256)], np.int32)
+@numba.njit(cache=True)
+def _crossbars(
+    core_start: LongArray,
+    op: ByteArray,
+    group: IntArray,
+    group_start: LongArray,
+    group_crossbars: IntArray,
+    crossbars: IntArray,
+) -> None:
+    for core in range(len(core_start) - 1):
+        for i in range(core_start[core], core_start[core + 1]):
+            if op[i] == _MVMUL:
+                crossbars[i] = group_crossbars[group_start[core] + group[i]]
+
+
+# Beats that the table of their times goes up to at most: what stays in the fastest cache.
+_TABLE = 2048
+
+
+class Tables(NamedTuple):
+    """A chip and a stream's widths as `durations` reads them.
+
+    memory_ps: int64[4, beats], time of so many beats: local read, local write, global read, global write; cycles and
+    periods_ns: int64[4], float64[4], of one beat, for more of them than the table has.
+    settings: int64[widths, 5]: read and compute time of an mvmul, bytes that a crossbar writes back, bytes of an input
+    and of an output element. noc_ns: float64[cores + 1, cores + 1]. chip: int64[9], see `tables_of`.
+    """
+
+    memory_ps: LongArray
+    cycles: LongArray
+    periods_ns: npt.NDArray[np.float64]
+    settings: LongArray
+    noc_ns: npt.NDArray[np.float64]
+    chip: LongArray
+
+
+def tables_of(stream: Stream, arch: Arch) -> Tables:
+    """All that durations depend on."""
+    widths = stream.widths
+    crossbar_bytes = column_bytes(widths, arch)
+    cycles = np.array(
+        [arch.local_read_cycles, arch.local_write_cycles, arch.global_read_cycles, arch.global_write_cycles], np.int64
+    )
+    periods_ns = np.array([arch.local_period_ns, arch.local_period_ns, arch.global_period_ns, arch.global_period_ns])
+    most = max(int(stream.size.max(initial=0)) * 4, int(crossbar_bytes.max() * stream.crossbars.max(initial=0)))
+    beats = np.arange(min(_TABLE, -(-most // min(arch.local_width_bytes, arch.global_width_bytes)) + 1))
+    memory_ps = beats * cycles[:, None] * periods_ns[:, None] * PS_PER_NS + 0.5
+    read_ps = [_ps(arch.local_read_ns(8 * arch.crossbar_rows * int(b))) for b in widths.input_bytes]
+    compute_ps = [_mvm_compute_ps(arch, int(bits)) for bits in widths.input_bits]
+    settings = [read_ps, compute_ps, crossbar_bytes, widths.input_bytes, widths.output_bytes]
+    chip = [int(arch.vector_latency_ns) * PS_PER_NS]
+    for width in (arch.local_width_bytes, arch.global_width_bytes, arch.bus_width_bytes, arch.vector_width):
+        chip += [width, width.bit_length() - 1 if width & (width - 1) == 0 else -1]
+    return Tables(
+        memory_ps=memory_ps.astype(np.int64),
+        cycles=cycles,
+        periods_ns=periods_ns,
+        settings=np.array(settings, np.int64).T.copy(),
+        noc_ns=arch.noc_latency_ns,
+        chip=np.array(chip, np.int64),
+    )
 
 
 def work_of(stream: Stream, arch: Arch) -> Work:
     """How long every instruction takes on this chip."""
-    n = len(stream.op)
-    columns = np.empty((5, n), np.int64)
+    columns = np.empty((5, len(stream.op)), np.int64)
     unit = UNIT_OF[stream.op]
-    widths = stream.widths
-    read_ps = np.array([_port_ps(arch, 8 * arch.crossbar_rows * int(b), write=False) for b in widths.input_bytes])
-    compute_ps = np.array([_mvm_compute_ps(arch, int(bits)) for bits in widths.input_bits])
     _fill(
-        stream.core_start,
-        stream.op,
-        unit,
-        stream.crossbars,
-        stream.size,
-        stream.peer,
-        stream.width,
-        read_ps.astype(np.int64),
-        compute_ps.astype(np.int64),
-        column_bytes(widths, arch),
-        widths.input_bytes.astype(np.int64),
-        widths.output_bytes.astype(np.int64),
-        arch.noc_latency_ns,
-        np.array(
-            [
-                arch.local_width_bytes,
-                arch.global_width_bytes,
-                arch.bus_width_bytes,
-                arch.vector_width,
-                arch.local_read_cycles,
-                arch.local_write_cycles,
-                arch.global_read_cycles,
-                arch.global_write_cycles,
-                int(arch.vector_latency_ns),
-            ],
-            np.int64,
-        ),
-        np.array([arch.local_period_ns, arch.global_period_ns]),
-        columns,
-    )
-    return Work(
-        period=_ps(arch.core_period_ns),
-        unit=unit,
-        read=columns[0],
-        leg=columns[1],
-        write=columns[2],
-        payload=columns[3],
-        service=columns[4],
-    )
+        stream.core_start, stream.op, unit, stream.crossbars, stream.size, stream.peer, stream.width,
+        *tables_of(stream, arch), columns,
+    )  # fmt: skip
+    read, leg, write, payload, service = columns
+    return Work(period=period_of(arch), unit=unit, read=read, leg=leg, write=write, payload=payload, service=service)
+
+
+def period_of(arch: Arch) -> int:
+    """The core clock's period in ps."""
+    return _ps(arch.core_period_ns)
 
 
 def column_bytes(widths: Widths, arch: Arch) -> LongArray:
@@ -201,18 +227,76 @@ def _ps(time_ns: float) -> int:
     return int(time_ns * PS_PER_NS + 0.5)
 
 
-def _port_ps(arch: Arch, size_bytes: int, *, write: bool) -> int:
-    return _ps(arch.local_write_ns(size_bytes) if write else arch.local_read_ns(size_bytes))
-
-
 def _mvm_compute_ps(arch: Arch, input_bits: int) -> int:
     """Crossbar time at the given input width (a `setbw` may choose another than the chip's)."""
     return _ps(replace(arch, activation_bits=input_bits, psum_bits=input_bits).mvm_compute_ns)
 
 
-@numba.njit(cache=True)
-def _beats_ps(size: int, width: int, cycles: int, period_ns: float) -> int:
-    return int((-(-size // width)) * cycles * period_ns * PS_PER_NS + 0.5)
+@numba.njit(cache=True, inline="always")
+def _units(amount: int, width: int, shift: int) -> int:
+    """How many `width`s hold an amount; shift: log2 of the width, negative where it is no power of two."""
+    return (amount + width - 1) >> shift if shift >= 0 else (amount + width - 1) // width
+
+
+@numba.njit(cache=True, inline="always")
+def _beats_ps(
+    beats: int, what: int, memory_ps: LongArray, cycles: LongArray, periods_ns: npt.NDArray[np.float64]
+) -> int:
+    """Time of so many beats; what: index into the arrays."""
+    if beats < memory_ps.shape[1]:
+        return int(memory_ps[what, beats])
+    return int(beats * cycles[what] * periods_ns[what] * PS_PER_NS + 0.5)
+
+
+@numba.njit(cache=True, inline="always")
+def durations(
+    core: int,
+    kind: int,
+    op: int,
+    n: int,
+    crossbars: int,
+    peer: int,
+    width: int,
+    memory_ps: LongArray,
+    cycles: LongArray,
+    periods_ns: npt.NDArray[np.float64],
+    settings: LongArray,
+    noc_ns: npt.NDArray[np.float64],
+    chip: LongArray,
+) -> tuple[int, int, int, int, int]:
+    """(read, leg, write, payload, service) of one instruction: see Work. n: its size; the arrays: see Tables."""
+    vector_ps, local, local_shift, shared, shared_shift = chip[0], chip[1], chip[2], chip[3], chip[4]
+    bus, bus_shift, lanes, lanes_shift = chip[5], chip[6], chip[7], chip[8]
+    read = leg = write = payload = service = 0
+    if kind == MATRIX:
+        read, leg = int(settings[width, 0]), int(settings[width, 1])
+        write = _beats_ps(_units(settings[width, 2] * crossbars, local, local_shift), 1, memory_ps, cycles, periods_ns)
+    elif kind == VECTOR:
+        in_bytes = settings[width, 3]
+        read = _beats_ps(_units(n * in_bytes, local, local_shift), 0, memory_ps, cycles, periods_ns)
+        if TWO_OPERANDS[op]:
+            read *= 2
+        leg = _units(n, lanes, lanes_shift) * vector_ps
+        out_bytes = settings[width, 4] if WRITES_OUTPUT_WIDTH[op] else in_bytes
+        write = _beats_ps(_units(n * out_bytes, local, local_shift), 1, memory_ps, cycles, periods_ns)
+    else:
+        beats = _units(n, local, local_shift)
+        if kind in (SEND, STORE) or op == _LMV:
+            read = _beats_ps(beats, 0, memory_ps, cycles, periods_ns)
+        if kind in (RECV, LOAD, LOCAL):
+            write = _beats_ps(beats, 1, memory_ps, cycles, periods_ns)
+        if kind >= SEND:
+            to = noc_ns.shape[0] - 1 if kind in (LOAD, STORE) else peer
+            # The simulator truncates flits x latency to whole ns.
+            if kind in (SEND, STORE):
+                payload = int(_units(n, bus, bus_shift) * noc_ns[core, to]) * PS_PER_NS
+            if kind != STORE and to >= 0:
+                leg = int(noc_ns[core, to]) * PS_PER_NS
+            if kind == LOAD:
+                service = _beats_ps(_units(n, shared, shared_shift), 2, memory_ps, cycles, periods_ns)
+            elif kind == STORE:
+                service = _beats_ps(_units(n, shared, shared_shift), 3, memory_ps, cycles, periods_ns)
+    return read, leg, write, payload, service
 
 
 @numba.njit(cache=True)
@@ -224,50 +308,19 @@ def _fill(
     size: IntArray,
     peer: IntArray,
     width: ByteArray,
-    mvm_read: LongArray,
-    mvm_compute: LongArray,
-    crossbar_bytes: LongArray,
-    input_bytes: LongArray,
-    output_bytes: LongArray,
+    memory_ps: LongArray,
+    cycles: LongArray,
+    periods_ns: npt.NDArray[np.float64],
+    settings: LongArray,
     noc_ns: npt.NDArray[np.float64],
     chip: LongArray,
-    memory_period_ns: npt.NDArray[np.float64],
     out: npt.NDArray[np.int64],
 ) -> None:
-    """Fill the five duration columns. chip: the integers of `work_of`; memory_period_ns: local, global."""
-    local_width, global_width, bus, vector_width = chip[0], chip[1], chip[2], chip[3]
-    reads, writes, global_reads, global_writes, vector_ns = chip[4], chip[5], chip[6], chip[7], chip[8]
-    local_ns, global_ns = memory_period_ns[0], memory_period_ns[1]
-    memory = noc_ns.shape[0] - 1
+    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
+    settings, noc_ns, chip = borrow(settings), borrow(noc_ns), borrow(chip)
     for core in range(len(core_start) - 1):
         for i in range(core_start[core], core_start[core + 1]):
-            n = int(size[i])
-            w = width[i]
-            kind = unit[i]
-            read = leg = write = payload = service = 0
-            if kind == MATRIX:
-                read, leg = mvm_read[w], mvm_compute[w]
-                write = _beats_ps(crossbar_bytes[w] * crossbars[i], local_width, writes, local_ns)
-            elif kind == VECTOR:
-                read = _beats_ps(n * input_bytes[w], local_width, reads, local_ns)
-                if TWO_OPERANDS[op[i]]:
-                    read *= 2
-                leg = -(-n // vector_width) * vector_ns * PS_PER_NS
-                result = n * (output_bytes[w] if WRITES_OUTPUT_WIDTH[op[i]] else input_bytes[w])
-                write = _beats_ps(result, local_width, writes, local_ns)
-            elif kind in (SEND, STORE) or op[i] == _LMV:
-                read = _beats_ps(n, local_width, reads, local_ns)
-            if kind in (RECV, LOAD, LOCAL):
-                write = _beats_ps(n, local_width, writes, local_ns)
-            if kind >= SEND:
-                to = memory if kind in (LOAD, STORE) else np.int64(peer[i])
-                # The simulator truncates flits x latency to whole ns.
-                if kind in (SEND, STORE):
-                    payload = int(-(-n // bus) * noc_ns[core, to]) * PS_PER_NS
-                if kind != STORE and to >= 0:
-                    leg = int(noc_ns[core, to]) * PS_PER_NS
-                if kind == LOAD:
-                    service = _beats_ps(n, global_width, global_reads, global_ns)
-                elif kind == STORE:
-                    service = _beats_ps(n, global_width, global_writes, global_ns)
-            out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = read, leg, write, payload, service
+            out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = durations(
+                core, unit[i], op[i], int(size[i]), int(crossbars[i]), int(peer[i]), width[i],
+                memory_ps, cycles, periods_ns, settings, noc_ns, chip,
+            )  # fmt: skip

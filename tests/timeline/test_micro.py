@@ -3,11 +3,12 @@
 import pytest
 
 from pimcomp.timeline.deadlock import find_deadlock
-from pimcomp.timeline.in_order import run_in_order, transfers_of
+from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.run import Run
 from pimcomp.timeline.timing import time_stream
+from pimcomp.timeline.transfers import transfers_of
 from pimcomp.timeline.work import PS_PER_NS, Stream, Work, work_of
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 
@@ -43,8 +44,9 @@ def test_replay_gives_the_simulators_latency(case: Case) -> None:
 
 @pytest.mark.parametrize("case", IN_ORDER)
 def test_recurrences_give_the_simulators_latency(case: Case) -> None:
-    stream, work = prepared(case)
-    check(case, stream, run_in_order(stream, work, transfers_of(stream, work), 1))
+    arch = arch_of(case.config)
+    stream = stream_of_json(case.program, arch.cores)
+    check(case, stream, run_in_order(stream, transfers_of(stream, arch), 1))
 
 
 @pytest.mark.parametrize("case", THROUGHPUT)

@@ -1,15 +1,19 @@
 """Laws that hold for every program, whatever the simulator says."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.ir.program import Op
-from pimcomp.timeline.in_order import run_in_order, transfers_of
+from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.run import DONE, own_work_ps
 from pimcomp.timeline.timing import time_stream
+from pimcomp.timeline.transfers import transfers_of
 from pimcomp.timeline.work import PS_PER_NS, work_of
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
 
@@ -22,8 +26,9 @@ PERIODS = st.sampled_from((0.5, 1.0, 1 / 1.28, 3.0))
 def test_recurrences_equal_replay_at_rob_size_1(program: list[Step], period_ns: float, rounds: int) -> None:
     arch, stream = small_arch(core_period_ns=period_ns), stream_of_steps(program)
     work = work_of(stream, arch)
-    by_recurrence = run_in_order(stream, work, transfers_of(stream, work), rounds)
+    by_recurrence = run_in_order(stream, transfers_of(stream, arch), rounds)
     by_replay = run_out_of_order(stream, work, arch, rounds)
+    np.testing.assert_array_equal(transfers_of(stream, arch).own_work, own_work_ps(stream, work))
     np.testing.assert_array_equal(by_recurrence.finish, by_replay.finish)
     assert (by_replay.state == DONE).all()
 
@@ -103,3 +108,30 @@ def test_an_unlimited_buffer_is_never_slower_than_one_entry_for_a_core_alone(pro
     one = run_out_of_order(stream, work, arch, 1, rob_size=1).latency_ps
     many = run_out_of_order(stream, work, arch, 1, rob_size=64).latency_ps
     assert many <= one
+
+
+@QUICK
+@given(steps(), st.sampled_from((0.5, 1.0)))
+def test_times_above_31_bits_give_the_same(program: list[Step], period_ns: float) -> None:
+    """Transfers are kept in 32 bits where they fit: a slow core before each of them makes them not fit."""
+    arch, stream = small_arch(core_period_ns=period_ns), stream_of_steps(program)
+    stream = replace(stream, bubbles=stream.bubbles.astype(np.int32) + 5_000_000)
+    transfers = transfers_of(stream, arch)
+    assert transfers.code.dtype == (np.int64 if len(transfers.code) else np.int32)
+    by_replay = run_out_of_order(stream, work_of(stream, arch), arch, 2)
+    np.testing.assert_array_equal(run_in_order(stream, transfers, 2).finish, by_replay.finish)
+
+
+@pytest.mark.parametrize("unaligned", ["local_period_ns", "core_period_ns", "global_period_ns"])
+def test_clocks_that_never_meet_give_the_same(unaligned: str) -> None:
+    arch = small_arch(**{unaligned: 0.3})
+    stream = stream_of_steps(
+        [
+            Step(op, core, 1, size, 0, (0, 0, 0), 1)
+            for op, core, size in ((Op.SEND, 0, 400), (Op.LD, 1, 9), (Op.VVADD, 1, 7))
+        ]
+    )
+    assert not transfers_of(stream, arch).aligned
+    assert transfers_of(stream, small_arch()).aligned
+    by_replay = run_out_of_order(stream, work_of(stream, arch), arch, 2)
+    np.testing.assert_array_equal(run_in_order(stream, transfers_of(stream, arch), 2).finish, by_replay.finish)
