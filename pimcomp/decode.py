@@ -225,9 +225,16 @@ def read_memory(path: Path) -> MemoryImage:
                 matrices[int(match[1]), group] = _entry(arrays, f"matrix_{matrix}", np.float32, path)
     clip_core = _entry(arrays, "clip_core", np.int32, path) if "clip_core" in arrays else np.zeros(0, np.int32)
     has_clips = len(clip_core) > 0
+    addresses = _entry(arrays, "global_addresses", np.int64, path)
+    values = _entry(arrays, "global_values", np.float32, path)
+    if addresses.ndim != 1 or values.shape != addresses.shape:
+        raise ModelError(f"{path}: {list(addresses.shape)} global addresses for {list(values.shape)} values")
+    for (core, group), matrix in matrices.items():
+        if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
+            raise ModelError(f"{path}: core {core}, array group {group}: expected a matrix of floats")
     return MemoryImage(
-        global_addresses=_entry(arrays, "global_addresses", np.int64, path),
-        global_values=_entry(arrays, "global_values", np.float32, path),
+        global_addresses=addresses,
+        global_values=values,
         inputs=_tensors(arrays, "input", path),
         outputs=_tensors(arrays, "output", path),
         matrices=matrices,

@@ -1,11 +1,11 @@
 """Proves that the emitted files compute what ONNX Runtime computes: executes them and compares every output."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from pimcomp.decode import Decoded, EmittedCheckpoints, MemoryImage, decode_program, read_checkpoints, read_memory
 from pimcomp.errors import InvariantError, ModelError
@@ -97,7 +97,10 @@ def verify_program(
     emitted = read_emitted(out_dir)
     count = max(images, images_needed(emitted.memory))
     given = random_inputs(network.graph, count, seed) if inputs is None else inputs
-    return compare(emitted, network, given)
+    try:
+        return compare(emitted, network, given)
+    except ModelError as error:
+        raise ModelError(f"{out_dir}: {error}") from error
 
 
 def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, FloatArray]) -> VerifyReport:
@@ -242,7 +245,7 @@ def fault_report(error: InvariantError, points: EmittedCheckpoints, decoded: Dec
 def _local_memory_bytes(config: Path) -> int:
     """The chip's local memory as the simulator's configuration states it."""
     try:
-        chip = json.loads(config.read_bytes())["chip_config"]
+        chip = orjson.loads(config.read_bytes())["chip_config"]
         return int(chip["core_config"]["local_memory_config"]["memory_size"])
     except FileNotFoundError:
         return DEFAULT_LOCAL_BYTES

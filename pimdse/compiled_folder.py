@@ -1,10 +1,11 @@
 """Reads a folder that `pimdse compile` or `pimdse pick` wrote."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from pimcomp.errors import OutputError
 
@@ -50,7 +51,7 @@ def read_compiled_folder(path: Path) -> CompiledFolder:
     if not file.is_file():
         raise OutputError(f"{path}: no report.json there, so this is no complete compile")
     try:
-        data: dict[str, Any] = json.loads(file.read_bytes())
+        data: dict[str, Any] = orjson.loads(file.read_bytes())
         return CompiledFolder(
             path=path,
             model=str(data["model"]),

@@ -1,9 +1,10 @@
 """Reads a folder with a program for the simulator: one that pimdse wrote, or any other with a chip beside it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import orjson
 
 from pimcomp.errors import ModelError, OutputError
 
@@ -102,7 +103,7 @@ def _reported(path: Path) -> tuple[str, str, int]:
     if not file.is_file():
         return path.name, "", 1
     try:
-        data = json.loads(file.read_bytes())
+        data = orjson.loads(file.read_bytes())
         title = f"{data['model']} on {data['arch']}: {data['pipeline']} pipeline, solver {data['solver']}"
         return title, str(data["pipeline"]), int(data["images_per_round"])
     except (ValueError, KeyError, TypeError) as error:

@@ -1,11 +1,12 @@
 """A compiled folder made again from its manifest and its stored plan, to the last byte."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from pimcomp.errors import ModelError, OutputError
 
@@ -48,7 +49,7 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
     content = _manifest(folder)
     try:
         recipe = _recipe(content, folder)
-        outcome = _outcome(content["outcome"], json.loads((folder / PLAN).read_bytes()))
+        outcome = _outcome(content["outcome"], orjson.loads((folder / PLAN).read_bytes()))
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise OutputError(f"{folder}: no complete recipe there ({type(error).__name__}: {error})") from None
     built = build(recipe, observe, StoredPlan(str(content["outcome"]["solver"]), outcome))

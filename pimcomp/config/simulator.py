@@ -213,6 +213,8 @@ def arch_from_simulator_config(
 
 def _load_json(path: Path) -> object:
     try:
+        if not path.is_file():  # a pipe would be read for ever
+            raise ConfigError(str(path), "is a folder or no regular file" if path.exists() else "no such file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:

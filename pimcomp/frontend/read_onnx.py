@@ -162,7 +162,8 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
 def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
     kind = value.type.tensor_type
     if kind.elem_type not in (TensorProto.FLOAT, *HALVES):
-        name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type else value.type.WhichOneof("value")
+        known = kind.elem_type in TensorProto.DataType.values()
+        name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type and known else value.type.WhichOneof("value")
         raise ModelError(f"{where}: input {value.name!r}: expected a float32 tensor, found {name}")
     if not kind.HasField("shape") or not kind.shape.dim:
         raise ModelError(f"{where}: input {value.name!r} has no shape: {FIX_DIMENSION}")

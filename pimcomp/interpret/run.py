@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.decode import Decoded, MemoryImage
-from pimcomp.errors import InvariantError
+from pimcomp.errors import InvariantError, ModelError
 from pimcomp.interpret import float_kernel
 from pimcomp.interpret.faults import Fault
 from pimcomp.interpret.moves import BINS, Memories, Probes
@@ -201,12 +201,12 @@ def _probes(prepared: Prepared, looks: Looks | None, turn: int) -> tuple[Probes,
     emitted = decoded.core_start[looks.core] + looks.index
     row = np.searchsorted(stream.emitted, emitted)
     if (row >= len(stream.emitted)).any() or (stream.emitted[row] != emitted).any():
-        raise InvariantError("a checkpoint does not name a vector, matrix or transfer instruction")
+        raise ModelError("checkpoints.npz: a checkpoint does not name a vector, matrix or transfer instruction")
     place = np.concatenate([[0], np.cumsum(looks.length)])
     width = np.maximum(stream.obytes[row], 1).astype(np.int32)
     cell = stream.local_start[looks.core] + looks.address
     if ((looks.address < 0) | (cell + (looks.length - 1) * width >= stream.local_start[looks.core + 1])).any():
-        raise InvariantError("a checkpoint lies outside the memory its core uses")
+        raise ModelError("checkpoints.npz: a checkpoint lies outside the memory its core uses")
     order = np.argsort(row, kind="stable")
     first = np.searchsorted(row[order], np.arange(len(stream.op) + 1))
     probes = Probes(first, cell[order], np.asarray(looks.length)[order], width[order], place[:-1][order], turn)

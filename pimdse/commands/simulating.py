@@ -1,11 +1,11 @@
 """`pimdse simulate`: what a program takes and why, and the real simulator's answer beside it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
 from pimcomp.errors import OutputError
@@ -192,7 +192,7 @@ def _ask(
 def _simulated_ns(file: Path) -> float:
     """sim_time of a simulator configuration. Raises OutputError if that is not there."""
     try:
-        return float(json.loads(file.read_bytes())["sim_config"]["sim_time"]) * 1e6
+        return float(orjson.loads(file.read_bytes())["sim_config"]["sim_time"]) * 1e6
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

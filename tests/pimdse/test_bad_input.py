@@ -146,7 +146,7 @@ def test_wrong_words_get_the_right_one(words: list[str], message: str, refused: 
         ("  cores: 168 ", "  cores: [168 ", "chip.yaml:"),
         ("  period_ns: 0.78125", "  period_ns: .nan", "crossbar.period_ns: expected a number > 0, found number nan"),
         ("solvers: [balance, ", "solvers: [balanc, ", "did you mean 'balance'?"),
-        ("  trials: 24", "  trails: 24", "sweep.trails: unknown key; did you mean 'trials'?"),
+        ("  trials: 300", "  trails: 300", "sweep.trails: unknown key; did you mean 'trials'?"),
         ("{low: 96, high", "{low: 960, high", "sweep.space.cores: expected low <= high"),
     ],
 )
