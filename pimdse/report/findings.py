@@ -19,16 +19,18 @@ from spaces.space import Fidelity, Scalar, Sweep
 class Findings:
     """The distinct trials of a sweep, sorted out.
 
-    trials: each at the highest fidelity there is. front: timed trials that nothing dominates in the objectives, by the
-    first objective. knee: the balanced one, None without a front. published: trial of the chip as published that is
-    best in the first objective, if one was timed. reasons: (what was short or wrong, how often, an example), most
-    frequent first. hypervolume: after each distinct trial, in the figures the search looks at, as a share of the box
-    between the best and (1.1 times) the worst value of each objective. proofs: by number and network.
+    trials: each at the highest fidelity there is; searched: as the search saw them. front: timed trials that nothing
+    dominates in the objectives, by the first objective. knee: the balanced one, None without a front. published: trial
+    of the chip as published that is best in the first objective, if one was timed. reasons: (what was short or wrong,
+    how often, an example), most frequent first. hypervolume: after each distinct trial, in the figures the search looks
+    at, as a share of the box between the best and (1.1 times) the worst value of each objective. proofs: by number and
+    network.
     """
 
     sweep: Sweep
     content: dict[str, str]
     trials: tuple[Trial, ...]
+    searched: tuple[Trial, ...]
     duplicates: int
     front: tuple[Trial, ...]
     knee: Trial | None
@@ -96,6 +98,7 @@ def sort_out(
         sweep=sweep,
         content=content or {},
         trials=trials,
+        searched=best_known(all_trials, ()),
         duplicates=len(all_trials) - len(trials),
         front=front,
         knee=balanced,

@@ -5,12 +5,13 @@ import json
 from importlib.resources import files
 
 from pimdse.report.findings import Findings
+from pimdse.report.importance import importance
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
 from pimdse.units import time_text
 from pimdse.versions import versions
-from spaces.metrics import METRICS, metric
+from spaces.metrics import METRICS, Metric, metric
 from spaces.space import Fidelity
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
@@ -20,8 +21,10 @@ def report_html(findings: Findings, folder_name: str) -> str:
     """The page; `folder_name` is the results folder as commands should name it."""
     from plotly.offline import get_plotlyjs
 
-    template = files("pimdse.report").joinpath("page.html").read_text(encoding="utf-8")
+    template = _part("page.html")
     for name, text in {
+        "STYLE": _part("page.css"),
+        "SCRIPT": _part("page.js") + _part("inside.js"),
         "TITLE": html.escape(f"{findings.sweep.name}: {portable(findings.sweep.model)}"),
         "SUMMARY": html.escape(summary_sentence(findings)),
         "DATA": _script_json(page_data(findings, folder_name)),
@@ -29,6 +32,10 @@ def report_html(findings: Findings, folder_name: str) -> str:
     }.items():
         template = template.replace(f"__{name}__", text)
     return template
+
+
+def _part(name: str) -> str:
+    return files("pimdse.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
@@ -46,9 +53,13 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "pipelines": [str(p) for p in sweep.pipelines],
         "metrics": [
             {"name": m.name, "title": m.title, "short": m.short, "unit": m.unit, "maximize": m.maximize}
-            for m in METRICS
-            if any(t.candidate.metrics and t.candidate.metrics.value(m.name) for t in findings.feasible)
+            for m in _metrics(findings)
         ],
+        "fidelity": str(sweep.fidelity),
+        "timed": [t.number for t in findings.timed],
+        "skipped": len(findings.skipped),
+        "importance": importance(findings),
+        "proofs": [{"trial": number, **proof.to_json()} for (number, _), proof in findings.proofs.items()],
         "colours": PIPELINE_COLOURS,
         "symbols": {s: SYMBOLS[i % len(SYMBOLS)] for i, s in enumerate(sweep.solvers)},
         "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
@@ -60,6 +71,14 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "network": findings.content.get("network", ""),
         "chip": sweep.arch.name,
     }
+
+
+def _metrics(findings: Findings) -> list[Metric]:
+    """Metrics that have figures: all of them, and those objectives that are of one network."""
+    known = [t.candidate.metrics for t in findings.timed if t.candidate.metrics]
+    wanted = findings.sweep.objectives
+    found = [m for m in METRICS if m.name in wanted or any(figures.value(m.name) > 0 for figures in known)]
+    return found + [metric(name) for name in wanted if "@" in name]
 
 
 def summary_sentence(findings: Findings) -> str:
@@ -78,7 +97,16 @@ def summary_sentence(findings: Findings) -> str:
         f"{count}, {len(findings.front)} of them on the Pareto front. Best {first.title}: {shown} with "
         f"{best.candidate.metrics.crossbars:,} crossbars (trial {best.number}); the knee is trial {knee.number}: "
         f"{time_text(knee.candidate.metrics.latency_ns)} with {knee.candidate.metrics.crossbars:,} crossbars."
+        f"{_proven(findings)}"
     )
+
+
+def _proven(findings: Findings) -> str:
+    wrong = sorted({n for (n, _), proof in findings.proofs.items() if not proof.passed})
+    right = sorted({n for (n, _), proof in findings.proofs.items() if proof.passed} - set(wrong))
+    parts = [f" Executed and right: trial {', '.join(map(str, right))}."] if right else []
+    parts += [f" Executed and WRONG: trial {', '.join(map(str, wrong))}."] if wrong else []
+    return "".join(parts)
 
 
 def _script_json(data: dict[str, object]) -> str:

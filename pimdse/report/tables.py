@@ -4,34 +4,59 @@ import csv
 import io
 
 from pimdse.report.findings import Findings, parameter_names, parameters
-from spaces.metrics import METRIC_FIELDS
+from spaces.metrics import METRIC_FIELDS, METRICS, OF_THE_CHIP
 from spaces.search.study import Trial
+from spaces.space import Sweep
+
+# What differs between the networks of one chip.
+PER_NETWORK = tuple(m.name for m in METRICS if m.name not in OF_THE_CHIP)
 
 Row = dict[str, object]
 
 
 def front_csv(findings: Findings) -> str:
     """One line per point of the front, by the first objective; `knee` marks the balanced one."""
-    names = ("trial", *parameter_names(findings.sweep), "solver", "pipeline", *METRIC_FIELDS, "knee")
+    head = ("trial", *parameter_names(findings.sweep), "solver", "pipeline", *METRIC_FIELDS)
+    names = (*head, *network_fields(findings.sweep), "knee", "verified")
     knee = findings.knee.number if findings.knee else None
-    return _csv(names, [{**trial_row(t), "knee": t.number == knee} for t in findings.front])
+    rows = [{**trial_row(t), "knee": t.number == knee, "verified": verified(findings, t)} for t in findings.front]
+    return _csv(names, rows)
+
+
+def verified(findings: Findings, trial: Trial) -> str:
+    """ "yes" if the trial's programs were executed for every network and right, "no" if one was wrong, else nothing."""
+    proofs = [findings.proofs.get((trial.number, n.label)) for n in findings.sweep.networks]
+    if any(p is not None and not p.passed for p in proofs):
+        return "no"
+    return "yes" if all(p is not None for p in proofs) else ""
+
+
+def network_fields(sweep: Sweep) -> tuple[str, ...]:
+    """Columns of figures per network, where there are several."""
+    if len(sweep.networks) == 1:
+        return ()
+    return tuple(f"{name}@{n.label}" for n in sweep.networks for name in PER_NETWORK)
 
 
 def trials_csv(findings: Findings) -> str:
     """One line per distinct trial, with its verdict and the reason of those that are not feasible."""
-    head = ("trial", "verdict", *parameter_names(findings.sweep), "solver", "pipeline")
+    head = ("trial", "verdict", "fidelity", *parameter_names(findings.sweep), "solver", "pipeline")
     front = {t.number for t in findings.front}
     rows = [{**trial_row(t), "front": t.number in front} for t in findings.trials]
-    return _csv((*head, *METRIC_FIELDS, "front", "resource", "reason"), rows)
+    fields = (*METRIC_FIELDS, *network_fields(findings.sweep))
+    return _csv((*head, *fields, "front", "resource", "reason"), rows)
 
 
 def trial_row(trial: Trial) -> Row:
     """A trial as one flat row."""
     candidate = trial.candidate
     figures: Row = dict(candidate.metrics.as_dict()) if candidate.metrics else {"crossbars": candidate.crossbars}
+    for network, own in candidate.by_network:
+        figures |= {f"{name}@{network}": getattr(own, name) for name in PER_NETWORK}
     return {
         "trial": trial.number,
         "verdict": str(candidate.verdict),
+        "fidelity": str(candidate.fidelity),
         **parameters(candidate),
         "solver": candidate.point.solver,
         "pipeline": str(candidate.point.pipeline),
