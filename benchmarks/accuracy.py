@@ -53,12 +53,14 @@ MARGIN = 1.5
 WARM_RUNS = 15
 SECTION = "ledger"
 
-NOTE = f"""Random weights; written by `benchmarks/accuracy.py`. Errors are ours over the simulator's in latency mode. The period
-is (time of 4 copies in a row - time of 2) / 2. Ties: requests that reach a core's memory port or the global memory in the same
-instant as another (`pimcomp/timeline/ties.py`); the order in which the simulator serves events of one instant is all that is
-known to remain. Cost is the closed form of the plan before scheduling (`pimcomp/cost.py`): of one image in the element pipeline,
-between images in the batch pipeline. The simulator's processor time includes loading the program; the timeline's is warm, from
-the program in memory, the median of {WARM_RUNS} runs."""  # lines of the document
+NOTE = f"""\
+Random weights; written by `benchmarks/accuracy.py`. Errors are ours over the simulator's in latency mode. The
+period is (time of 4 copies in a row - time of 2) / 2. Ties: requests that reach a core's memory port or the global
+memory in the same instant as another (`pimcomp/timeline/ties.py`); the order in which the simulator serves events
+of one instant is all that is known to remain. Cost is the closed form of the plan before scheduling
+(`pimcomp/cost.py`): of one image in the element pipeline, between images in the batch pipeline. The simulator's
+processor time includes loading the program; the timeline's is warm, from the program in memory, the median of
+{WARM_RUNS} runs."""
 
 Case = tuple[str, str, str, int, str]  # network, pipeline, solver, rob_size, chip
 
