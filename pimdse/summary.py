@@ -40,7 +40,7 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
             f"({share_text(report.crossbars_used, report.crossbars)}), {report.cores_used} of {report.cores} cores",
         ),
         ("latency", time_text(report.latency_ns)),
-        ("period", f"{time_text(report.period_ns)} per round{images}: {rate_text(report.images_per_s)}"),
+        ("period", f"{time_text(report.period_ns)} per round{images}: {rate_text(report.throughput_per_s)}"),
         ("bound", f"{time_text(report.bound_ns)} proven for any {_bounded(report)}, {_times(report)} below"),
         ("energy", f"{energy_text(report.energy_pj)} per round{_shares(report)}"),
         ("average power", power_text(report.avg_power_mw)),

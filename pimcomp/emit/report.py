@@ -36,7 +36,7 @@ class Report:
     output_round_delay: int
     latency_ns: float
     period_ns: float
-    images_per_s: float
+    throughput_per_s: float
     energy_pj: float
     energy_by_pj: dict[str, float]
     avg_power_mw: float
@@ -78,7 +78,7 @@ def make_report(compiled: Compiled) -> Report:
         output_round_delay=program.output_round_delay,
         latency_ns=float(timing.latency_ns),
         period_ns=float(timing.period_ns),
-        images_per_s=program.images_per_round * 1e9 / timing.period_ns if timing.period_ns else 0.0,
+        throughput_per_s=program.images_per_round * 1e9 / timing.period_ns if timing.period_ns else 0.0,
         energy_pj=float(energy.total_pj),
         energy_by_pj={name.removesuffix("_pj"): float(value) for name, value in parts.items()},
         avg_power_mw=energy.total_pj / timing.latency_ns if timing.latency_ns else 0.0,  # 1 pJ/ns = 1 mW

@@ -106,7 +106,7 @@ class _Prediction:
     layers: "tuple[LayerEnergy, ...]"
 
     @property
-    def images_per_s(self) -> float:
+    def throughput_per_s(self) -> float:
         """In steady state; 0 for a program that takes no time."""
         return self.images_per_round / self.period_ns * 1e9 if self.period_ns else 0.0
 
@@ -121,7 +121,7 @@ class _Prediction:
             "latency_ns": self.latency_ns,
             "period_ns": self.period_ns,
             "images_per_round": self.images_per_round,
-            "images_per_s": self.images_per_s,
+            "throughput_per_s": self.throughput_per_s,
             "energy_pj": self.energy.total_pj,
             "energy_by_pj": self._energy_parts(),
             "energy_by_layer_pj": [
@@ -145,7 +145,7 @@ class _Prediction:
         shares = f" ({', '.join(parts)})" if parts else ""
         return [
             ("latency", time_text(self.latency_ns, _DIGITS)),
-            ("period", f"{time_text(self.period_ns, _DIGITS)} per round{images}: {rate_text(self.images_per_s)}"),
+            ("period", f"{time_text(self.period_ns, _DIGITS)} per round{images}: {rate_text(self.throughput_per_s)}"),
             ("average power", power_text(self.avg_power_mw)),
             ("energy", f"{energy_text(self.energy.total_pj)} per round{shares}"),
         ]
@@ -230,7 +230,7 @@ def _comparison(ours: _Prediction, theirs: "SimulatorReport | None", mode: str) 
     figures = [_Figure(name, time_ns, theirs.latency_ns if theirs else None, time_text)]
     if mode == "throughput":
         rate = images / theirs.latency_ns if theirs else None
-        figures.append(_Figure("throughput_per_s", ours.images_per_s, rate, rate_text))
+        figures.append(_Figure("throughput_per_s", ours.throughput_per_s, rate, rate_text))
     power_mw = energy_pj / time_ns if time_ns else 0.0
     figures.append(_Figure("avg_power_mw", power_mw, theirs.avg_power_mw if theirs else None, power_text))
     figures.append(_Figure("energy_pj", energy_pj, theirs.energy_pj if theirs else None, energy_text))

@@ -55,7 +55,7 @@ def test_the_report_carries_the_figures(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["latency_ns"] == 4000
     assert report["avg_power_mw"] == 2.0
-    assert report["images_per_s"] == pytest.approx(4e5)
+    assert report["throughput_per_s"] == pytest.approx(4e5)
     assert (report["solver_objective_ns"], report["solver_bound_ns"]) == (2000, 1500)
     assert 0 <= report["bound_ns"] <= report["latency_ns"]
     assert (report["crossbars"], report["crossbars_used"]) == (64, 24)

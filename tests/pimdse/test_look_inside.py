@@ -109,7 +109,7 @@ def test_the_sentence_is_what_the_data_says(compiled: Path, capsys: pytest.Captu
 def test_simulate_agrees_with_the_report(compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads((compiled / "report.json").read_text())
     prediction = simulated(compiled, capsys)["prediction"]
-    for key in ("latency_ns", "period_ns", "images_per_s", "energy_pj", "avg_power_mw"):
+    for key in ("latency_ns", "period_ns", "throughput_per_s", "energy_pj", "avg_power_mw"):
         assert prediction[key] == pytest.approx(report[key]), key
     assert prediction["energy_by_pj"] == pytest.approx(report["energy_by_pj"])
 
