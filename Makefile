@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types layers check test test-slow bench golden docs clean
+.PHONY: help install format lint types layers check test test-slow bench matrix golden docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-slow:  ## end to end on real networks, the built wheel, real simulators whe
 
 bench:  ## benchmarks of compile time, timeline and solvers
 	$(PYTHON) -m pytest -q benchmarks --benchmark-enable -o testpaths=benchmarks -m ''
+
+matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
+	$(PYTHON) benchmarks/matrix.py
 
 golden:  ## rewrite the golden files; read the diff before committing it
 	$(PYTHON) -m pytest -q --update-golden
