@@ -4,24 +4,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pimcomp.ir.program import Op
+from pimcomp.ir.program import LongArray, Op
 from pimcomp.timeline.run import DONE, Run
 from pimcomp.timeline.work import PS_PER_NS, Stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """One waiting core: `instruction` is the position in its own list (scalar instructions not counted)."""
+    """One waiting core: `instruction` is the position in its own list (scalar instructions not counted).
+
+    peer: the core at the other end of a transfer; of a `wait` on register `event`, the first waiting core whose list
+    still has a `sync` of that register ahead (-1: none has).
+    """
 
     core: int
     instruction: int
     op: Op
-    peer: int  # -1: waits for no particular core
+    peer: int
     since_ns: float
+    event: int = -1
 
     def __str__(self) -> str:
         """E.g. `core 3, instruction 17: send to core 5, waiting since 120 ns`."""
         whom = {Op.SEND: f" to core {self.peer}", Op.RECV: f" from core {self.peer}"}.get(self.op, "")
+        if self.op == Op.WAIT:
+            by = f"core {self.peer} has yet to" if self.peer >= 0 else "no core is going to"
+            whom = f" for event {self.event}, which {by} sync"
         what = f"{self.op.name.lower()}{whom}, waiting since {self.since_ns:g} ns"
         return f"core {self.core}, instruction {self.instruction}: {what}"
 
@@ -49,17 +57,31 @@ def find_deadlock(stream: Stream, run: Run) -> Deadlock | None:
     waiting = np.flatnonzero(run.state != DONE)
     if not len(waiting):
         return None
-    blocked = tuple(
-        Blocked(
-            core=int(c),
-            instruction=int(run.at[c] - stream.core_start[c]),
-            op=Op(int(stream.op[run.at[c]])),
-            peer=int(stream.peer[run.at[c]]),
-            since_ns=float(run.since[c]) / PS_PER_NS,
-        )
-        for c in waiting
-    )
+    blocked = tuple(_blocked(stream, run, int(c), waiting) for c in waiting)
     return Deadlock(blocked=blocked, cycle=_cycle({b.core: b.peer for b in blocked}))
+
+
+def _blocked(stream: Stream, run: Run, core: int, waiting: LongArray) -> Blocked:
+    row = int(run.at[core])
+    op, peer, event = Op(int(stream.op[row])), int(stream.peer[row]), -1
+    if op == Op.WAIT:
+        event = int(stream.event[row])
+        peer = next((int(c) for c in waiting if c != core and _will_sync(stream, run, int(c), core, event)), -1)
+    return Blocked(
+        core=core,
+        instruction=row - int(stream.core_start[core]),
+        op=op,
+        peer=peer,
+        since_ns=float(run.since[core]) / PS_PER_NS,
+        event=event,
+    )
+
+
+def _will_sync(stream: Stream, run: Run, core: int, target: int, event: int) -> bool:
+    """Whether a core's list, behind what it waits in, has a `sync` of that register of `target`."""
+    ahead = slice(int(run.at[core]) + 1, int(stream.core_start[core + 1]))
+    found = (stream.op[ahead] == Op.SYNC) & (stream.peer[ahead] == target) & (stream.event[ahead] == event)
+    return bool(found.any())
 
 
 def _cycle(waits_for: dict[int, int]) -> tuple[int, ...]:

@@ -53,6 +53,25 @@ def micro(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("rob_size", [1, 4])
+def test_simulate_reports_a_deadlock_with_its_cycle(
+    rob_size: int, micro: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((micro / "config.json").read_text())
+    config["chip_config"]["core_config"]["rob_size"] = rob_size
+    (micro / "config.json").write_text(json.dumps(config))
+    lists: dict[str, Any] = {"config": {"core_cnt": 3, "array_group_map": {f"core{c}": [] for c in range(3)}}}
+    for core in range(3):  # all send first
+        other = {"send": (core + 1) % 3, "recv": (core + 2) % 3}
+        transfers = [{"op": op, "core": other[op], "size": 8, "rd": 0, "rs1": 0} for op in ("send", "recv")]
+        lists[f"core{core}"] = [{"op": "setbw", "ibiw": 8, "obiw": 8}, *transfers]
+    (micro / "program.json").write_text(json.dumps(lists))
+    assert run(["simulate", str(micro)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cycle of cores 0 -> 1 -> 2 -> 0" in said
+    assert "core 1, instruction 0: send to core 2, waiting since" in said
+
+
 def simulated(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     assert run(["simulate", str(folder), "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)

@@ -69,6 +69,25 @@ def test_a_wait_without_enough_syncs_blocks() -> None:
     wait = {"op": "wait", "event_register": 3, "wait_value": 2}
     report = blocked({0: [sync], 1: [wait]}, 1)
     assert [(b.core, b.op, b.peer) for b in report.blocked] == [(1, Op.WAIT, -1)]
+    assert "wait for event 3, which no core is going to sync" in report.message()
+
+
+@pytest.mark.parametrize("rob_size", [1, 4])
+def test_a_cycle_through_send_recv_and_wait(rob_size: int) -> None:
+    """0 waits for 2's sync, 2 for data of 1, 1 for 0 to take its data."""
+    wait = {"op": "wait", "event_register": 5, "wait_value": 1}
+    sync = {"op": "sync", "core": 0, "event_register": 5}
+    lists = {0: [wait, recv(1)], 1: [send(0), send(2)], 2: [recv(1), sync], 3: []}
+    report = blocked(lists, rob_size)
+    assert report.cycle == (0, 2, 1)
+    assert [(b.core, b.instruction, b.op, b.peer) for b in report.blocked] == [
+        (0, 0, Op.WAIT, 2),
+        (1, 0, Op.SEND, 0),
+        (2, 0, Op.RECV, 1),
+    ]
+    message = report.message()
+    assert "cycle of cores 0 -> 2 -> 1 -> 0" in message
+    assert "core 0, instruction 0: wait for event 5, which core 2 has yet to sync, waiting since" in message
 
 
 def test_counting_and_exact_waits_differ_when_tokens_pile_up() -> None:
