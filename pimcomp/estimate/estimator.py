@@ -1,0 +1,124 @@
+"""Plans in, figures out: latency, period, energy, crossbars, local memory and area of whole populations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.estimate.calibration import CALIBRATION, Calibration
+from pimcomp.estimate.population import BUSIEST_NS, CORES, DYNAMIC_PJ, MAKESPAN_NS, PEAK_BYTES, population
+from pimcomp.estimate.tables import Chip, Network, chip_table, network_table
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import Partition
+from pimcomp.ir.graph import Graph
+from pimcomp.ir.plan import Pipeline, Plan
+from pimcomp.schedule.options import ScheduleOptions
+
+FloatVector = npt.NDArray[np.float64]
+
+# Strips of a map, per site and image: one image row by row in maps of up to 14 rows, several ones more coarsely.
+ONE_IMAGE_STRIPS, ALL_IMAGES_STRIPS, LEAST_STRIPS = 14, 20, 7
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Estimate:
+    """Figures of a population: arrays of one value per plan, as the timeline reports them for the compiled program.
+
+    latency_ns: one pass of the program. period_ns, energy_pj: per image (a pass takes `images`). busiest_ns: issue
+    time of the busiest core per image. local_memory_bytes: what the busiest core holds if work runs ahead as far as it
+    can; beyond the chip's memory the scheduler holds it back, which the times do not contain. crossbars and
+    area_mm2 (0: not configured) are the chip's.
+    """
+
+    images: int
+    latency_ns: FloatVector
+    period_ns: FloatVector
+    energy_pj: FloatVector
+    busiest_ns: FloatVector
+    local_memory_bytes: FloatVector
+    crossbars_used: npt.NDArray[np.int64]
+    cores_used: npt.NDArray[np.int64]
+    crossbars: int
+    area_mm2: float
+
+    def objective_ns(self, pipeline: Pipeline) -> FloatVector:
+        """What the pipeline is judged by."""
+        return self.latency_ns if pipeline is Pipeline.ELEMENT else self.period_ns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """Plans of one problem as arrays: option, replication int64[plans, layers]; the cores of all array groups one after
+    the other, and where each layer's begin (int64[plans, layers + 1])."""
+
+    option: npt.NDArray[np.int64]
+    replication: npt.NDArray[np.int64]
+    core_of: npt.NDArray[np.int64]
+    core_start: npt.NDArray[np.int64]
+
+
+def population_of(plans: Sequence[Plan]) -> Population:
+    """The arrays of plans of one problem; at least one plan."""
+    flat = [cores.ravel() for plan in plans for cores in plan.core_of]
+    sizes = np.array([len(cores) for cores in flat], dtype=np.int64).reshape(len(plans), -1)
+    ends = np.cumsum(sizes).reshape(sizes.shape)
+    first = np.concatenate([[0], ends[:-1, -1]]) if sizes.shape[1] else np.zeros(len(plans), np.int64)
+    return Population(
+        np.array([plan.option for plan in plans], dtype=np.int64),
+        np.array([plan.replication for plan in plans], dtype=np.int64),
+        np.concatenate([*flat, np.zeros(0, np.int64)]).astype(np.int64),
+        np.concatenate([first[:, None], ends], axis=1),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimator:
+    """A network on a chip, prepared for estimates: make it once, ask often."""
+
+    arch: Arch
+    network: Network
+    chip: Chip
+
+    @staticmethod
+    def of(graph: Graph, arch: Arch, partition: Partition) -> "Estimator":
+        """Prepare the graph that was partitioned (after `pimcomp.rewrite`)."""
+        return Estimator(arch, network_table(graph, arch, partition), chip_table(arch))
+
+    def estimate(
+        self,
+        plans: Sequence[Plan] | Population,
+        pipeline: Pipeline,
+        options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
+        calibration: Calibration | None = None,
+    ) -> Estimate:
+        """Figures of plans that respect the chip's capacities (not checked here; see `ir/verify.py`).
+
+        Of the options only `loaders` and `images_per_round` are looked at.
+        """
+        plans = plans if isinstance(plans, Population) else population_of(plans)
+        fit = CALIBRATION[pipeline] if calibration is None else calibration
+        images = options.images_per_round if pipeline is Pipeline.BATCH else 1
+        strips = ONE_IMAGE_STRIPS if images == 1 else max(ALL_IMAGES_STRIPS // images, LEAST_STRIPS)
+        raw = population(
+            self.network, self.chip, fit.hop_ns, plans.option, plans.replication, plans.core_of, plans.core_start,
+            images, options.loaders, strips,
+        )  # fmt: skip
+        latency_ns = raw[:, MAKESPAN_NS] * fit.scale
+        static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
+        return Estimate(
+            images=images,
+            latency_ns=latency_ns,
+            period_ns=latency_ns / images,
+            energy_pj=raw[:, DYNAMIC_PJ] + static_mw * latency_ns / images,
+            busiest_ns=raw[:, BUSIEST_NS],
+            local_memory_bytes=raw[:, PEAK_BYTES],
+            crossbars_used=self._crossbars(plans),
+            cores_used=raw[:, CORES].astype(np.int64),
+            crossbars=self.arch.crossbars,
+            area_mm2=self.arch.area_mm2,
+        )
+
+    def _crossbars(self, plans: Population) -> npt.NDArray[np.int64]:
+        chosen = self.network.option_start[:-1] + plans.option
+        return np.asarray((self.network.option_crossbars[chosen] * plans.replication).sum(axis=1), dtype=np.int64)

@@ -1,0 +1,32 @@
+"""The estimate of many plans: one pass over each, all in one kernel."""
+
+import numpy as np
+from numba import njit
+
+from pimcomp.estimate.layout import place
+from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
+from pimcomp.estimate.work import work_of
+
+MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
+
+
+@njit(cache=True)
+def population(net, chip, hop_ns, option, replication, core_of, core_start, images, loaders, most_strips):
+    """float64[plans, 5]: makespan of `images` images, peak bytes, dynamic energy per image, cores, busiest core's ns.
+
+    option, replication: int64[plans, layers]. core_of: all plans' cores, core_start int64[plans, layers + 1] into it.
+    """
+    out = np.zeros((len(option), 5))
+    for p in range(len(option)):
+        cores = core_of[core_start[p, 0] : core_start[p, -1]]
+        starts = core_start[p] - core_start[p, 0]
+        layout = place(net, chip, option[p], replication[p], cores, starts, loaders)
+        work = work_of(net, chip, option[p], cores, starts, layout)
+        strips = strips_of(net, layout, most_strips)
+        busiest = busiest_ns(layout, work, chip.cores)
+        bucket_ns = max(busiest * images, 1.0) / BUCKETS_PER_LOAD
+        out[p, MAKESPAN_NS], out[p, PEAK_BYTES] = stream(
+            net, chip.cores, hop_ns, layout, work, strips, images, bucket_ns
+        )
+        out[p, DYNAMIC_PJ], out[p, CORES], out[p, BUSIEST_NS] = work.dynamic_pj, work.cores, busiest
+    return out

@@ -1,0 +1,320 @@
+"""A network on a chip as plain arrays: everything an estimate needs that no plan changes.
+
+Times are unit times (docs/timing.md) with `OVERHEAD_CYCLES` per instruction, energies what the simulator charges for
+the same instructions. Node n is a node of the graph, edge e one of its sources, layer k a weighted node in order.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.energy import mvm_crossbar_pj, static_power_mw
+from pimcomp.estimate.instruction_costs import InstructionCost, Price
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import LayerMatrix, Partition
+from pimcomp.ir.graph import Conv, Crop, Graph, Input, Node, Pick, Pool
+from pimcomp.problem import copy_pieces
+from pimcomp.schedule.rows import needed_rows, sources_of
+from pimcomp.schedule.sites import main_source
+
+LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
+
+INPUT, LAYER, VECTOR = range(3)
+# Columns of `node_price`: per segment, per output pixel, instructions of one and of two operands over a whole segment,
+# and those over its input columns.
+FIXED_NS, FIXED_PJ, PIXEL_NS, PIXEL_PJ, ONE_OPERAND, TWO_OPERAND, WINDOW_ROWS = range(7)
+# Columns of `group_price`: a firing with the copies it needs, and the addition of its results.
+FIRE_NS, FIRE_PJ, ADD_NS, ADD_PJ = range(4)
+MASK_BITS = 62  # rows of all sources that an array group's mask can name; the last source takes the overflow
+
+
+class Chip(NamedTuple):
+    """The chip's parameters that per-plan formulas need; no arrays, so that kernels pass it freely."""
+
+    cores: int
+    element_bytes: int
+    beats_per_byte: float  # of local memory
+    local_read_ns: float
+    local_write_ns: float
+    local_beat_pj: tuple[float, float]  # read, write
+    vector_beats_per_element: float
+    vector_latency_ns: float
+    vector_beat_pj: float
+    flits_per_byte: float
+    instruction_ns: float
+    instruction_pj: float
+    local_memory_bytes: int
+    core_static_mw: float
+    chip_static_mw: float
+
+
+class Network(NamedTuple):
+    """Nodes, edges, layers and array groups.
+
+    kind: INPUT, LAYER or VECTOR. root: the node whose segments a node's work follows (itself for layers and inputs).
+    row_start int64[nodes + 1] into root_row (the root's row that decides who computes a row) and needed_before (needed
+    rows in front of each row, int64[rows + 1]), column_start likewise into root_column. node_price float64[nodes, 7]:
+    vector work of a node, see FIXED_NS and the following. constant_bytes/_ns: vectors a core loads once, at the memory
+    server. load_ns/store_ns: a row at the server. edge_start int64[nodes + 1]; per edge its source, extent (rows of
+    the window, dilation included), base_start into base_row (first row read, may be negative), reach_start into
+    first_column and last_column (clipped to the map). outputs: nodes that are stored. layer: k or -1. option_start
+    int64[layers + 1]; per option: block, scatter, kernel int64[options, 2], group_start int64[options + 1],
+    scratch_bytes, option_crossbars. Per array group: group_price float64[groups, 4], see FIRE_NS and the following;
+    covers (all columns), rows (mask of the source rows it reads). flit_ns, flit_pj float64[cores + 1, cores + 1].
+    """
+
+    kind: LongArray
+    layer: LongArray
+    height: LongArray
+    width: LongArray
+    channels: LongArray
+    root: LongArray
+    row_start: LongArray
+    needed_before: LongArray
+    root_row: LongArray
+    column_start: LongArray
+    root_column: LongArray
+    node_price: DoubleArray
+    constant_bytes: LongArray
+    constant_ns: DoubleArray
+    load_ns: DoubleArray
+    store_ns: DoubleArray
+    edge_start: LongArray
+    source: LongArray
+    extent: LongArray
+    base_start: LongArray
+    base_row: LongArray
+    reach_start: LongArray
+    first_column: LongArray
+    last_column: LongArray
+    outputs: LongArray
+    option_start: LongArray
+    block: LongArray
+    scatter: LongArray
+    kernel: LongArray
+    group_start: LongArray
+    scratch_bytes: LongArray
+    option_crossbars: LongArray
+    group_price: DoubleArray
+    covers: npt.NDArray[np.bool_]
+    rows: LongArray
+    flit_ns: DoubleArray
+    flit_pj: DoubleArray
+
+
+def chip_table(arch: Arch) -> Chip:
+    """The chip's parameters."""
+    price = Price(arch)
+    core_mw = static_power_mw(arch, 1) - static_power_mw(arch, 0)
+    return Chip(
+        cores=arch.total_cores,
+        element_bytes=arch.element_bytes,
+        beats_per_byte=1.0 / arch.local_width_bytes,
+        local_read_ns=arch.local_read_cycles * arch.local_period_ns,
+        local_write_ns=arch.local_write_cycles * arch.local_period_ns,
+        local_beat_pj=(float(arch.local_read_pj), float(arch.local_write_pj)),
+        vector_beats_per_element=1.0 / arch.vector_width,
+        vector_latency_ns=float(arch.vector_latency_ns),
+        vector_beat_pj=price.vector_beat_pj,
+        flits_per_byte=1.0 / arch.bus_width_bytes,
+        instruction_ns=price.instruction_ns,
+        instruction_pj=price.instruction_pj,
+        local_memory_bytes=arch.local_memory_bytes,
+        core_static_mw=float(core_mw),
+        chip_static_mw=float(static_power_mw(arch, 0)),
+    )
+
+
+def network_table(graph: Graph, arch: Arch, partition: Partition) -> Network:
+    """The network's arrays on that chip."""
+    layer = np.full(len(graph.nodes), -1)
+    layer[list(partition.nodes)] = np.arange(len(partition.nodes))
+    inputs = np.array([isinstance(node.operation, Input) for node in graph.nodes])
+    stored = np.unique(np.concatenate([output.view.sources for output in graph.outputs]))
+    columns = {
+        "kind": np.where(layer >= 0, LAYER, np.where(inputs, INPUT, VECTOR)),
+        "layer": layer,
+        "height": np.array([node.height for node in graph.nodes]),
+        "width": np.array([node.width for node in graph.nodes]),
+        "channels": np.array([node.channels for node in graph.nodes]),
+        "outputs": stored.astype(np.int64),
+        **_roots(graph, layer >= 0),
+        **_node_prices(graph, arch, layer >= 0, inputs, stored),
+        **_edges(graph),
+        **_options(graph, arch, partition),
+        "flit_ns": np.asarray(arch.noc_latency_ns, dtype=np.float64),
+        "flit_pj": np.asarray(arch.noc_flit_energy_pj, dtype=np.float64),
+    }
+    return Network(**{name: np.ascontiguousarray(columns[name]) for name in Network._fields})
+
+
+def _starts(lengths: list[int]) -> LongArray:
+    return np.cumsum([0, *lengths]).astype(np.int64)
+
+
+def _window(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Stride, leading pads and extent (dilation included) of a node's window, (rows, columns) each."""
+    operation = node.operation
+    if isinstance(operation, Conv | Pool):
+        window = operation.window
+        extent = tuple((k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True))
+        return window.stride, window.pads[:2], (extent[0], extent[1])
+    if isinstance(operation, Crop):
+        return (1, 1), (-operation.top, -operation.left), (1, 1)
+    return (1, 1), (0, 0), (1, 1)
+
+
+def _roots(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, LongArray]:
+    """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
+    needed = needed_rows(graph)
+    root = np.arange(len(graph.nodes))
+    rows: list[LongArray] = []
+    columns: list[LongArray] = []
+    for index, node in enumerate(graph.nodes):
+        y, x = np.arange(node.height), np.arange(node.width)
+        if not weighted[index] and not isinstance(node.operation, Input):
+            size = [n.height * n.width for n in graph.nodes]
+            source = max((main_source(view) for view in node.inputs), key=lambda s: (size[s], s))
+            followed = graph.nodes[source]
+            stride, pads, extent = _window(node)
+            y = y * stride[0] - pads[0] + (extent[0] - 1) // 2
+            x = x * stride[1] - pads[1] + (extent[1] - 1) // 2
+            if isinstance(node.operation, Pick):
+                picked = np.array(node.operation.rows), np.array(node.operation.columns)
+                y = np.where(picked[0] < 0, np.arange(node.height) * followed.height // node.height, picked[0])
+                x = np.where(picked[1] < 0, np.arange(node.width) * followed.width // node.width, picked[1])
+            root[index] = root[source]
+            y = rows[source][np.clip(y, 0, followed.height - 1)]
+            x = np.maximum.accumulate(columns[source][np.clip(x, 0, followed.width - 1)])
+        rows.append(y)
+        columns.append(x)
+    return {
+        "root": root,
+        "row_start": _starts([len(r) for r in rows]),
+        "needed_before": np.cumsum([0, *np.concatenate(needed)]),
+        "root_row": np.concatenate(rows),
+        "column_start": _starts([len(c) for c in columns]),
+        "root_column": np.concatenate(columns),
+    }
+
+
+def _edges(graph: Graph) -> dict[str, np.ndarray]:
+    """What every node reads of each of its sources."""
+    source, extent, base, first, last, counts = [], [], [], [], [], []
+    for node in graph.nodes:
+        stride, pads, reach = _window(node)
+        counts.append(len(sources_of(node)))
+        for s in sources_of(node):
+            other = graph.nodes[s]
+            y, x = np.arange(node.height) * stride[0] - pads[0], np.arange(node.width) * stride[1] - pads[1]
+            low, high = x, x + reach[1] - 1
+            if isinstance(node.operation, Pick):
+                y, low = np.array(node.operation.rows), np.maximum.accumulate(node.operation.columns)
+                high = low
+            windowed = isinstance(node.operation, Conv | Pool | Crop | Pick)
+            spread = not windowed and other.height * other.width == 1 < node.height * node.width
+            source.append(s)
+            extent.append(1 if spread else reach[0])
+            base.append(np.zeros_like(y) if spread else y)
+            first.append(np.clip(np.zeros_like(low) if spread else low, 0, other.width - 1))
+            last.append(np.clip(np.zeros_like(high) if spread else high, 0, other.width - 1))
+    return {
+        "edge_start": _starts(counts),
+        "source": np.array(source, dtype=np.int64),
+        "extent": np.array(extent, dtype=np.int64),
+        "base_start": _starts([len(b) for b in base]),
+        "base_row": np.concatenate([*base, np.zeros(0, np.int64)]).astype(np.int64),
+        "reach_start": _starts([len(f) for f in first]),
+        "first_column": np.concatenate([*first, np.zeros(0, np.int64)]).astype(np.int64),
+        "last_column": np.concatenate([*last, np.zeros(0, np.int64)]).astype(np.int64),
+    }
+
+
+def _node_prices(
+    graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_], inputs: npt.NDArray[np.bool_], stored: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What a node's vector work costs, and its rows and constants at the memory server."""
+    prices = [Price(arch).node(graph, index, bool(weighted[index])) for index in range(len(graph.nodes))]
+    row_bytes = np.array([node.width * node.channels * arch.element_bytes for node in graph.nodes])
+    beats = -(-row_bytes // arch.global_width_bytes) * arch.global_period_ns
+    constant_bytes = np.array([p.constants for p in prices]) * arch.element_bytes
+    constant_beats = -(-constant_bytes // arch.global_width_bytes) * arch.global_period_ns
+    is_stored = np.isin(np.arange(len(prices)), stored)
+    return {
+        "node_price": np.array(
+            [
+                (p.fixed.ns, p.fixed.pj, p.pixel.ns, p.pixel.pj, p.one_operand, p.two_operand, p.window_rows)
+                for p in prices
+            ],
+            dtype=np.float64,
+        ),
+        "constant_bytes": constant_bytes,
+        "constant_ns": constant_beats * arch.global_read_cycles,
+        "load_ns": np.where(inputs, beats * arch.global_read_cycles, 0.0),
+        "store_ns": np.where(is_stored, beats * arch.global_write_cycles, 0.0),
+    }
+
+
+def _options(graph: Graph, arch: Arch, partition: Partition) -> dict[str, np.ndarray]:
+    """Unfoldings and their array groups."""
+    price, crossbar_pj = Price(arch), mvm_crossbar_pj(arch)
+    matrices = [m for options in partition.options for m in options]
+    fire, add, covers, rows = [], [], [], []
+    for matrix in matrices:
+        copies = _copies(graph, arch, matrix)
+        for copied, group in zip(copies, matrix.groups, strict=True):
+            fire.append(price.fire(group.crossbars, crossbar_pj) + copied)
+            spans = [price.vector(stop - start, 2) for start, stop in group.col_spans]
+            add.append(sum(spans[1:], spans[0]))
+            covers.append(group.columns == matrix.columns)
+        rows.extend(_rows_read(graph, matrix))
+    kernels = [graph.nodes[m.node].operation.window.kernel for m in matrices]  # type: ignore[union-attr]
+    return {
+        "option_start": _starts([len(options) for options in partition.options]),
+        "block": np.array([m.unfolding.block for m in matrices], dtype=np.int64),
+        "scatter": np.array([m.unfolding.scatter for m in matrices], dtype=np.int64),
+        "kernel": np.array(kernels, dtype=np.int64).reshape(-1, 2),
+        "group_start": _starts([len(m.groups) for m in matrices]),
+        "scratch_bytes": np.array([(m.rows + m.columns) * arch.element_bytes for m in matrices], dtype=np.int64),
+        "option_crossbars": np.array([m.crossbars for m in matrices], dtype=np.int64),
+        "group_price": np.array(
+            [(f.ns, f.pj, a.ns, a.pj) for f, a in zip(fire, add, strict=True)], dtype=np.float64
+        ).reshape(-1, 4),
+        "covers": np.array(covers, dtype=np.bool_),
+        "rows": np.array(rows, dtype=np.int64),
+    }
+
+
+def _copies(graph: Graph, arch: Arch, matrix: LayerMatrix) -> list[InstructionCost]:
+    """Per array group: copies that gather its part of the patch, none if it lies contiguously in a row buffer."""
+    price = Price(arch)
+    starts = copy_pieces(graph, matrix)
+    stops = np.append(starts[1:], matrix.rows)
+    result = []
+    for group in matrix.groups:
+        a = int(np.searchsorted(starts, group.row_start, side="right")) - 1
+        b = int(np.searchsorted(starts, group.row_stop - 1, side="right"))
+        lengths = np.minimum(stops[a:b], group.row_stop) - np.maximum(starts[a:b], group.row_start)
+        result.append(price.copies(lengths * arch.element_bytes if b - a > 1 else lengths[:0]))
+    return result
+
+
+def _rows_read(graph: Graph, matrix: LayerMatrix) -> list[int]:
+    """Per array group the mask of what it reads: bit (edge * extent + row of the window).
+
+    A scattering layer takes every input row once, when it is the newest of its window.
+    """
+    node = graph.nodes[matrix.node]
+    sources, extent = sources_of(node), _window(node)[2][0]
+    masks = []
+    for group in matrix.groups:
+        chosen = slice(group.row_start, group.row_stop)
+        pairs = np.unique(np.stack([matrix.row_source[chosen], matrix.row_dy[chosen]], axis=1), axis=0)
+        mask = 0
+        for source, dy in pairs.tolist():
+            edge = min(sources.index(source), max(MASK_BITS // extent, 1) - 1)
+            mask |= 1 << min(edge * extent + (extent - 1 if matrix.unfolding.scatter else dy), MASK_BITS)
+        masks.append(mask)
+    return masks

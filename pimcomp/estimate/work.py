@@ -1,0 +1,330 @@
+"""What every core does for one output row of every node, in ns, bytes and pJ: the work of a plan before any order.
+
+Numba counts references to every array of a tuple that it passes on, and at every access to a field: kernels bind the
+arrays they use to names first, and what is called per site takes arrays.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pimcomp.estimate.tables import (
+    ADD_NS,
+    ADD_PJ,
+    FIRE_NS,
+    FIRE_PJ,
+    FIXED_NS,
+    FIXED_PJ,
+    INPUT,
+    LAYER,
+    MASK_BITS,
+    ONE_OPERAND,
+    PIXEL_NS,
+    PIXEL_PJ,
+    TWO_OPERAND,
+    WINDOW_ROWS,
+)
+
+LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
+
+FLAT_JOIN = 4  # schedule/build.py: larger sites add their partial sums in a binary tree
+ALL_ROWS = -1  # mask of a core that reads every row of the windows
+ROUNDING = 1e-9  # of a product with a reciprocal, which is faster than a division
+
+
+class Work(NamedTuple):
+    """Entries [start[s], start[s + 1]) are the cores of site s, its head first; none for a site without columns.
+
+    Per entry and output row: own_ns of computing, receive_ns for its inputs, new_bytes of input rows that arrive and
+    held_bytes of earlier ones that are still in use, sum_bytes of its results, rows_read (mask). Per site and row:
+    join_ns of the head for the other cores' partial sums, send_ns for its results. base_bytes int64[cores]: constants
+    and scratch. constants_ns float64[nodes]: at the memory server, once per program. dynamic_pj of an
+    image. cores: in use.
+    """
+
+    start: LongArray
+    core: LongArray
+    own_ns: DoubleArray
+    receive_ns: DoubleArray
+    new_bytes: DoubleArray
+    held_bytes: DoubleArray
+    sum_bytes: DoubleArray
+    rows_read: LongArray
+    join_ns: DoubleArray
+    send_ns: DoubleArray
+    base_bytes: LongArray
+    constants_ns: DoubleArray
+    dynamic_pj: float
+    cores: int
+
+
+@njit(cache=True)
+def vector_cost(chip, elements, operands):
+    """(ns, pJ) of a vector instruction."""
+    beats = np.ceil(elements * chip.element_bytes * chip.beats_per_byte - ROUNDING)
+    unit = np.ceil(elements * chip.vector_beats_per_element - ROUNDING)
+    ns = beats * (operands * chip.local_read_ns + chip.local_write_ns) + unit * chip.vector_latency_ns
+    pj = beats * (operands * chip.local_beat_pj[0] + chip.local_beat_pj[1]) + unit * chip.vector_beat_pj
+    return ns + chip.instruction_ns, pj + chip.instruction_pj
+
+
+@njit(cache=True)
+def fill_cost(chip, size_bytes):
+    """(ns, pJ) of writing zeros."""
+    beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
+    return beats * chip.local_write_ns + chip.instruction_ns, beats * chip.local_beat_pj[1] + chip.instruction_pj
+
+
+@njit(cache=True)
+def message_cost(chip, hop_ns, flit_pj, size_bytes):
+    """(ns of the sender, ns of the receiver, pJ) of one message (docs/timing.md, Rendezvous)."""
+    beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
+    flits = np.ceil(size_bytes * chip.flits_per_byte - ROUNDING)
+    send = 2 * hop_ns + beats * chip.local_read_ns + chip.instruction_ns
+    receive = send + flits * hop_ns + beats * chip.local_write_ns
+    pj = (2 + flits) * flit_pj + beats * (chip.local_beat_pj[0] + chip.local_beat_pj[1]) + 2 * chip.instruction_pj
+    return send, receive, pj
+
+
+@njit(cache=True)
+def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0915  one pass over sites
+    """The Work of a plan."""
+    kind, layer, channels, constant_ns, width = net.kind, net.layer, net.channels, net.constant_ns, net.width
+    constant_bytes, scratch_bytes, node_price = net.constant_bytes, net.scratch_bytes, net.node_price
+    option_start, group_start, block, scatter = net.option_start, net.group_start, net.block, net.scatter
+    group_price, covers, group_rows, kernel = net.group_price, net.covers, net.rows, net.kernel
+    edge_start, reach_start = net.edge_start, net.reach_start
+    first_column, last_column, flit_ns, flit_pj = net.first_column, net.last_column, net.flit_ns, net.flit_pj
+    first_site, low, high, heads, row_set = layout.start, layout.low, layout.high, layout.head, layout.row_set
+    replica, set_rows = layout.replica, layout.rows
+    sites = first_site[-1]
+    most = sites + len(core_of)
+    start, core, mask = np.zeros(sites + 1, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    own, spared, receive, new_bytes, held_bytes, sum_bytes = np.zeros((6, most))
+    join, send = np.zeros((2, sites))
+    base, scratch = np.zeros((2, chip.cores), np.int64)
+    entry_of = np.full(chip.cores, -1, np.int64)
+    server_ns, dynamic_pj, at = np.zeros(len(kind)), 0.0, 0
+    for n in range(len(kind)):
+        for s in range(first_site[n], first_site[n + 1]):
+            start[s] = at
+            pixels = high[s] - low[s]
+            if pixels <= 0:
+                continue
+            core[at], mask[at] = heads[s], ALL_ROWS
+            stop = at + 1
+            if kind[n] == INPUT:
+                own[at], pj = fill_cost(chip, width[n] * channels[n] * chip.element_bytes)
+            elif kind[n] == LAYER:
+                k = layer[n]
+                o = option_start[k] + option[k]
+                begin, end = group_start[o], group_start[o + 1]
+                first = core_start[k] + replica[s] * (end - begin)
+                mvms, adds = -(-pixels // block[o]), (0.0, 0.0)
+                if scatter[o] > 0:
+                    reach = reach_start[edge_start[n]]
+                    mvms, adds = _scattered(
+                        chip, first_column, last_column, reach, low[s], pixels, scatter[o], kernel[o], channels[n]
+                    )
+                zeros = fill_cost(chip, (pixels if scatter[o] > 0 else block[o]) * channels[n] * chip.element_bytes)
+                stop, pj = _fire(
+                    group_price, covers, group_rows, begin, end, core_of, first, mvms, adds, zeros, scatter[o] > 0,
+                    entry_of, at, core, mask, own, spared,
+                )  # fmt: skip
+                for e in range(at, stop):
+                    scratch[core[e]] = max(scratch[core[e]], scratch_bytes[o])
+                pieces = -(-pixels // block[o]) if scatter[o] == 0 else 1
+                join[s], more = _finish(
+                    chip, node_price[n], pixels, channels[n], pieces, at, stop, core, own, flit_ns, flit_pj
+                )
+                pj += more
+            else:
+                reach = reach_start[edge_start[n]]
+                columns = last_column[reach + pixels - 1] - first_column[reach] + 1
+                own[at], pj = _vector_work(chip, node_price[n], pixels, columns, channels[n])
+            for e in range(at, stop):
+                sum_bytes[e] = pixels * channels[n] * chip.element_bytes
+            server_ns[n] += constant_ns[n]
+            dynamic_pj += set_rows[n, row_set[s]] * pj
+            base[heads[s]] += constant_bytes[n]
+            at = stop
+    start[sites] = at
+    for i in range(chip.cores):
+        base[i] += 2 * scratch[i]
+    for n in range(len(kind)):
+        if kind[n] != INPUT:
+            dynamic_pj += _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_bytes, send)
+    for n in range(len(kind)):
+        for s in range(first_site[n], first_site[n + 1]):
+            send[s] /= max(set_rows[n, row_set[s]], 1)
+    used = 0
+    for e in range(at):
+        used += entry_of[core[e]] == -1
+        entry_of[core[e]] = 0
+    return Work(
+        start, core, own, receive, new_bytes, held_bytes, sum_bytes, mask, join, send, base, server_ns, dynamic_pj,
+        used,
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _vector_work(chip, price, pixels, columns, channels):
+    """(ns, pJ) of one row segment of a node without crossbars: `pixels` of its columns from `columns` input ones."""
+    ns = price[FIXED_NS] + pixels * price[PIXEL_NS]
+    pj = price[FIXED_PJ] + pixels * price[PIXEL_PJ]
+    if price[ONE_OPERAND] > 0:
+        cost = vector_cost(chip, pixels * channels, 1)
+        ns, pj = ns + price[ONE_OPERAND] * cost[0], pj + price[ONE_OPERAND] * cost[1]
+    if price[TWO_OPERAND] > 0:
+        cost = vector_cost(chip, pixels * channels, 2)
+        ns, pj = ns + price[TWO_OPERAND] * cost[0], pj + price[TWO_OPERAND] * cost[1]
+    if price[WINDOW_ROWS] > 0:
+        cost = vector_cost(chip, columns * channels, 2)
+        ns, pj = ns + price[WINDOW_ROWS] * cost[0], pj + price[WINDOW_ROWS] * cost[1]
+    return ns, pj
+
+
+@njit(cache=True)
+def _fire(price, covers, rows, begin, end, core_of, first, mvms, adds, zeros, scatters, entry_of, at, core, mask, own,
+          spared):  # fmt: skip
+    """Array groups [begin, end) of one site and row: entries from `at` on, and their computing time; (stop, pJ).
+
+    adds: (ns, pJ) of a scattering group's additions. zeros: of clearing a sum. spared: per entry the addition that the
+    first array group saves because it writes the sum.
+    """
+    stop, pj = at + 1, 0.0
+    mask[at] = 0
+    entry_of[core[at]] = at
+    for g in range(begin, end):
+        c = core_of[first + g - begin]
+        e = entry_of[c]
+        if e < 0:
+            e = stop
+            entry_of[c], core[e] = e, c
+            stop += 1
+        mask[e] |= rows[g]
+        own[e] += mvms * price[g, FIRE_NS] + adds[0]
+        pj += mvms * price[g, FIRE_PJ] + adds[1]
+        if scatters:
+            continue
+        if covers[g] and spared[e] == 0.0:
+            spared[e] = price[g, ADD_NS]
+        else:
+            own[e] += mvms * price[g, ADD_NS]
+            pj += mvms * price[g, ADD_PJ]
+    for e in range(at, stop):
+        entry_of[core[e]] = -1
+        if scatters or spared[e] == 0.0:
+            times = 1 if scatters else mvms
+            own[e] += times * zeros[0]
+            pj += times * zeros[1]
+    return stop, pj
+
+
+@njit(cache=True)
+def _scattered(chip, first_column, last_column, reach, low, pixels, step, kernel, channels):
+    """(MVMs, (ns, pJ) of the additions per array group) of one input row of a scattering segment."""
+    mvms, ns, pj = 0, 0.0, 0.0
+    for x in range(first_column[reach + low], last_column[reach + low + pixels - 1] + 1, step):
+        leftmost = x - last_column[reach]  # output column of the first contribution
+        wide = min(low + pixels - leftmost, step + kernel[1] - 1) - max(low - leftmost, 0)
+        if wide > 0:
+            cost = vector_cost(chip, wide * channels, 2)
+            ns, pj = ns + kernel[0] * cost[0], pj + kernel[0] * cost[1]
+        mvms += 1
+    return mvms, (ns, pj)
+
+
+@njit(cache=True)
+def _finish(chip, price, pixels, channels, pieces, first, stop, core, own, flit_ns, flit_pj):
+    """Partial sums on their way to the head, bias and activation. Returns (ns of the head, pJ).
+
+    pieces: the segment is finished piece by piece if no other core adds to it.
+    """
+    elements = pixels * channels
+    ns, pj = pixels * price[PIXEL_NS], pixels * price[PIXEL_PJ]
+    members, one = stop - first, price[ONE_OPERAND]
+    if one > 0:
+        times = pieces if members == 1 else 1
+        cost = vector_cost(chip, elements / times, 1)
+        ns, pj = ns + times * one * cost[0], pj + times * one * cost[1]
+    if members == 1:
+        own[first] += ns
+        return 0.0, pj
+    add = vector_cost(chip, elements, 2)
+    for i in range(1, members):
+        parent = 0 if members <= FLAT_JOIN else (i - 1) // 2
+        a, b = core[first + i], core[first + parent]
+        cost = message_cost(chip, flit_ns[a, b], flit_pj[a, b], elements * chip.element_bytes)
+        own[first + i] += cost[0]
+        pj += cost[2] + add[1]
+        if parent == 0:
+            ns += cost[1] + add[0]
+        else:
+            own[first + parent] += cost[1] + add[0]
+    return ns, pj
+
+
+@njit(cache=True)
+def _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_bytes, send):
+    """What node n receives from its sources: time at both ends and bytes (added to the arrays). Returns pJ."""
+    source, extents, base_start, base_row = net.source, net.extent, net.base_start, net.base_row
+    reach_start, first_column, last_column = net.reach_start, net.first_column, net.last_column
+    height, width, channels = net.height, net.width, net.channels
+    row_start, root_row, flit_ns, flit_pj = net.row_start, net.root_row, net.flit_ns, net.flit_pj
+    first_site, sets, low, high, heads = layout.start, layout.sets, layout.low, layout.high, layout.head
+    row_set, set_rows, middle, period = layout.row_set, layout.rows, layout.middle, layout.period
+    total_pj = 0.0
+    for e in range(net.edge_start[n], net.edge_start[n + 1]):
+        p, extent = source[e], extents[e]
+        bit = min(e - net.edge_start[n], max(MASK_BITS // extent, 1) - 1) * extent
+        stride = sets[p]
+        for s in range(first_site[n], first_site[n + 1]):
+            y = middle[n, row_set[s]]
+            if start[s] == start[s + 1] or y < 0:
+                continue
+            rows = set_rows[n, row_set[s]]
+            b = base_start[e] + y
+            step = extent
+            if rows > 1:
+                step = (
+                    base_row[b + period[n]] - base_row[b]
+                    if y + period[n] < height[n]
+                    else (base_row[b] - base_row[b - period[n]] if y >= period[n] else extent)
+                )
+            a, z = first_column[reach_start[e] + low[s]], last_column[reach_start[e] + high[s] - 1] + 1
+            row_bytes = (z - a) * channels[p] * chip.element_bytes
+            for i in range(start[s], start[s + 1]):
+                read = (1 << extent) - 1
+                if mask[i] != ALL_ROWS:
+                    read &= mask[i] >> bit
+                new = read & ~(read >> step) if step < extent else read
+                for dy in range(extent):
+                    row = base_row[b] + dy
+                    if not (read >> dy) & 1 or row < 0 or row >= height[p]:
+                        continue
+                    if not (new >> dy) & 1:
+                        held_bytes[i] += row_bytes
+                        continue
+                    new_bytes[i] += row_bytes
+                    first = first_site[p] + root_row[row_start[p] + row] % stride
+                    count = (first_site[p + 1] - first + stride - 1) // stride
+                    g = max(a * count // width[p] - 1, 0)
+                    while g > 0 and high[first + (g - 1) * stride] > a:
+                        g -= 1
+                    while g < count and low[first + g * stride] < z:
+                        q = first + g * stride
+                        g += 1
+                        columns = min(z, high[q]) - max(a, low[q])
+                        if columns <= 0 or heads[q] == core[i]:
+                            continue
+                        size = columns * channels[p] * chip.element_bytes
+                        hop, flit = flit_ns[heads[q], core[i]], flit_pj[heads[q], core[i]]
+                        cost = message_cost(chip, hop, flit, size)
+                        send[q] += rows * cost[0]
+                        receive[i] += cost[1]
+                        total_pj += rows * cost[2]
+    return total_pj
