@@ -1,0 +1,81 @@
+"""The bound over contents of cores: never above the optimum, and above the aggregate bound where cores fill up."""
+
+import numpy as np
+import pytest
+
+from pimcomp.ir.plan import MappingProblem
+from solvers.columns import WORK_PER_S, column_bound, items_at, refutes
+from solvers.relaxation import configurations, period_relaxation
+from solvers.warm_start import warm_start
+from tests.solvers.oracle import best_objective_ns
+from tests.solvers.problems import make_layer, make_option, make_problem, random_problem
+
+WORK = 0.1 * WORK_PER_S
+
+
+def relaxed_ns(problem: MappingProblem) -> float:
+    return period_relaxation(problem, configurations(problem))[0]
+
+
+def tiny_problem(seed: int) -> MappingProblem:
+    """Two layers on two cores, few enough array groups to enumerate; some replicas are wider than a core."""
+    rng = np.random.default_rng(seed)
+    options = [make_option(int(rng.integers(1, 5)), [int(rng.integers(1, 4))] * int(rng.integers(1, 4))) for _ in "ab"]
+    return make_problem(
+        [make_layer(k, [o]) for k, o in enumerate(options)], 2, 6, vector_work_ns=float(rng.integers(0, 3000)),
+        rob_size=1 + seed % 2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
+    problem = tiny_problem(seed)
+    optimum = best_objective_ns(problem)
+    if np.isinf(optimum):
+        return
+    assert column_bound(problem, relaxed_ns(problem), optimum, WORK) <= optimum * (1 + 1e-9)
+    assert not refutes(problem, optimum * (1 + 1e-6), WORK)[0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_plan_found_is_below_the_bound(seed: int) -> None:
+    problem = random_problem(seed)
+    bound_ns, best = warm_start(problem, 0.2, seed)
+    assert best is not None
+    assert relaxed_ns(problem) * (1 - 1e-9) <= bound_ns <= best.objective_ns
+
+
+def filled_by_idle_layers(idle: int) -> MappingProblem:
+    """Array groups that fill a core and fire once, and 400 firings for whatever cores remain of eight."""
+    layers = [make_layer(0, [make_option(400, [4])]), make_layer(1, [make_option(1, [8] * idle)])]
+    return make_problem(layers, cores=8, crossbars_per_core=8)
+
+
+def test_cores_filled_by_idle_layers_do_not_help_the_others() -> None:
+    """Six of eight cores are full: the aggregate bound shares the work among eight, the true least is two's."""
+    problem = filled_by_idle_layers(6)
+    two_cores_ns = 400 * 1300.0 / 2
+    assert relaxed_ns(problem) < 0.6 * two_cores_ns
+    assert column_bound(problem, relaxed_ns(problem), two_cores_ns * 1.5, WORK) > 0.99 * two_cores_ns
+
+
+def test_messages_of_replicas_wider_than_a_core_are_counted() -> None:
+    """Three array groups of 6 in cores of 8: each firing sends two messages, busy at both ends."""
+    problem = make_problem([make_layer(0, [make_option(64, [6, 6, 6])])], cores=3, crossbars_per_core=8)
+    work_ns = 64 * (3 * 1300.0 + 100.0) / 3
+    bound_ns = column_bound(problem, relaxed_ns(problem), 4 * work_ns, WORK)
+    assert bound_ns > 1.05 * work_ns
+    _, best = warm_start(problem, 0.2, 0)
+    assert best is not None
+    assert bound_ns <= best.objective_ns
+
+
+def test_an_impossible_period_is_refuted_without_search() -> None:
+    problem = filled_by_idle_layers(6)
+    assert items_at(problem, 1.0) is None
+    assert refutes(problem, 1.0, WORK)[:2] == (True, 0.0)
+
+
+def test_no_budget_leaves_the_bound_as_it_was() -> None:
+    problem = filled_by_idle_layers(6)
+    assert column_bound(problem, 123.0, 1e9, 0.0) == 123.0
