@@ -28,6 +28,7 @@ CHIPS = ("isaac", "puma", "sre", "forms", "isscc20_15_4", "isscc21_16_1", "isscc
 PIPELINES = ("element", "batch")
 VERIFY_EACH = 8
 CELL_TIMEOUT_S = 1800
+CRASH = "ended with status"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,8 @@ def known_cells() -> dict[tuple[str, str, str], Cell]:
     """What was computed before."""
     lines = CELLS.read_text(encoding="utf-8").splitlines() if CELLS.exists() else []
     cells = [Cell(**json.loads(line)) for line in lines if line.strip()]
-    return {(cell.model, cell.chip, cell.pipeline): cell for cell in cells}
+    done = [cell for cell in cells if not cell.error.startswith(CRASH)]  # a crash says nothing about the network
+    return {(cell.model, cell.chip, cell.pipeline): cell for cell in done}
 
 
 def one_cell(model: str, chip: str, pipeline: str, verify_up_to: int) -> Cell:
@@ -105,7 +107,7 @@ def one_cell(model: str, chip: str, pipeline: str, verify_up_to: int) -> Cell:
         return Cell(model=model, chip=chip, pipeline=pipeline, error=f"no end within {CELL_TIMEOUT_S} s")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Cell(model=model, chip=chip, pipeline=pipeline, error=f"status {done.returncode}: {last}")
+        return Cell(model=model, chip=chip, pipeline=pipeline, error=f"{CRASH} {done.returncode}: {last}")
     return Cell(**json.loads(done.stdout))
 
 

@@ -1,0 +1,56 @@
+"""Every command in the documentation: those of the tutorial, the questions and the library run, all others parse."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from pimdse.cli import app, hoist_global_flags
+from tests.docs.pages import ROOT, missing_lines, run, steps
+
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+RUN = ("tutorial.md", "faq.md")
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_commands_do_what_the_page_shows(page: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    found = steps(ROOT / "docs" / page)
+    assert len(found) > 3
+    for step in found:
+        if step.file:
+            (tmp_path / step.file).write_text(step.content, encoding="utf-8")
+            continue
+        done = run(step, tmp_path, 120)
+        expected = 2 if step.shown.startswith("error:") else 0
+        assert done.returncode == expected, f"{step.command}\n{done.stdout}"
+        missing = missing_lines(step.shown, done.stdout)
+        assert not missing, f"{page} shows {missing}, but `{step.command}` prints:\n{done.stdout}"
+
+
+def documented() -> list[tuple[str, str]]:
+    """(page, command) of every line that calls pimdse, in fenced blocks and in backquotes."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```\w*\n(.*?)^```", text, flags=re.M | re.S):
+            found += [(page.name, m[1].strip()) for m in re.finditer(r"^(?:\$ )?(pimdse \S.*)$", block, flags=re.M)]
+        found += [(page.name, m[1]) for m in re.finditer(r"`(pimdse [a-z][^`\n]*)`", text)]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize(("page", "command"), documented())
+def test_commands_exist_with_these_options(page: str, command: str) -> None:
+    words = [word for word in shlex.split(command, comments=True)[1:] if word != "..."]
+    group = typer.main.get_command(app)
+    context = group.make_context("pimdse", hoist_global_flags(words), resilient_parsing=True)
+    name, *rest = [word for word in words if word not in ("--json", "--quiet", "-q")]
+    if name.startswith("--") or name == "COMMAND":
+        return
+    found = group.get_command(context, name)  # type: ignore[attr-defined]
+    assert found is not None, f"{page}: no command {name!r}"
+    options = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    unknown = [word for word in rest if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in options]
+    assert not unknown, f"{page}: {command}: no option {unknown}"

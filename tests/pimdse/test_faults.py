@@ -1,0 +1,156 @@
+"""Faults of the machine: no space, no permission, no memory, a killed simulator, a clock that jumps.
+
+Workers of a sweep that die are in tests/spaces; folders that cannot be written in test_bad_input.
+"""
+
+import ast
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pimdse.cli import run
+
+ROOT = Path(__file__).parents[2]
+SWEEP = """
+name: small
+chip: {cores: 9, crossbars_per_core: 64}
+crossbar: {rows: 128, cols: 128, cell_bits: 2}
+core: {rob_size: 1}
+numbers: {weight_bits: 8, activation_bits: 8}
+sweep:
+  model: digits_mlp
+  trials: 2
+  solvers: [balance]
+  pipelines: [element]
+  space: {cores: [4, 9]}
+"""
+
+
+def limited(
+    words: list[str], folder: Path, limit: Callable[[], None] = lambda: None
+) -> "subprocess.CompletedProcess[str]":
+    """Run pimdse in a process that a limit was put on. It writes no bytecode: Python would leave half of a file."""
+    return subprocess.run(
+        [sys.executable, "-m", "pimdse", *words],
+        cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1",
+             "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False, timeout=120, preexec_fn=limit,
+    )  # fmt: skip
+
+
+def no_space() -> None:
+    """As on a full disk: no file can grow beyond 2 KB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compile", "digits_mlp", "--out", "out"],
+        ["export-json", "digits_lenet5", "--out", "out/model.json"],
+        pytest.param(
+            ["compile", "digits_mlp", "--out", "out", "--format", "pim", "--save", "weights"], marks=pytest.mark.slow
+        ),
+        pytest.param(["sweep", "small.yaml", "--out", "out"], marks=pytest.mark.slow),
+    ],
+    ids=["compile", "export-json", "per-core", "sweep"],
+)
+def test_a_full_disk_is_a_message_and_leaves_nothing_half_written(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "warm").mkdir()
+    for folder in (tmp_path, tmp_path / "warm"):
+        (folder / "small.yaml").write_text(SWEEP, encoding="utf-8")
+    assert limited(words, tmp_path / "warm").returncode == 0  # compiles what numba keeps beside the sources
+    shutil.rmtree(tmp_path / "warm")
+    done = limited(words, tmp_path, no_space)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "out" in done.stderr
+    assert not (tmp_path / "out" / "report.json").exists()
+    kept = (".lock", ".log", ".yaml")  # a sweep goes on from its journal
+    leftover = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in kept]
+    assert leftover == []
+
+
+def test_a_compile_that_finds_no_space_leaves_the_last_one_as_it_was(tmp_path: Path) -> None:
+    assert run(["compile", "digits_mlp", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    done = limited(["compile", "digits_mlp", "--solver", "uniform", "--out", "out"], tmp_path, no_space)
+    assert done.returncode == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_no_memory_is_a_message(tmp_path: Path) -> None:
+    def little_memory() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    words = [
+        "compile",
+        "vgg16",
+        "--weights",
+        "random:0",
+        "--arch",
+        "pimcomp_default",
+        "--solver",
+        "balance",
+        "--out",
+        "out",
+    ]
+    done = limited(words, tmp_path, little_memory)
+    assert done.returncode == 2, done.stderr
+    assert "out of memory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -9 $$", "killed by signal 9"),
+        ("kill -TERM $$", "killed by signal 15"),
+        ("exit 3", "exit status 3"),
+        ("echo nothing", "printed no report"),
+        ("exec sleep 60", "no result within 1 s"),
+    ],
+)
+def test_a_simulator_that_fails_is_named(
+    script: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = tmp_path / "ChipTest"
+    simulator.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    simulator.chmod(0o755)
+    assert run(["compile", "digits_mlp", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    capsys.readouterr()
+    assert run(["simulate", str(tmp_path / "out"), "--pimsim", str(simulator), "--timeout", "1"]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_clock_that_jumps_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(["compile", "digits_mlp", "--out", str(tmp_path / "calm"), "--quiet"]) == 0
+    jumps = iter(range(10**9))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + (-1) ** (n := next(jumps)) * n * 86_400.0)
+    assert run(["compile", "digits_mlp", "--out", str(tmp_path / "jumping"), "--quiet"]) == 0
+    for path in (tmp_path / "calm").iterdir():
+        if path.name != "manifest.yaml":  # it names the command, and with it the folder
+            assert path.read_bytes() == (tmp_path / "jumping" / path.name).read_bytes(), path.name
+
+
+def test_nothing_reads_the_wall_clock() -> None:
+    """Durations come from clocks that only go forward; a date would make equal inputs give unequal bytes."""
+    calls = []
+    for package in ("pimcomp", "solvers", "spaces", "pimdse"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute) and (ast.unparse(node) in ("time.time", "time.time_ns")):
+                    calls.append(f"{path}:{node.lineno}")
+                if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+                    calls.append(f"{path}:{node.lineno}")
+    assert calls == []
