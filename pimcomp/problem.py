@@ -32,6 +32,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
                 fully_connected=node.height * node.width == 1,
                 options=tuple(layer_option(graph, arch, matrix) for matrix in matrices),
                 depends=depends[node_index],
+                join_ns=_join_ns(arch, node.channels),
             )
         )
     return MappingProblem(
@@ -80,6 +81,14 @@ def layer_option(graph: Graph, arch: Arch, matrix: LayerMatrix) -> LayerOption:
         mvm_ns=np.array([arch.mvm_ns(g.crossbars) + overhead for g in matrix.groups]),
         vector_ns=copies + adds + finish,
     )
+
+
+def _join_ns(arch: Arch, channels: int) -> float:
+    """Partial sums of one output position: two handshakes, the flits, both memories' ports, the addition."""
+    size = channels * arch.element_bytes
+    hop_ns = float(arch.noc_latency_ns[:-1, :-1].mean())
+    message_ns = (2 - (-size // arch.bus_width_bytes)) * hop_ns + arch.local_read_ns(size) + arch.local_write_ns(size)
+    return message_ns + arch.vector_ns(channels, 2) + 3 * OVERHEAD_CYCLES * arch.core_period_ns
 
 
 def _load_ns(arch: Arch, node: Node) -> float:

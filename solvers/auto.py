@@ -1,43 +1,49 @@
-"""auto: the plan that does best when compiled, beside the proven bound of the cost model."""
+"""auto: a portfolio whose judge is the ordered program: stream's variants, exact's plan, and local search from there.
+
+Closed forms rank programs poorly; so every candidate is ordered, and the best one's neighbours are searched (`lns`).
+"""
 
 import time
 from dataclasses import dataclass, field, replace
 
-from pimcomp.ir.plan import MappingProblem, Outcome
+from pimcomp.ir.plan import MappingProblem, Outcome, Plan
 from solvers.balance import Balance
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
-from solvers.packing import Priced, better, certified, place
+from solvers.lns import search
+from solvers.packing import place
 from solvers.relaxation import Choice
-from solvers.stream import Stream
+from solvers.stream import stream_plans
 
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """stream's plan, since compiled programs favour it; where it packs none, the better of exact and balance.
+    """The default. Its bound is exact's, of the model; a note says whose plan won.
 
-    The bound is exact's. candidates: packings that exact may compare. A note says whose plan it is.
+    budget: million tasks and messages to be ordered (about 4 s of processor time each), 0 takes the first plan that can
+    be packed; most: programs at most; candidates: packings that exact may compare.
     """
 
+    budget: float = 4.0
+    most: int = 60
     candidates: int = 4
     name: str = field(default="auto", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """Deterministic and fast: limit and seed change nothing."""
+        """Deterministic: the limit changes nothing, the seed only the local search."""
         started = time.perf_counter()
         if shortfall(problem) is not None:
             return no_plan(problem, time.perf_counter() - started)
         bound_ns, exact = solve_exactly(problem, self.candidates)
-        streamed = Stream().solve(problem, time_limit_s=time_limit_s, seed=seed)
-        if streamed.plan is not None and streamed.objective_ns is not None:
-            best: Priced | None = Priced(streamed.objective_ns, streamed.plan)
-            winner = "stream"
-        else:
-            faithful = Balance().solve(problem, time_limit_s=time_limit_s, seed=seed).plan
-            spread = place(problem, Choice(faithful.option, faithful.replication)) if faithful is not None else None
-            best = better(exact, spread)
-            winner = "exact" if best is exact else "balance with spread"
-        wall_s = time.perf_counter() - started
-        if best is None:
-            return no_plan(problem, wall_s)
-        return replace(certified(best, bound_ns, wall_s, (f"auto: {winner} chosen",)), time_limited=False)
+        starts = [("stream", plan) for plan in stream_plans(problem)]
+        starts += [("exact", exact.plan)] if exact is not None else []
+        starts += [] if starts else [("balance", plan) for plan in _balanced(problem, time_limit_s, seed)]
+        outcome = search(problem, starts, bound_ns, seed=seed, budget=self.budget, most=self.most)
+        return replace(outcome, wall_s=time.perf_counter() - started)
+
+
+def _balanced(problem: MappingProblem, time_limit_s: float, seed: int) -> list[Plan]:
+    """Balance's replication on the least loaded cores, if it can be packed so."""
+    plan = Balance().solve(problem, time_limit_s=time_limit_s, seed=seed).plan
+    spread = place(problem, Choice(plan.option, plan.replication)) if plan is not None else None
+    return [spread.plan] if spread is not None else []

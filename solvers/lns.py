@@ -9,16 +9,16 @@ The budget counts ordered tasks and messages, so that equal seeds give equal pla
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pimcomp.cost import plan_cost
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status, Trial
+from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Trial
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
-from solvers.stream import FILLS, VARIANTS, Variant, pack, restricted, stream_plan
+from solvers.packing import Priced, certified
+from solvers.stream import pack, restricted, stream_plans
 
 FULL = 0.97  # share of the crossbars that a neighbour may use: packing needs some room
 UNIFORM = 0.25  # share of layers drawn regardless of the critical path
@@ -28,13 +28,14 @@ FAILURES = 40  # neighbours in a row that cannot be packed before the search giv
 
 @dataclass(frozen=True, slots=True)
 class Lns:
-    """Stream's variants and exact's plan, then neighbours of the best.
+    """Neighbours of stream's plans (of exact's where stream packs none). The bound is exact's, of the model.
 
-    budget: million tasks and messages to be ordered (about 4 s of processor time each). scatter, widest_block: as
-    `Stream`. The bound is exact's, of the model.
+    budget: million tasks and messages to be ordered (about 4 s of processor time each); most: programs at most.
+    scatter, widest_block: as `Stream`.
     """
 
     budget: float = 4.0
+    most: int = 60
     scatter: bool = True
     widest_block: int = 8
     name: str = field(default="lns", init=False)
@@ -44,67 +45,65 @@ class Lns:
         started = time.perf_counter()
         if shortfall(problem) is not None:
             return no_plan(problem, time.perf_counter() - started)
-        bound_ns, exact = solve_exactly(problem, candidates=4)
-        starts = list(_starts(problem, restricted(self.scatter, self.widest_block)))
-        if exact is not None:
-            starts.append(_shape_of(exact.plan))
-        search = _Search(problem, seed, int(self.budget * 1e6))
-        plan = search.run(starts)
-        wall_s = time.perf_counter() - started
-        if plan is None:
-            return no_plan(problem, wall_s)
-        objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
-        notes = (f"lns: {search.trials} programs ordered, {search.improvements} improvements",)
-        return Outcome(
-            status=Status.FEASIBLE, plan=plan, objective_ns=objective, bound_ns=bound_ns, wall_s=wall_s, notes=notes
-        )
+        bound_ns, exact = solve_exactly(problem, candidates=1)
+        starts = [("stream", plan) for plan in stream_plans(problem, restricted(self.scatter, self.widest_block))]
+        starts = starts or ([("exact", exact.plan)] if exact is not None else [])
+        outcome = search(problem, starts, bound_ns, seed=seed, budget=self.budget, most=self.most)
+        return replace(outcome, wall_s=time.perf_counter() - started)
+
+
+def search(
+    problem: MappingProblem, starts: list[tuple[str, Plan]], bound_ns: float, *, seed: int, budget: float, most: int
+) -> Outcome:
+    """The best of the given plans (each with the name of who made it) and of neighbours, within budget."""
+    found = _Search(problem, seed, int(budget * 1e6), most)
+    best = found.run([_shape_of(name, plan) for name, plan in starts])
+    if best is None or best.plan is None:
+        return no_plan(problem, 0.0)
+    changed = f", improved {found.improvements} times" if found.improvements else ""
+    notes = (f"best of {found.trials} programs ordered: {best.origin}{changed}",) if found.trials else ()
+    priced = Priced(plan_cost(problem, best.plan).objective_ns(problem.pipeline), best.plan)
+    return certified(priced, bound_ns, 0.0, notes)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Per layer: option, replication, cores per replica at most. plan: already packed, if it is."""
+    """Per layer: option, replication, cores per replica at most. plan: already packed, if it is. origin: who made it or
+    its ancestor."""
 
+    origin: str
     option: tuple[int, ...]
     replication: tuple[int, ...]
     spread: tuple[int, ...]
     plan: Plan | None = None
 
 
-def _shape_of(plan: Plan) -> Shape:
+def _shape_of(origin: str, plan: Plan) -> Shape:
     spread = tuple(max(len(np.unique(row)) for row in cores) for cores in plan.core_of)
-    return Shape(plan.option, plan.replication, spread, plan)
-
-
-def _starts(problem: MappingProblem, variants: tuple[Variant, ...]) -> Iterator[Shape]:
-    """One plan per variant of stream, the fullest that can be packed."""
-    for variant in variants:
-        for fill in FILLS:
-            plan = stream_plan(problem, variant, int(problem.crossbars * fill))
-            if plan is not None:
-                yield _shape_of(plan)
-                break
+    return Shape(origin, plan.option, plan.replication, spread, plan)
 
 
 class _Search:
     """The best plan so far, its trial and what the search has cost."""
 
-    def __init__(self, problem: MappingProblem, seed: int, budget: int) -> None:
-        self.problem, self.left = problem, budget
+    def __init__(self, problem: MappingProblem, seed: int, budget: int, most: int) -> None:
+        self.problem, self.left, self.most = problem, budget, most
         self.rng = np.random.default_rng(seed)
         self.best: tuple[Shape, Trial] | None = None
         self.trials = self.improvements = 0
         self.seen: set[tuple[tuple[int, ...], ...]] = set()
 
-    def run(self, starts: list[Shape]) -> Plan | None:
-        """Try the starts, then neighbours until the budget is spent."""
-        if self.problem.trial is None:
-            return next((shape.plan for shape in starts), None)
+    def run(self, starts: list[Shape]) -> Shape | None:
+        """Try the starts, then neighbours until the budget is spent. Without trials, the first start."""
+        if self.problem.trial is None or self.left <= 0:
+            return next(iter(starts), None)
         for shape in starts:
             self._try(shape)
+        self.improvements = 0
         failures = 0
-        while self.best is not None and self.left > 0 and failures < FAILURES:
+        while self.best is not None and self.left > 0 and self.trials < self.most and failures < FAILURES:
             failures = 0 if self._try(self._neighbour(*self.best)) else failures + 1
-        return self.best[0].plan if self.best is not None else None
+        return self.best[0] if self.best is not None else None
 
     def _try(self, shape: Shape) -> bool:
         """Pack and order a shape; keep it if it is the best. False if there was nothing to order."""
@@ -143,7 +142,7 @@ class _Search:
             spread[k] = max(1, used // 2) if self.rng.random() < 0.5 else self.problem.cores
         replication[k] = min(replication[k], self._most(k, option[k]))
         self._make_room(option, replication, trial.share, k)
-        return Shape(tuple(option), tuple(replication), tuple(spread))
+        return Shape(shape.origin, tuple(option), tuple(replication), tuple(spread))
 
     def _draw(self, share: np.ndarray) -> int:
         """A layer, by its share of the critical path or regardless of it."""

@@ -23,13 +23,12 @@ from numba import njit
 
 from pimcomp.cost import plan_cost
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import Layer, MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Plan, Status
 from solvers.capacity import no_plan, shortfall, smallest_options
 
 FILLS = (0.93, 0.8, 0.6, 0.4)  # shares of the crossbars that replication may use: packing needs some room
-# Columns a scattering segment should have: kernel width - 1 columns more enter it than leave it.
-SCATTER_COLUMNS = 4
 NARROW_BLOCK = 2
+CLOSE_SPREAD = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +36,24 @@ class Variant:
     """One setting of the rules.
 
     scatter: use it where it is defined. row_sets: rows of a layer that may be in work at a time. widest_block:
-    windows per MVM at most.
+    windows per MVM at most. scatter_columns: columns a scattering segment should have at least; kernel width - 1
+    columns more enter it than leave it.
     """
 
     scatter: bool = True
     row_sets: int = 2
     widest_block: int = 8
+    scatter_columns: int = 4
 
 
 # In the order in which they did best on the shipped networks.
 VARIANTS = (
+    Variant(row_sets=1, widest_block=4, scatter_columns=2),
+    Variant(scatter_columns=2),
     Variant(),
-    Variant(row_sets=1, widest_block=4),
-    Variant(row_sets=2, widest_block=4),
-    Variant(row_sets=4, widest_block=8),
-    Variant(row_sets=2, widest_block=2),
-    Variant(row_sets=1, widest_block=1),
+    Variant(row_sets=2, widest_block=2, scatter_columns=2),
+    Variant(scatter_columns=1),
+    Variant(row_sets=1, widest_block=1, scatter_columns=2),
     Variant(scatter=False, row_sets=1, widest_block=2),
     Variant(scatter=False, row_sets=2, widest_block=4),
 )
@@ -105,13 +106,26 @@ def stream_plan(problem: MappingProblem, variant: Variant, budget: int) -> Plan 
     """The plan of one variant with about `budget` crossbars; None if it cannot be packed."""
     options = _affordable(problem, [choose_option(layer, variant) for layer in problem.layers], budget)
     replicas = _replicate(problem, options, variant, budget)
-    return pack(problem, options, replicas)
+    spreads = [best_spread(layer, layer.options[o]) for layer, o in zip(problem.layers, options, strict=True)]
+    return pack(problem, options, replicas, spreads)
+
+
+def best_spread(layer: Layer, option: LayerOption) -> int:
+    """Cores per replica for which a row takes least: fewer firings one after the other against sums to be joined.
+
+    The smallest number that comes within `CLOSE_SPREAD` of the best: what it saves is work.
+    """
+    groups = len(option.mvm_ns)
+    fired = option.firings / layer.out_height * (option.mvm_ns.mean() + option.vector_ns / groups)
+    joined = layer.out_width * layer.join_ns
+    times = [fired * -(-groups // s) + joined * (s - 1) for s in range(1, groups + 1)]
+    return next(s for s, t in enumerate(times, start=1) if t <= CLOSE_SPREAD * min(times))
 
 
 def choose_option(layer: Layer, variant: Variant) -> int:
     """Scatter, or the block that saves most work for its crossbars."""
     for index, option in enumerate(layer.options):
-        if option.unfolding.scatter and variant.scatter and layer.out_width >= SCATTER_COLUMNS:
+        if option.unfolding.scatter and variant.scatter and layer.out_width >= variant.scatter_columns:
             return index
     blocks = [
         i for i, o in enumerate(layer.options) if not o.unfolding.scatter and o.unfolding.block <= variant.widest_block
@@ -158,14 +172,15 @@ def _replicate(problem: MappingProblem, options: list[int], variant: Variant, bu
         factor = math.sqrt(low * high)
         low, high = (factor, high) if (replicas(factor) * crossbars).sum() <= budget else (low, factor)
     return [
-        _useful(int(r), int(u), o.unfolding.scatter > 0) for r, u, o in zip(replicas(low), units, chosen, strict=True)
+        _useful(int(r), int(u), variant.scatter_columns if o.unfolding.scatter else 0)
+        for r, u, o in zip(replicas(low), units, chosen, strict=True)
     ]
 
 
-def _useful(replicas: int, units: int, scatter: bool) -> int:
+def _useful(replicas: int, units: int, scatter_columns: int) -> int:
     """The largest number of replicas up to this one that shortens the longest column segment."""
-    if scatter and units >= 2 * SCATTER_COLUMNS:
-        return min(replicas, -(-units // SCATTER_COLUMNS))
+    if scatter_columns and units >= 2 * scatter_columns:
+        return min(replicas, -(-units // scatter_columns))
     if replicas >= units:
         return replicas // units * units
     return -(-units // -(-units // replicas))

@@ -54,7 +54,8 @@ class Layer:
     layers.
 
     windows: output positions (h_out * w_out; 1 for fully connected), an upper limit of useful replication per option:
-    `options[o].firings`. fully_connected layers are never replicated by the faithful heuristics (pimcomp.md section 4).
+    `options[o].firings`. join_ns: sending the partial sums of one output position to another core at mean distance and
+    adding them there. fully_connected layers are never replicated by the faithful heuristics (pimcomp.md section 4).
     """
 
     name: str
@@ -65,6 +66,7 @@ class Layer:
     fully_connected: bool
     options: tuple[LayerOption, ...]
     depends: tuple[int, ...]
+    join_ns: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

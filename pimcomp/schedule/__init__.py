@@ -101,7 +101,7 @@ class Scheduler:
 
     def _flow(self, plan: Plan) -> tuple[tuple[NodeSites, ...], GroupTable, Work, Flow]:
         graph, eb, cores = self.graph, self.arch.element_bytes, self.arch.total_cores
-        placed = place_work(graph, self.partition, plan, self.options, self.needed)
+        placed = place_work(graph, self.arch, self.partition, plan, self.options, self.needed)
         groups = number_groups(plan, cores)
         work = WorkBuilder(graph, self.partition, placed, self.constants, groups, eb, self.options).build()
         return placed, groups, work, connect(graph, work, placed, self.pull, self.constants, self.layout, eb, cores)

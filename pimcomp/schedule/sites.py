@@ -5,14 +5,18 @@ array group) owns the results. The output rows of a layer are dealt to sites as 
 segments. Pooling, additions and other vector work run where their main operand already is.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pick, Pool, View, on_crossbars
 from pimcomp.ir.plan import Plan
+from pimcomp.partition import firings
 from pimcomp.schedule.options import ScheduleOptions
 
 
@@ -53,9 +57,15 @@ class NodeSites:
 
 
 def place_work(
-    graph: Graph, partition: Partition, plan: Plan, options: ScheduleOptions, needed_rows: list[npt.NDArray[np.bool_]]
+    graph: Graph,
+    arch: Arch,
+    partition: Partition,
+    plan: Plan,
+    options: ScheduleOptions,
+    needed_rows: list[npt.NDArray[np.bool_]],
 ) -> tuple[NodeSites, ...]:
     """Sites and segments of every node; rows nobody needs are left out."""
+    load = _core_loads(graph, arch, partition, plan)
     weighted = {node: k for k, node in enumerate(partition.nodes)}
     cores_used = np.unique(np.concatenate([c.ravel() for c in plan.core_of])) if plan.core_of else np.zeros(1, np.int32)
     placed: list[NodeSites] = []
@@ -70,9 +80,12 @@ def place_work(
             sites = _sites(plan.core_of[k])
             segments = _deal(node.height, node.width, matrix.unfolding, sites, options.segment_blocks)
         elif isinstance(operation, Input):
-            segments = _load_rows(node.height, node.width, _loader_cores(graph, weighted, plan, cores_used, options))
+            segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
         else:
             segments = _follow(owners, node.inputs, operation, node.height, node.width)
+            if isinstance(operation, Conv | Pool):
+                pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
+                segments = _share(segments, load, pixel_ns, options.window_columns)
         owner = np.zeros((node.height, node.width), dtype=np.int32)
         for y, a, b, core in zip(segments.row, segments.start, segments.stop, segments.owner, strict=True):
             owner[y, a:b] = core
@@ -140,16 +153,42 @@ def _cut_columns(width: int, block: int, weights: npt.NDArray[np.float64]) -> np
     return np.minimum(np.floor(shares * blocks + 0.5).astype(np.int64) * block, width)
 
 
-def _loader_cores(
-    graph: Graph, weighted: dict[int, int], plan: Plan, cores_used: IntArray, options: ScheduleOptions
-) -> IntArray:
+def _core_loads(graph: Graph, arch: Arch, partition: Partition, plan: Plan) -> npt.NDArray[np.float64]:
+    """float64[cores]: time of every core's MVMs."""
+    load = np.zeros(arch.total_cores)
+    for options, o, cores in zip(partition.options, plan.option, plan.core_of, strict=True):
+        mvm_ns = np.array([arch.mvm_ns(group.crossbars) for group in options[o].groups])
+        np.add.at(load, cores.ravel(), np.tile(mvm_ns * firings(graph, options[o]) / len(cores), len(cores)))
+    return load
+
+
+def _loader_cores(load: npt.NDArray[np.float64], cores_used: IntArray, options: ScheduleOptions) -> IntArray:
     """Cores with the least crossbar work that load the input; the lowest numbers among equals."""
-    load = np.zeros(int(cores_used.max()) + 1)
-    for node, k in weighted.items():
-        windows = graph.nodes[node].height * graph.nodes[node].width
-        np.add.at(load, plan.core_of[k].ravel(), windows / plan.replication[k])
     candidates = cores_used[np.argsort(load[cores_used], kind="stable")]
     return np.sort(candidates[: options.loaders]).astype(np.int32)
+
+
+def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns: int) -> Segments:
+    """Segments cut to at most `columns`; what is cut off goes to the least loaded cores, a column range always to the
+    same one. Adds the work to `load`.
+
+    Windows overlap, so that neighbouring segments need the same inputs; but one core with a long segment would hold up
+    all that follows.
+    """
+    counts = -(-(s.stop - s.start) // columns)
+    owner_of: dict[tuple[int, int, int], int] = {}
+    rows = Counter(zip(s.owner.tolist(), s.start.tolist(), strict=True))
+    parts = []
+    for row, start, stop, owner, count in zip(s.row, s.start, s.stop, s.owner, counts, strict=True):
+        cuts = start + (stop - start) * np.arange(count + 1) // count
+        for i, (a, b) in enumerate(pairwise(cuts.tolist())):
+            key = (int(owner), int(a), int(b))
+            if key not in owner_of:
+                core = int(owner) if i == 0 else int(load.argmin())
+                owner_of[key] = core
+                load[core] += (b - a) * pixel_ns * rows[int(owner), int(start)]
+            parts.append((row, a, b, owner_of[key], -1))
+    return Segments(*np.array(parts, dtype=np.int32).T)
 
 
 def _load_rows(height: int, width: int, loaders: IntArray) -> Segments:

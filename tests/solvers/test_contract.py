@@ -127,6 +127,23 @@ def test_unknown_solver_and_option_are_configuration_errors() -> None:
         get_solver("simplex")
     with pytest.raises(ConfigError, match=r"solver.balance.depth: unknown option"):
         get_solver("balance", {"depth": 3})
+    with pytest.raises(ConfigError, match=r"solver.ga.generations: unknown option"):
+        get_solver("ga:generations=3")
+
+
+def test_options_may_stand_behind_the_name() -> None:
+    ga = get_solver("GA:iterations=200:population=100:keep=0.5")
+    assert (ga.iterations, ga.population, ga.keep) == (200, 100, 0.5)  # type: ignore[attr-defined]
+    assert get_solver("cpsat:log=true").log is True  # type: ignore[attr-defined]
+    for word, message in (
+        ("ga:population=many", "expected int, found 'many'"),
+        ("ga:population=0", "at least 1"),
+        ("ga:population=-3", "expected int from 0"),
+        ("ga:keep=nan", "expected float from 0"),
+        ("cpsat:log=perhaps", "expected true or false"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            get_solver(word)
 
 
 def test_listing_solvers_loads_no_heavy_library() -> None:

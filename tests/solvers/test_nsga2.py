@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.cost import plan_cost
+from pimcomp.errors import ConfigError
 from pimcomp.ir.plan import Pipeline
 from solvers.nsga2 import Nsga2, knee
 from solvers.ranks import fit_budget, make_ranks
@@ -67,3 +68,38 @@ def test_a_wall_clock_limit_is_reported() -> None:
     out = Nsga2(evaluations=100_000).solve(random_problem(4), time_limit_s=0.05, seed=0)
     assert out.time_limited
     assert out.plan is not None
+
+
+@pytest.mark.parametrize("pipeline", Pipeline)
+def test_three_objectives_of_the_user(pipeline: Pipeline) -> None:
+    problem = random_problem(2, pipeline)
+    solver = Nsga2(evaluations=512, objectives="time+crossbars+energy")
+    front = solver.front(problem, time_limit_s=20.0, seed=1)
+    assert front
+    values = np.array([p.values for p in front])
+    for k, point in enumerate(front):
+        check_plan(problem, point.plan)
+        beats = (values <= values[k]).all(axis=1) & (values < values[k]).any(axis=1)
+        assert not beats.any()
+        fired = sum(
+            problem.layers[i].options[o].firings * problem.layers[i].options[o].crossbars
+            for i, o in enumerate(point.plan.option)
+        )
+        assert point.values == (point.objective_ns, point.crossbars_used, fired)
+
+
+def test_a_limit_on_crossbars_takes_the_fastest_plan_within_it() -> None:
+    problem = resnet18_problem()
+    free = Nsga2(evaluations=512)
+    front = free.front(problem, time_limit_s=20.0, seed=1)
+    limit = front[len(front) // 2].crossbars_used
+    out = Nsga2(evaluations=512, max_crossbars=limit).solve(problem, time_limit_s=20.0, seed=1)
+    assert out.objective_ns == min(p.objective_ns for p in front if p.crossbars_used <= limit)
+    short = Nsga2(evaluations=512, max_crossbars=3).solve(problem, time_limit_s=20.0, seed=1)
+    assert any("takes only 3 crossbars" in note for note in short.notes)
+
+
+@pytest.mark.parametrize("objectives", ["time", "time+time", "time+area", ""])
+def test_objectives_that_cannot_be_are_configuration_errors(objectives: str) -> None:
+    with pytest.raises(ConfigError, match="two or more of time"):
+        Nsga2(objectives=objectives)
