@@ -15,8 +15,22 @@ from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.run import AT_RECV, AT_SEND, DONE, Run
-from pimcomp.timeline.transfers import ASK, GAP, KEY, PORT, THEN, Transfers, edge_after, rows_of
-from pimcomp.timeline.work import LOAD, PS_PER_NS, RECV, SEND, Stream
+from pimcomp.timeline.transfers import (
+    ASK,
+    BEATS_BIT,
+    GAP,
+    KEY,
+    KIND,
+    PEER_BIT,
+    PEERS,
+    THEN,
+    Transfers,
+    edge_after,
+    rows_of,
+)
+from pimcomp.timeline.work import LOAD, PS_PER_NS, RECV, SEND, STORE, Stream, beats_ps
+
+WHOM = (1 << BEATS_BIT) - 1  # the part of a KEY that names unit and peer
 
 
 def run_in_order(stream: Stream, transfers: Transfers, rounds: int) -> Run:
@@ -25,7 +39,8 @@ def run_in_order(stream: Stream, transfers: Transfers, rounds: int) -> Run:
     finish = np.full((rounds, cores), -1, np.int64)
     state, at, since = np.zeros(cores, np.uint8), np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
     _solve(
-        transfers.start, transfers.code, transfers.tail, transfers.period, transfers.aligned,
+        transfers.start, transfers.code, transfers.tail, transfers.tables.memory_ps, transfers.tables.cycles,
+        transfers.tables.periods_ns, transfers.period, transfers.aligned,
         np.diff(stream.core_start) > 0, finish, state, at, since,
     )  # fmt: skip
     finish[:, stream.tail_bubbles > 0] = -1
@@ -40,6 +55,9 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
     start: LongArray,
     code: IntArray | LongArray,
     tail: LongArray,
+    memory_ps: LongArray,
+    cycles: LongArray,
+    periods_ns: npt.NDArray[np.float64],
     period: int,
     aligned: bool,
     present: npt.NDArray[np.bool_],
@@ -54,12 +72,12 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
     earliest arrival at the memory: serving that one is safe.
     """
     start, code = borrow(start), borrow(code)
+    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
     cores, rounds = finish.shape[1], finish.shape[0]
     nxt = start[:-1].copy()
     # The first instruction without bubbles would start at cycle 3: fetched at 0, decoded at 1, dispatched at 2.
     retired = np.full(cores, 2 * period, np.int64)
     switch_free = np.zeros(cores, np.int64)
-    arrival = np.zeros(cores, np.int64)
     waits_in = np.full(cores, -1, np.int64)  # KEY of the send or recv that a core's peer has not come to
     done_rounds = np.zeros(cores, np.int64)
     memory_free = 0
@@ -85,33 +103,30 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
                 begin = retired[c] + code[i, GAP]
                 since[c] = begin
                 key = code[i, KEY]
-                kind, peer = SEND + (key & 3), key >> 2
-                if kind == SEND:
-                    arrival[c] = max(begin, switch_free[c]) + code[i, ASK]
-                    switch_free[c] = arrival[c] + PS_PER_NS  # the simulator's fixed acknowledge, not a clock cycle
-                    a, b = c, peer
-                    if waits_in[b] != 4 * c + RECV - SEND:
-                        waits_in[c] = key
-                        break
-                    waits_in[b] = -1
-                elif kind == RECV:
-                    a, b = peer, c
-                    if waits_in[a] != 4 * c:
-                        waits_in[c] = key
-                        break
-                    waits_in[a] = -1
-                else:
-                    sent = max(begin if kind == LOAD else begin + code[i, PORT], switch_free[c])
-                    arrival[c] = sent + code[i, ASK]
+                if key & KIND > RECV - SEND:
+                    if key & KIND == STORE - SEND:
+                        begin += beats_ps(int(key >> BEATS_BIT), 0, memory_ps, cycles, periods_ns)
+                    sent = max(begin, switch_free[c])
                     # Of cores that asked and arrive together the simulator serves the last first (its event heap).
-                    heapq.heappush(queue, (arrival[c], sent, -c))
+                    heapq.heappush(queue, (sent + code[i, ASK], sent, -c))
                     break
+                # Arithmetic, not branches: whether a core sends or receives cannot be predicted.
+                receives, peer = key & KIND, (key >> PEER_BIT) & PEERS
+                if waits_in[peer] != (c << PEER_BIT | 1 - receives):
+                    waits_in[c] = key & WHOM
+                    break
+                waits_in[peer] = -1
+                a = c + receives * (peer - c)
+                b = c + peer - a
                 # a sends, b receives, both are there: grant, read, data, write.
                 i, j = nxt[a], nxt[b]
-                reads, writes = code[i, PORT], code[j, PORT]
-                granted = max(arrival[a], since[b], switch_free[b]) + code[j, ASK]
+                reads = beats_ps(int(code[i, KEY] >> BEATS_BIT), 0, memory_ps, cycles, periods_ns)
+                writes = beats_ps(int(code[j, KEY] >> BEATS_BIT), 1, memory_ps, cycles, periods_ns)
+                asked = max(since[a], switch_free[a]) + code[i, ASK]
+                granted = max(asked, since[b], switch_free[b]) + code[j, ASK]
                 switch_free[b] = granted
-                delivered = max(granted + reads, switch_free[a]) + code[i, THEN]
+                # A sender's switch is free 1 ns behind its request: the simulator's fixed acknowledge, no clock cycle.
+                delivered = max(granted + reads, asked + PS_PER_NS) + code[i, THEN]
                 switch_free[a] = delivered
                 retired[a] = edge_after(granted, reads, period, aligned) + period
                 retired[b] = edge_after(delivered, writes, period, aligned) + period
@@ -128,7 +143,9 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
         memory_free = int(max(arrived, memory_free) + code[i, THEN])
         switch_free[served] = memory_free
         # A load still writes what it got; both are woken by the switch, hence after the clock.
-        writes = code[i, PORT] if SEND + (code[i, KEY] & 3) == LOAD else 0
+        writes = 0
+        if SEND + (code[i, KEY] & KIND) == LOAD:
+            writes = beats_ps(int(code[i, KEY] >> BEATS_BIT), 1, memory_ps, cycles, periods_ns)
         retired[served] = edge_after(memory_free, writes, period, aligned) + period
         nxt[served] += 1
         ready[n_ready] = served
@@ -137,4 +154,4 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
         state[c] = DONE
         if present[c] and done_rounds[c] < rounds:
             at[c] = nxt[c]
-            state[c] = AT_SEND if waits_in[c] & 3 == 0 else AT_RECV
+            state[c] = AT_SEND if waits_in[c] & KIND == 0 else AT_RECV

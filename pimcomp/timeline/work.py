@@ -233,13 +233,13 @@ def _mvm_compute_ps(arch: Arch, input_bits: int) -> int:
 
 
 @numba.njit(cache=True, inline="always")
-def _units(amount: int, width: int, shift: int) -> int:
+def units(amount: int, width: int, shift: int) -> int:
     """How many `width`s hold an amount; shift: log2 of the width, negative where it is no power of two."""
     return (amount + width - 1) >> shift if shift >= 0 else (amount + width - 1) // width
 
 
 @numba.njit(cache=True, inline="always")
-def _beats_ps(
+def beats_ps(
     beats: int, what: int, memory_ps: LongArray, cycles: LongArray, periods_ns: npt.NDArray[np.float64]
 ) -> int:
     """Time of so many beats; what: index into the arrays."""
@@ -270,32 +270,32 @@ def durations(
     read = leg = write = payload = service = 0
     if kind == MATRIX:
         read, leg = int(settings[width, 0]), int(settings[width, 1])
-        write = _beats_ps(_units(settings[width, 2] * crossbars, local, local_shift), 1, memory_ps, cycles, periods_ns)
+        write = beats_ps(units(settings[width, 2] * crossbars, local, local_shift), 1, memory_ps, cycles, periods_ns)
     elif kind == VECTOR:
         in_bytes = settings[width, 3]
-        read = _beats_ps(_units(n * in_bytes, local, local_shift), 0, memory_ps, cycles, periods_ns)
+        read = beats_ps(units(n * in_bytes, local, local_shift), 0, memory_ps, cycles, periods_ns)
         if TWO_OPERANDS[op]:
             read *= 2
-        leg = _units(n, lanes, lanes_shift) * vector_ps
+        leg = units(n, lanes, lanes_shift) * vector_ps
         out_bytes = settings[width, 4] if WRITES_OUTPUT_WIDTH[op] else in_bytes
-        write = _beats_ps(_units(n * out_bytes, local, local_shift), 1, memory_ps, cycles, periods_ns)
+        write = beats_ps(units(n * out_bytes, local, local_shift), 1, memory_ps, cycles, periods_ns)
     else:
-        beats = _units(n, local, local_shift)
+        beats = units(n, local, local_shift)
         if kind in (SEND, STORE) or op == _LMV:
-            read = _beats_ps(beats, 0, memory_ps, cycles, periods_ns)
+            read = beats_ps(beats, 0, memory_ps, cycles, periods_ns)
         if kind in (RECV, LOAD, LOCAL):
-            write = _beats_ps(beats, 1, memory_ps, cycles, periods_ns)
+            write = beats_ps(beats, 1, memory_ps, cycles, periods_ns)
         if kind >= SEND:
             to = noc_ns.shape[0] - 1 if kind in (LOAD, STORE) else peer
             # The simulator truncates flits x latency to whole ns.
             if kind in (SEND, STORE):
-                payload = int(_units(n, bus, bus_shift) * noc_ns[core, to]) * PS_PER_NS
+                payload = int(units(n, bus, bus_shift) * noc_ns[core, to]) * PS_PER_NS
             if kind != STORE and to >= 0:
                 leg = int(noc_ns[core, to]) * PS_PER_NS
             if kind == LOAD:
-                service = _beats_ps(_units(n, shared, shared_shift), 2, memory_ps, cycles, periods_ns)
+                service = beats_ps(units(n, shared, shared_shift), 2, memory_ps, cycles, periods_ns)
             elif kind == STORE:
-                service = _beats_ps(_units(n, shared, shared_shift), 3, memory_ps, cycles, periods_ns)
+                service = beats_ps(units(n, shared, shared_shift), 3, memory_ps, cycles, periods_ns)
     return read, leg, write, payload, service
 
 
