@@ -95,14 +95,17 @@ def make_recipe(
 
 
 def solver_name(name: str) -> str:
-    """The registered solver that `name` means, whatever its case."""
-    from solvers import SOLVER_NAMES
+    """The registered solver that `name` means, whatever its case, with the options behind it ("ga:iterations=200")."""
+    from solvers import SOLVER_NAMES, get_solver
 
+    word, colon, options = name.partition(":")
     for known in SOLVER_NAMES:
-        if known.lower() == name.lower():
-            return known
-    hint = did_you_mean(name, SOLVER_NAMES)
-    raise ConfigError("--solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {name!r}{hint}")
+        if known.lower() == word.lower():
+            if colon:
+                get_solver(name)  # raises ConfigError for an option it does not have
+            return known + colon + options
+    hint = did_you_mean(word, SOLVER_NAMES)
+    raise ConfigError("--solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {word!r}{hint}")
 
 
 def schedule_options(words: Sequence[str]) -> "ScheduleOptions":

@@ -12,6 +12,7 @@ from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.plan import Solver
 
 OptionValue = int | float | bool | str
+MAX_OPTION = 1e9  # far beyond what is of any use to any of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,42 @@ def describe() -> tuple[SolverInfo, ...]:
 def get_solver(name: str, options: Mapping[str, OptionValue] | None = None) -> Solver:
     """The solver of that name (case does not matter); `options` are the fields of its dataclass.
 
-    Raises ConfigError for an unknown name or option.
+    The name may carry options: "ga:iterations=200:population=100".
+
+    Raises ConfigError for an unknown name or option, or a value of the wrong kind.
     """
-    info = next((i for i in _REGISTRY if i.name.lower() == name.lower()), None)
+    word, *settings = name.split(":")
+    info = next((i for i in _REGISTRY if i.name.lower() == word.lower()), None)
     if info is None:
-        hint = did_you_mean(name, SOLVER_NAMES)
-        raise ConfigError("solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {name!r}{hint}")
+        hint = did_you_mean(word, SOLVER_NAMES)
+        raise ConfigError("solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {word!r}{hint}")
     cls = getattr(import_module(info.module), info.class_name)
-    known = {f.name: f.type for f in fields(cls) if f.init}
-    for key in options or {}:
-        if key not in known:
-            raise ConfigError(f"solver.{name}.{key}", f"unknown option; known: {', '.join(sorted(known)) or 'none'}")
-    solver: Solver = cls(**(options or {}))
+    defaults = {f.name: f.default for f in fields(cls) if f.init}
+    given: dict[str, OptionValue] = dict(options or {})
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        given[key] = _value(f"solver.{info.name}.{key}", text, defaults[key]) if key in defaults else text
+    for key in given:
+        if key not in defaults:
+            known = ", ".join(sorted(defaults)) or "none"
+            raise ConfigError(
+                f"solver.{info.name}.{key}", f"unknown option; known: {known}{did_you_mean(key, defaults)}"
+            )
+    solver: Solver = cls(**given)
     return solver
+
+
+def _value(where: str, text: str, default: object) -> OptionValue:
+    """The text as a value of the default's kind. Raises ConfigError if it is none."""
+    kind = type(default)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(where, f"expected true or false, found {text!r}")
+        return text.lower() == "true"
+    try:
+        value: OptionValue = {int: int, float: float}.get(kind, str)(text)
+    except ValueError:
+        raise ConfigError(where, f"expected {kind.__name__}, found {text!r}") from None
+    if isinstance(value, (int, float)) and not 0 <= value <= MAX_OPTION:  # NaN is not
+        raise ConfigError(where, f"expected {kind.__name__} from 0 to {MAX_OPTION:g}, found {text!r}")
+    return value

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.cost import plan_cost
+from pimcomp.errors import ConfigError
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
 from pimcomp.mapping import CoreOf, best_fit, first_fit
@@ -40,6 +41,11 @@ class Ga:
     keep: float = 0.3
     survive_chance: float = 0.2
     name: str = field(default="ga", init=False)
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for settings that cannot be."""
+        if self.population < 1:
+            raise ConfigError("solver.ga.population", f"expected at least 1, found {self.population}")
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
         """The best individual of all generations."""

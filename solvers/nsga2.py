@@ -1,4 +1,4 @@
-"""nsga2: the front of latency (or period) against crossbars, by pymoo's NSGA-II on integers.
+"""nsga2: the front of two or three objectives (time, crossbars, energy ...) by pymoo's NSGA-II on integers.
 
 An individual has two genes per layer: its option, and the rank of its replication among the useful ones of that
 option. A repair step keeps every individual within the chip's crossbars; the population is scored at once by the
@@ -7,6 +7,7 @@ Deb et al. 2002, as implemented by pymoo.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,50 +19,80 @@ from pymoo.core.repair import Repair
 from pymoo.operators.crossover.ux import UniformCrossover
 from pymoo.operators.mutation.pm import PolynomialMutation
 
-from pimcomp.cost import population_cost
+from pimcomp.cost import plan_cost, population_cost
+from pimcomp.errors import ConfigError
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status
 from solvers.capacity import no_plan, shortfall, smallest_options
 from solvers.exact import single
 from solvers.latency import latency_relaxation
-from solvers.packing import Priced, graded_choices, place
+from solvers.packing import graded_choices, place
 from solvers.ranks import Ranks, fit_budget, make_ranks
-from solvers.relaxation import Choice, FloatVector, chosen, configurations, period_relaxation
+from solvers.relaxation import Choice, chosen, configurations, period_relaxation
 
 IntMatrix = npt.NDArray[np.int64]
 
 
+# What may be minimised. time: the pipeline's own, latency or period. energy: crossbars fired per inference; every one
+# costs the same (docs/timing.md), and what else a program spends is static power times its time, or the scheduler's.
+OBJECTIVES = ("time", "latency", "period", "crossbars", "energy")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrontPoint:
-    """A plan of the front and its objectives: latency or period, and crossbars used."""
+    """A plan of the front: time of the pipeline, crossbars used, and `values` of the objectives, in their order."""
 
     plan: Plan
     objective_ns: float
     crossbars_used: int
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Nsga2:
-    """population: individuals per generation. evaluations: the budget. front_size: plans mapped at most."""
+    """population: individuals per generation. evaluations: the budget. front_size: plans mapped at most.
+
+    objectives: two or more of OBJECTIVES, joined by "+". max_crossbars: `solve` takes the point that is best in the
+    first objective among those with no more crossbars; 0: it takes the knee.
+    """
 
     population: int = 64
     evaluations: int = 4096
     front_size: int = 12
+    objectives: str = "time+crossbars"
+    max_crossbars: int = 0
     name: str = field(default="nsga2", init=False)
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for settings that cannot be."""
+        names = self.objectives.split("+")
+        unknown = [name for name in names if name not in OBJECTIVES]
+        if unknown or len(names) < 2 or len(set(names)) < len(names):
+            expected = f"expected two or more of {', '.join(OBJECTIVES)} joined by +"
+            raise ConfigError("solver.nsga2.objectives", f"{expected}, found {self.objectives!r}")
+        for name in ("population", "evaluations", "front_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"solver.nsga2.{name}", f"expected at least 1, found {getattr(self, name)}")
+
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """The knee of the front: the plan farthest below the line between its ends."""
+        """The knee of the front, the point with the least sum of scaled objectives; or the best within the limit."""
         started = time.perf_counter()
         if shortfall(problem) is not None:
             return no_plan(problem, time.perf_counter() - started)
         front, time_limited = self._search(problem, time_limit_s, seed)
         if not front:
             return no_plan(problem, time.perf_counter() - started)
-        best = knee(front)
+        within = [p for p in front if p.crossbars_used <= self.max_crossbars]
+        best = min(within, key=lambda p: p.values) if within else knee(front)
+        least, most = min(p.crossbars_used for p in front), max(p.crossbars_used for p in front)
+        what = f"best of up to {self.max_crossbars} crossbars" if within else "knee"
+        notes = [f"{what} of {len(front)} plans of {least} to {most} crossbars"]
+        if self.max_crossbars and not within:
+            notes.append(f"no plan of the front takes only {self.max_crossbars} crossbars: the knee was taken")
         return Outcome(
             status=Status.FEASIBLE,
             plan=best.plan,
             objective_ns=best.objective_ns,
-            notes=(f"knee of {len(front)} plans of {front[0].crossbars_used} to {front[-1].crossbars_used} crossbars",),
+            notes=tuple(notes),
             time_limited=time_limited,
             wall_s=time.perf_counter() - started,
         )
@@ -74,9 +105,9 @@ class Nsga2:
         started = time.perf_counter()
         if not problem.layers:
             alone = single(problem)
-            return ([] if alone is None else [_point(problem, alone)]), False
+            return ([] if alone is None else [self._point(problem, alone.plan)]), False
         ranks = make_ranks(problem)
-        search = _Search(problem, ranks)
+        search = _Search(problem, ranks, self.objectives.split("+"))
         algorithm = NSGA2(
             pop_size=self.population,
             sampling=_initial(problem, ranks, self.population, seed),
@@ -100,55 +131,78 @@ class Nsga2:
         kept = order[np.unique(np.linspace(0, len(order) - 1, min(self.front_size, len(order))).astype(int))]
         choices = [Choice(tuple(option[i].tolist()), tuple(replication[i].tolist())) for i in kept]
         placed = [place(problem, choice) for choice in choices]
-        points = [_point(problem, p) for p in (*placed, single(problem)) if p is not None]
-        points.sort(key=lambda p: (p.crossbars_used, p.objective_ns))
-        front: list[FrontPoint] = []
-        for point in points:
-            if not front or point.objective_ns < front[-1].objective_ns:
-                front.append(point)
-        return front
+        points = [self._point(problem, p.plan) for p in (*placed, single(problem)) if p is not None]
+        return non_dominated(points)
+
+    def _point(self, problem: MappingProblem, plan: Plan) -> FrontPoint:
+        cost = plan_cost(problem, plan)
+        chosen = [layer.options[o] for layer, o in zip(problem.layers, plan.option, strict=True)]
+        value = {
+            "time": cost.objective_ns(problem.pipeline),
+            "latency": cost.latency_ns,
+            "period": cost.period_ns,
+            "crossbars": float(cost.crossbars_used),
+            "energy": float(sum(o.firings * o.crossbars for o in chosen)),
+        }
+        values = tuple(value[name] for name in self.objectives.split("+"))
+        return FrontPoint(plan, value["time"], cost.crossbars_used, values)
 
 
-def _point(problem: MappingProblem, placed: Priced) -> FrontPoint:
-    return FrontPoint(placed.plan, placed.objective_ns, placed.plan.crossbars_used(problem))
+def non_dominated(points: Sequence[FrontPoint]) -> list[FrontPoint]:
+    """The points that no other one beats, one of equals, in order of crossbars and time."""
+    front: list[FrontPoint] = []
+    for point in sorted(points, key=lambda p: (p.crossbars_used, p.objective_ns)):
+        beaten = any(all(b <= v for b, v in zip(q.values, point.values, strict=True)) for q in front)
+        if not beaten:
+            front = [q for q in front if any(a < v for a, v in zip(q.values, point.values, strict=True))]
+            front.append(point)
+    return front
 
 
-def knee(front: list[FrontPoint]) -> FrontPoint:
-    """The point farthest below the line between the ends of the front, both objectives scaled to [0, 1]."""
-    objectives = np.array([(p.objective_ns, p.crossbars_used) for p in front])
+def knee(front: Sequence[FrontPoint]) -> FrontPoint:
+    """The point nearest to the best of everything: the least sum of objectives, each scaled to [0, 1] on the front."""
+    objectives = np.array([p.values for p in front])
     low, high = objectives.min(axis=0), objectives.max(axis=0)
     scaled = (objectives - low) / np.where(high > low, high - low, 1.0)
     return front[int(np.argmin(scaled.sum(axis=1)))]
 
 
 def mapped_estimate(
-    problem: MappingProblem, ranks: Ranks, option: IntMatrix, replication: IntMatrix
-) -> tuple[FloatVector, FloatVector]:
-    """Objective (ns) that a greedy mapping attains, capacities aside, and crossbars used: float64[population] each.
+    problem: MappingProblem, ranks: Ranks, option: IntMatrix, replication: IntMatrix, objectives: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """float64[population, objectives]: times (ns) as a greedy mapping attains them, capacities aside.
 
     The busiest core of list scheduling is at most the mean plus the largest piece it cannot divide, an array group.
     Source: Graham 1966. Without that term few coarse replicas would look as good as many fine ones.
     """
     latency, period, crossbars = population_cost(problem, option, replication)
     layers = np.arange(len(problem.layers))
-    busiest = (-(-ranks.firings[layers, option] // replication) * ranks.firing_ns[layers, option]).max(axis=1)
+    firings = ranks.firings[layers, option]
+    busiest = (-(-firings // replication) * ranks.firing_ns[layers, option]).max(axis=1)
     work = ranks.work_ns[layers, option].sum(axis=1) + problem.vector_work_ns
     listed = work / (problem.cores * problem.rob_size) + busiest * (1.0 - 1.0 / problem.cores)
-    relaxed = latency if problem.pipeline is Pipeline.ELEMENT else period
-    return np.maximum(relaxed, listed), crossbars.astype(np.float64)
+    element = problem.pipeline is Pipeline.ELEMENT
+    value = {
+        "time": np.maximum(latency if element else period, listed),
+        "latency": np.maximum(latency, listed),
+        "period": np.maximum(period, listed),
+        "crossbars": crossbars.astype(np.float64),
+        "energy": (firings * ranks.replica_crossbars[layers, option]).sum(axis=1).astype(np.float64),
+    }
+    return np.stack([value[name] for name in objectives], axis=1)
 
 
 class _Search(Problem):  # type: ignore[misc]
-    """pymoo's view: integers [options | ranks], minimise (objective, crossbars)."""
+    """pymoo's view: integers [options | ranks], objectives to minimise."""
 
-    def __init__(self, problem: MappingProblem, ranks: Ranks) -> None:
+    def __init__(self, problem: MappingProblem, ranks: Ranks, objectives: Sequence[str]) -> None:
         upper = np.concatenate([ranks.options - 1, ranks.most - 1])
-        super().__init__(n_var=len(upper), n_obj=2, xl=0, xu=upper, vtype=int)
-        self.problem, self.ranks = problem, ranks
+        super().__init__(n_var=len(upper), n_obj=len(objectives), xl=0, xu=upper, vtype=int)
+        self.problem, self.ranks, self.objectives = problem, ranks, objectives
 
     def _evaluate(self, x: IntMatrix, out: dict[str, object], *args: object, **kwargs: object) -> None:
         option, replication = self.ranks.decode(x.astype(np.int64))
-        out["F"] = np.stack(mapped_estimate(self.problem, self.ranks, option, replication), axis=1)
+        out["F"] = mapped_estimate(self.problem, self.ranks, option, replication, self.objectives)
 
 
 class _WithinBudget(Repair):  # type: ignore[misc]
