@@ -35,8 +35,7 @@ from pimdse.pimsim import find_simulator
 from solvers import get_solver
 
 PIPELINES = ("element", "batch")
-SIMULATED = ("squeezenet", "resnet18", "googlenet", "mobilenetv2")
-SIMULATED_CHIP = "pimcomp_default"
+PLAIN_PROGRAMS = 12  # that the search may order without packing
 OPTIONS = ScheduleOptions(images_per_round=4)
 ROUNDS = 3  # of a batch program in the simulator: the difference to one round is two periods
 SECTION = "peer comparison"
@@ -101,13 +100,14 @@ def measure(row: Row, peer: Peer, job: Job) -> Row:
     arch, _ = read_arch(row.chip)
     started = time.process_time()
     try:
-        compiled = compile_case(network, arch, row.pipeline, "auto", {})
+        compiled = compile_case(network, arch, row.pipeline, "auto", {}, OPTIONS)
     except PimdseError as error:
         return replace(row, failure=str(error))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         emit(compiled, out)
-        row = timed(row, compiled, time.process_time() - started, peer)
+        row = timed(row, compiled, time.process_time() - started)
+        row = replace(row, peer_pj=peer_pj(network, arch, peer.cores, peer.score_ns(row.pipeline)))
         if row.plain_ns is None:
             row = replace(row, plain_ns=plain_score_ns(network, arch, row.pipeline))
         if job.verify and row.verified is None:
@@ -119,26 +119,34 @@ def measure(row: Row, peer: Peer, job: Job) -> Row:
 
 
 def compile_case(
-    network: LoadedNetwork, arch: Arch, pipeline: str, solver: str, options: dict[str, int | float | bool | str]
+    network: LoadedNetwork,
+    arch: Arch,
+    pipeline: str,
+    solver: str,
+    settings: dict[str, int | float | bool | str],
+    options: ScheduleOptions,
 ) -> Compiled:
     """One program of a case."""
-    chosen = get_solver(solver, options)
+    chosen = get_solver(solver, settings)
     return compile_network(
-        network.graph, arch, chosen, pipeline=Pipeline(pipeline), options=OPTIONS, weights="random:0"
+        network.graph, arch, chosen, pipeline=Pipeline(pipeline), options=options, weights="random:0"
     )
 
 
 def plain_score_ns(network: LoadedNetwork, arch: Arch, pipeline: str) -> float | None:
-    """Score with one window per MVM and no scatter; None if that does not fit."""
+    """Score without packing: one window per MVM, no scatter, every layer by itself and on crossbars; None if that does
+    not fit."""
+    options = replace(OPTIONS, merge_siblings=False, vector_depthwise=False)
+    settings = {"scatter": False, "widest_block": 1, "most": PLAIN_PROGRAMS}
     try:
-        compiled = compile_case(network, arch, pipeline, "stream", {"scatter": False, "widest_block": 1})
+        compiled = compile_case(network, arch, pipeline, "lns", settings, options)
     except PimdseError:
         return None
     timing = compiled.timing
     return timing.latency_ns if pipeline == "element" else timing.period_ns / compiled.program.images_per_round
 
 
-def timed(row: Row, compiled: Compiled, compile_s: float, peer: Peer) -> Row:
+def timed(row: Row, compiled: Compiled, compile_s: float) -> Row:
     """The row with the figures of a compiled program."""
     images, arch = compiled.program.images_per_round, compiled.arch
     least = bounds(compiled.graph, arch)
@@ -151,11 +159,15 @@ def timed(row: Row, compiled: Compiled, compile_s: float, peer: Peer) -> Row:
         model_bound_ns=compiled.outcome.bound_ns,
         objective_ns=compiled.outcome.objective_ns,
         energy_pj=compiled.energy.total_pj / images,
-        peer_pj=peer_mvm_pj(compiled.graph, arch) + static_power_mw(arch, peer.cores) * peer.score_ns(row.pipeline),
         peak_bytes=int(compiled.program.local_peak_bytes.max()),
         instructions=len(compiled.program.table.op),
         compile_s=compile_s,
     )
+
+
+def peer_pj(network: LoadedNetwork, arch: Arch, cores: int, score_ns: float) -> float:
+    """The least that PIMCOMP-NN's program can take: its MVMs, and static power while it runs."""
+    return peer_mvm_pj(network.graph, arch) + static_power_mw(arch, cores) * score_ns
 
 
 def simulated(row: Row, compiled: Compiled, job: Job) -> Row:
@@ -173,7 +185,7 @@ def simulated(row: Row, compiled: Compiled, job: Job) -> Row:
 
 def wants_simulation(row: Row, job: Job) -> bool:
     """Whether the simulator's figures are asked for and missing."""
-    chosen = row.chip == SIMULATED_CHIP and row.network in job.simulate
+    chosen = not job.simulate or row.network in job.simulate
     return job.simulator is not None and chosen and row.simulated_ns is None
 
 
@@ -334,7 +346,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, required=True, help="folder of PIMCOMP-NN's networks, NAME.json")
     parser.add_argument("--baseline", type=Path, required=True, help="what PIMCOMP-NN's programs score")
     parser.add_argument("--pimsim", type=Path, help="the simulator's executable (default: environment PIMSIM_NN)")
-    parser.add_argument("--simulate", nargs="*", default=SIMULATED, help=f"networks to simulate on {SIMULATED_CHIP}")
+    parser.add_argument("--simulate", nargs="*", default=(), help="networks to simulate (default: all)")
     parser.add_argument("--pipeline", nargs="+", choices=PIPELINES)
     parser.add_argument("--networks", nargs="+", help="default: all of the baseline")
     parser.add_argument("--no-verify", action="store_true")

@@ -25,6 +25,7 @@ from pimcomp.schedule.sites import NodeSites, place_work
 
 __all__ = ["ScheduleOptions", "Scheduler", "schedule"]
 
+TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan
 ALIGNMENT_BYTES = 64  # of tensors in global memory: full beats on every configuration we ship
 
 
@@ -92,7 +93,7 @@ class Scheduler:
         _, groups, _, flow = self._flow(plan)
         shapes = group_shapes(self.partition, plan, groups)
         try:
-            ordered = place_actions(flow, shapes, self.arch, self.options, self.images)
+            ordered = place_actions(flow, shapes, self.arch, self.options, min(self.images, TRIAL_IMAGES))
         except CapacityError:
             return Trial(time_ns=math.inf, actions=len(flow.core), share=np.zeros(len(self.partition.nodes)))
         share = critical_share(flow, ordered, self.layer_of_node, len(self.partition.nodes))
