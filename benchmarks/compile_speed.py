@@ -25,12 +25,13 @@ LIMIT_BYTES = 1.5e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One compile: wall-clock and CPU seconds, peak resident bytes, seconds per stage, size of program.gz."""
+    """One compile: wall-clock and CPU seconds, peak resident bytes, seconds per stage; the program's size."""
 
     wall_s: float
     cpu_s: float
     peak_bytes: int
     program_bytes: int
+    instructions: int
     stages_s: dict[str, float]
 
 
@@ -80,6 +81,7 @@ def measure(command: list[str]) -> Run:
             cpu_s=usage.ru_utime + usage.ru_stime,
             peak_bytes=usage.ru_maxrss * 1024,  # Linux counts KiB
             program_bytes=(Path(target) / "program.gz").stat().st_size,
+            instructions=int(json.loads((Path(target) / "report.json").read_bytes())["instructions"]),
             stages_s=json.loads(out.read())["stages_s"],
         )
 
