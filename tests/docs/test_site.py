@@ -1,0 +1,38 @@
+"""The documentation hangs together: every page is in the site, every link leads somewhere."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.pages import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+
+def listed(entry: Any) -> list[str]:
+    """The files of a navigation entry."""
+    if isinstance(entry, str):
+        return [entry]
+    return [name for part in (entry.values() if isinstance(entry, dict) else entry) for name in listed(part)]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(listed(site["nav"])) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert broken == []
+
+
+def test_pages_of_the_site_link_to_the_site_only() -> None:
+    for page in DOCS.glob("*.md"):
+        assert "](../" not in page.read_text(encoding="utf-8"), f"{page.name}: a link that leaves docs/"
