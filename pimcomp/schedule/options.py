@@ -24,7 +24,7 @@ class ScheduleOptions:
     task_blocks: int = 1
     loaders: int = 12
     slack_ns: float = 500.0
-    images_per_round: int = 2
+    images_per_round: int = 4
     lookahead: float = 1.0
     window_columns: int = 1
     merge_siblings: bool = True
