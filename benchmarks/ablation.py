@@ -2,7 +2,8 @@
 
     python -m benchmarks.ablation [--networks NAME_OR_FILE ...] [--arch pimcomp_default] [--out docs/results.md]
 
-The solver is `stream` throughout, which the default `auto` takes whenever it finds a plan. Figures are the timeline's.
+The solver is `lns` throughout, with few programs to order where nothing else is said: what a choice is worth, not what a
+longer search would make of it. Figures are the timeline's.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.schedule import ScheduleOptions
 from solvers import OptionValue, get_solver
 
-NETWORKS = ("squeezenet1_1", "resnet18")
+NETWORKS = ("squeezenet1_1", "resnet18", "googlenet", "mobilenet_v2")
+PROGRAMS = 8  # that the search orders
 SECTION = "ablation"
 
 
@@ -30,14 +32,23 @@ class Change:
 
     name: str
     solver: tuple[tuple[str, OptionValue], ...] = ()
-    schedule: tuple[tuple[str, int | float], ...] = ()
+    schedule: tuple[tuple[str, int | float | bool], ...] = ()
 
 
 CHANGES = (
     Change("default"),
     Change("no scattering convolutions (scatter off)", solver=(("scatter", False),)),
     Change("no window blocks (widest_block 1)", solver=(("widest_block", 1),)),
-    Change("neither", solver=(("scatter", False), ("widest_block", 1))),
+    Change("every layer by itself (merge_siblings off)", schedule=(("merge_siblings", False),)),
+    Change("depthwise layers on crossbars (vector_depthwise off)", schedule=(("vector_depthwise", False),)),
+    Change(
+        "none of these",
+        solver=(("scatter", False), ("widest_block", 1)),
+        schedule=(("merge_siblings", False), ("vector_depthwise", False)),
+    ),
+    Change("no search (stream's first plan)", solver=(("most", 1),)),
+    Change("a longer search (60 programs)", solver=(("most", 60), ("budget", 12.0))),
+    Change("pooling where its input is (window_columns 1000)", schedule=(("window_columns", 1000),)),
     Change("whole segments as tasks (task_blocks 100)", schedule=(("task_blocks", 100),)),
     Change("longer segments (segment_blocks 4)", schedule=(("segment_blocks", 4),)),
     Change("transfers never make a core wait (slack_ns 0)", schedule=(("slack_ns", 0.0),)),
@@ -48,7 +59,7 @@ CHANGES = (
 def latency_ns(network: LoadedNetwork, arch: Arch, change: Change, pipeline: str, images: int) -> float | None:
     """Latency, or period per image in the batch pipeline; None if the program does not fit."""
     options = replace(ScheduleOptions(images_per_round=images), **dict(change.schedule))  # type: ignore[arg-type]
-    solver = get_solver("stream", dict(change.solver))
+    solver = get_solver("lns", {"most": PROGRAMS, **dict(change.solver)})
     try:
         done = compile_network(network.graph, arch, solver, pipeline=Pipeline(pipeline), options=options)
     except CapacityError:
