@@ -60,6 +60,7 @@ def test_five_lines(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "five_lines" / "report.json").exists()
 
 
+@pytest.mark.slow
 def test_a_solver_of_ones_own(tmp_path: Path) -> None:
     lines = example("own_solver.py", tmp_path)
     assert lines[0].startswith("once each: ")

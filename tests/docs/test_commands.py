@@ -11,7 +11,7 @@ from pimdse.cli import app, hoist_global_flags
 from tests.docs.pages import ROOT, missing_lines, run, steps
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUN = ("tutorial.md", "faq.md")
+RUN = (pytest.param("tutorial.md", marks=pytest.mark.slow), "faq.md")
 
 
 @pytest.mark.parametrize("page", RUN)

@@ -77,6 +77,7 @@ def test_a_full_disk_is_a_message_and_leaves_nothing_half_written(words: list[st
     assert leftover == []
 
 
+@pytest.mark.slow
 def test_a_compile_that_finds_no_space_leaves_the_last_one_as_it_was(tmp_path: Path) -> None:
     assert run(["compile", "digits_mlp", "--out", str(tmp_path / "out"), "--quiet"]) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -85,6 +86,7 @@ def test_a_compile_that_finds_no_space_leaves_the_last_one_as_it_was(tmp_path: P
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_no_memory_is_a_message(tmp_path: Path) -> None:
     def little_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
