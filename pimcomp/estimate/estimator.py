@@ -94,7 +94,7 @@ class Estimator:
     ) -> Estimate:
         """Figures of plans that respect the chip's capacities (not checked here; see `ir/verify.py`).
 
-        Of the options only `loaders` and `images_per_round` are looked at.
+        Of the options only `loaders`, `window_columns` and `images_per_round` are looked at.
         """
         plans = plans if isinstance(plans, Population) else population_of(plans)
         fit = CALIBRATION[pipeline] if calibration is None else calibration
@@ -102,7 +102,7 @@ class Estimator:
         strips = ONE_IMAGE_STRIPS if images == 1 else max(ALL_IMAGES_STRIPS // images, LEAST_STRIPS)
         raw = population(
             self.network, self.chip, fit.hop_ns, plans.option, plans.replication, plans.core_of, plans.core_start,
-            images, options.loaders, strips,
+            images, options.loaders, options.window_columns, strips,
         )  # fmt: skip
         latency_ns = raw[:, MAKESPAN_NS] * fit.scale
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw

@@ -6,22 +6,22 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pimcomp.estimate.tables import INPUT, LAYER
+from pimcomp.estimate.tables import INPUT, LAYER, VECTOR
 
 LongArray = npt.NDArray[np.int64]
 
 
 class Layout(NamedTuple):
-    """Sites of all nodes: those of node n are [start[n], start[n + 1]).
+    """Sites of all nodes: those of node n are [start[n], start[n + 1]), by row set and then by columns.
 
-    Site number s of a node belongs to row set s % sets[n]; within a set sites are in the order of their columns. Per
-    site: columns [low, high), head core, first replica with its cores (layers only), row_set. rows int64[nodes, sets]
-    and middle: how many needed rows a row set has, and one of them near the middle of the map (-1: none).
-    period int64[nodes]: rows from one row of a row set to its next. set_of int64[rows of all nodes]: -1 if not needed.
+    set_start int64[nodes, sets + 1]: where each row set's sites begin. Per site: columns [low, high), head core, first
+    replica with its cores (layers only), row_set. rows int64[nodes, sets] and middle: how many needed rows a row set
+    has, and one of them near the middle of the map (-1: none). period int64[nodes]: rows from one row of a row set to
+    its next. set_of int64[rows of all nodes]: row set of a row; needed_set: -1 if nobody needs the row.
     """
 
     start: LongArray
-    sets: LongArray
+    set_start: LongArray
     low: LongArray
     high: LongArray
     head: LongArray
@@ -31,77 +31,157 @@ class Layout(NamedTuple):
     middle: LongArray
     period: LongArray
     set_of: LongArray
+    needed_set: LongArray
 
 
 @njit(cache=True)
-def place(net, chip, option, replication, core_of, core_start, loaders):
-    """The Layout of one plan; core_of: cores of all array groups by layer, replica, group."""
-    kind, layer, root, width, height = net.kind, net.layer, net.root, net.width, net.height
-    option_start, group_start, block, scatter = net.option_start, net.group_start, net.block, net.scatter
-    column_start, root_column = net.column_start, net.root_column
+def place(net, cores, option, replication, core_of, core_start, loaders, window_columns):
+    """The Layout of one plan; core_of: cores of all array groups by layer, replica, group.
+
+    window_columns: columns of a shared node that one core should compute at most, 0: nodes are not shared.
+    """
+    kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
+    option_start, group_start, block = net.option_start, net.group_start, net.block
+    column_start, followed_column, share_ns = net.column_start, net.followed_column, net.share_ns
     nodes = len(kind)
-    load_cores = _loaders(net, chip.cores, replication, core_of, core_start, loaders)
-    room = np.zeros(nodes, np.int64)
-    for n in range(nodes):
-        r = root[n]
-        room[n] = replication[layer[r]] if kind[r] == LAYER else len(load_cores)
-    start, count, sets = np.zeros(nodes + 1, np.int64), np.zeros(nodes, np.int64), np.ones(nodes, np.int64)
+    load = _core_loads(net, cores, option, replication, core_of, core_start)
+    load_cores = _loaders(load, core_of, cores, loaders)
+    sets, room = _sets_and_room(net, option, replication, core_of, core_start, len(load_cores), window_columns)
+    set_of = _set_of_rows(net, sets)
+    start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
-    key, weight = np.zeros(room.max(), np.int64), np.zeros(room.max(), np.int64)
+    most = max(replication.max(), 1) if len(replication) else 1
+    key, weight, first = np.zeros((3, most), np.int64)
     at = 0
     for n in range(nodes):
         start[n] = at
-        r = root[n]
+        columns = followed_column[column_start[n] : column_start[n + 1]]
+        if kind[n] == LAYER:
+            k = layer[n]
+            o = option_start[k] + option[k]
+            groups = group_start[o + 1] - group_start[o]
+            sites = _sites(core_of, core_start[k], replication[k], groups, first, weight, key)
+            blocks = -(-width[n] // block[o])
+            sites = min(sites, sets[n] * blocks)
+        for chosen in range(sets[n]):
+            set_start[n, chosen] = at
+            if kind[n] == INPUT:
+                high[at], head[at] = width[n], load_cores[chosen]
+                at += 1
+            elif kind[n] == LAYER:
+                at = _cut(width[n], block[o], chosen, sites, sets[n], weight, first, at, low, high, replica)
+                for s in range(set_start[n, chosen], at):
+                    head[s] = core_of[core_start[k] + replica[s] * groups]
+            else:
+                b = base[n]
+                for z in range(set_start[b, chosen], set_start[b, chosen + 1]):
+                    a = 0 if low[z] == 0 else np.searchsorted(columns, low[z])
+                    e = width[n] if high[z] == width[b] else np.searchsorted(columns, high[z])
+                    if share_ns[n] == 0.0 or window_columns == 0:
+                        low[at], high[at], head[at] = a, e, head[z]
+                        at += 1
+                    elif e > a:
+                        work_ns = share_ns[n] * (height[n] / sets[n])
+                        at = _share(
+                            a, e, window_columns, head[z], work_ns, start[n], at, low, high, head, replica, load
+                        )
+            row_set[set_start[n, chosen] : at] = chosen
+        set_start[n, sets[n] :] = at
+    start[nodes] = at
+    rows, middle, period, needed_set = _rows_of_sets(net, sets, set_of)
+    return Layout(
+        start, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _core_loads(net, cores, option, replication, core_of, core_start):
+    """float64[cores]: time of every core's MVMs."""
+    option_start, group_start, firings, mvm_ns = net.option_start, net.group_start, net.firings, net.mvm_ns
+    load = np.zeros(cores)
+    for k in range(len(replication)):
+        o = option_start[k] + option[k]
+        first, groups = group_start[o], group_start[o + 1] - group_start[o]
+        for i in range(core_start[k + 1] - core_start[k]):
+            load[core_of[core_start[k] + i]] += mvm_ns[first + i % groups] * firings[o] / replication[k]
+    return load
+
+
+@njit(cache=True)
+def _loaders(load, core_of, cores, loaders):
+    """The cores in use with the least crossbar work, in order."""
+    held = np.zeros(cores, np.bool_)
+    for core in core_of:
+        held[core] = True
+    if not held.any():
+        held[0] = True
+    used = np.flatnonzero(held)
+    return np.sort(used[np.argsort(load[used], kind="mergesort")][:loaders])
+
+
+@njit(cache=True)
+def _sets_and_room(net, option, replication, core_of, core_start, loaders, window_columns):
+    """Row sets of every node, and an upper limit of its sites."""
+    kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
+    option_start, group_start, block, scatter, share_ns = (
+        net.option_start, net.group_start, net.block, net.scatter, net.share_ns
+    )  # fmt: skip
+    nodes = len(kind)
+    sets, room = np.ones(nodes, np.int64), np.zeros(nodes, np.int64)
+    most = max(replication.max(), 1) if len(replication) else 1
+    key, weight, first = np.zeros((3, most), np.int64)
+    for n in range(nodes):
         if kind[n] == INPUT:
-            sets[n] = count[n] = len(load_cores)
-            for s in range(count[n]):
-                head[at + s], row_set[at + s], high[at + s] = load_cores[s], s, width[n]
+            sets[n] = room[n] = loaders
         elif kind[n] == LAYER:
             k = layer[n]
             o = option_start[k] + option[k]
             groups = group_start[o + 1] - group_start[o]
-            sites = _sites(core_of, core_start[k], replication[k], groups, at, replica, weight, key)
-            blocks = -(-width[n] // block[o])
-            sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], blocks, sites)
-            count[n] = min(sites, sets[n] * blocks)
-            _cut(width[n], block[o], count[n], sets[n], weight, at, low, high, row_set)
-            for s in range(at, at + count[n]):
-                head[s] = core_of[core_start[k] + replica[s] * groups]
+            sites = _sites(core_of, core_start[k], replication[k], groups, first, weight, key)
+            sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], -(-width[n] // block[o]), sites)
+            room[n] = sites
         else:
-            count[n], sets[n] = count[r], sets[r]
-            columns = root_column[column_start[n] : column_start[n + 1]]
-            for s in range(count[n]):
-                b = start[r] + s
-                head[at + s], row_set[at + s] = head[b], row_set[b]
-                low[at + s] = 0 if low[b] == 0 else np.searchsorted(columns, low[b])
-                high[at + s] = width[n] if high[b] == width[r] else np.searchsorted(columns, high[b])
-        at += count[n]
-    start[nodes] = at
-    rows, middle, period, set_of = _rows_of_sets(net, sets)
-    return Layout(start, sets, low, high, head, replica, row_set, rows, middle, period, set_of)
+            sets[n], room[n] = sets[base[n]], room[base[n]]
+            if share_ns[n] > 0.0 and window_columns > 0:
+                room[n] += sets[n] * -(-width[n] // window_columns)
+    return sets, room
 
 
 @njit(cache=True)
-def _loaders(net, cores, replication, core_of, core_start, loaders):
-    """The cores in use with the least crossbar work, in order."""
-    layer, height, width = net.layer, net.height, net.width
-    work, held = np.zeros(cores), np.zeros(cores, np.bool_)
-    for n in range(len(layer)):
-        k = layer[n]
-        if k >= 0:
-            share = height[n] * width[n] / replication[k]
-            for i in range(core_start[k], core_start[k + 1]):
-                work[core_of[i]] += share
-                held[core_of[i]] = True
-    if not held.any():
-        held[0] = True
-    used = np.flatnonzero(held)
-    return np.sort(used[np.argsort(work[used], kind="mergesort")][:loaders])
+def _set_of_rows(net, sets):
+    kind, base, height, row_start, followed_row = net.kind, net.base, net.height, net.row_start, net.followed_row
+    set_of = np.zeros(row_start[-1], np.int64)
+    for n in range(len(kind)):
+        for y in range(height[n]):
+            g = row_start[n] + y
+            set_of[g] = set_of[row_start[base[n]] + followed_row[g]] if kind[n] == VECTOR else y % sets[n]
+    return set_of
 
 
 @njit(cache=True)
-def _sites(core_of, begin, replication, groups, at, replica, weight, key):
-    """Group replicas by equal cores: replica[at + s] is the first of site s, weight[s] how many it has; the count.
+def _share(begin, end, columns, owner, work_ns, first, at, low, high, head, given, load):
+    """Cut [begin, end) evenly; all but the first piece go to the least loaded cores. Returns the next free site.
+
+    given: the core that a site's work was taken from, so that equal pieces of other row sets go to the same core.
+    """
+    count = -(-(end - begin) // columns)
+    for i in range(count):
+        a, b = begin + (end - begin) * i // count, begin + (end - begin) * (i + 1) // count
+        core = np.int64(-1)
+        for s in range(first, at):
+            if low[s] == a and high[s] == b and given[s] == owner:
+                core = head[s]
+        if core < 0:
+            core = owner if i == 0 else np.argmin(load)
+        load[core] += (b - a) * work_ns
+        low[at], high[at], head[at], given[at] = a, b, core, owner
+        at += 1
+    return at
+
+
+@njit(cache=True)
+def _sites(core_of, begin, replication, groups, first, weight, key):
+    """Group replicas by equal cores: first[s] is the first of site s, weight[s] how many it has; the count.
 
     key: scratch, a hash of each site's cores.
     """
@@ -115,7 +195,7 @@ def _sites(core_of, begin, replication, groups, at, replica, weight, key):
             s -= 1
         if s < 0:
             s = count
-            key[s], weight[s], replica[at + s] = own, 0, j
+            key[s], weight[s], first[s] = own, 0, j
             count += 1
         weight[s] += 1
     return count
@@ -134,41 +214,42 @@ def _row_sets(height, blocks, count):
 
 
 @njit(cache=True)
-def _cut(width, block, count, sets, weight, at, low, high, row_set):
-    """Columns of every site: each set's row is cut in proportion to the sites' replicas, on whole blocks."""
+def _cut(width, block, chosen, count, sets, weight, first, at, low, high, replica):
+    """Cut a row set's columns in proportion to its sites' replicas, on whole blocks. Returns the next free site."""
     blocks = -(-width // block)
-    for chosen in range(sets):
-        total = 0
-        for s in range(chosen, count, sets):
-            total += weight[s]
-        reached, column = 0, 0
-        for s in range(chosen, count, sets):
-            reached += weight[s]
-            row_set[at + s], low[at + s] = chosen, column
-            column = min(int(np.floor(reached / total * blocks + 0.5)) * block, width)
-            high[at + s] = column
+    total = 0
+    for s in range(chosen, count, sets):
+        total += weight[s]
+    reached, column = 0, 0
+    for s in range(chosen, count, sets):
+        reached += weight[s]
+        replica[at], low[at] = first[s], column
+        column = min(int(np.floor(reached / total * blocks + 0.5)) * block, width)
+        high[at] = column
+        at += 1
+    return at
 
 
 @njit(cache=True)
-def _rows_of_sets(net, sets):
-    height, row_start, root_row, before = net.height, net.row_start, net.root_row, net.needed_before
+def _rows_of_sets(net, sets, set_of):
+    height, row_start, before = net.height, net.row_start, net.needed_before
     nodes = len(height)
     rows, middle = np.zeros((nodes, sets.max()), np.int64), np.full((nodes, sets.max()), -1, np.int64)
-    period, set_of = np.zeros(nodes, np.int64), np.full(len(root_row), -1, np.int64)
+    period, needed_set = np.zeros(nodes, np.int64), np.full(len(set_of), -1, np.int64)
     for n in range(nodes):
         centre = height[n] // 2
-        own = root_row[row_start[n] + centre] % sets[n]
+        own = set_of[row_start[n] + centre]
         for y in range(height[n]):
             g = row_start[n] + y
-            s = root_row[g] % sets[n]
+            s = set_of[g]
             if y > centre and s == own and period[n] == 0:
                 period[n] = y - centre
             if before[g + 1] == before[g]:
                 continue
             rows[n, s] += 1
-            set_of[g] = s
+            needed_set[g] = s
             if middle[n, s] < 0 or abs(y - centre) < abs(middle[n, s] - centre):
                 middle[n, s] = y
         if period[n] == 0:
             period[n] = min(sets[n], height[n])
-    return rows, middle, period, set_of
+    return rows, middle, period, needed_set

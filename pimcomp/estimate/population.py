@@ -11,7 +11,9 @@ MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
 
 
 @njit(cache=True)
-def population(net, chip, hop_ns, option, replication, core_of, core_start, images, loaders, most_strips):
+def population(
+    net, chip, hop_ns, option, replication, core_of, core_start, images, loaders, window_columns, most_strips
+):
     """float64[plans, 5]: makespan of `images` images, peak bytes, dynamic energy per image, cores, busiest core's ns.
 
     option, replication: int64[plans, layers]. core_of: all plans' cores, core_start int64[plans, layers + 1] into it.
@@ -20,7 +22,7 @@ def population(net, chip, hop_ns, option, replication, core_of, core_start, imag
     for p in range(len(option)):
         cores = core_of[core_start[p, 0] : core_start[p, -1]]
         starts = core_start[p] - core_start[p, 0]
-        layout = place(net, chip, option[p], replication[p], cores, starts, loaders)
+        layout = place(net, chip.cores, option[p], replication[p], cores, starts, loaders, window_columns)
         work = work_of(net, chip, option[p], cores, starts, layout)
         strips = strips_of(net, layout, most_strips)
         busiest = busiest_ns(layout, work, chip.cores)

@@ -130,12 +130,12 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
 
     hop_ns: from a row's completion until its readers may start. width: ns of a bucket.
     """
-    kind, height, row_start, set_of = net.kind, net.height, net.row_start, layout.set_of
+    kind, height, row_start, set_of = net.kind, net.height, net.row_start, layout.needed_set
     edge_start, source, extent, base_start, base_row = (
         net.edge_start, net.source, net.extent, net.base_start, net.base_row
     )  # fmt: skip
     load_ns, store_ns = net.load_ns, net.store_ns
-    first_site, sets, heads, row_set, period = layout.start, layout.sets, layout.head, layout.row_set, layout.period
+    first_site, heads, row_set, period = layout.start, layout.head, layout.row_set, layout.period
     start, core, own_ns, receive_ns = work.start, work.core, work.own_ns, work.receive_ns
     new_bytes, held_bytes, sum_bytes = work.new_bytes, work.held_bytes, work.sum_bytes
     join_ns, send_ns = work.join_ns, work.send_ns
@@ -151,7 +151,7 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
         u = turn % count
         n, y0, y1 = node[u], begin[u], end[u]
         g, last = row_start[n], y0
-        of_set[: sets[n]] = 0
+        of_set[:] = 0
         for y in range(y0, y1):
             if set_of[g + y] >= 0:
                 of_set[set_of[g + y]] += 1

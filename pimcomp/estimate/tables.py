@@ -14,6 +14,7 @@ from pimcomp.estimate.instruction_costs import InstructionCost, Price
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
 from pimcomp.ir.graph import Conv, Crop, Graph, Input, Node, Pick, Pool
+from pimcomp.partition import firings
 from pimcomp.problem import copy_pieces
 from pimcomp.schedule.rows import needed_rows, sources_of
 from pimcomp.schedule.sites import main_source
@@ -53,16 +54,18 @@ class Chip(NamedTuple):
 class Network(NamedTuple):
     """Nodes, edges, layers and array groups.
 
-    kind: INPUT, LAYER or VECTOR. root: the node whose segments a node's work follows (itself for layers and inputs).
-    row_start int64[nodes + 1] into root_row (the root's row that decides who computes a row) and needed_before (needed
-    rows in front of each row, int64[rows + 1]), column_start likewise into root_column. node_price float64[nodes, 7]:
-    vector work of a node, see FIXED_NS and the following. constant_bytes/_ns: vectors a core loads once, at the memory
+    kind: INPUT, LAYER or VECTOR. base: the node whose segments a node's work follows (itself for layers and inputs).
+    row_start int64[nodes + 1] into followed_row (the base's row that decides who computes a row) and needed_before
+    (needed rows in front of each row, int64[rows + 1]), column_start likewise into followed_column. share_ns: of a
+    pixel of a node whose long segments are shared out, 0 for others. node_price float64[nodes, 7]: vector work of a
+    node, see FIXED_NS and the following. constant_bytes/_ns: vectors a core loads once, at the memory
     server. load_ns/store_ns: a row at the server. edge_start int64[nodes + 1]; per edge its source, extent (rows of
     the window, dilation included), base_start into base_row (first row read, may be negative), reach_start into
     first_column and last_column (clipped to the map). outputs: nodes that are stored. layer: k or -1. option_start
     int64[layers + 1]; per option: block, scatter, kernel int64[options, 2], group_start int64[options + 1],
-    scratch_bytes, option_crossbars. Per array group: group_price float64[groups, 4], see FIRE_NS and the following;
-    covers (all columns), rows (mask of the source rows it reads). flit_ns, flit_pj float64[cores + 1, cores + 1].
+    scratch_bytes, option_crossbars, firings. Per array group: group_price float64[groups, 4], see FIRE_NS and the
+    following; mvm_ns; covers (all columns), rows (mask of the source rows it reads).
+    flit_ns, flit_pj float64[cores + 1, cores + 1].
     """
 
     kind: LongArray
@@ -70,12 +73,13 @@ class Network(NamedTuple):
     height: LongArray
     width: LongArray
     channels: LongArray
-    root: LongArray
+    base: LongArray
     row_start: LongArray
     needed_before: LongArray
-    root_row: LongArray
+    followed_row: LongArray
     column_start: LongArray
-    root_column: LongArray
+    followed_column: LongArray
+    share_ns: DoubleArray
     node_price: DoubleArray
     constant_bytes: LongArray
     constant_ns: DoubleArray
@@ -97,7 +101,9 @@ class Network(NamedTuple):
     group_start: LongArray
     scratch_bytes: LongArray
     option_crossbars: LongArray
+    firings: LongArray
     group_price: DoubleArray
+    mvm_ns: DoubleArray
     covers: npt.NDArray[np.bool_]
     rows: LongArray
     flit_ns: DoubleArray
@@ -140,7 +146,7 @@ def network_table(graph: Graph, arch: Arch, partition: Partition) -> Network:
         "width": np.array([node.width for node in graph.nodes]),
         "channels": np.array([node.channels for node in graph.nodes]),
         "outputs": stored.astype(np.int64),
-        **_roots(graph, layer >= 0),
+        **_followed(graph, arch, layer >= 0),
         **_node_prices(graph, arch, layer >= 0, inputs, stored),
         **_edges(graph),
         **_options(graph, arch, partition),
@@ -166,37 +172,37 @@ def _window(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, in
     return (1, 1), (0, 0), (1, 1)
 
 
-def _roots(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, LongArray]:
+def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
     """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
-    needed = needed_rows(graph)
-    root = np.arange(len(graph.nodes))
-    rows: list[LongArray] = []
-    columns: list[LongArray] = []
+    base, rows, columns, share_ns = np.arange(len(graph.nodes)), [], [], np.zeros(len(graph.nodes))
     for index, node in enumerate(graph.nodes):
         y, x = np.arange(node.height), np.arange(node.width)
-        if not weighted[index] and not isinstance(node.operation, Input):
+        operation = node.operation
+        if not weighted[index] and not isinstance(operation, Input):
             size = [n.height * n.width for n in graph.nodes]
-            source = max((main_source(view) for view in node.inputs), key=lambda s: (size[s], s))
-            followed = graph.nodes[source]
-            stride, pads, extent = _window(node)
-            y = y * stride[0] - pads[0] + (extent[0] - 1) // 2
-            x = x * stride[1] - pads[1] + (extent[1] - 1) // 2
-            if isinstance(node.operation, Pick):
-                picked = np.array(node.operation.rows), np.array(node.operation.columns)
-                y = np.where(picked[0] < 0, np.arange(node.height) * followed.height // node.height, picked[0])
-                x = np.where(picked[1] < 0, np.arange(node.width) * followed.width // node.width, picked[1])
-            root[index] = root[source]
-            y = rows[source][np.clip(y, 0, followed.height - 1)]
-            x = np.maximum.accumulate(columns[source][np.clip(x, 0, followed.width - 1)])
+            base[index] = max((main_source(view) for view in node.inputs), key=lambda s: (size[s], s))
+            followed = graph.nodes[base[index]]
+            if isinstance(operation, Conv | Pool):
+                stride, pads, _ = _window(node)
+                y = y * stride[0] - pads[0] + (operation.window.kernel[0] - 1) // 2
+                x = x * stride[1] - pads[1] + (operation.window.kernel[1] - 1) // 2
+                share_ns[index] = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
+            elif isinstance(operation, Pick):
+                picked = np.array(operation.rows), np.array(operation.columns)
+                y = np.where(picked[0] < 0, y * followed.height // node.height, picked[0])
+                x = np.where(picked[1] < 0, x * followed.width // node.width, picked[1])
+            y = np.clip(y, 0, followed.height - 1)
+            x = np.maximum.accumulate(np.clip(x, 0, followed.width - 1))
         rows.append(y)
         columns.append(x)
     return {
-        "root": root,
+        "base": base,
         "row_start": _starts([len(r) for r in rows]),
-        "needed_before": np.cumsum([0, *np.concatenate(needed)]),
-        "root_row": np.concatenate(rows),
+        "needed_before": np.cumsum([0, *np.concatenate(needed_rows(graph))]),
+        "followed_row": np.concatenate(rows),
         "column_start": _starts([len(c) for c in columns]),
-        "root_column": np.concatenate(columns),
+        "followed_column": np.concatenate(columns),
+        "share_ns": share_ns,
     }
 
 
@@ -278,10 +284,12 @@ def _options(graph: Graph, arch: Arch, partition: Partition) -> dict[str, np.nda
         "kernel": np.array(kernels, dtype=np.int64).reshape(-1, 2),
         "group_start": _starts([len(m.groups) for m in matrices]),
         "scratch_bytes": np.array([(m.rows + m.columns) * arch.element_bytes for m in matrices], dtype=np.int64),
+        "firings": np.array([firings(graph, m) for m in matrices], dtype=np.int64),
         "option_crossbars": np.array([m.crossbars for m in matrices], dtype=np.int64),
         "group_price": np.array(
             [(f.ns, f.pj, a.ns, a.pj) for f, a in zip(fire, add, strict=True)], dtype=np.float64
         ).reshape(-1, 4),
+        "mvm_ns": np.array([arch.mvm_ns(group.crossbars) for m in matrices for group in m.groups], dtype=np.float64),
         "covers": np.array(covers, dtype=np.bool_),
         "rows": np.array(rows, dtype=np.int64),
     }

@@ -274,14 +274,14 @@ def _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_
     source, extents, base_start, base_row = net.source, net.extent, net.base_start, net.base_row
     reach_start, first_column, last_column = net.reach_start, net.first_column, net.last_column
     height, width, channels = net.height, net.width, net.channels
-    row_start, root_row, flit_ns, flit_pj = net.row_start, net.root_row, net.flit_ns, net.flit_pj
-    first_site, sets, low, high, heads = layout.start, layout.sets, layout.low, layout.high, layout.head
+    row_start, flit_ns, flit_pj = net.row_start, net.flit_ns, net.flit_pj
+    first_site, low, high, heads = layout.start, layout.low, layout.high, layout.head
+    set_start, set_of = layout.set_start, layout.set_of
     row_set, set_rows, middle, period = layout.row_set, layout.rows, layout.middle, layout.period
     total_pj = 0.0
     for e in range(net.edge_start[n], net.edge_start[n + 1]):
         p, extent = source[e], extents[e]
         bit = min(e - net.edge_start[n], max(MASK_BITS // extent, 1) - 1) * extent
-        stride = sets[p]
         for s in range(first_site[n], first_site[n + 1]):
             y = middle[n, row_set[s]]
             if start[s] == start[s + 1] or y < 0:
@@ -310,14 +310,14 @@ def _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_
                         held_bytes[i] += row_bytes
                         continue
                     new_bytes[i] += row_bytes
-                    first = first_site[p] + root_row[row_start[p] + row] % stride
-                    count = (first_site[p + 1] - first + stride - 1) // stride
-                    g = max(a * count // width[p] - 1, 0)
-                    while g > 0 and high[first + (g - 1) * stride] > a:
-                        g -= 1
-                    while g < count and low[first + g * stride] < z:
-                        q = first + g * stride
-                        g += 1
+                    chosen = set_of[row_start[p] + row]
+                    first, end = set_start[p, chosen], set_start[p, chosen + 1]
+                    q = first + max(a * (end - first) // width[p] - 1, 0)
+                    while q > first and high[q - 1] > a:
+                        q -= 1
+                    q -= 1
+                    while q + 1 < end and low[q + 1] < z:
+                        q += 1
                         columns = min(z, high[q]) - max(a, low[q])
                         if columns <= 0 or heads[q] == core[i]:
                             continue
