@@ -2,8 +2,8 @@
 
     python -m benchmarks.ablation [--networks NAME_OR_FILE ...] [--arch pimcomp_default] [--out docs/results.md]
 
-The solver is `lns` throughout, with few programs to order where nothing else is said: what a choice is worth, not what a
-longer search would make of it. Figures are the timeline's.
+The solver is `lns` throughout, with few programs to order where nothing else is said: what a choice is worth, not what
+a longer search would make of it. Figures are the timeline's.
 """
 
 import argparse
