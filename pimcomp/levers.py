@@ -22,12 +22,14 @@ MAX_CROSSBARS_PER_CORE = 1 << 20
 def capacity_levers(graph: Graph, arch: Arch) -> tuple[str, ...]:
     """Changes of the chip or its numbers, each enough by itself, as "field: value"; empty if none was found.
 
-    More chips; fewer weight bits, alone or else with the chips they still need; more bits per cell. More crossbars per
-    core only where copies of the chip cannot be had, or where crossbars suffice and array groups are what is too
-    large for the cores.
+    More chips; more cores on each; fewer weight bits, alone or else with the chips they still need; more bits per cell.
+    More crossbars per core only where copies of the chip cannot be had, or where crossbars suffice and array groups are
+    what is too large for the cores.
     """
     chips = _smallest_chips(graph, arch)
     levers = [f"chips: {chips}"] if chips is not None else []
+    cores = _smallest_cores(graph, arch)
+    levers += [f"cores: {cores}"] if cores is not None else []
     levers += _weight_bits(graph, arch, chips)
     for cell_bits in HIGHER_CELL_BITS:
         changed = _changed(arch, cell_bits=cell_bits) if arch.cell_bits < cell_bits <= arch.weight_bits else None
@@ -67,6 +69,16 @@ def _smallest_chips(graph: Graph, arch: Arch) -> int | None:
         return None
     changed = _changed(arch, chips=chips)
     return chips if changed is not None and fits(graph, changed) else None
+
+
+def _smallest_cores(graph: Graph, arch: Arch) -> int | None:
+    """The fewest cores per chip that hold the network; None where no configuration file could ask for them."""
+    needed = cores_needed(group_sizes(graph, arch), arch.crossbars_per_core)
+    cores = -(-needed // arch.chips)
+    if cores <= arch.cores or cores * arch.chips > MAX_CORES:
+        return None
+    changed = _changed(arch, cores=cores)
+    return cores if changed is not None and fits(graph, changed) else None
 
 
 def _weight_bits(graph: Graph, arch: Arch, chips: int | None) -> list[str]:

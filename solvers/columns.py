@@ -44,8 +44,8 @@ ACCURACY = 0.003  # of the bisection
 COLUMNS_PER_ROUND = 20
 SAFETY = 1e-6  # share of a core that the bound must exceed the chip by: numerical accuracy of the master
 # The budget counts cells of the knapsack. A round of the master takes as long as so many of them, measured.
-WORK_PER_S = 200_000_000
-ROUND_WORK, COLUMN_WORK = 400_000, 2_000
+WORK_PER_S = 500_000_000
+ROUND_WORK, COLUMN_WORK = 1_000_000, 4_000
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -17,7 +17,7 @@ from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, price
 from solvers.relaxation import Choice
 
-RESHAPING_SHARE, COLUMNS_SHARE = 0.25, 0.25  # of the time limit, on an idle machine
+RESHAPING_SHARE, COLUMNS_SHARE = 0.4, 0.25  # of the time limit, on an idle machine
 # (warmth, step) of the runs from every start, and of the last run, from the best plan; found by trial on 6 networks.
 RUNS = ((0.02, 0.9), (0.1, 0.9), (0.02, 0.8))
 LAST_RUN = (0.02, 0.97)

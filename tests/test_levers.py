@@ -43,9 +43,10 @@ def test_vgg16_on_isaac_says_what_would_help() -> None:
     with pytest.raises(CapacityError) as caught:
         compile_network(graph, arch, get_solver("balance"))
     error = caught.value
-    assert str(error) == ("vgg16 on isaac: 16128 crossbars, needs 67576: chips: 5; or weight_bits: 8 with chips: 3")
+    levers = "chips: 5; or cores: 716; or weight_bits: 8 with chips: 3"
+    assert str(error) == f"vgg16 on isaac: 16128 crossbars, needs 67576: {levers}"
     assert (error.resource, error.demand, error.supply) == ("crossbars", 67576, 16128)
-    assert error.levers == ("chips: 5", "weight_bits: 8 with chips: 3")
+    assert error.levers == ("chips: 5", "cores: 716", "weight_bits: 8 with chips: 3")
     for lever in error.levers:
         assert solved(graph, with_lever(arch, lever)), lever
 
@@ -100,6 +101,7 @@ def test_fragmentation_is_told_in_cores() -> None:
     assert (error.demand, error.supply) == (cores_needed(sizes, 11), 16)
     assert [lever.split(":")[0] for lever in error.levers] == [
         "chips",
+        "cores",
         "weight_bits",
         "cell_bits",
         "crossbars_per_core",
