@@ -4,15 +4,15 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import optuna
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from spaces.candidate import Candidate
 from spaces.search.promote import most_promising
-from spaces.search.storage import Studies
+from spaces.search.storage import Place, Studies, without_heartbeat
 from spaces.search.study import Trial, read_trial
 from spaces.search.trial import Work, alive, chosen, lost_points
 from spaces.space import Fidelity, Scalar, Sweep
@@ -60,11 +60,11 @@ Observe = Callable[[Progress], None]
 class Agenda:
     """What to judge next, and when to stop: the one mutable object of a sweep, in the process that hands out work.
 
-    shared: other hosts work on the same studies, and may die.
+    place: of the studies; where it is shared, other hosts work on them and may die.
     """
 
-    def __init__(self, studies: Studies, sweep: Sweep, observe: Observe, *, shared: bool = False) -> None:
-        self.studies, self.sweep, self.shared = studies, sweep, shared
+    def __init__(self, studies: Studies, sweep: Sweep, observe: Observe, place: Place) -> None:
+        self.studies, self.sweep, self.shared, self.grace_s = studies, sweep, place.shared, place.grace_s
         self.budget = sweep.budget
         self._observe = observe
         self._finished: dict[Fidelity, dict[int, Trial]] = {Fidelity.COST: {}, Fidelity.TIMELINE: {}}
@@ -73,6 +73,7 @@ class Agenda:
         self._lost: list[tuple[Values, int]] = []
         self._checked: tuple[int, int] | None = None
         self._look_for_dead_at = 0.0
+        self._silent_since: dict[tuple[str, int], float] = {}
         # The published chips come first, then the ends of the space; a space that fits the budget is enumerated.
         seeds = [p.as_dict() for p in (*sweep.anchors(), *sweep.corners())]
         if sweep.size is not None and sweep.size <= sweep.trials:
@@ -84,7 +85,7 @@ class Agenda:
         """Take note of what changed in the studies."""
         search = self.studies.search
         if self.shared and time.monotonic() >= self._look_for_dead_at:
-            _fail_stale(self.studies)
+            self._fail_stale()
             self._look_for_dead_at = time.monotonic() + _LOOK_FOR_DEAD_S
         trials = search.get_trials(deepcopy=False)
         self._lost = lost_points(trials, self.sweep)
@@ -92,6 +93,22 @@ class Agenda:
         self._note(self.sweep.fidelity, trials)
         if self.studies.timed is not None:
             self._note(Fidelity.TIMELINE, self.studies.timed.get_trials(deepcopy=False))
+
+    def _fail_stale(self) -> None:
+        """Mark trials whose processes have fallen silent, or never said a word, as lost, wherever they ran."""
+        now, silent = time.monotonic(), {}
+        for study in [s for s in (self.studies.search, self.studies.timed) if s is not None]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                optuna.storages.fail_stale_trials(study)
+            for number in without_heartbeat(study):
+                since = self._silent_since.get((study.study_name, number), now)
+                if now - since > self.grace_s:
+                    with suppress(ValueError):  # it has finished, or another host was faster
+                        study.tell(number, state=TrialState.FAIL)
+                else:
+                    silent[study.study_name, number] = since
+        self._silent_since = silent
 
     def _note(self, fidelity: Fidelity, trials: Sequence[FrozenTrial]) -> None:
         known = self._finished[fidelity]
@@ -190,12 +207,3 @@ class Agenda:
             running=running,
             interrupted=interrupted,
         )
-
-
-def _fail_stale(studies: Studies) -> None:
-    """Mark trials whose processes have fallen silent as lost, wherever they ran."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        for study in (studies.search, studies.timed):
-            if isinstance(study, Study):
-                optuna.storages.fail_stale_trials(study)

@@ -42,7 +42,7 @@ def run_sweep(
     with owned(folder), answering(where), closing(open_study(where, sweep, content)) as studies:
         if not where.shared:
             fail_running(studies)
-        agenda = Agenda(studies, sweep, observe, shared=where.shared)
+        agenda = Agenda(studies, sweep, observe, where)
         if not agenda.finished():
             if sweep.jobs == 1:
                 _work_here(agenda, make_evaluator, stop)

@@ -152,6 +152,25 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def without_heartbeat(study: Study) -> set[int]:
+    """Numbers of running trials of a database that have not said once that their process lives.
+
+    A process killed between starting a trial and its first heartbeat leaves such a trial, which Optuna never takes for
+    stale.
+    """
+    from sqlalchemy import text
+
+    backend = getattr(study._storage, "_backend", None)
+    if not isinstance(backend, optuna.storages.RDBStorage):
+        return set()
+    query = text(
+        "SELECT t.number FROM trials t LEFT JOIN trial_heartbeats h ON h.trial_id = t.trial_id "
+        "WHERE t.study_id = :study AND t.state = 'RUNNING' AND h.trial_id IS NULL"
+    )
+    with backend.engine.connect() as connection:
+        return {int(row[0]) for row in connection.execute(query, {"study": study._study_id})}
+
+
 def close(storage: BaseStorage) -> None:
     """Give a database's connections back; nothing for a journal."""
     backend = getattr(storage, "_backend", None)

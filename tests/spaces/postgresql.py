@@ -1,10 +1,10 @@
 """A PostgreSQL cluster of its own for tests, in a temporary folder, on this machine only."""
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,15 +28,19 @@ def _as_owner() -> list[str]:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     """A running server with an empty database; gives its address and ends it on leaving."""
+    with tempfile.TemporaryDirectory(prefix="pimdse-postgresql-") as folder:
+        # not in pytest's folder: every run of pytest makes that private to its user again, and the server is another
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        with _served(Path(folder)) as address:
+            yield address
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
     data = folder / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        shutil.chown(folder, pwd.getpwnam("postgres").pw_uid)
-        for parent in folder.parents:  # pytest's folders are private to root
-            if parent.stat().st_uid == 0 and parent not in (Path("/"), Path("/tmp")):
-                parent.chmod(parent.stat().st_mode | 0o111)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -38,8 +38,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql.cluster(tmp_path_factory.mktemp("postgresql")) as address:
+def database() -> Iterator[str]:
+    with postgresql.cluster() as address:
         yield address
 
 
