@@ -21,12 +21,13 @@ ROOM = 4.0  # objectives up to so many times the known plan's are searched where
 
 @dataclass(frozen=True, slots=True)
 class CpSat:
-    """The model of solvers/cpsat_model.py on one worker, within a deterministic budget derived from the time limit.
+    """The model of solvers/cpsat_model.py on one worker by default, within a deterministic budget derived from the time limit.
 
-    log: print CP-SAT's search log.
+    log: print CP-SAT's search log. workers: more than one search in parallel, and another run may find another plan.
     """
 
     log: bool = False
+    workers: int = 1
     name: str = field(default="cpsat", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
@@ -62,11 +63,11 @@ class CpSat:
             and solver.deterministic_time < 0.95 * solver.parameters.max_deterministic_time
         )
         outcome = certified(best, bound_ns, time.perf_counter() - started, (note,))
-        return replace(outcome, time_limited=cut_short)
+        return replace(outcome, time_limited=cut_short or self.workers > 1)
 
     def _solver(self, time_limit_s: float, spent_s: float, seed: int) -> cp_model.CpSolver:
         solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 1
+        solver.parameters.num_workers = max(1, self.workers)
         solver.parameters.random_seed = seed
         solver.parameters.max_deterministic_time = DETERMINISTIC_SHARE * time_limit_s
         solver.parameters.max_time_in_seconds = max(0.1, time_limit_s - spent_s)

@@ -188,3 +188,11 @@ def test_large_problem_is_never_worse_than_exact_and_carries_its_bound() -> None
     assert out.bound_ns is not None
     assert out.bound_ns <= out.objective_ns <= exact.objective_ns
     check_plan(problem, out.plan)
+
+
+def test_several_workers_give_a_plan_that_is_not_called_repeatable() -> None:
+    problem = make_problem([make_layer(k, [make_option(5, [2, 1])]) for k in range(3)], 4, 4)
+    out = get_solver("cpsat:workers=2").solve(problem, time_limit_s=1.0, seed=0)
+    assert out.plan is not None
+    check_plan(problem, out.plan)
+    assert out.time_limited or out.status is Status.OPTIMAL
