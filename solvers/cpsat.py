@@ -21,7 +21,7 @@ ROOM = 4.0  # objectives up to so many times the known plan's are searched where
 
 @dataclass(frozen=True, slots=True)
 class CpSat:
-    """The model of solvers/cpsat_model.py on one worker by default, within a deterministic budget derived from the time limit.
+    """The model of solvers/cpsat_model.py within a deterministic budget derived from the time limit.
 
     log: print CP-SAT's search log. workers: more than one search in parallel, and another run may find another plan.
     """
