@@ -34,6 +34,13 @@ class CompiledFolder:
         return self.path / "program.gz"
 
 
+def _model(given: object) -> str:
+    """The name or path of the network."""
+    if not isinstance(given, str):
+        raise ValueError(f"model: expected text, found {given!r}")
+    return given
+
+
 def _weights(given: object) -> str | None:
     """What `--weights` was, None for the model's own."""
     if given == "onnx":
@@ -54,7 +61,7 @@ def read_compiled_folder(path: Path) -> CompiledFolder:
         data: dict[str, Any] = orjson.loads(file.read_bytes())
         return CompiledFolder(
             path=path,
-            model=str(data["model"]),
+            model=_model(data["model"]),
             weights=_weights(data["weights"]),
             arch=str(data["arch"]),
             pipeline=str(data["pipeline"]),

@@ -33,6 +33,8 @@ def read_inputs(path: Path, graph: Graph) -> "dict[str, FloatArray]":
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ModelError(f"{path}: expected .npy, .npz or .png, found no regular file")
         with path.open("rb") as file:  # not by name: numpy leaves a damaged archive open
             match path.suffix.lower():
                 case ".npy":

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.onnx_node import BadShape
-from pimcomp.frontend.tensor import Tensor, of_map
+from pimcomp.frontend.tensor import LARGEST_CHANNELS, Tensor, of_map
 from pimcomp.ir.graph import Activation, Conv, Node, Operation, Pick, Standalone, View, Window
 
 LARGEST_ROWS = 1 << 15  # of a map: work is dealt out row by row; long signals lie along columns
@@ -40,8 +40,8 @@ class GraphBuilder:
             expected = "at least 1"
         elif math.prod(shape) > LARGEST_MAP:
             expected = f"at most {LARGEST_MAP} elements"
-        elif shape[1] > LARGEST_ROWS or shape[2] > LARGEST_SIDE:
-            expected = f"at most {LARGEST_ROWS} rows and {LARGEST_SIDE} columns"
+        elif shape[0] > LARGEST_CHANNELS or shape[1] > LARGEST_ROWS or shape[2] > LARGEST_SIDE:
+            expected = f"at most {LARGEST_CHANNELS} channels, {LARGEST_ROWS} rows and {LARGEST_SIDE} columns"
         if expected:
             raise BadShape(f"a map of shape {list(shape)} (channels, rows, columns): expected {expected}")
         unique, number = name, 1

@@ -217,7 +217,11 @@ class _Lowering:
             self.unknown.add(name)
             return
         height, width = shape[2:] or (1, 1)
-        index = self.builder.emit(name, Input(shape), (), (shape[1], height, width))
+        try:
+            index = self.builder.emit(name, Input(shape), (), (shape[1], height, width))
+        except BadShape:  # the offender stands anyway
+            self.unknown.add(name)
+            return
         self.values[name] = of_map(index, shape[1], height, width, "nchw"[: len(shape)])
         self.unknown.discard(name)
 

@@ -93,7 +93,7 @@ def lower_matmul(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def _times_weights(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, weights: FloatArray) -> Tensor:
-    if weights.ndim == 0 or math.prod(weights.shape[:-2]) != 1:
+    if weights.ndim == 0 or weights.size == 0 or math.prod(weights.shape[:-2]) != 1:
         raise Unsupported(f"weights of shape {list(weights.shape)}: expected one matrix")
     vector = weights.ndim == 1
     product = contract(node.name, builder, tensor, weights.reshape(-1, 1 if vector else weights.shape[-1]), None)

@@ -50,7 +50,7 @@ class OnnxNode:
 
     def text(self, key: str, default: str) -> str:
         """A string attribute."""
-        return self.attributes[key].s.decode() if key in self.attributes else default
+        return self.attributes[key].s.decode(errors="replace") if key in self.attributes else default
 
     def integers(self, key: str) -> tuple[int, ...] | None:
         """An integer-list attribute, None if absent."""

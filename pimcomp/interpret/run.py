@@ -198,6 +198,8 @@ def _probes(prepared: Prepared, looks: Looks | None, turn: int) -> tuple[Probes,
     stream, decoded = prepared.stream, prepared.decoded
     if looks is None or not len(looks.core):
         return no_probes(prepared), 0
+    if ((looks.core < 0) | (looks.core >= len(decoded.core_start) - 1)).any():
+        raise ModelError("checkpoints.npz: a checkpoint is on a core that the program does not have")
     emitted = decoded.core_start[looks.core] + looks.index
     row = np.searchsorted(stream.emitted, emitted)
     if (row >= len(stream.emitted)).any() or (stream.emitted[row] != emitted).any():
