@@ -110,9 +110,11 @@ def digest(plan: Plan) -> str:
     return hashlib.sha256(repr((plan.option, plan.replication)).encode() + cores).hexdigest()[:16]
 
 
-def fill(kept: Kept, networks: Sequence[str], solvers: Sequence[str], arch: str, time_limit_s: float) -> None:
+def fill(
+    kept: Kept, networks: Sequence[str], solvers: Sequence[str], arch: str, time_limit_s: float, stages: Sequence[str]
+) -> None:
     """All plans, then all programs that are not known yet; one line of progress for each."""
-    for stage in ("plan", "program"):
+    for stage in stages:
         for name in networks:
             network: LoadedNetwork | None = None
             for pipeline in Pipeline:
@@ -246,10 +248,14 @@ def main() -> None:
     parser.add_argument("--time-limit", type=float, default=10.0, help="of each solver, in seconds")
     parser.add_argument("--keep", type=Path, help="file of results so far")
     parser.add_argument("--again", nargs="+", default=[], help="solvers whose plans are made anew")
+    parser.add_argument("--plans-only", action="store_true", help="stop before the programs; write nothing")
     parser.add_argument("--out", type=Path, help="page whose section on solvers is replaced")
     options = parser.parse_args()
     kept = read_kept(options.keep, options.again)
-    fill(kept, options.networks, options.solvers, options.arch, options.time_limit)
+    stages = ("plan",) if options.plans_only else ("plan", "program")
+    fill(kept, options.networks, options.solvers, options.arch, options.time_limit, stages)
+    if options.plans_only:
+        return
     body = section(kept, options.networks, options.solvers, options.arch, options.time_limit)
     print(body)
     if options.out is not None:
