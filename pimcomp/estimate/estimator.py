@@ -18,7 +18,7 @@ from pimcomp.schedule.options import ScheduleOptions
 FloatVector = npt.NDArray[np.float64]
 
 # Strips of a map, per site and image: one image row by row in maps of up to 14 rows, several ones more coarsely.
-ONE_IMAGE_STRIPS, ALL_IMAGES_STRIPS, LEAST_STRIPS = 14, 20, 7
+ONE_IMAGE_STRIPS, MORE_IMAGES_STRIPS = 14, 10
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -99,7 +99,7 @@ class Estimator:
         plans = plans if isinstance(plans, Population) else population_of(plans)
         fit = CALIBRATION[pipeline] if calibration is None else calibration
         images = options.images_per_round if pipeline is Pipeline.BATCH else 1
-        strips = ONE_IMAGE_STRIPS if images == 1 else max(ALL_IMAGES_STRIPS // images, LEAST_STRIPS)
+        strips = ONE_IMAGE_STRIPS if images == 1 else MORE_IMAGES_STRIPS
         raw = population(
             self.network, self.chip, fit.hop_ns, plans.option, plans.replication, plans.core_of, plans.core_start,
             images, options.loaders, options.window_columns, strips,

@@ -7,6 +7,9 @@ from pimcomp.estimate.layout import place
 from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
 from pimcomp.estimate.work import work_of
 
+# Images that are followed strip by strip. The first one has the cores to itself, the second shows what one more costs.
+FOLLOWED_IMAGES = 2
+
 MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
 
 
@@ -26,9 +29,18 @@ def population(
         work = work_of(net, chip, option[p], cores, starts, layout)
         strips = strips_of(net, layout, most_strips)
         busiest = busiest_ns(layout, work, chip.cores)
-        bucket_ns = max(busiest * images, 1.0) / BUCKETS_PER_LOAD
-        out[p, MAKESPAN_NS], out[p, PEAK_BYTES] = stream(
-            net, chip.cores, hop_ns, layout, work, strips, images, bucket_ns
-        )
+        followed = min(images, FOLLOWED_IMAGES)
+        bucket_ns = max(busiest * followed, 1.0) / BUCKETS_PER_LOAD
+        ends, peak = stream(net, chip.cores, hop_ns, layout, work, strips, followed, bucket_ns)
+        out[p, MAKESPAN_NS], out[p, PEAK_BYTES] = _all_images_ns(ends, images, busiest), peak
         out[p, DYNAMIC_PJ], out[p, CORES], out[p, BUSIEST_NS] = work.dynamic_pj, work.cores, busiest
     return out
+
+
+@njit(cache=True)
+def _all_images_ns(ends, images, busiest):
+    """Makespan of `images` images from the ends of those that were followed: each further one costs as the last did."""
+    makespan = ends.max()
+    if images > len(ends):
+        makespan += (images - len(ends)) * max(ends[-1] - ends[-2], busiest)
+    return makespan

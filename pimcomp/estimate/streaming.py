@@ -126,7 +126,7 @@ def busiest_ns(layout, work, cores):
 
 @njit(cache=True)
 def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PLR0915  one pass over strips
-    """(makespan ns, peak bytes of local memory) of `images` images.
+    """(finish of each image in ns, float64[images]; peak bytes of local memory).
 
     hop_ns: from a row's completion until its readers may start. width: ns of a bucket.
     """
@@ -146,7 +146,7 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
     count = len(node)
     done, of_set = np.zeros(len(set_of)), np.zeros(layout.rows.shape[1], np.int64)
     constants_ns = work.constants_ns
-    server, makespan = 0.0, 0.0
+    server, image_end = 0.0, np.zeros(images)
     for turn in range(images * count):
         u = turn % count
         n, y0, y1 = node[u], begin[u], end[u]
@@ -199,7 +199,7 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
             finish, began = max(finish, last_end - send_ns[s]), max(began, last_start)
         finish += store_ns[n]
         each = (finish - began) / most
-        makespan = max(makespan, finish)
+        image_end[turn // count] = max(image_end[turn // count], finish)
         latest = done[g + y0 - 1] if y0 > 0 else 0.0
         row_end, beat = began, 0
         for y in range(y0, y1):  # rows of a strip are complete evenly between its start and its end
@@ -208,7 +208,7 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
                 latest = max(latest, row_end + hop_ns)
             beat -= 1
             done[g + y] = latest
-    return makespan, _peak(memory, work.base_bytes)
+    return image_end, _peak(memory, work.base_bytes)
 
 
 @njit(cache=True)
