@@ -48,6 +48,7 @@ CHANGES = (
     ),
     Change("no search (stream's first plan)", solver=(("most", 1),)),
     Change("a longer search (60 programs)", solver=(("most", 60), ("budget", 12.0))),
+    Change("one order only (orders 1)", schedule=(("orders", 1),)),
     Change("pooling where its input is (window_columns 1000)", schedule=(("window_columns", 1000),)),
     Change("whole segments as tasks (task_blocks 100)", schedule=(("task_blocks", 100),)),
     Change("longer segments (segment_blocks 4)", schedule=(("segment_blocks", 4),)),

@@ -1,6 +1,7 @@
 """From a Plan to instruction streams: who computes what, when, and where it lies in memory."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -93,7 +94,8 @@ class Scheduler:
         _, groups, _, flow = self._flow(plan)
         shapes = group_shapes(self.partition, plan, groups)
         try:
-            ordered = place_actions(flow, shapes, self.arch, self.options, min(self.images, TRIAL_IMAGES))
+            single = replace(self.options, orders=1)
+            ordered = place_actions(flow, shapes, self.arch, single, min(self.images, TRIAL_IMAGES))
         except CapacityError:
             return Trial(time_ns=math.inf, actions=len(flow.core), share=np.zeros(len(self.partition.nodes)))
         share = critical_share(flow, ordered, self.layer_of_node, len(self.partition.nodes))

@@ -14,6 +14,8 @@ class ScheduleOptions:
     images_per_round: images one round of a batch program processes together.
     lookahead: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is
     short.
+    orders: orders that are tried for a program, with other slack and look-ahead; the one that should take least time is
+    kept.
     window_columns: columns that one core should pool (or convolve on its vector unit) in a row at most; the others' are
     shared out.
     merge_siblings: convolutions that read the same map become one.
@@ -26,6 +28,7 @@ class ScheduleOptions:
     slack_ns: float = 500.0
     images_per_round: int = 4
     lookahead: float = 1.0
+    orders: int = 8
     window_columns: int = 1
     merge_siblings: bool = True
     vector_depthwise: bool = True

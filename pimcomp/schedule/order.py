@@ -1,6 +1,6 @@
 """When everything happens and where it lies: images replicated, all actions ordered, buffers placed in local memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from pimcomp.schedule.work import LongArray
 
 # Fractions of the option's look-ahead, tried one after the other when memory is short.
 LOOKAHEADS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.007, 0.003, 0.0)
+# Slack and look-ahead of further orders, as multiples of the options': which is best differs from program to program.
+ORDERS = ((0.7, 1.0), (1.4, 1.0), (0.5, 1.0), (0.7, 0.5), (1.0, 0.5), (1.4, 0.5), (0.5, 0.5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +80,12 @@ def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: Schedule
         single = _fit(flow, durations, scratch, arch, options, 1, peaks)
         if single is not None and (best is None or single.timed.makespan_ns < best.timed.makespan_ns / best.images):
             best = single
+    elif best is not None and best.eager:
+        for slack, lookahead in ORDERS[: options.orders - 1]:
+            changed = replace(options, slack_ns=slack * options.slack_ns, lookahead=lookahead * options.lookahead)
+            other = _fit(flow, durations, scratch, arch, changed, images, [])
+            if other is not None and other.timed.makespan_ns < best.timed.makespan_ns:
+                best = other
     if best is None:
         least, core = min(peaks)
         levers = [f"local_memory.bytes: {least}"]  # the orders do not depend on the memory: that one fits then

@@ -22,7 +22,7 @@ class Recorder:
     """A network on a chip, and every trial that a solver asked for."""
 
     def __init__(self, network: str, pipeline: Pipeline) -> None:
-        arch, options = load_arch("pimcomp_default"), ScheduleOptions(images_per_round=2)
+        arch, options = load_arch("pimcomp_default"), ScheduleOptions(images_per_round=2, orders=1)
         graph = rewrite(load_network(network).graph, arch, options)
         parts = partition(graph, arch)
         self.scheduler = Scheduler(graph, arch, parts, pipeline, options, {})
