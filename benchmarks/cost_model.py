@@ -30,9 +30,10 @@ NETWORKS = ("resnet18", "googlenet", "mobilenet_v2")
 SECTION = "accuracy of the estimate"
 HEADER = (
     "network", "pipeline", "plans", "spread", "Spearman", "of the better half", "median error", "90 % error", "bias",
-    "energy error", "without this network", "evaluations/s", "largest bound / timeline",
+    "energy error", "memory / program", "without this network", "evaluations/s", "largest bound / timeline",
 )  # fmt: skip
 WARM_RUNS = 5
+ROOMY = 0.7  # share of local memory below which no program was held back
 HOPS_NS = (0.0, 250.0, 500.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)  # that the fit tries
 
 
@@ -102,6 +103,9 @@ def row(case: Case, others: Sequence[Case]) -> list[str]:
     error = np.abs(estimated / figure - 1)
     better = figure <= np.median(figure)
     energy = np.abs(estimate.energy_pj / np.array([line.energy_pj for line in case.lines]) - 1)
+    peak = np.array([line.local_peak_bytes for line in case.lines])
+    roomy = peak < ROOMY * case.instance.arch.local_memory_bytes
+    memory = np.quantile((estimate.local_memory_bytes / peak)[roomy], [0.1, 0.5, 0.9]) if roomy.any() else [np.nan] * 3
     proven = bounds(case.instance.graph, case.instance.arch)
     tightest = max(
         float(np.max(proven.latency_ns / np.array([line.latency_ns for line in case.lines]))),
@@ -119,6 +123,7 @@ def row(case: Case, others: Sequence[Case]) -> list[str]:
         f"{np.quantile(error, 0.9):.1%}",
         f"{np.median(estimated / figure) - 1:+.1%}",
         f"{np.median(energy):.1%}",
+        f"{memory[1]:.2f} ({memory[0]:.2f} to {memory[2]:.2f})",
         f"{held_out:.1%}",
         f"{evaluations_per_s(case):,.0f}",
         f"{tightest:.3f}",
@@ -149,8 +154,9 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
         f"Chip `{arch}`, default options, random plans (`benchmarks/plan_samples.py`) compiled at "
         f"{', '.join(sources)}; written by `benchmarks/cost_model.py`. "
         "Figure: latency of one image (element), time per image (batch). "
-        "*Spread*: slowest over fastest plan. *Without this network*: median error with constants fitted on the other "
-        "networks only. *Evaluations*: weighted layers per second of processor time on one core, warm. The last column "
+        "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
+        "plans that local memory does not hold back. *Without this network*: median error with constants fitted on the "
+        "other networks only. *Evaluations*: weighted layers per second of processor time on one core, warm. The last column "
         "is the largest ratio of the proven bound (`pimcomp/bounds.py`) to the timeline over all these plans: it must "
         "stay below 1.\n\n" + table(HEADER, rows)
     )
