@@ -2,8 +2,8 @@
 
 A slice takes up to `crossbar_rows` consecutive rows; of the columns it takes those that its rows can influence, so that
 grouped and depthwise convolutions, window blocks and kernels with zeros around them occupy only their non-zero blocks.
-A slice wider than a core is cut by columns. Source: PIMCOMP-NN's node partition (docs/glossary.md) generalised to blocks, groups and physical
-columns.
+A slice wider than a core is cut by columns. Source: PIMCOMP-NN's node partition (docs/glossary.md) generalised to
+blocks, groups and physical columns.
 """
 
 import numpy as np
