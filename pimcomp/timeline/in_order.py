@@ -5,8 +5,6 @@ at the one global memory in order of arrival. Exact up to the order in which the
 instant.
 """
 
-import heapq
-
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,8 @@ import numpy.typing as npt
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.timeline.borrow import borrow
+from pimcomp.timeline.early_waits import early_waits
+from pimcomp.timeline.request_queue import ask, next_request
 from pimcomp.timeline.run import AT_RECV, AT_SEND, DONE, Run
 from pimcomp.timeline.transfers import (
     ASK,
@@ -40,7 +40,8 @@ def run_in_order(stream: Stream, transfers: Transfers, rounds: int) -> Run:
     state, at, since = np.zeros(cores, np.uint8), np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
     _solve(
         transfers.start, transfers.code, transfers.tail, transfers.tables.memory_ps, transfers.tables.cycles,
-        transfers.tables.periods_ns, transfers.period, transfers.aligned,
+        transfers.tables.periods_ns, early_waits(stream, transfers.tables, transfers.period),
+        transfers.period, transfers.aligned,
         np.diff(stream.core_start) > 0, finish, state, at, since,
     )  # fmt: skip
     finish[:, stream.tail_bubbles > 0] = -1
@@ -58,6 +59,7 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
     memory_ps: LongArray,
     cycles: LongArray,
     periods_ns: npt.NDArray[np.float64],
+    early: LongArray,
     period: int,
     aligned: bool,
     present: npt.NDArray[np.bool_],
@@ -83,7 +85,7 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
     memory_free = 0
     ready = np.flatnonzero(present)[::-1].copy()
     n_ready = len(ready)
-    queue = [(np.int64(0), np.int64(0), np.int64(0))]
+    queue = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0))]
     queue.pop()
     while True:
         while n_ready:
@@ -107,8 +109,7 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
                     if key & KIND == STORE - SEND:
                         begin += beats_ps(int(key >> BEATS_BIT), 0, memory_ps, cycles, periods_ns)
                     sent = max(begin, switch_free[c])
-                    # Of cores that asked and arrive together the simulator serves the last first (its event heap).
-                    heapq.heappush(queue, (sent + code[i, ASK], sent, -c))
+                    ask(queue, sent + code[i, ASK], sent, c)
                     break
                 # Arithmetic, not branches: whether a core sends or receives cannot be predicted.
                 receives, peer = key & KIND, (key >> PEER_BIT) & PEERS
@@ -137,8 +138,7 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
                 c = b
         if not queue:
             break
-        arrived, _, last = heapq.heappop(queue)
-        served = -last
+        arrived, served = next_request(queue, period, early)
         i = nxt[served]
         memory_free = int(max(arrived, memory_free) + code[i, THEN])
         switch_free[served] = memory_free

@@ -4,7 +4,6 @@ The rules are those of `core_step` and `out_of_order`; only the loops over them 
 between, so that the replay of a search pays nothing for a table that only people look at.
 """
 
-import heapq
 from dataclasses import dataclass
 
 import numba
@@ -17,6 +16,7 @@ from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.core_step import _WAITS_FOR_OTHERS, _dispatch, _event, _finish, _next_event, _retire
 from pimcomp.timeline.deadlock import find_deadlock
 from pimcomp.timeline.out_of_order import _earliest_wait, _let_run, _pair, _take_tokens, _wake
+from pimcomp.timeline.request_queue import ask, next_request
 from pimcomp.timeline.run import AT_MEMORY, AT_RECV, AT_SEND, DONE, STOPPED, Run
 from pimcomp.timeline.state import (
     ARRIVAL,
@@ -147,7 +147,7 @@ def _replay(m: Machine, notes: Longs) -> None:
     """`out_of_order.replay` of one pass, with notes; `wait` counts as in the HEAPLab fork."""
     for c in range(len(m.core) - 1, -1, -1):
         _let_run(c, m)
-    requests = [(np.int64(0), np.int64(0), np.int64(0))]
+    requests = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0))]
     requests.pop()
     memory_free = 0
     while True:
@@ -162,7 +162,7 @@ def _replay(m: Machine, notes: Longs) -> None:
             if state in (AT_MEMORY, AT_SEND):
                 notes[m.slots[c, m.core[c, TRANSFER], ROW], _ARRIVED] = m.core[c, ARRIVAL]
             if state == AT_MEMORY:
-                heapq.heappush(requests, (m.core[c, ARRIVAL], m.core[c, SENT], -c))
+                ask(requests, m.core[c, ARRIVAL], m.core[c, SENT], c)
             elif state in (AT_SEND, AT_RECV):
                 _pair(c, m)
         waiter, at = _earliest_wait(m, True)
@@ -170,8 +170,7 @@ def _replay(m: Machine, notes: Longs) -> None:
             _take_tokens(waiter, at, m, True)
             _wake(waiter, at, m)
         elif requests:
-            arrived, _, last = heapq.heappop(requests)
-            served = -last
+            arrived, served = next_request(requests, m.period, m.early)
             row = m.slots[served, m.core[served, TRANSFER], ROW]
             memory_free = int(max(arrived, memory_free) + m.code[row, SERVICE])
             m.core[served, SWITCH_FREE] = memory_free

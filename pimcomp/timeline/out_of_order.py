@@ -5,14 +5,13 @@ meet. That is exact because cores influence each other through their transfer un
 `core_step` has the rules of one core; here is what happens between cores.
 """
 
-import heapq
-
 import numba
 import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
 from pimcomp.timeline.core_step import WOKEN_BY_SWITCH, advance
+from pimcomp.timeline.request_queue import ask, next_request
 from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run
 from pimcomp.timeline.state import (
     AMOUNT,
@@ -74,7 +73,7 @@ def replay(m: Machine, counting_wait: bool) -> None:
     """
     for c in range(len(m.core) - 1, -1, -1):
         _let_run(c, m)
-    requests = [(np.int64(0), np.int64(0), np.int64(0))]
+    requests = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0))]
     requests.pop()
     memory_free = 0
     while True:
@@ -86,7 +85,7 @@ def replay(m: Machine, counting_wait: bool) -> None:
                 _wake(m.core[c, RECEIVER], m.core[c, DELIVERED], m)
                 m.core[c, DELIVERED] = -1
             if m.core[c, STATE] == AT_MEMORY:
-                heapq.heappush(requests, (m.core[c, ARRIVAL], m.core[c, SENT], -c))
+                ask(requests, m.core[c, ARRIVAL], m.core[c, SENT], c)
             elif m.core[c, STATE] == AT_SEND or m.core[c, STATE] == AT_RECV:
                 _pair(c, m)
         waiter, at = _earliest_wait(m, counting_wait)
@@ -94,8 +93,7 @@ def replay(m: Machine, counting_wait: bool) -> None:
             _take_tokens(waiter, at, m, counting_wait)
             _wake(waiter, at, m)
         elif requests:
-            arrived, _, last = heapq.heappop(requests)
-            served = -last
+            arrived, served = next_request(requests, m.period, m.early)
             memory_free = int(
                 max(arrived, memory_free) + m.code[m.slots[served, m.core[served, TRANSFER], ROW], SERVICE]
             )

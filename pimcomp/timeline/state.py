@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.timeline.early_waits import early_waits_of
 from pimcomp.timeline.hazards import RANGE_COLUMNS, write_ranges
 from pimcomp.timeline.work import MATRIX, SYNC, WAIT, Stream, Work
 
@@ -58,7 +59,7 @@ class Machine(NamedTuple):
     SLOT_COLUMNS], ring the power of two from rob_size up; group_free: int64[cores, groups], finish edge of each array
     group's latest mvmul; finish: int64[rounds, cores]; tokens: int64[syncs + 1, 3], core, event register and arrival
     of every `sync` so far (core -1: consumed), their number in the last row; ready: int64[cores + 1], stack of cores
-    that can run, its height last.
+    that can run, its height last; early: see `early_waits`.
     """
 
     code: Longs
@@ -68,6 +69,7 @@ class Machine(NamedTuple):
     finish: Longs
     tokens: Longs
     ready: Longs
+    early: Longs
     period: int
     limit: int
     rob_size: int
@@ -112,6 +114,7 @@ def new_machine(
         finish=np.full((kept_rounds, n), -1, np.int64),
         tokens=np.zeros((syncs + 1, 3), np.int64),
         ready=np.zeros(n + 1, np.int64),
+        early=early_waits_of(stream, arch),
         period=work.period,
         limit=limit,
         rob_size=rob_size,

@@ -1,0 +1,94 @@
+"""What the simulator's event queue holds while the first requests travel to the global memory.
+
+All cores begin in the same cycle, so their first loads arrive in the same instant, and which is served first hangs on
+what else is in the queue (`request_queue`). That early it is known without a replay: the waits of each core before and
+in its first transfer.
+"""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.timeline.borrow import borrow
+from pimcomp.timeline.clock import finish_edge, two_waits_edge
+from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, SEND, UNIT_OF, Stream, Tables, durations, period_of, tables_of
+
+# Cycles in which a wait has to begin to be taken in: the first requests have arrived long before.
+EARLY_CYCLES = 64
+
+# Columns, one row per wait, by BEGIN and CORE. REQUEST: 1 if at its end a request reaches the global memory.
+BEGIN, END, CORE, REQUEST = range(4)
+
+
+def early_waits_of(stream: Stream, arch: Arch) -> LongArray:
+    """int64[waits, 4], times in ps, of a program at the beginning of a run."""
+    return early_waits(stream, tables_of(stream, arch), period_of(arch))
+
+
+def early_waits(stream: Stream, tables: Tables, period: int) -> LongArray:
+    """The same with what durations depend on."""
+    found = _walk(
+        stream.core_start, stream.op, stream.crossbars, stream.size, stream.peer, stream.width, stream.bubbles,
+        *tables, period,
+    )  # fmt: skip
+    ordered: LongArray = found[np.lexsort((found[:, CORE], found[:, BEGIN]))]
+    return ordered
+
+
+@numba.njit(cache=True)
+def _walk(
+    core_start: LongArray,
+    op: ByteArray,
+    crossbars: IntArray,
+    size: IntArray,
+    peer: IntArray,
+    width: ByteArray,
+    bubbles: IntArray | ByteArray,
+    memory_ps: LongArray,
+    cycles: LongArray,
+    periods_ns: npt.NDArray[np.float64],
+    settings: LongArray,
+    noc_ns: npt.NDArray[np.float64],
+    chip: LongArray,
+    period: int,
+) -> npt.NDArray[np.int64]:
+    """Each core as at rob_size 1, up to its first transfer."""
+    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
+    settings, noc_ns, chip = borrow(settings), borrow(noc_ns), borrow(chip)
+    rows = np.empty((2 * EARLY_CYCLES * (len(core_start) - 1), 4), np.int64)
+    k = 0
+    for core in range(len(core_start) - 1):
+        retired = 2 * period
+        for i in range(core_start[core], core_start[core + 1]):
+            kind = UNIT_OF[op[i]]
+            begin = retired + (int(bubbles[i]) + (2 if kind == MATRIX else 1)) * period
+            if begin > EARLY_CYCLES * period or kind > LOAD:
+                break
+            read, leg, write, _, _ = durations(
+                core, kind, op[i], int(size[i]), int(crossbars[i]), int(peer[i]), width[i],
+                memory_ps, cycles, periods_ns, settings, noc_ns, chip,
+            )  # fmt: skip
+            if kind > LOCAL:
+                if kind in (SEND, LOAD):
+                    rows[k, BEGIN], rows[k, END], rows[k, CORE], rows[k, REQUEST] = (
+                        begin,
+                        begin + leg,
+                        core,
+                        kind == LOAD,
+                    )
+                    k += 1
+                break
+            first = read + write if kind == LOCAL else read + leg
+            rows[k, BEGIN], rows[k, END], rows[k, CORE], rows[k, REQUEST] = begin, begin + first, core, 0
+            k += 1
+            if kind == LOCAL:
+                retired = finish_edge(begin, first, True, period) + period
+            else:
+                rows[k, BEGIN], rows[k, END], rows[k, CORE] = begin + first, begin + first + write, core
+                rows[k, REQUEST] = 0
+                k += 1
+                retired = two_waits_edge(begin, first, write, period) + period
+    return rows[:k]
