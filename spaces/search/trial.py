@@ -95,7 +95,12 @@ def run_trial(
 
     assert isinstance(study.sampler, PerTrialSampler)
     study.sampler.fix(work.fixed)
-    study.optimize(objective, n_trials=1, catch=(_WithdrawnError,))
+    try:
+        study.optimize(objective, n_trials=1, catch=(_WithdrawnError,))
+    except AssertionError as error:
+        if error.__context__ is None:
+            raise
+        raise error.__context__ from None  # Optuna asserts that storing a result never fails: a disk may be full
     return numbers[0]
 
 
