@@ -41,7 +41,7 @@ def test_published_chip_comes_first_with_every_solver_and_pipeline(tmp_path: Pat
     assert all(dict(p.parameters) == {"adc_count": 16, "cores": 16, "crossbars_per_core": 8} for p in first)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "qmc", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3", "qmc", "random"])
 def test_budget_counts_distinct_candidates_and_seed_decides_them(tmp_path: Path, sampler: str) -> None:
     once = _run(tmp_path / "a", sampler=sampler)
     again = _run(tmp_path / "b", sampler=sampler)
