@@ -85,9 +85,7 @@ def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]
         solve_s=time.process_time() - started,
     )
     if outcome.plan is None:
-        return dataclasses.replace(
-            row, missing=str(does_not_fit(graph, recipe.arch, problem, outcome))
-        ), outcome
+        return dataclasses.replace(row, missing=str(does_not_fit(graph, recipe.arch, problem, outcome))), outcome
     verify_plan(problem, outcome.plan)
     cost_ns = plan_cost(problem, outcome.plan).objective_ns(recipe.pipeline)
     row = dataclasses.replace(row, cost_ns=cost_ns, crossbars_used=outcome.plan.crossbars_used(problem))

@@ -13,7 +13,7 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 
 # The one home of each heavy library, as a prefix of the module's dotted name.
 HOMES = {
-    "ortools": "solvers.cpsat",
+    "ortools": ("solvers.cpsat", "solvers.ilp", "solvers.columns"),
     "pymoo": "solvers.nsga2",
     "optuna": "spaces.search",
     "sqlalchemy": "spaces.search",

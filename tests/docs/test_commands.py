@@ -34,7 +34,7 @@ def documented() -> list[tuple[str, str]]:
     """(page, command) of every line that calls pimdse, in fenced blocks and in backquotes."""
     found = []
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8").replace(" \\\n", " ")  # commands on several lines
         for block in re.findall(r"^```\w*\n(.*?)^```", text, flags=re.M | re.S):
             found += [(page.name, m[1].strip()) for m in re.finditer(r"^(?:\$ )?(pimdse \S.*)$", block, flags=re.M)]
         found += [(page.name, m[1]) for m in re.finditer(r"`(pimdse [a-z][^`\n]*)`", text)]

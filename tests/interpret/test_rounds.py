@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pimcomp.errors import InvariantError
+from pimcomp.errors import InvariantError, ModelError
 from pimcomp.interpret.faults import Deadlock, ExecutionError, Fault
 from pimcomp.interpret.moves import bin_magnitudes
 from pimcomp.interpret.run import Looks, execute, prepare
@@ -79,7 +79,7 @@ def test_looks_copy_elements_out() -> None:
     x = np.array([[[-1.0], [3.0]]], np.float32)
     for turn, seen in ((0, [0.0, -1.0]), (1, [3.0, 3.0])):
         assert execute(prepared, {"x": x}, looks=looks, look_round=turn).seen[0].tolist() == seen
-    with pytest.raises(InvariantError, match="does not name"):
+    with pytest.raises(ModelError, match="does not name"):
         execute(
             prepared,
             {"x": x},

@@ -89,7 +89,7 @@ def test_global_flags_may_stand_anywhere() -> None:
         (["report", "no/such/folder"], "no sweep is stored there"),
         (["pick", "no/such/folder"], "no sweep is stored there"),
         (["sweep", "no_such.yaml"], "no such file, and no shipped chip has this name"),
-        (["import-config", "no_such.json"], "cannot be read"),
+        (["import-config", "no_such.json"], "no such file"),
     ],
 )
 def test_wrong_input_is_a_message_and_status_2(
