@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from ortools.linear_solver import pywraplp
+from ortools.linear_solver import pywraplp  # type: ignore[attr-defined]
 
 from pimcomp.cost import MESSAGE_NS, firing_ns
 from pimcomp.ir.plan import LayerOption, MappingProblem
