@@ -7,13 +7,11 @@ simulator (docs/timing.md) and of the network:
    `global_read_cycles`. The compiler loads every needed row of an input, so no program has its last input element
    before `load_ns`, and no round is shorter.
 2. *Firings.* An `mvmul` takes at most `crossbar_rows` input elements, and every element that some window of a layer
-reads
-   must enter at least one of the layer's MVMs. A layer therefore fires at least ceil(elements / rows) times, however
-   windows are packed. At rob_size 1 a core executes one instruction at a time, so a firing occupies its core for the
+   reads must enter at least one of the layer's MVMs (of siblings that read the same map, one MVM may serve all: the one
+   that needs most counts). A layer therefore fires at least ceil(elements / rows) times, however windows are packed. At rob_size 1 a core executes one instruction at a time, so a firing occupies its core for the
    whole MVM (on one crossbar at least) and 3 cycles of dispatch; above, for its use of the one local-memory port.
-3. *Additions.* An output that sums K > rows products comes out of at least ceil(K / rows) MVMs, whose results are
-added by
-   vector instructions, each element at no less than its share of full beats. An element-wise node adds or multiplies
+3. *Additions.* An output that sums K > rows products comes out of at least ceil(K / rows) MVMs, whose results are added
+   by vector instructions, each element at no less than its share of full beats. An element-wise node adds or multiplies
    at least once per output and operand beyond the first. A depthwise layer may go to the vector unit instead: it
    multiplies every weight that meets the map and adds the products of an output; whichever takes less counts.
 4. *Chains.* The element that is loaded last reaches an output through at least the fewest weighted layers on any path
@@ -30,6 +28,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node
+from pimcomp.merge_siblings import sibling_families
 from pimcomp.schedule.rows import needed_rows, sources_of
 
 MVM_DISPATCH_CYCLES = 3  # docs/timing.md: retire(i) = retire(i - 1) + D + 2, one more for mvmul
@@ -51,7 +50,9 @@ def bounds(graph: Graph, arch: Arch) -> Bounds:
     """Lower bounds for a network on a chip; see the module for the proof."""
     needed = needed_rows(graph)
     load_ns = sum(_load_ns(arch, node, int(rows.sum())) for node, rows in zip(graph.nodes, needed, strict=True))
-    work_ns = sum(_work_ns(graph, index, needed[index], arch) for index in range(len(graph.nodes))) / arch.total_cores
+    families = {member: family for family in sibling_families(graph) for member in family}
+    work_ns = sum(_work_ns(graph, index, needed, arch, families) for index in range(len(graph.nodes)))
+    work_ns /= arch.total_cores
     mvm_ns = arch.mvm_ns(1)
     shortest, longest = _chains(graph)
     return Bounds(
@@ -71,23 +72,32 @@ def _load_ns(arch: Arch, node: Node, rows: int) -> float:
     return beats * arch.global_read_cycles * arch.global_period_ns
 
 
-def _work_ns(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> float:
-    """Issue time that a node takes at least on all cores together."""
+def _work_ns(
+    graph: Graph, index: int, needed: list[np.ndarray], arch: Arch, families: dict[int, tuple[int, ...]]
+) -> float:
+    """Issue time that a node takes at least on all cores together; the MVMs of siblings count once, for the first."""
     node = graph.nodes[index]
-    added = _additions(graph, index, needed, arch)
+    added = _additions(graph, index, needed[index], arch)
     if not isinstance(node.operation, Conv):
         return added * _addition_ns(arch)
-    met = _positions_met(graph, index, needed)
-    taken = [len(np.unique(positions)) for positions in met]
-    view = node.inputs[0]
-    channels = len(np.unique(np.stack([view.sources, view.channels]), axis=1).T)
-    firings = -(-taken[0] * taken[1] * channels // arch.crossbar_rows)
+    family = families.get(index, (index,))
+    firings = max(_least_firings(graph, i, needed[i], arch) for i in family) if index == family[0] else 0
     crossbars_ns = firings * _firing_ns(arch) + added * _addition_ns(arch)
     if not 1 < node.operation.groups == node.channels:
         return crossbars_ns
+    met = _positions_met(graph, index, needed[index])
     products = len(met[0]) * len(met[1]) * node.channels
-    sums = products - int(needed.sum()) * node.width * node.channels  # negative where whole windows lie outside
+    # The difference is negative where whole windows lie outside the map.
+    sums = products - int(needed[index].sum()) * node.width * node.channels
     return min(crossbars_ns, (products + max(sums, 0)) * _addition_ns(arch))
+
+
+def _least_firings(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
+    """MVMs that a layer's input elements need, full rows assumed."""
+    taken = [len(np.unique(positions)) for positions in _positions_met(graph, index, needed)]
+    view = graph.nodes[index].inputs[0]
+    channels = len(np.unique(np.stack([view.sources, view.channels]), axis=1).T)
+    return -(-taken[0] * taken[1] * channels // arch.crossbar_rows)
 
 
 def _positions_met(graph: Graph, index: int, needed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ def merge_siblings(graph: Graph) -> Graph:
     Siblings have the same input view, stride, dilation, output size and activation, no groups, and kernels that lie
     within the largest of theirs. Views of a sibling's channels become views of its part of the whole.
     """
-    families = _families(graph)
+    families = sibling_families(graph)
     if not families:
         return graph
     leader = {member: family[0] for family in families for member in family}
@@ -42,7 +42,7 @@ def merge_siblings(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes), outputs=outputs)
 
 
-def _families(graph: Graph) -> list[tuple[int, ...]]:
+def sibling_families(graph: Graph) -> list[tuple[int, ...]]:
     """Groups of two or more siblings, each in graph order."""
     found: dict[tuple[object, ...], list[int]] = {}
     for index, node in enumerate(graph.nodes):

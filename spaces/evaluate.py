@@ -5,11 +5,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
 
 from pimcomp.bounds import Bounds, bounds
 from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.errors import CapacityError, ConfigError
+from pimcomp.estimate import Estimator
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
@@ -18,6 +19,8 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
 from pimcomp.partition import partition
 from pimcomp.problem import build_problem
+from pimcomp.rewrite import rewrite
+from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import chip_of, options_of
@@ -30,7 +33,7 @@ _SOME_CORE = re.compile(r" on core \d+")
 # Partitions kept per network: a sweep's chips come in few crossbar shapes.
 _PARTITIONS = 32
 
-Cut = Callable[[Arch], Partition]
+Cut = Callable[[Arch, ScheduleOptions], "Prepared"]
 
 
 def compile_evaluator(sweep: Sweep) -> Evaluator:
@@ -55,28 +58,41 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A network as a chip computes it, cut into array groups."""
+
+    graph: Graph
+    partition: Partition
+
+
 def _remembering(graph: Graph) -> Cut:
-    """`partition` of a network, remembered by what it depends on: the crossbars' shape and how many share a core."""
-    arch_of: dict[tuple[int, int, int], Arch] = {}
+    """`rewrite` and `partition` of a network, remembered by what they depend on: the crossbars' shape, how many share a
+    core, and which layers go to the vector unit."""
+    known: dict[tuple[object, ...], Prepared] = {}
 
-    @lru_cache(maxsize=_PARTITIONS)
-    def cut(rows: int, weight_cols: int, crossbars_per_core: int) -> Partition:
-        return partition(graph, arch_of[rows, weight_cols, crossbars_per_core])
-
-    def for_chip(arch: Arch) -> Partition:
-        key = (arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core)
-        arch_of[key] = arch
-        return cut(*key)
+    def for_chip(arch: Arch, options: ScheduleOptions) -> Prepared:
+        rewritten = rewrite(graph, arch, options)
+        shape = (arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core)
+        key = (*shape, options.merge_siblings, rewritten.weighted())
+        if key not in known:
+            if len(known) == _PARTITIONS:
+                known.pop(next(iter(known)))
+            known[key] = Prepared(rewritten, partition(rewritten, arch))
+        return known[key]
 
     return for_chip
 
 
 def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, sweep: Sweep) -> Metrics:
-    problem = build_problem(graph, arch, cut(arch), point.pipeline)
+    options = options_of(point)
+    prepared = cut(arch, options)
+    problem = build_problem(prepared.graph, arch, prepared.partition, point.pipeline)
     outcome = solver.solve(problem, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
     if outcome.plan is None:
         raise does_not_fit(graph, arch, problem, outcome)
-    return estimate(problem, outcome, arch, bounds(graph, arch))
+    estimator = Estimator.of(prepared.graph, arch, prepared.partition)
+    return estimate(estimator, problem, outcome, options, bounds(graph, arch))
 
 
 def compile_point(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Compiled:

@@ -8,6 +8,7 @@ from pimcomp.config import load_arch
 from pimcomp.errors import CapacityError
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import Pipeline
+from pimcomp.merge_siblings import merge_siblings
 from pimcomp.schedule import ScheduleOptions
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
@@ -33,3 +34,10 @@ def test_squeezenet_on_the_default_chip_by_hand() -> None:
     # 223 of 224 rows of 672 bytes in beats of 32 bytes, 40 ns each; 18 layers in a chain, 1685 ns per MVM.
     assert least.load_ns == -(-223 * 672 // 32) * 40
     assert least.longest_chain_ns == 18 * 1685
+
+
+def test_a_bound_is_of_every_program_siblings_merged_or_not() -> None:
+    graph, arch = load_network("squeezenet1_1").graph, load_arch("pimcomp_default")
+    apart, merged = bounds(graph, arch), bounds(merge_siblings(graph), arch)
+    assert merged.work_ns == pytest.approx(apart.work_ns, rel=1e-3)
+    assert (merged.load_ns, merged.longest_chain_ns) == (apart.load_ns, apart.longest_chain_ns)

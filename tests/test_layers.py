@@ -12,7 +12,7 @@ PACKAGES = ("pimcomp", "solvers", "spaces", "pimdse")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 # The one home of each heavy library, as a prefix of the module's dotted name.
-HOMES = {
+HOMES: dict[str, str | tuple[str, ...]] = {
     "ortools": ("solvers.cpsat", "solvers.ilp", "solvers.columns"),
     "pymoo": "solvers.nsga2",
     "optuna": "spaces.search",
