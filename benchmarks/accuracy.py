@@ -1,4 +1,4 @@
-"""The timeline and the closed-form cost against the real simulator on whole networks: writes docs/accuracy.md.
+"""The timeline and the estimated cost against the real simulator on whole networks: writes docs/accuracy.md.
 
     python -m benchmarks.accuracy --pimsim PATH_TO_ChipTest --keep LEDGER.json --out docs/accuracy.md
 
@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.sections import replace_section, table
-from pimcomp.cost import plan_cost
 from pimcomp.emit.arch_json import network_json, simulator_config
 from pimcomp.emit.pimsim import write_program
 from pimcomp.energy import energy_of
+from pimcomp.estimate import Estimator
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Program
+from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline.instruction_times import instruction_times
 from pimcomp.timeline.ties import contests_of
 from pimcomp.timeline.timing import simulate, steady_period_ns
@@ -57,8 +58,8 @@ NOTE = f"""\
 Random weights; written by `benchmarks/accuracy.py`. Errors are ours over the simulator's in latency mode. The
 period is (time of 4 copies in a row - time of 2) / 2. Ties: requests that reach a core's memory port or the global
 memory in the same instant as another (`pimcomp/timeline/ties.py`); the order in which the simulator serves events
-of one instant is all that is known to remain. Cost is the closed form of the plan before scheduling
-(`pimcomp/cost.py`): of one image in the element pipeline, between images in the batch pipeline. The simulator's
+of one instant is all that is known to remain. Cost is the estimate of one
+pass from the plan alone, before scheduling (`pimcomp/estimate`, rob_size 1). The simulator's
 processor time includes loading the program; the timeline's is warm, from the program in memory, the median of
 {WARM_RUNS} runs."""
 
@@ -69,8 +70,8 @@ Case = tuple[str, str, str, int, str]  # network, pipeline, solver, rob_size, ch
 class Row:
     """One program on one chip: the simulator's figures and ours.
 
-    ties: see `timeline.ties`. cost_ns: the closed-form cost of the plan, of one image (element) or between images
-    (batch). simulator_period_ns: None where it was not measured.
+    ties: see `timeline.ties`. cost_ns: one pass as estimated from the plan. simulator_period_ns: None where it was not
+    measured.
     """
 
     network: str
@@ -106,11 +107,8 @@ class Row:
 
     @property
     def cost_error(self) -> float:
-        """Of the closed form, relative to the simulator (to the timeline's period where only that is known), signed."""
-        truth_ns = self.simulator_ns
-        if self.pipeline == "batch":
-            truth_ns = self.simulator_period_ns or self.timeline_period_ns
-        return self.cost_ns / truth_ns - 1
+        """Of the estimate, relative to the simulator, signed."""
+        return self.cost_ns / self.simulator_ns - 1
 
     @property
     def period_error(self) -> float | None:
@@ -161,7 +159,9 @@ def measure(executable: Path, compiled: Compiled, case: Case, *, period: bool, t
         if period:
             two, four = (run.copies(k, k * latency_ns)[0].latency_ns for k in (2, 4))
             simulator_period_ns = (four - two) / 2
-    cost = plan_cost(replace(compiled.problem, rob_size=arch.rob_size), compiled.plan)
+    options = ScheduleOptions(images_per_round=program.images_per_round)
+    estimator = Estimator.of(compiled.graph, arch, compiled.partition)
+    cost = estimator.estimate([compiled.plan], Pipeline(case[1]), options)
     return Row(
         network=case[0],
         pipeline=case[1],
@@ -173,7 +173,7 @@ def measure(executable: Path, compiled: Compiled, case: Case, *, period: bool, t
         simulator_pj=report.energy_pj,
         timeline_pj=energy_of(program, arch, latency_ns).total_pj,
         ties=contests_of(stream, work, instruction_times(stream, work, arch)).total,
-        cost_ns=cost.objective_ns(Pipeline(case[1])),
+        cost_ns=float(cost.latency_ns[0]),
         simulator_period_ns=simulator_period_ns,
         timeline_period_ns=steady_period_ns(simulate(stream, work, arch, 4)),
         simulator_cpu_s=simulator_cpu_s,
