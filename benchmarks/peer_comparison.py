@@ -262,9 +262,10 @@ Same networks (PIMCOMP-NN's own JSON files; LRN is dropped on both sides), same 
 of its heuristics balance, W0H0 and uniform whose program completes; its files were changed only as far as today's
 simulator needs to load them. Element: latency of one image. Batch: steady period per image.
 
-- PIMCOMP-NN uses no packing: one window per MVM, no scattering convolutions and no window blocks. "Ratio, plain" is
-  ours with both off (solver `stream` with `scatter` off and `widest_block` 1). Neither side uses a bias row or ReLU in
-  the MVM.
+- PIMCOMP-NN uses no packing: one window per MVM, no scattering convolutions, no window blocks, every layer by itself,
+  depthwise layers expanded to dense ones. "Ratio, plain" is ours with all of these off (solver `lns` with `scatter`
+  off, `widest_block` 1 and {programs} programs; `merge_siblings` and `vector_depthwise` off; depthwise layers
+  block-diagonal). Neither side uses a bias row or ReLU in the MVM.
 - PIMCOMP-NN's batch programs omit pooling, additions and concatenation; ours contain all of it. Element programs
   contain everything on both sides.
 - Ours us: the timeline; simulator us: pimsim-nn itself, for the rows that were simulated (batch: the difference
@@ -288,7 +289,7 @@ python -m benchmarks.peer_comparison --models PIMCOMP_MODELS --baseline PEER_BAS
 
 def section(rows: Sequence[Row], peers: dict[Case, Peer]) -> str:
     """The whole section of the page."""
-    parts = [INTRODUCTION.format(rounds=ROUNDS, images=OPTIONS.images_per_round)]
+    parts = [INTRODUCTION.format(rounds=ROUNDS, programs=PLAIN_PROGRAMS, images=OPTIONS.images_per_round)]
     parts.append("### Geometric means\n\n" + table(MEANS_HEADER, means(rows, peers)))
     for pipeline in PIPELINES:
         chosen = sorted((r for r in rows if r.pipeline == pipeline), key=lambda r: r.chip)

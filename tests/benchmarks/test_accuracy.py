@@ -20,8 +20,6 @@ def test_errors_are_ours_over_the_simulators() -> None:
     assert ROW.energy_error == pytest.approx(-0.002)
     assert ROW.period_error == pytest.approx(0.01)
     assert ROW.cost_error == pytest.approx(-0.1)
-    assert replace(ROW, pipeline="batch").cost_error == pytest.approx(0.125)
-    assert replace(ROW, pipeline="batch", simulator_period_ns=None).cost_error == pytest.approx(900 / 808 - 1)
     assert ROW.ratio == pytest.approx(2000)
 
 
