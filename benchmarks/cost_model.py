@@ -156,9 +156,9 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
         "Figure: latency of one image (element), time per image (batch). "
         "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
         "plans that local memory does not hold back. *Without this network*: median error with constants fitted on the "
-        "other networks only. *Evaluations*: weighted layers per second of processor time on one core, warm. The last column "
-        "is the largest ratio of the proven bound (`pimcomp/bounds.py`) to the timeline over all these plans: it must "
-        "stay below 1.\n\n" + table(HEADER, rows)
+        "other networks only. *Evaluations*: weighted layers per second of processor time on one core, warm. The last "
+        "column is the largest ratio of the proven bound (`pimcomp/bounds.py`) to the timeline over all these plans: "
+        "below 1, or it is no bound.\n\n" + table(HEADER, rows)
     )
 
 
