@@ -151,8 +151,8 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
     sources = sorted({line.source for case in cases for line in case.lines})
     return (
         "## Measured\n\n"
-        f"Chip `{arch}`, default options, random plans (`benchmarks/plan_samples.py`) compiled at "
-        f"{', '.join(sources)}; written by `benchmarks/cost_model.py`. "
+        f"Chip `{arch}`, default options but one order per program, random plans "
+        f"(`benchmarks/plan_samples.py`) compiled at {', '.join(sources)}; written by `benchmarks/cost_model.py`. "
         "Figure: latency of one image (element), time per image (batch). "
         "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
         "plans that local memory does not hold back. *Without this network*: median error with constants fitted on the "

@@ -27,6 +27,9 @@ from pimcomp.rewrite import rewrite
 from pimcomp.schedule import ScheduleOptions, schedule
 from pimcomp.timeline import time_program
 
+# One order per program: the best of several takes some per cent less time, and several times as long to find.
+OPTIONS = ScheduleOptions(orders=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedPlan:
@@ -89,7 +92,7 @@ class Instance:
 def load_instance(network: str, arch_name: str) -> Instance:
     """A shipped network (seeded random weights: timing does not depend on them) on a shipped chip."""
     arch = read_arch(arch_name)[0]
-    graph = rewrite(load_network(network, weights="random:0").graph, arch, ScheduleOptions())
+    graph = rewrite(load_network(network, weights="random:0").graph, arch, OPTIONS)
     return Instance(network=network, arch_name=arch_name, graph=graph, arch=arch, partition=partition(graph, arch))
 
 
@@ -108,7 +111,7 @@ def time_plan(instance: Instance, pipeline: Pipeline, sample: int, plan: Plan, s
         core_of=tuple(tuple(cores.ravel().tolist()) for cores in plan.core_of),
     )
     try:
-        program = schedule(graph, arch, instance.partition, plan, pipeline, ScheduleOptions(), lrn_ranges(graph, 0))
+        program = schedule(graph, arch, instance.partition, plan, pipeline, OPTIONS, lrn_ranges(graph, 0))
     except CapacityError:
         return line
     timing = time_program(program, arch)
