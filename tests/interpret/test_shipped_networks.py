@@ -16,7 +16,7 @@ from pimcomp.errors import InvariantError
 from pimcomp.feeds import random_inputs
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.ir.graph import FloatArray, Graph, IntArray
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Program
 from pimcomp.ir.unread import verify_nothing_lost
@@ -34,16 +34,17 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class Case:
-    """A compiled network and where its files are."""
+    """A compiled network, the graph that was compiled and where its files are."""
 
     network: LoadedNetwork
+    graph: Graph
     arch: Arch
     program: Program
     folder: Path
 
     def write(self, program: Program) -> None:
         """Put a program's files into the folder."""
-        channels = np.array([node.channels for node in self.network.graph.nodes], np.int32)
+        channels = np.array([node.channels for node in self.graph.nodes], np.int32)
         write_program(program, self.arch, self.folder / "program.gz")
         write_memory(program, self.folder / "memory.npz")
         write_checkpoints(program, channels, self.folder / "checkpoints.npz")
@@ -51,9 +52,9 @@ class Case:
 
 def compiled(name: str, pipeline: Pipeline, folder: Path) -> Case:
     network, arch = load_network(f"digits_{name}"), load_arch("pimcomp_default")
-    program = compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline).program
-    case = Case(network, arch, program, folder)
-    case.write(program)
+    done = compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline)
+    case = Case(network, done.graph, arch, done.program, folder)
+    case.write(done.program)
     return case
 
 
