@@ -256,7 +256,8 @@ def _constant_turns(work: Work, rank: LongArray) -> npt.NDArray[np.int64]:
     loads = loads[np.argsort(rank[loads], kind="stable")]
     constants = constants[np.argsort(rank[constants], kind="stable")]
     before = np.searchsorted(rank[loads], rank[constants]) - 1
-    after_load = np.stack([loads[np.maximum(before, 0)], constants], axis=1)[before >= 0]
+    late = before >= 0
+    after_load = np.stack([loads[before[late]], constants[late]], axis=1)
     in_turn = np.stack([constants[:-CONSTANT_LANES], constants[CONSTANT_LANES:]], axis=1)
     return np.concatenate([after_load, in_turn])
 
