@@ -18,7 +18,7 @@ from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Trial
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
 from solvers.packing import Priced, certified
-from solvers.stream import pack, restricted, stream_plans
+from solvers.stream import Stream, pack, restricted, stream_plans
 
 FULL = 0.97  # share of the crossbars that a neighbour may use: packing needs some room
 UNIFORM = 0.25  # share of layers drawn regardless of the critical path
@@ -41,8 +41,11 @@ class Lns:
     name: str = field(default="lns", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """The limit changes nothing: the budget is deterministic. Without trials it is stream's first plan."""
+        """The limit changes nothing: the budget is deterministic. Without trials it is `Stream`."""
         started = time.perf_counter()
+        if problem.trial is None:
+            plain = Stream(self.scatter, self.widest_block)
+            return plain.solve(problem, time_limit_s=time_limit_s, seed=seed)
         if shortfall(problem) is not None:
             return no_plan(problem, time.perf_counter() - started)
         bound_ns, exact = solve_exactly(problem, candidates=1)

@@ -118,7 +118,7 @@ def parse_sweep(
         raise ConfigError(f"{file}: sweep", "missing: a sweep needs at least `solvers` and `space` there")
     model = validate(_Document, {"sweep": section}, file).sweep
     where = f"{file}: sweep"
-    _known(model.solvers, solver_names, f"{where}.solvers")
+    _known([name.partition(":")[0] for name in model.solvers], solver_names, f"{where}.solvers")
     _known(model.pipelines, tuple(Pipeline), f"{where}.pipelines")
     networks = _networks(model, where)
     limits = {ALIASES.get(name, name): value for name, value in sorted(model.limits.items())}
