@@ -8,8 +8,9 @@ simulator (docs/timing.md) and of the network:
    before `load_ns`, and no round is shorter.
 2. *Firings.* An `mvmul` takes at most `crossbar_rows` input elements, and every element that some window of a layer
    reads must enter at least one of the layer's MVMs (of siblings that read the same map, one MVM may serve all: the one
-   that needs most counts). A layer therefore fires at least ceil(elements / rows) times, however windows are packed. At rob_size 1 a core executes one instruction at a time, so a firing occupies its core for the
-   whole MVM (on one crossbar at least) and 3 cycles of dispatch; above, for its use of the one local-memory port.
+   that needs most counts). A layer therefore fires at least ceil(elements / rows) times, however windows are packed. At
+   rob_size 1 a core executes one instruction at a time, so a firing occupies its core for the whole MVM (on one
+   crossbar at least) and 3 cycles of dispatch; above, for its use of the one local-memory port.
 3. *Additions.* An output that sums K > rows products comes out of at least ceil(K / rows) MVMs, whose results are added
    by vector instructions, each element at no less than its share of full beats. An element-wise node adds or multiplies
    at least once per output and operand beyond the first. A depthwise layer may go to the vector unit instead: it
