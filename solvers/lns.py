@@ -44,8 +44,9 @@ class Lns:
         """The limit changes nothing: the budget is deterministic. Without trials it is `Stream`."""
         started = time.perf_counter()
         if problem.trial is None:
-            plain = Stream(self.scatter, self.widest_block)
-            return plain.solve(problem, time_limit_s=time_limit_s, seed=seed)
+            plain = Stream(self.scatter, self.widest_block).solve(problem, time_limit_s=time_limit_s, seed=seed)
+            if plain.plan is not None:
+                return plain
         if shortfall(problem) is not None:
             return no_plan(problem, time.perf_counter() - started)
         bound_ns, exact = solve_exactly(problem, candidates=1)

@@ -54,8 +54,8 @@ def test_first_fit_takes_the_lowest_core_with_room(seed: int) -> None:
                     assert core_of is None
                     return
                 free[core] -= int(size)
-                assert core_of is not None
-                assert core_of[k][j, a] == core
+                assert core_of is None or core_of[k][j, a] == core
+    assert core_of is not None
 
 
 @pytest.mark.parametrize("seed", range(30))
