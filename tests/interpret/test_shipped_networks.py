@@ -21,6 +21,7 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Program
 from pimcomp.ir.unread import verify_nothing_lost
 from pimcomp.ir.verify import verify_program as verify_table
+from pimcomp.schedule import ScheduleOptions
 from pimcomp.verify_integer import verify_integer
 from pimcomp.verify_program import verify_program
 from solvers import get_solver
@@ -30,6 +31,9 @@ NETWORKS = (
     "mlp", "lenet5", "incnet", "dscnn", "resnet8", "vgg8", "vgg8_bn", "resnet8_bnkept", "dscnn_bnkept",
     "vgg8_bn_bnkept",
 )  # fmt: skip
+
+
+OPTIONS = ScheduleOptions(images_per_round=2)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Case:
 
 def compiled(name: str, pipeline: Pipeline, folder: Path) -> Case:
     network, arch = load_network(f"digits_{name}"), load_arch("pimcomp_default")
-    done = compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline)
+    done = compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline, options=OPTIONS)
     case = Case(network, done.graph, arch, done.program, folder)
     case.write(done.program)
     return case
