@@ -1,14 +1,13 @@
-"""The estimate (pimcomp/estimate) against the timeline over random plans: fits its constants, writes its page.
+"""The estimate (pimcomp/estimate) against the timeline over random plans: fits its scale, writes its page.
 
     python -m benchmarks.cost_model --plans 200 --keep FILE        # compile what FILE lacks, measure, write the page
-    python -m benchmarks.cost_model --plans 200 --keep FILE --fit   # and print constants that fit FILE best
+    python -m benchmarks.cost_model --plans 200 --keep FILE --fit   # and print the scale that fits FILE best
 
 Compiling is the expensive part: seconds per plan. FILE (one JSON object per line) grows and is read again the next
 time. Its lines name the compiler that made them; after a change of the scheduler start a new one.
 """
 
 import argparse
-import math
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from benchmarks.sections import replace_section, table
 from benchmarks.timed_plans import Instance, TimedPlan, grow, load_instance, read_lines
 from pimcomp.bounds import bounds
 from pimcomp.estimate import Estimate, Estimator
-from pimcomp.estimate.calibration import CALIBRATION, Calibration
+from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.estimator import Population, population_of
 from pimcomp.ir.plan import Pipeline
 
@@ -34,7 +33,6 @@ HEADER = (
 )  # fmt: skip
 WARM_RUNS = 5
 ROOMY = 0.7  # share of local memory below which no program was held back
-HOPS_NS = (0.0, 250.0, 500.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)  # that the fit tries
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -52,13 +50,13 @@ class Case:
         """The timeline's: latency, or time per image."""
         return np.array([line.figure_ns for line in self.lines])
 
-    def estimate(self, calibration: Calibration | None = None) -> Estimate:
+    def estimate(self, scale: float | None = None) -> Estimate:
         """Of all plans."""
-        return self.estimator.estimate(self.population, self.pipeline, calibration=calibration)
+        return self.estimator.estimate(self.population, self.pipeline, scale=scale)
 
-    def ratios(self, calibration: Calibration | None = None) -> npt.NDArray[np.float64]:
+    def ratios(self, scale: float | None = None) -> npt.NDArray[np.float64]:
         """Estimate over timeline."""
-        return self.estimate(calibration).objective_ns(self.pipeline) / self.figure_ns
+        return self.estimate(scale).objective_ns(self.pipeline) / self.figure_ns
 
 
 def make_case(instance: Instance, pipeline: Pipeline, lines: Sequence[TimedPlan]) -> Case:
@@ -83,17 +81,9 @@ def spearman(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def fit(cases: Sequence[Case]) -> Calibration:
-    """Constants with the least mean of |log(estimate / timeline)|; every case counts the same."""
-
-    best, least = Calibration(), np.inf
-    for hop_ns in HOPS_NS:
-        logs = [np.log(case.ratios(Calibration(hop_ns=hop_ns))) for case in cases]
-        shift = float(np.median(np.concatenate(logs)))
-        loss = float(np.mean([np.abs(x - shift).mean() for x in logs]))
-        if loss < least:
-            best, least = Calibration(hop_ns=hop_ns, scale=round(math.exp(-shift), 3)), loss
-    return best
+def fit(cases: Sequence[Case]) -> float:
+    """The factor that makes the median of estimate / timeline 1 over all cases; every case counts the same."""
+    return float(np.exp(-np.mean([np.median(np.log(case.ratios(1.0))) for case in cases])))
 
 
 def row(case: Case, others: Sequence[Case]) -> list[str]:
@@ -155,7 +145,7 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
         f"(`benchmarks/plan_samples.py`) compiled at {', '.join(sources)}; written by `benchmarks/cost_model.py`. "
         "Figure: latency of one image (element), time per image (batch). "
         "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
-        "plans that local memory does not hold back. *Without this network*: median error with constants fitted on the "
+        "plans that local memory does not hold back. *Without this network*: median error with a scale fitted on the "
         "other networks only. *Evaluations*: weighted layers per second of processor time on one core, warm. The last "
         "column is the largest ratio of the proven bound (`pimcomp/bounds.py`) to the timeline over all these plans: "
         "below 1, or it is no bound.\n\n" + table(HEADER, rows)
@@ -177,7 +167,7 @@ def main() -> None:
     parser.add_argument("--pipelines", nargs="+", default=tuple(Pipeline), type=Pipeline, choices=tuple(Pipeline))
     parser.add_argument("--arch", default="pimcomp_default")
     parser.add_argument("--source", default="", help="what to call the compiler in new lines (default: git's commit)")
-    parser.add_argument("--fit", action="store_true", help="print constants for pimcomp/estimate/calibration.py")
+    parser.add_argument("--fit", action="store_true", help="print the scales for pimcomp/estimate/calibration.py")
     parser.add_argument("--out", type=Path, default=Path("docs/cost-model.md"))
     options = parser.parse_args()
     instances = [load_instance(network, options.arch) for network in options.networks]
@@ -190,7 +180,7 @@ def main() -> None:
     cases = [make_case(instance, pipeline, lines) for instance in instances for pipeline in options.pipelines]
     if options.fit:
         for pipeline in options.pipelines:
-            print(pipeline, fit([case for case in cases if case.pipeline is pipeline]), "now:", CALIBRATION[pipeline])
+            print(pipeline, fit([case for case in cases if case.pipeline is pipeline]), "now:", SCALE[pipeline])
     rows = []
     for case in cases:
         others = [c for c in cases if c.pipeline is case.pipeline and c.instance is not case.instance]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.calibration import CALIBRATION, Calibration
+from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.population import BUSIEST_NS, CORES, DYNAMIC_PJ, MAKESPAN_NS, PEAK_BYTES, population
 from pimcomp.estimate.tables import Chip, Network, chip_table, network_table
 from pimcomp.ir.arch import Arch
@@ -90,21 +90,21 @@ class Estimator:
         plans: Sequence[Plan] | Population,
         pipeline: Pipeline,
         options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
-        calibration: Calibration | None = None,
+        scale: float | None = None,
     ) -> Estimate:
         """Figures of plans that respect the chip's capacities (not checked here; see `ir/verify.py`).
 
-        Of the options only `loaders`, `window_columns` and `images_per_round` are looked at.
+        Of the options only `loaders`, `window_columns` and `images_per_round` are looked at. scale: in place of the
+        calibrated one.
         """
         plans = plans if isinstance(plans, Population) else population_of(plans)
-        fit = CALIBRATION[pipeline] if calibration is None else calibration
         images = options.images_per_round if pipeline is Pipeline.BATCH else 1
         strips = ONE_IMAGE_STRIPS if images == 1 else MORE_IMAGES_STRIPS
         raw = population(
-            self.network, self.chip, fit.hop_ns, plans.option, plans.replication, plans.core_of, plans.core_start,
+            self.network, self.chip, plans.option, plans.replication, plans.core_of, plans.core_start,
             images, options.loaders, options.window_columns, strips,
         )  # fmt: skip
-        latency_ns = raw[:, MAKESPAN_NS] * fit.scale
+        latency_ns = raw[:, MAKESPAN_NS] * (SCALE[pipeline] if scale is None else scale)
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
         return Estimate(
             images=images,

@@ -14,13 +14,14 @@ LongArray = npt.NDArray[np.int64]
 class Layout(NamedTuple):
     """Sites of all nodes: those of node n are [start[n], start[n + 1]), by row set and then by columns.
 
-    set_start int64[nodes, sets + 1]: where each row set's sites begin. Per site: columns [low, high), head core, first
-    replica with its cores (layers only), row_set. rows int64[nodes, sets] and middle: how many needed rows a row set
+    sets int64[nodes]; set_start int64[nodes, sets + 1]: where each row set's sites begin. Per site: columns [low, high),
+    head core, first replica with its cores (layers only), row_set. rows int64[nodes, sets] and middle: how many needed rows a row set
     has, and one of them near the middle of the map (-1: none). period int64[nodes]: rows from one row of a row set to
     its next. set_of int64[rows of all nodes]: row set of a row; needed_set: -1 if nobody needs the row.
     """
 
     start: LongArray
+    sets: LongArray
     set_start: LongArray
     low: LongArray
     high: LongArray
@@ -48,6 +49,8 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
     load_cores = _loaders(load, core_of, cores, loaders)
     sets, room = _sets_and_room(net, option, replication, core_of, core_start, len(load_cores), window_columns)
     set_of = _set_of_rows(net, sets)
+    queue = np.argsort(load, kind="mergesort")  # sorted: a heap
+    queued_ns = load[queue]
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
     most = max(replication.max(), 1) if len(replication) else 1
@@ -83,14 +86,15 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
                     elif e > a:
                         work_ns = share_ns[n] * (height[n] / sets[n])
                         at = _share(
-                            a, e, window_columns, head[z], work_ns, start[n], at, low, high, head, replica, load
-                        )
+                            a, e, window_columns, head[z], work_ns, start[n], set_start[n, chosen], at, low, high, head,
+                            replica, load, queue, queued_ns,
+                        )  # fmt: skip
             row_set[set_start[n, chosen] : at] = chosen
         set_start[n, sets[n] :] = at
     start[nodes] = at
     rows, middle, period, needed_set = _rows_of_sets(net, sets, set_of)
     return Layout(
-        start, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set
+        start, sets, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set
     )  # fmt: skip
 
 
@@ -159,24 +163,48 @@ def _set_of_rows(net, sets):
 
 
 @njit(cache=True)
-def _share(begin, end, columns, owner, work_ns, first, at, low, high, head, given, load):
+def _share(
+    begin, end, columns, owner, work_ns, first, stop, at, low, high, head, given, load, queue, queued_ns
+):  # fmt: skip
     """Cut [begin, end) evenly; all but the first piece go to the least loaded cores. Returns the next free site.
 
-    given: the core that a site's work was taken from, so that equal pieces of other row sets go to the same core.
+    given: the core that a site's work was taken from: equal pieces of earlier row sets (sites [first, stop)) are on the
+    same core. queue, queued_ns: heap of all cores by their load when they were put there.
     """
     count = -(-(end - begin) // columns)
     for i in range(count):
         a, b = begin + (end - begin) * i // count, begin + (end - begin) * (i + 1) // count
         core = np.int64(-1)
-        for s in range(first, at):
+        for s in range(first, stop):
             if low[s] == a and high[s] == b and given[s] == owner:
                 core = head[s]
-        if core < 0:
-            core = owner if i == 0 else np.argmin(load)
+        if core < 0 and i == 0:
+            core = owner
+        while core < 0:
+            if queued_ns[0] < load[queue[0]]:
+                queued_ns[0] = load[queue[0]]
+                _sink(queue, queued_ns)
+            else:
+                core = queue[0]
         load[core] += (b - a) * work_ns
         low[at], high[at], head[at], given[at] = a, b, core, owner
         at += 1
     return at
+
+
+@njit(cache=True)
+def _sink(queue, queued_ns):
+    """Move the top of a heap down to its place; ties go by core."""
+    i, core, ns = 0, queue[0], queued_ns[0]
+    while 2 * i + 1 < len(queue):
+        c = 2 * i + 1
+        if c + 1 < len(queue) and (queued_ns[c + 1], queue[c + 1]) < (queued_ns[c], queue[c]):
+            c += 1
+        if (ns, core) <= (queued_ns[c], queue[c]):
+            break
+        queue[i], queued_ns[i] = queue[c], queued_ns[c]
+        i = c
+    queue[i], queued_ns[i] = core, ns
 
 
 @njit(cache=True)

@@ -14,9 +14,7 @@ MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
 
 
 @njit(cache=True)
-def population(
-    net, chip, hop_ns, option, replication, core_of, core_start, images, loaders, window_columns, most_strips
-):
+def population(net, chip, option, replication, core_of, core_start, images, loaders, window_columns, most_strips):
     """float64[plans, 5]: makespan of `images` images, peak bytes, dynamic energy per image, cores, busiest core's ns.
 
     option, replication: int64[plans, layers]. core_of: all plans' cores, core_start int64[plans, layers + 1] into it.
@@ -31,7 +29,7 @@ def population(
         busiest = busiest_ns(layout, work, chip.cores)
         followed = min(images, FOLLOWED_IMAGES)
         bucket_ns = max(busiest * followed, 1.0) / BUCKETS_PER_LOAD
-        ends, peak = stream(net, chip.cores, hop_ns, layout, work, strips, followed, bucket_ns)
+        ends, peak = stream(net, chip.cores, layout, work, strips, followed, bucket_ns)
         out[p, MAKESPAN_NS], out[p, PEAK_BYTES] = _all_images_ns(ends, images, busiest), peak
         out[p, DYNAMIC_PJ], out[p, CORES], out[p, BUSIEST_NS] = work.dynamic_pj, work.cores, busiest
     return out

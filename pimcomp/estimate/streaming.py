@@ -19,6 +19,7 @@ LongArray = npt.NDArray[np.int64]
 
 BUCKETS = 128
 BUCKETS_PER_LOAD = 32.0  # of the busiest core: the horizon is 4 times its work; what comes later queues up
+SITE_STRIPS, LEAST_STRIPS = 448, 7  # of a map: strips times sites, and strips whatever the number of sites
 
 
 class Strips(NamedTuple):
@@ -31,15 +32,20 @@ class Strips(NamedTuple):
 
 @njit(cache=True)
 def strips_of(net, layout, most):
-    """Strips of up to ceil(height / most) rows per site, at least one; a strip's inputs come before it."""
-    height, row_start, before = net.height, net.row_start, net.needed_before
+    """Strips of rows; a strip's inputs come before it.
+
+    A map is cut into at most `most` strips, and into fewer if it has many sites.
+    """
+    height, row_start, before, first_site = net.height, net.row_start, net.needed_before, layout.start
     edge_start, source, extent = net.edge_start, net.source, net.extent
     base_start, base_row, outputs, period = net.base_start, net.base_row, net.outputs, layout.period
     nodes, total, tallest = len(height), 0, 0
     tall = np.ones(nodes, np.int64)
     for n in range(nodes):
         beats = (height[n] + period[n] - 1) // period[n]
-        tall[n] = period[n] * ((beats + most - 1) // most)
+        fewer = max(SITE_STRIPS // max(first_site[n + 1] - first_site[n], 1), LEAST_STRIPS)
+        cuts = min(most, fewer)
+        tall[n] = period[n] * ((beats + cuts - 1) // cuts)
         total += -(-height[n] // tall[n])
     for i in range(len(outputs)):
         tallest = max(tallest, height[outputs[i]])
@@ -125,17 +131,17 @@ def busiest_ns(layout, work, cores):
 
 
 @njit(cache=True)
-def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PLR0915  one pass over strips
+def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  one pass over strips
     """(finish of each image in ns, float64[images]; peak bytes of local memory).
 
-    hop_ns: from a row's completion until its readers may start. width: ns of a bucket.
+    width: ns of a bucket.
     """
     kind, height, row_start, set_of = net.kind, net.height, net.row_start, layout.needed_set
     edge_start, source, extent, base_start, base_row = (
         net.edge_start, net.source, net.extent, net.base_start, net.base_row
     )  # fmt: skip
     load_ns, store_ns = net.load_ns, net.store_ns
-    first_site, heads, row_set, period = layout.start, layout.head, layout.row_set, layout.period
+    first_site, sets, heads, row_set, period = layout.start, layout.sets, layout.head, layout.row_set, layout.period
     start, core, own_ns, receive_ns = work.start, work.core, work.own_ns, work.receive_ns
     new_bytes, held_bytes, sum_bytes = work.new_bytes, work.held_bytes, work.sum_bytes
     join_ns, send_ns = work.join_ns, work.send_ns
@@ -151,7 +157,8 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
         u = turn % count
         n, y0, y1 = node[u], begin[u], end[u]
         g, last = row_start[n], y0
-        of_set[:] = 0
+        for s in range(sets[n]):
+            of_set[s] = 0
         for y in range(y0, y1):
             if set_of[g + y] >= 0:
                 of_set[set_of[g + y]] += 1
@@ -205,7 +212,7 @@ def stream(net, cores, hop_ns, layout, work, strips, images, width):  # noqa: PL
         for y in range(y0, y1):  # rows of a strip are complete evenly between its start and its end
             if beat == 0:
                 row_end, beat = min(row_end + each, finish), period[n]
-                latest = max(latest, row_end + hop_ns)
+                latest = max(latest, row_end)
             beat -= 1
             done[g + y] = latest
     return image_end, _peak(memory, work.base_bytes)
