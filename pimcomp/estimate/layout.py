@@ -14,10 +14,11 @@ LongArray = npt.NDArray[np.int64]
 class Layout(NamedTuple):
     """Sites of all nodes: those of node n are [start[n], start[n + 1]), by row set and then by columns.
 
-    sets int64[nodes]; set_start int64[nodes, sets + 1]: where each row set's sites begin. Per site: columns [low, high),
-    head core, first replica with its cores (layers only), row_set. rows int64[nodes, sets] and middle: how many needed rows a row set
-    has, and one of them near the middle of the map (-1: none). period int64[nodes]: rows from one row of a row set to
-    its next. set_of int64[rows of all nodes]: row set of a row; needed_set: -1 if nobody needs the row.
+    sets int64[nodes]; set_start int64[nodes, sets + 1]: where each row set's sites begin. Per site: columns [low,
+    high), head core, first replica with its cores (layers only), row_set. rows int64[nodes, sets] and middle: how many
+    needed rows a row set has, and one of them near the middle of the map (-1: none). period int64[nodes]: rows from one
+    row of a row set to its next. set_of int64[rows of all nodes]: row set of a row; needed_set: -1 if nobody needs the
+    row.
     """
 
     start: LongArray
