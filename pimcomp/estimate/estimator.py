@@ -18,7 +18,7 @@ from pimcomp.schedule.options import ScheduleOptions
 FloatVector = npt.NDArray[np.float64]
 
 # Strips of a map, per site and image: one image row by row in maps of up to 28 rows, several ones more coarsely.
-ONE_IMAGE_STRIPS, MORE_IMAGES_STRIPS = 28, 14
+ONE_IMAGE_STRIPS, MORE_IMAGES_STRIPS = 28, 10
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

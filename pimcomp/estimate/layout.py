@@ -44,43 +44,42 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
     """
     kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
     option_start, group_start, block = net.option_start, net.group_start, net.block
-    column_start, followed_column, share_ns = net.column_start, net.followed_column, net.share_ns
+    column_start, columns_before, share_ns = net.column_start, net.columns_before, net.share_ns
     nodes = len(kind)
     load = _core_loads(net, cores, option, replication, core_of, core_start)
     load_cores = _loaders(load, core_of, cores, loaders)
-    sets, room = _sets_and_room(net, option, replication, core_of, core_start, len(load_cores), window_columns)
+    first, weight = np.zeros((2, replication.sum()), np.int64)
+    sites = np.zeros(len(replication), np.int64)
+    sets, room = _sets_and_room(
+        net, option, replication, core_of, core_start, first, weight, sites, len(load_cores), window_columns
+    )
     set_of = _set_of_rows(net, sets)
     queue = np.argsort(load, kind="mergesort")  # sorted: a heap
     queued_ns = load[queue]
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
-    most = max(replication.max(), 1) if len(replication) else 1
-    key, weight, first = np.zeros((3, most), np.int64)
-    at = 0
+    at, replicas = 0, 0
     for n in range(nodes):
         start[n] = at
-        columns = followed_column[column_start[n] : column_start[n + 1]]
+        before = column_start[n]
         if kind[n] == LAYER:
             k = layer[n]
             o = option_start[k] + option[k]
             groups = group_start[o + 1] - group_start[o]
-            sites = _sites(core_of, core_start[k], replication[k], groups, first, weight, key)
-            blocks = -(-width[n] // block[o])
-            sites = min(sites, sets[n] * blocks)
+            used = min(sites[k], sets[n] * -(-width[n] // block[o]))
         for chosen in range(sets[n]):
             set_start[n, chosen] = at
             if kind[n] == INPUT:
                 high[at], head[at] = width[n], load_cores[chosen]
                 at += 1
             elif kind[n] == LAYER:
-                at = _cut(width[n], block[o], chosen, sites, sets[n], weight, first, at, low, high, replica)
+                at = _cut(width[n], block[o], chosen, used, sets[n], replicas, weight, first, at, low, high, replica)
                 for s in range(set_start[n, chosen], at):
                     head[s] = core_of[core_start[k] + replica[s] * groups]
             else:
                 b = base[n]
                 for z in range(set_start[b, chosen], set_start[b, chosen + 1]):
-                    a = 0 if low[z] == 0 else np.searchsorted(columns, low[z])
-                    e = width[n] if high[z] == width[b] else np.searchsorted(columns, high[z])
+                    a, e = columns_before[before + low[z]], columns_before[before + high[z]]
                     if share_ns[n] == 0.0 or window_columns == 0:
                         low[at], high[at], head[at] = a, e, head[z]
                         at += 1
@@ -92,6 +91,8 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
                         )  # fmt: skip
             row_set[set_start[n, chosen] : at] = chosen
         set_start[n, sets[n] :] = at
+        if kind[n] == LAYER:
+            replicas += replication[layer[n]]
     start[nodes] = at
     rows, middle, period, needed_set = _rows_of_sets(net, sets, set_of)
     return Layout(
@@ -125,16 +126,18 @@ def _loaders(load, core_of, cores, loaders):
 
 
 @njit(cache=True)
-def _sets_and_room(net, option, replication, core_of, core_start, loaders, window_columns):
-    """Row sets of every node, and an upper limit of its sites."""
+def _sets_and_room(net, option, replication, core_of, core_start, first, weight, sites, loaders, window_columns):
+    """Row sets of every node, and an upper limit of its sites; fills in the sites of all layers.
+
+    first, weight: see `_sites`, by layer and replica. sites int64[layers].
+    """
     kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
     option_start, group_start, block, scatter, share_ns = (
         net.option_start, net.group_start, net.block, net.scatter, net.share_ns
     )  # fmt: skip
-    nodes = len(kind)
+    nodes, at = len(kind), 0
     sets, room = np.ones(nodes, np.int64), np.zeros(nodes, np.int64)
-    most = max(replication.max(), 1) if len(replication) else 1
-    key, weight, first = np.zeros((3, most), np.int64)
+    key, table = np.zeros(len(first), np.int64), np.zeros(4 * len(first) + 4, np.int64)
     for n in range(nodes):
         if kind[n] == INPUT:
             sets[n] = room[n] = loaders
@@ -142,9 +145,10 @@ def _sets_and_room(net, option, replication, core_of, core_start, loaders, windo
             k = layer[n]
             o = option_start[k] + option[k]
             groups = group_start[o + 1] - group_start[o]
-            sites = _sites(core_of, core_start[k], replication[k], groups, first, weight, key)
-            sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], -(-width[n] // block[o]), sites)
-            room[n] = sites
+            sites[k] = _sites(core_of, core_start[k], replication[k], groups, at, first, weight, key, table)
+            sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], -(-width[n] // block[o]), sites[k])
+            room[n] = sites[k]
+            at += replication[k]
         else:
             sets[n], room[n] = sets[base[n]], room[base[n]]
             if share_ns[n] > 0.0 and window_columns > 0:
@@ -209,24 +213,29 @@ def _sink(queue, queued_ns):
 
 
 @njit(cache=True)
-def _sites(core_of, begin, replication, groups, first, weight, key):
-    """Group replicas by equal cores: first[s] is the first of site s, weight[s] how many it has; the count.
+def _sites(core_of, begin, replication, groups, at, first, weight, key, table):
+    """Group replicas by equal cores: first[at + s] is the first of site s, weight[at + s] how many it has; the count.
 
-    key: scratch, a hash of each site's cores.
+    key: a hash of each site's cores; table: scratch, where a site with a hash is found.
     """
+    size = 1
+    while size < 2 * replication:
+        size *= 2
+    table[:size] = -1
     count = 0
     for j in range(replication):
         own = np.int64(1469598103934665603)
         for g in range(groups):
             own = (own ^ core_of[begin + j * groups + g]) * np.int64(1099511628211)
-        s = count - 1
-        while s >= 0 and key[s] != own:
-            s -= 1
+        slot = (own ^ (own >> 29)) & (size - 1)
+        while table[slot] >= 0 and key[at + table[slot]] != own:
+            slot = (slot + 1) & (size - 1)
+        s = table[slot]
         if s < 0:
             s = count
-            key[s], weight[s], first[s] = own, 0, j
+            table[slot], key[at + s], weight[at + s], first[at + s] = s, own, 0, j
             count += 1
-        weight[s] += 1
+        weight[at + s] += 1
     return count
 
 
@@ -243,16 +252,19 @@ def _row_sets(height, blocks, count):
 
 
 @njit(cache=True)
-def _cut(width, block, chosen, count, sets, weight, first, at, low, high, replica):
-    """Cut a row set's columns in proportion to its sites' replicas, on whole blocks. Returns the next free site."""
+def _cut(width, block, chosen, count, sets, begin, weight, first, at, low, high, replica):
+    """Cut a row set's columns in proportion to its sites' replicas, on whole blocks. Returns the next free site.
+
+    begin: where the layer's sites begin in `weight` and `first`.
+    """
     blocks = -(-width // block)
     total = 0
     for s in range(chosen, count, sets):
-        total += weight[s]
+        total += weight[begin + s]
     reached, column = 0, 0
     for s in range(chosen, count, sets):
-        reached += weight[s]
-        replica[at], low[at] = first[s], column
+        reached += weight[begin + s]
+        replica[at], low[at] = first[begin + s], column
         column = min(int(np.floor(reached / total * blocks + 0.5)) * block, width)
         high[at] = column
         at += 1

@@ -19,7 +19,7 @@ LongArray = npt.NDArray[np.int64]
 
 BUCKETS = 128
 BUCKETS_PER_LOAD = 32.0  # of the busiest core: the horizon is 4 times its work; what comes later queues up
-SITE_STRIPS, LEAST_STRIPS = 448, 7  # of a map: strips times sites, and strips whatever the number of sites
+SITE_STRIPS, LEAST_STRIPS = 320, 5  # of a map: strips times sites, and strips whatever the number of sites
 
 
 class Strips(NamedTuple):

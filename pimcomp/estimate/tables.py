@@ -56,7 +56,8 @@ class Network(NamedTuple):
 
     kind: INPUT, LAYER or VECTOR. base: the node whose segments a node's work follows (itself for layers and inputs).
     row_start int64[nodes + 1] into followed_row (the base's row that decides who computes a row) and needed_before
-    (needed rows in front of each row, int64[rows + 1]), column_start likewise into followed_column. share_ns: of a
+    (needed rows in front of each row, int64[rows + 1]). column_start into columns_before (per column of the base, and
+    its width: how many of the node's columns follow columns in front of it). share_ns: of a
     pixel of a node whose long segments are shared out, 0 for others. node_price float64[nodes, 7]: vector work of a
     node, see FIXED_NS and the following. constant_bytes/_ns: vectors a core loads once, at the memory
     server. load_ns/store_ns: a row at the server. edge_start int64[nodes + 1]; per edge its source, extent (rows of
@@ -78,7 +79,7 @@ class Network(NamedTuple):
     needed_before: LongArray
     followed_row: LongArray
     column_start: LongArray
-    followed_column: LongArray
+    columns_before: LongArray
     share_ns: DoubleArray
     node_price: DoubleArray
     constant_bytes: LongArray
@@ -194,14 +195,14 @@ def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict
             y = np.clip(y, 0, followed.height - 1)
             x = np.maximum.accumulate(np.clip(x, 0, followed.width - 1))
         rows.append(y)
-        columns.append(x)
+        columns.append(np.searchsorted(x, np.arange(graph.nodes[base[index]].width + 1)))
     return {
         "base": base,
         "row_start": _starts([len(r) for r in rows]),
         "needed_before": np.cumsum([0, *np.concatenate(needed_rows(graph))]),
         "followed_row": np.concatenate(rows),
         "column_start": _starts([len(c) for c in columns]),
-        "followed_column": np.concatenate(columns),
+        "columns_before": np.concatenate(columns),
         "share_ns": share_ns,
     }
 

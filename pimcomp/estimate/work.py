@@ -90,7 +90,7 @@ def message_cost(chip, hop_ns, flit_pj, size_bytes):
 
 
 @njit(cache=True)
-def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0915  one pass over sites
+def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, PLR0915  one pass over sites
     """The Work of a plan."""
     kind, layer, channels, constant_ns, width = net.kind, net.layer, net.channels, net.constant_ns, net.width
     constant_bytes, scratch_bytes, node_price = net.constant_bytes, net.scratch_bytes, net.node_price
@@ -108,6 +108,7 @@ def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0915  o
     base, scratch = np.zeros((2, chip.cores), np.int64)
     entry_of = np.full(chip.cores, -1, np.int64)
     server_ns, dynamic_pj, at = np.zeros(len(kind)), 0.0, 0
+    last_node, last_pixels, last_cost = -1, -1, (0.0, 0.0)
     for n in range(len(kind)):
         for s in range(first_site[n], first_site[n + 1]):
             start[s] = at
@@ -144,7 +145,10 @@ def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0915  o
             else:
                 reach = reach_start[edge_start[n]]
                 columns = last_column[reach + pixels - 1] - first_column[reach] + 1
-                own[at], pj = _vector_work(chip, node_price[n], pixels, columns, channels[n])
+                if n != last_node or pixels != last_pixels:  # many segments are alike
+                    last_node, last_pixels = n, pixels
+                    last_cost = _vector_work(chip, node_price[n], pixels, columns, channels[n])
+                own[at], pj = last_cost
             for e in range(at, stop):
                 sum_bytes[e] = pixels * channels[n] * chip.element_bytes
             server_ns[n] += constant_ns[n]
