@@ -23,6 +23,7 @@ from pimcomp.bounds import bounds
 from pimcomp.estimate import Estimate, Estimator
 from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.estimator import Population, population_of
+from pimcomp.ir.graph import Conv
 from pimcomp.ir.plan import Pipeline
 
 NETWORKS = ("resnet18", "googlenet", "mobilenet_v2")
@@ -121,9 +122,9 @@ def row(case: Case, others: Sequence[Case]) -> list[str]:
 
 
 def evaluations_per_s(case: Case) -> float:
-    """Weighted layers estimated per second of processor time, warm."""
-    seconds = _least_cpu_s(case.estimate)
-    return case.population.option.size / seconds
+    """Layers with weights, on crossbars or on the vector unit, estimated per second of processor time, warm."""
+    layers = sum(isinstance(node.operation, Conv) for node in case.instance.graph.nodes)
+    return layers * len(case.lines) / _least_cpu_s(case.estimate)
 
 
 def _least_cpu_s(run: Callable[[], object]) -> float:
@@ -146,7 +147,7 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
         "Figure: latency of one image (element), time per image (batch). "
         "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
         "plans that local memory does not hold back. *Without this network*: median error with a scale fitted on the "
-        "other networks only. *Evaluations*: weighted layers per second of processor time on one core, warm. The last "
+        "other networks only. *Evaluations*: layers with weights per second of processor time on one core, warm. The last "
         "column is the largest ratio of the proven bound (`pimcomp/bounds.py`) to the timeline over all these plans: "
         "below 1, or it is no bound.\n\n" + table(HEADER, rows)
     )
