@@ -147,8 +147,8 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
         "Figure: latency of one image (element), time per image (batch). "
         "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
         "plans that local memory does not hold back. *Without this network*: median error with a scale fitted on the "
-        "other networks only. *Evaluations*: layers with weights per second of processor time on one core, warm. Last "
-        "column is the largest ratio of the proven bound (`pimcomp/bounds.py`) to the timeline over all these plans: "
+        "other networks only. *Evaluations*: layers with weights per second of processor time on one core, warm. "
+        "*Largest bound / timeline*: of the proven bounds (`pimcomp/bounds.py`) over all these plans; "
         "below 1, or it is no bound.\n\n" + table(HEADER, rows)
     )
 
