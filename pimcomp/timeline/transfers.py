@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import (
@@ -23,7 +23,6 @@ from pimcomp.timeline.work import (
     UNIT_OF,
     Stream,
     Tables,
-    beats_ps,
     durations,
     period_of,
     tables_of,
@@ -38,8 +37,12 @@ KEY, GAP, ASK, THEN = range(4)
 TRANSFER_COLUMNS = 4
 KIND, PEER_BIT, BEATS_BIT = 3, 2, 20
 PEERS = (1 << BEATS_BIT - PEER_BIT) - 1
-_MEMO = 1024  # different local instructions whose cost is remembered; a power of two
-_REMOTE = (Op.SEND, Op.RECV, Op.LD, Op.ST, Op.SYNC, Op.WAIT)
+_MEMO = 1024  # different instructions, but for their peers, whose cost is remembered; a power of two
+# Columns of what is remembered of an instruction. REMOTE: 1 for a transfer. COST: what it adds to its core's own time,
+# all of a local instruction. OWN_KEY: KEY without the peer. FLITS: of its data. SERVICE: in the global memory. PAIRED,
+# SENDS, STORES: 1 for a send or recv, a send, a store.
+_REMOTE, _COST, _OWN_KEY, _FLITS, _SERVICE, _PAIRED, _SENDS, _STORES = range(8)
+_MEMO_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -68,9 +71,10 @@ def transfers_of(stream: Stream, arch: Arch) -> Transfers:
     start, tail, own_work = (np.zeros(stream.cores + extra, np.int64) for extra in (1, 0, 0))
     if arch.total_cores > PEERS:
         raise InvariantError(f"a transfer names its peer in {PEERS.bit_length()} bits: {arch.total_cores} cores")
-    rows = sum(int(np.count_nonzero(stream.op == op)) for op in _REMOTE)
+    if stream.crossbars.max(initial=0) >= 1 << 16:
+        raise InvariantError("array groups of 65536 crossbars and more are not told apart")
     for kind in (np.int32, np.int64):  # what stays in the cache is worth a second try
-        code = np.empty((rows, TRANSFER_COLUMNS), kind)
+        code = np.empty((len(stream.op) + 1, TRANSFER_COLUMNS), kind)  # memory that is never touched costs nothing
         known, bits = _reduce(
             stream.core_start, stream.op, stream.crossbars, stream.size, stream.peer, stream.width, stream.bubbles,
             stream.tail_bubbles, *tables, period, aligned, start, code, tail, own_work,
@@ -78,8 +82,9 @@ def transfers_of(stream: Stream, arch: Arch) -> Transfers:
         if bits <= np.iinfo(kind).max:
             break
     return Transfers(
-        tables=tables, period=period, start=start, code=code, tail=tail, own_work=own_work, aligned=aligned, known=known
-    )
+        tables=tables, period=period, start=start, code=code[: start[-1]], tail=tail, own_work=own_work,
+        aligned=aligned, known=known,
+    )  # fmt: skip
 
 
 def rows_of(stream: Stream) -> LongArray:
@@ -91,8 +96,8 @@ def rows_of(stream: Stream) -> LongArray:
 
 def _is_aligned(tables: Tables, period: int) -> bool:
     # Whatever the network takes is whole nanoseconds.
-    beats_ps = tables.cycles * tables.periods_ns * PS_PER_NS
-    times = (beats_ps, tables.settings[:, :2], tables.chip[:1])
+    beat_ps = tables.cycles * tables.periods_ns * PS_PER_NS
+    times = (beat_ps, tables.settings[:, :2], tables.chip[:1])
     return PS_PER_NS % period == 0 and not any((x % period).any() for x in times)
 
 
@@ -135,62 +140,127 @@ def _reduce(
     tail: LongArray,
     own_work: LongArray,
 ) -> tuple[bool, int]:
-    """(whether `known`, bits that any time in `code` needs).
+    """(whether `known`, bits that any time in `code` needs)."""
+    seen, memo = np.full(_MEMO, -1, np.int64), np.zeros((_MEMO, _MEMO_COLUMNS), np.int64)
+    k = bits = latest = 0
+    for core in range(len(core_start) - 1):
+        i, since, total = int(core_start[core]), 0, 0
+        while i < core_start[core + 1]:
+            i, k, since, total, bits = _walk(
+                core, i, core_start[core + 1], k, since, total, bits, op, crossbars, size, peer, width, bubbles,
+                noc_ns, period, seen, memo, code,
+            )  # fmt: skip
+            if i < core_start[core + 1]:
+                which = _which(op[i], size[i], crossbars[i], width[i])
+                seen[_slot(which)] = which
+                kind = _remember(
+                    memo[_slot(which)], op[i], size[i], crossbars[i], width[i],
+                    memory_ps, cycles, periods_ns, settings, chip, period, aligned,
+                )  # fmt: skip
+                latest = max(latest, kind)
+        tail[core] = since + tail_bubbles[core] * period
+        own_work[core] = total
+        start[core + 1] = k
+    return latest < SYNC, bits
+
+
+@numba.njit(cache=True, inline="always")
+def _which(op: int, size: int, crossbars: int, width: int) -> int:
+    """What an instruction's cost depends on, besides its peer, as one number."""
+    return int((np.int64(size) << 32) ^ (np.int64(crossbars) << 16) ^ (np.int64(width) << 8) ^ op)
+
+
+@numba.njit(cache=True, inline="always")
+def _slot(which: int) -> int:
+    """Where it is remembered."""
+    return (which ^ (which >> 32) * 13 ^ (which >> 15)) & (_MEMO - 1)
+
+
+@numba.njit(cache=True)
+def _walk(
+    core: int,
+    i: int,
+    end: int,
+    k: int,
+    since: int,
+    total: int,
+    bits: int,
+    op: ByteArray,
+    crossbars: IntArray,
+    size: IntArray,
+    peer: IntArray,
+    width: ByteArray,
+    bubbles: IntArray | ByteArray,
+    noc_ns: npt.NDArray[np.float64],
+    period: int,
+    seen: LongArray,
+    memo: LongArray,
+    code: IntArray | LongArray,
+) -> tuple[int, int, int, int, int]:
+    """Reduce instructions [i, end) of a core, up to the first that is not in `memo`; (i, k, since, total, bits) there.
+
+    k: next row of `code`. since: core's own time since the last transfer, total: since its beginning.
 
     retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, 3 for an mvmul; a transfer starts 1 cycle after.
+
+    Arithmetic, not branches, where transfers and other instructions differ: which comes next cannot be predicted. Every
+    instruction is written to the next free row of `code`; only a transfer leaves it behind.
     """
-    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
-    settings, noc_ns, chip = borrow(settings), borrow(noc_ns), borrow(chip)
-    k = bits = 0
-    known = True
-    local, local_shift, bus, bus_shift = chip[1], chip[2], chip[5], chip[6]
-    seen, costs = np.full(_MEMO, -1, np.int64), np.zeros(_MEMO, np.int64)
-    for core in range(len(core_start) - 1):
-        since = total = np.int64(0)
-        for i in range(core_start[core], core_start[core + 1]):
-            kind = UNIT_OF[op[i]]
-            since += bubbles[i] * period
-            if kind <= LOCAL:
-                amount = np.int64(crossbars[i] if kind == MATRIX else size[i])
-                which = (amount << 16) | (np.int64(width[i]) << 8) | op[i]
-                slot = (which ^ (which >> 11)) & (_MEMO - 1)
-                if seen[slot] != which:
-                    seen[slot] = which
-                    read, leg, write, _, _ = durations(
-                        core, kind, op[i], int(size[i]), int(crossbars[i]), -1, width[i],
-                        memory_ps, cycles, periods_ns, settings, noc_ns, chip,
-                    )  # fmt: skip
-                    # A local move waits once, for both of its parts.
-                    first, second = (0, read + write) if kind == LOCAL else (read + leg, write)
-                    costs[slot] = _two_waits(first, second, period, aligned) + (3 if kind == MATRIX else 2) * period
-                since += costs[slot]
-                continue
-            n = int(size[i])
-            beats = units(n, local, local_shift)
-            key = (beats << BEATS_BIT) | kind - SEND
-            if kind <= RECV:
-                # `durations` of the two without branches on which it is: that cannot be predicted.
-                sends, flit_ns = RECV - kind, noc_ns[core, peer[i]]
-                asks = int(flit_ns) * PS_PER_NS
-                then = sends * int(units(n, bus, bus_shift) * flit_ns) * PS_PER_NS
-                port = beats_ps(beats, 1 - sends, memory_ps, cycles, periods_ns)
-                key |= np.int64(peer[i]) << PEER_BIT
-            else:
-                read, leg, write, payload, service = durations(
-                    core, kind, op[i], n, 0, int(peer[i]), width[i],
-                    memory_ps, cycles, periods_ns, settings, noc_ns, chip,
-                )  # fmt: skip
-                known = known and kind < SYNC
-                port, asks, then = read + write, payload if kind == STORE else leg, service
-            total += since + port + 2 * period
-            code[k, KEY] = key
-            code[k, GAP] = since + period
-            code[k, ASK] = asks
-            code[k, THEN] = then
-            bits |= key | (since + period) | asks | then
-            since = np.int64(0)
-            k += 1
-        tail[core] = since + tail_bubbles[core] * period
-        own_work[core] = total + since
-        start[core + 1] = k
-    return known, bits
+    op, crossbars, size, peer, width = borrow(op), borrow(crossbars), borrow(size), borrow(peer), borrow(width)
+    bubbles, noc_ns, seen, memo, code = borrow(bubbles), borrow(noc_ns), borrow(seen), borrow(memo), borrow(code)
+    memory, step = noc_ns.shape[0] - 1, np.int64(period)
+    while i < end:
+        which = _which(op[i], size[i], crossbars[i], width[i])
+        slot = _slot(which)
+        if seen[slot] != which:
+            break
+        remote, cost, paired = memo[slot, _REMOTE], memo[slot, _COST], memo[slot, _PAIRED]
+        flit_ns = noc_ns[core, memory + paired * (peer[i] - memory)]
+        # The simulator truncates flits x latency to whole ns.
+        flit, flits = int(flit_ns) * PS_PER_NS, int(memo[slot, _FLITS] * flit_ns) * PS_PER_NS
+        idle = bubbles[i] * step
+        gap = since + idle + step
+        key = memo[slot, _OWN_KEY] + (paired * peer[i] << PEER_BIT)
+        asks = flit + memo[slot, _STORES] * (flits - flit)
+        then = memo[slot, _SERVICE] + memo[slot, _SENDS] * flits
+        code[k, KEY], code[k, GAP], code[k, ASK], code[k, THEN] = key, gap, asks, then
+        bits |= (key | gap | asks | then) * remote
+        total += idle + cost
+        since = (since + idle + cost) * (1 - remote)
+        k += remote
+        i += 1
+    return i, k, since, total, bits
+
+
+@numba.njit(cache=True)
+def _remember(
+    memo: LongArray,
+    op: int,
+    n: int,
+    crossbars: int,
+    width: int,
+    memory_ps: LongArray,
+    cycles: LongArray,
+    periods_ns: npt.NDArray[np.float64],
+    settings: LongArray,
+    chip: LongArray,
+    period: int,
+    aligned: bool,
+) -> int:
+    """Fill in what is remembered of an instruction of size n; its unit."""
+    kind = UNIT_OF[op]
+    nowhere = np.zeros((1, 1))  # the network is not remembered
+    read, leg, write, _, service = durations(
+        0, kind, op, int(n), int(crossbars), -1, width, memory_ps, cycles, periods_ns, settings, nowhere, chip
+    )
+    memo[:] = 0
+    if kind > LOCAL:
+        memo[_REMOTE], memo[_COST], memo[_SERVICE] = 1, read + write + 2 * period, service
+        memo[_OWN_KEY] = (units(int(n), chip[1], chip[2]) << BEATS_BIT) | kind - SEND
+        memo[_FLITS] = units(int(n), chip[5], chip[6])
+        memo[_PAIRED], memo[_SENDS], memo[_STORES] = kind <= RECV, kind == SEND, kind == STORE
+    else:
+        # A local move waits once, for both of its parts.
+        first, second = (0, read + write) if kind == LOCAL else (read + leg, write)
+        memo[_COST] = _two_waits(first, second, period, aligned) + (3 if kind == MATRIX else 2) * period
+    return int(kind)

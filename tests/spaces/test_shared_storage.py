@@ -23,13 +23,17 @@ _needs_server = pytest.mark.skipif(not postgresql.INSTALLED, reason="PostgreSQL 
 
 _HOST = """
 import sys
+import time
 from pathlib import Path
 from spaces.search.run import run_sweep
 from spaces.search.storage import Place
 from spaces.space import Fidelity
 from tests.spaces import fake_chip
 if __name__ == "__main__":
-    folder, database, trials, jobs, fidelity = sys.argv[1:]
+    folder, database, trials, jobs, fidelity, others = sys.argv[1:]
+    Path(folder).with_name("ready").touch()
+    while not all(Path(other).with_name("ready").exists() for other in others.split(":")):
+        time.sleep(0.01)
     place = Place(folder=Path(folder), database=database, heartbeat_s=1, grace_s=2)
     sweep = fake_chip.sweep(trials=int(trials), jobs=int(jobs), fidelity=Fidelity(fidelity), timed=6)
     content = {"network": "fake", "version": "0"}
@@ -44,9 +48,18 @@ def database() -> Iterator[str]:
 
 
 def _host(
-    folder: Path, database: str, *, trials: int, jobs: int = 1, fidelity: str = "timeline"
+    folder: Path,
+    database: str,
+    *,
+    trials: int,
+    jobs: int = 1,
+    fidelity: str = "timeline",
+    others: tuple[Path, ...] = (),
 ) -> subprocess.Popen[bytes]:
-    """A process that works on the study, as on a host of its own: with a folder of the same name elsewhere."""
+    """A process that works on the study, as on a host of its own: with a folder of the same name elsewhere.
+
+    It begins when the others have started too: starting takes longer than all trials.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     script = folder.parent / "host.py"
     script.write_text(_HOST)
@@ -55,7 +68,7 @@ def _host(
         "FAKE_CHIP_LOG": str(folder.parent / "log"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    words = [str(folder), database, str(trials), str(jobs), fidelity]
+    words = [str(folder), database, str(trials), str(jobs), fidelity, ":".join(map(str, (folder, *others)))]
     return subprocess.Popen([sys.executable, str(script), *words], env=environment)
 
 
@@ -96,7 +109,7 @@ def _wait_for_work(log: Path) -> None:
 @pytest.mark.slow
 def test_two_hosts_share_budget_and_front(tmp_path: Path, database: str) -> None:
     hosts = [tmp_path / name / "shared" for name in "ab"]
-    running = [_host(folder, database, trials=24, fidelity="cost") for folder in hosts]
+    running = [_host(folder, database, trials=24, fidelity="cost", others=tuple(hosts)) for folder in hosts]
     assert [host.wait(timeout=120) for host in running] == [0, 0]
     stored = load_stored(hosts[0], database)
     _check_complete(stored, 24)
