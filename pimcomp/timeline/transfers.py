@@ -37,7 +37,7 @@ KEY, GAP, ASK, THEN = range(4)
 TRANSFER_COLUMNS = 4
 KIND, PEER_BIT, BEATS_BIT = 3, 2, 20
 PEERS = (1 << BEATS_BIT - PEER_BIT) - 1
-_MEMO = 1024  # different instructions, but for their peers, whose cost is remembered; a power of two
+_MEMO, _NOTHING = 1024, -1  # different instructions, but for their peers, whose cost is remembered; a power of two
 # Columns of what is remembered of an instruction. REMOTE: 1 for a transfer. COST: what it adds to its core's own time,
 # all of a local instruction. OWN_KEY: KEY without the peer. FLITS: of its data. SERVICE: in the global memory. PAIRED,
 # SENDS, STORES: 1 for a send or recv, a send, a store.
@@ -141,7 +141,7 @@ def _reduce(
     own_work: LongArray,
 ) -> tuple[bool, int]:
     """(whether `known`, bits that any time in `code` needs)."""
-    seen, memo = np.full(_MEMO, -1, np.int64), np.zeros((_MEMO, _MEMO_COLUMNS), np.int64)
+    seen, memo = np.full(_MEMO + 1, _NOTHING, np.int64), np.zeros((_MEMO + 1, _MEMO_COLUMNS), np.int64)
     k = bits = latest = 0
     for core in range(len(core_start) - 1):
         i, since, total = int(core_start[core]), 0, 0
@@ -152,9 +152,11 @@ def _reduce(
             )  # fmt: skip
             if i < core_start[core + 1]:
                 which = _which(op[i], size[i], crossbars[i], width[i])
-                seen[_slot(which)] = which
+                slot = _hash(which)
+                slot += seen[slot] != _NOTHING
+                seen[slot] = which
                 kind = _remember(
-                    memo[_slot(which)], op[i], size[i], crossbars[i], width[i],
+                    memo[slot], op[i], size[i], crossbars[i], width[i],
                     memory_ps, cycles, periods_ns, settings, chip, period, aligned,
                 )  # fmt: skip
                 latest = max(latest, kind)
@@ -171,9 +173,9 @@ def _which(op: int, size: int, crossbars: int, width: int) -> int:
 
 
 @numba.njit(cache=True, inline="always")
-def _slot(which: int) -> int:
-    """Where it is remembered."""
-    return (which ^ (which >> 32) * 13 ^ (which >> 15)) & (_MEMO - 1)
+def _hash(which: int) -> int:
+    """Where it is remembered: here, or in the next place if another is here."""
+    return int(((which ^ (which >> 27)) * 0x9E3779B97F4A7C1 >> 20) & (_MEMO - 1))
 
 
 @numba.njit(cache=True)
@@ -211,7 +213,8 @@ def _walk(
     memory, step = noc_ns.shape[0] - 1, np.int64(period)
     while i < end:
         which = _which(op[i], size[i], crossbars[i], width[i])
-        slot = _slot(which)
+        slot = _hash(which)
+        slot += seen[slot] != which
         if seen[slot] != which:
             break
         remote, cost, paired = memo[slot, _REMOTE], memo[slot, _COST], memo[slot, _PAIRED]
