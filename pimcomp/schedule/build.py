@@ -76,23 +76,30 @@ class Work:
 
 @dataclass(slots=True)
 class _Columns:
-    """Grows named columns by blocks of equal length."""
+    """Grows named columns by blocks of equal length; scalars stand for a block of equal values."""
 
-    blocks: dict[str, list[npt.NDArray[np.int64]]] = field(default_factory=dict)
+    blocks: dict[str, list[object]] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
     rows: int = 0
 
     def add(self, count: int, values: dict[str, object]) -> npt.NDArray[np.int64]:
-        """Append `count` rows (scalars are repeated); returns their numbers."""
+        """Append `count` rows; returns their numbers."""
         for name, value in values.items():
-            array = np.asarray(value, dtype=np.int64)
-            self.blocks.setdefault(name, []).append(array if array.ndim else np.full(count, array))
+            self.blocks.setdefault(name, []).append(value)
+        self.counts.append(count)
         numbers = np.arange(self.rows, self.rows + count)
         self.rows += count
         return numbers
 
     def get(self, name: str) -> npt.NDArray[np.int64]:
         """The whole column."""
-        return np.concatenate(self.blocks.get(name, [np.zeros(0, np.int64)]))
+        if not self.rows:
+            return np.zeros(0, np.int64)
+        column, at = np.empty(self.rows, np.int64), 0
+        for count, value in zip(self.counts, self.blocks[name], strict=True):
+            column[at : at + count] = np.asarray(value)
+            at += count
+        return column
 
 
 def _chunks(s: Segments, columns: int) -> tuple[Segments, LongArray, LongArray]:

@@ -37,22 +37,32 @@ def scatter_site(
     opening, closing = np.full(len(s.row), source.height), np.full(len(s.row), -1)
     np.minimum.at(opening, target, row)
     np.maximum.at(closing, target, row)
+    matrix = builder.placed[index].matrix
+    assert matrix is not None
+    pixels = matrix.unfolding.scatter
+    begins, ends = _pieces(start, stop, conv, source.width, pixels, builder.options.task_blocks)
+    count = len(begins)
+    tasks = len(input_rows) * count
+    begin, end = np.tile(begins, len(input_rows)), np.tile(ends, len(input_rows))
+    # The row of a task is the first output row it touches: that ranks it before everything that needs its sums.
+    rank_row = np.repeat(s.row[target[first_of]], count)
+    grid = Segments(rank_row, *(np.full(tasks, x) for x in (start, stop, 0, 0)))
+    # Contributions of every (input row, piece), in task order.
+    counts = np.repeat(each, count)
+    begins_at = np.cumsum(counts) - counts
+    chosen = np.arange(counts.sum()) + np.repeat(np.repeat(first_of, count) - begins_at, counts)
+    piece = np.repeat(np.tile(np.arange(count), len(input_rows)), counts)
+    segment = target[chosen]
+    first = (row[chosen] == opening[segment]) & (piece == 0)
+    last = (row[chosen] == closing[segment]) & (piece == count - 1)
     fired = []
     for m, core in enumerate(members):
         number, template = builder.template(index, np.flatnonzero(cores == core))
-        begins, ends = _pieces(start, stop, conv, source.width, template.scatter, builder.options.task_blocks)
-        count = len(begins)
-        # The row of a task is the first output row it touches: that ranks it before everything that needs its sums.
-        rank_row = s.row[target[first_of]]
-        grid = Segments(
-            *(np.repeat(v, count) for v in (rank_row, *(np.full(len(rank_row), x) for x in (start, stop, core, 0))))
-        )
         task = builder.add_tasks(CONV, index, grid, core)
         builder.edges.add(len(task) - 1, {"from": task[:-1], "to": task[1:]})
         by_row = task.reshape(len(input_rows), count)
         fired.append(by_row[np.searchsorted(input_rows, closing), -1])
         slots = template.slots.astype(np.int64)
-        begin, end = np.tile(begins, len(input_rows)), np.tile(ends, len(input_rows))
         reads = builder.add_reads(
             np.repeat(task, len(slots)),
             core,
@@ -61,22 +71,17 @@ def scatter_site(
             np.repeat(begin, len(slots)),
             np.repeat(end, len(slots)),
         )
-        # Contributions of every (input row, piece), in task order.
-        chosen = np.concatenate([np.tile(np.arange(a, a + n), count) for a, n in zip(first_of, each, strict=True)])
-        owner = np.repeat(task, np.repeat(each, count))
-        piece = np.repeat(np.tile(np.arange(count), len(input_rows)), np.repeat(each, count))
         parts = builder.contributions.add(
             len(chosen),
             {
-                "task": owner,
+                "task": np.repeat(task, counts),
                 "tap": tap[chosen],
-                "segment": numbers[target[chosen]] if len(members) == 1 else -1,
-                "total": totals[m][target[chosen]] if len(members) > 1 else -1,
-                "first": (row[chosen] == opening[target[chosen]]) & (piece == 0),
-                "last": (row[chosen] == closing[target[chosen]]) & (piece == count - 1),
+                "segment": numbers[segment] if len(members) == 1 else -1,
+                "total": totals[m][segment] if len(members) > 1 else -1,
+                "first": first,
+                "last": last,
             },
         )
-        counts = np.repeat(each, count)
         builder.scatter.add(
             len(task),
             {
@@ -91,7 +96,7 @@ def scatter_site(
                 "group_table": builder.number_table(index, replicas, template),
                 "replicas": len(replicas),
                 "turn": np.arange(len(task)),
-                "parts": parts[0] + np.cumsum(counts) - counts,
+                "parts": parts[0] + begins_at,
                 "parts_each": counts,
             },
         )

@@ -9,175 +9,169 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pimcomp.schedule.heap import HEAP_COLUMNS, KEY, RANK, pop, push
+from pimcomp.timeline.borrow import borrow
+
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 
-
-@njit(cache=True)
-def _push(keys, ranks, items, size, key, rank, item):
-    """Insert into a binary min-heap ordered by (key, rank)."""
-    i = size
-    while i > 0:
-        parent = (i - 1) >> 1
-        if keys[parent] < key or (keys[parent] == key and ranks[parent] <= rank):
-            break
-        keys[i], ranks[i], items[i] = keys[parent], ranks[parent], items[parent]
-        i = parent
-    keys[i], ranks[i], items[i] = key, rank, item
-    return size + 1
+# Columns of `who`: a task has no peer. Columns of `times`: of a transfer, and of a task.
+CORE, PEER, ORDER, _WAITING = range(4)
+READ_NS, WRITE_NS, LATENCY_NS, FLITS = range(4)
+DURATION_NS, MEMORY_NS = range(2)
 
 
-@njit(cache=True)
-def _pop(keys, ranks, items, size):
-    """Remove the minimum; returns (item, key, new size)."""
-    item, first_key = items[0], keys[0]
-    size -= 1
-    key, rank, last = keys[size], ranks[size], items[size]
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and (keys[right] < keys[child] or (keys[right] == keys[child] and ranks[right] < ranks[child])):
-            child = right
-        if key < keys[child] or (key == keys[child] and rank <= ranks[child]):
-            break
-        keys[i], ranks[i], items[i] = keys[child], ranks[child], items[child]
-        i = child
-    if size > 0:
-        keys[i], ranks[i], items[i] = key, rank, last
-    return item, first_key, size
-
-
-@njit(cache=True)
-def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the order of updates
-    tasks,
-    core,
-    peer,
-    rank,
-    duration_ns,
-    memory_ns,
-    read_ns,
-    write_ns,
-    latency_ns,
-    flits,
-    edge_start,
-    edge_to,
-    indegree,
-    cores,
-    slack_ns,
-    window,
-):
+def list_schedule(
+    tasks: int,
+    who: LongArray,
+    times: DoubleArray,
+    edge_start: LongArray,
+    edge_to: LongArray,
+    cores: int,
+    slack_ns: float,
+    window: int,
+) -> tuple[LongArray, DoubleArray, LongArray, float]:
     """Commit order, estimated start and cause of every action: (int64[actions], float64[actions], int64[actions],
-    makespan_ns).
+    makespan_ns: negative if the order ends early because of a cycle).
 
     A cause is the action whose end an action had to wait for last: what it depends on, or what its cores did before
     (-1: none).
 
-    Actions [0, tasks) are tasks on `core`, the others transfers from `core` to `peer`. rank: priority, also limits how
-    far work may run ahead: an action starts only if its rank is below the oldest uncommitted rank + `window`.
-    memory_ns: time at the global-memory server (0: not used). read/write/latency/flits: transfer parameters.
+    Actions [0, tasks) are tasks, the others transfers. who: int64[actions, 3], core, peer of a transfer, and rank: the
+    priority, which also limits how far work may run ahead: an action starts only if its rank is below the oldest
+    uncommitted rank + `window`. times: float64[actions, 4]; of a task its duration and its time at the global-memory
+    server (0: not used), of a transfer read, write and flit times and flits. Edges [edge_start[a], edge_start[a + 1])
+    lead from a to `edge_to`.
     """
-    actions = len(core)
-    free = np.zeros(cores)
-    switch = np.zeros(cores)
-    memory_free = 0.0
-    waiting = indegree.copy()
-    ready = np.zeros(actions)
-    start = np.zeros(actions)
-    cause, awaited = np.full(actions, -1, np.int64), np.full(actions, -1, np.int64)
-    last = np.full(cores, -1, np.int64)  # what a core did last
-    order = np.empty(actions, np.int64)
-    done = np.zeros(actions, np.bool_)
-    by_rank = np.argsort(rank, kind="mergesort")
-    oldest = 0
-    capacity = 2 * actions + cores + 1
-    keys, ranks, items, size = np.empty(capacity), np.empty(capacity, np.int64), np.empty(capacity, np.int64), 0
-    held_keys, held_ranks = np.empty(capacity), np.empty(capacity, np.int64)
-    held, held_size = np.empty(capacity, np.int64), 0
-    limit = rank[by_rank[0]] + window if actions else 0
+    actions = len(who)
+    waiting = np.bincount(edge_to, minlength=actions)
+    state = np.column_stack([who, waiting]).astype(np.int64)
+    own = np.cumsum(np.append(0, np.bincount(who[:tasks, CORE], minlength=cores)))
+    order, cause, awaited = np.zeros(actions, np.int64), np.full(actions, -1), np.full(actions, -1)
+    ready, start = np.zeros(actions), np.zeros(actions)
+    heaps = [np.empty((rows, HEAP_COLUMNS)) for rows in (2 * actions + cores + 1, actions + 1, tasks + 1)]
+    committed, makespan = _run(
+        tasks, state, times, edge_start, edge_to, cores, slack_ns, window,
+        np.argsort(who[:, ORDER], kind="stable"), own, np.zeros((cores, 2)), np.full(cores, -1),
+        np.zeros((cores, 2), np.int64), np.zeros(actions, np.bool_), ready, start, cause, awaited, order, *heaps,
+    )  # fmt: skip
+    return order[:committed], start, cause, makespan if committed == actions else -1.0
+
+
+_FREE, _SWITCH = range(2)
+_PARKED, _TOKENS = range(2)
+
+
+@njit(cache=True)
+def _run(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the order of updates
+    tasks,
+    who,
+    times,
+    edge_start,
+    edge_to,
+    cores,
+    slack_ns,
+    window,
+    by_rank,
+    own,
+    until,
+    last,
+    waits,
+    done,
+    ready,
+    start,
+    cause,
+    awaited,
+    order,
+    heap,
+    held,
+    parked,
+):
+    """(committed actions, makespan); fills start, cause and order.
+
+    until: when a core and its switch are free. last: what a core did last. Tasks whose core is busy wait in the core's
+    own heap, rows [own[c], own[c + 1]) of `parked`, by rank; the common heap holds a token per such core, at the time
+    when the core is free, numbered after the actions. waits: per core, parked tasks and tokens. held: actions beyond
+    the window, by rank.
+    """
+    who, times, edge_start, edge_to, by_rank = (
+        borrow(who), borrow(times), borrow(edge_start), borrow(edge_to), borrow(by_rank)
+    )  # fmt: skip
+    own, until, last, waits, done = borrow(own), borrow(until), borrow(last), borrow(waits), borrow(done)
+    ready, start, cause, awaited, order = (
+        borrow(ready), borrow(start), borrow(cause), borrow(awaited), borrow(order)
+    )  # fmt: skip
+    heap, held, parked = borrow(heap), borrow(held), borrow(parked)
+    actions = len(who)
+    size = held_size = oldest = committed = 0
+    memory_free = makespan = 0.0
+    limit = who[by_rank[0], ORDER] + window if actions else 0
     for a in range(actions):
-        if waiting[a] == 0:
-            if rank[a] < limit:
-                size = _push(keys, ranks, items, size, 0.0, rank[a], a)
+        rank = who[a, ORDER]
+        if who[a, _WAITING] == 0:
+            if rank < limit:
+                size = push(heap, size, 0.0, rank, a)
             else:
-                held_size = _push(held_keys, held_ranks, held, held_size, float(rank[a]), rank[a], a)
-    # Tasks whose core is busy wait in the core's own heap, by rank; the common heap holds a token per such core, at
-    # the time when the core is free, numbered after the actions.
-    own = np.zeros(cores + 1, np.int64)
-    for a in range(tasks):
-        own[core[a] + 1] += 1
-    own = np.cumsum(own)
-    own_keys, own_ranks, own_items = np.empty(tasks), np.empty(tasks, np.int64), np.empty(tasks, np.int64)
-    parked, tokens = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
-    committed = 0
-    makespan = 0.0
-    while committed < actions:
-        if size == 0:
-            return order[:committed], start, cause, -1.0
-        a, key, size = _pop(keys, ranks, items, size)
+                held_size = push(held, held_size, rank, rank, a)
+    while committed < actions and size > 0:
+        a, key, size = pop(heap, size)
         if a >= actions:
             c = a - actions
-            low, high = own[c], own[c + 1]
-            if parked[c] == 0 or free[c] > key:
-                if parked[c] > 0 and tokens[c] == 1:
-                    size = _push(keys, ranks, items, size, free[c], own_ranks[low], a)
+            first = parked[own[c] : own[c + 1]]
+            if waits[c, _PARKED] == 0 or until[c, _FREE] > key:
+                if waits[c, _PARKED] > 0 and waits[c, _TOKENS] == 1:
+                    size = push(heap, size, until[c, _FREE], first[0, RANK], a)
                 else:
-                    tokens[c] -= 1
+                    waits[c, _TOKENS] -= 1
                 continue
-            a, _, parked[c] = _pop(own_keys[low:high], own_ranks[low:high], own_items[low:high], parked[c])
-            tokens[c] -= 1
-            if parked[c] > 0 and tokens[c] == 0:
-                size = _push(keys, ranks, items, size, key, own_ranks[low], actions + c)
-                tokens[c] = 1
-            at = free[c]
+            a, _, waits[c, _PARKED] = pop(first, waits[c, _PARKED])
+            waits[c, _TOKENS] -= 1
+            if waits[c, _PARKED] > 0 and waits[c, _TOKENS] == 0:
+                size = push(heap, size, key, first[0, RANK], actions + c)
+                waits[c, _TOKENS] = 1
+            at = until[c, _FREE]
         elif a < tasks:
-            c = core[a]
-            if free[c] > key:
-                low, high = own[c], own[c + 1]
-                best = parked[c] == 0 or rank[a] < own_ranks[low]
-                parked[c] = _push(
-                    own_keys[low:high], own_ranks[low:high], own_items[low:high], parked[c],
-                    float(rank[a]), rank[a], a,
-                )  # fmt: skip
+            c = who[a, CORE]
+            if until[c, _FREE] > key:
+                first, rank = parked[own[c] : own[c + 1]], who[a, ORDER]
+                best = waits[c, _PARKED] == 0 or rank < first[0, RANK]
+                waits[c, _PARKED] = push(first, waits[c, _PARKED], rank, rank, a)
                 if best:
-                    size = _push(keys, ranks, items, size, free[c], rank[a], actions + c)
-                    tokens[c] += 1
+                    size = push(heap, size, until[c, _FREE], rank, actions + c)
+                    waits[c, _TOKENS] += 1
                 continue
             at = key
         else:
-            c = core[a]
-            d = peer[a]
-            at = max(ready[a], free[c], free[d])
+            c, d = who[a, CORE], who[a, PEER]
+            at = max(ready[a], until[c, _FREE], until[d, _FREE])
             now = max(ready[a], at - slack_ns)
             if now > key:
-                size = _push(keys, ranks, items, size, now, rank[a], a)
+                size = push(heap, size, now, who[a, ORDER], a)
                 continue
         start[a] = at
         cause[a] = awaited[a] if ready[a] >= at else last[c]
         if a < tasks:
-            end = at + duration_ns[a]
-            if memory_ns[a] > 0.0:
-                served = max(at, switch[c], memory_free) + memory_ns[a]
+            end = at + times[a, DURATION_NS]
+            if times[a, MEMORY_NS] > 0.0:
+                served = max(at, until[c, _SWITCH], memory_free) + times[a, MEMORY_NS]
                 memory_free = served
-                end = served + duration_ns[a]
-                switch[c] = served
-            free[c] = end
+                end = served + times[a, DURATION_NS]
+                until[c, _SWITCH] = served
+            until[c, _FREE] = end
         else:
-            d = peer[a]
-            if ready[a] < at and free[d] > free[c]:
+            d, flit_ns = who[a, PEER], times[a, LATENCY_NS]
+            if ready[a] < at and until[d, _FREE] > until[c, _FREE]:
                 cause[a] = last[d]
             last[d] = a
-            t1 = max(at, switch[c]) + latency_ns[a]
-            t2 = max(t1, at, switch[d]) + latency_ns[a]
-            t3 = t2 + read_ns[a]
-            t4 = max(t3, t1 + 1.0) + flits[a] * latency_ns[a]
-            end = t4 + write_ns[a]
-            switch[c] = t4
-            switch[d] = max(switch[d], t2)
-            free[c] = t3 + 2.0
-            free[d] = end + 2.0
+            t1 = max(at, until[c, _SWITCH]) + flit_ns
+            t2 = max(t1, at, until[d, _SWITCH]) + flit_ns
+            t3 = t2 + times[a, READ_NS]
+            t4 = max(t3, t1 + 1.0) + times[a, FLITS] * flit_ns
+            end = t4 + times[a, WRITE_NS]
+            until[c, _SWITCH] = t4
+            until[d, _SWITCH] = max(until[d, _SWITCH], t2)
+            until[c, _FREE] = t3 + 2.0
+            until[d, _FREE] = end + 2.0
         last[c] = a
         makespan = max(makespan, end)
         order[committed] = a
@@ -187,17 +181,18 @@ def list_schedule(  # noqa: PLR0912, PLR0915  one event loop; splitting it would
             b = edge_to[e]
             if end >= ready[b]:
                 ready[b], awaited[b] = end, a
-            waiting[b] -= 1
-            if waiting[b] == 0:
-                if rank[b] < limit:
-                    size = _push(keys, ranks, items, size, ready[b], rank[b], b)
+            who[b, _WAITING] -= 1
+            if who[b, _WAITING] == 0:
+                rank = who[b, ORDER]
+                if rank < limit:
+                    size = push(heap, size, ready[b], rank, b)
                 else:
-                    held_size = _push(held_keys, held_ranks, held, held_size, float(rank[b]), rank[b], b)
+                    held_size = push(held, held_size, rank, rank, b)
         while oldest < actions and done[by_rank[oldest]]:
             oldest += 1
         if oldest < actions:
-            limit = rank[by_rank[oldest]] + window
-            while held_size > 0 and held_keys[0] < limit:
-                b, _, held_size = _pop(held_keys, held_ranks, held, held_size)
-                size = _push(keys, ranks, items, size, ready[b], rank[b], b)
-    return order, start, cause, makespan
+            limit = who[by_rank[oldest], ORDER] + window
+            while held_size > 0 and held[0, KEY] < limit:
+                b, _, held_size = pop(held, held_size)
+                size = push(heap, size, ready[b], who[b, ORDER], b)
+    return committed, makespan

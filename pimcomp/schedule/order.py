@@ -19,7 +19,15 @@ from pimcomp.schedule.durations import (
     memory_service_ns,
     task_durations_ns,
 )
-from pimcomp.schedule.list_schedule import list_schedule
+from pimcomp.schedule.list_schedule import (
+    DURATION_NS,
+    FLITS,
+    LATENCY_NS,
+    MEMORY_NS,
+    READ_NS,
+    WRITE_NS,
+    list_schedule,
+)
 from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.tape import SCRATCH, Tape
 from pimcomp.schedule.work import LongArray
@@ -195,29 +203,24 @@ def _order(
     flow: Flow, actions: Actions, durations: npt.NDArray[np.float64], arch: Arch, options: ScheduleOptions, window: int
 ) -> Timed:
     """Commit order and estimated times of all actions."""
-    count = len(actions.core)
-    task = actions.flow_action[: actions.tasks]
-    duration = np.zeros(count)
-    duration[: actions.tasks] = durations[task]
-    memory = np.zeros(count)
-    memory[: actions.tasks] = memory_service_ns(flow, arch)[task]
-    move = actions.flow_action[actions.tasks :] - flow.tasks
+    count, first = len(actions.core), actions.tasks
+    task, move = actions.flow_action[:first], actions.flow_action[first:] - flow.tasks
+    times = np.zeros((count, 4))
+    times[:first, DURATION_NS] = durations[task]
+    times[:first, MEMORY_NS] = memory_service_ns(flow, arch)[task]
     size = flow.transfers.bytes[move]
-    read, write, latency, flits = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
-    read[actions.tasks :] = local_read_ns(size, arch)
-    write[actions.tasks :] = local_write_ns(size, arch)
-    latency[actions.tasks :] = arch.noc_latency_ns[actions.core[actions.tasks :], actions.peer[actions.tasks :]]
-    flits[actions.tasks :] = -(-size // arch.bus_width_bytes)
+    times[first:, READ_NS], times[first:, WRITE_NS] = local_read_ns(size, arch), local_write_ns(size, arch)
+    times[first:, LATENCY_NS] = arch.noc_latency_ns[actions.core[first:], actions.peer[first:]]
+    times[first:, FLITS] = -(-size // arch.bus_width_bytes)
+    who = np.column_stack([actions.core, actions.peer, actions.rank])
     by_source = np.argsort(actions.edges[:, 0], kind="stable")
     edge_start = np.searchsorted(actions.edges[by_source, 0], np.arange(count + 1))
     order, start, cause, makespan = list_schedule(
-        actions.tasks, actions.core, actions.peer, actions.rank, duration, memory, read, write, latency, flits,
-        edge_start, actions.edges[by_source, 1], np.bincount(actions.edges[:, 1], minlength=count),
-        arch.total_cores, options.slack_ns, window,
-    )  # fmt: skip
+        first, who, times, edge_start, actions.edges[by_source, 1], arch.total_cores, options.slack_ns, window
+    )
     if makespan < 0 or len(order) != count:
         raise InvariantError(f"the task graph has a cycle: {count - len(order)} of {count} actions can never start")
-    return Timed(np.asarray(order), np.asarray(start), np.asarray(cause), float(makespan))
+    return Timed(order, start, cause, makespan)
 
 
 def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int) -> tuple[LongArray, LongArray]:
