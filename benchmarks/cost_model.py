@@ -97,7 +97,7 @@ def row(case: Case, others: Sequence[Case]) -> list[str]:
     peak = np.array([line.local_peak_bytes for line in case.lines])
     roomy = peak < ROOMY * case.instance.arch.local_memory_bytes
     memory = np.quantile((estimate.local_memory_bytes / peak)[roomy], [0.1, 0.5, 0.9]) if roomy.any() else [np.nan] * 3
-    proven = bounds(case.instance.graph, case.instance.arch)
+    proven = bounds(case.instance.graph, case.instance.arch, case.instance.partition)
     tightest = max(
         float(np.max(proven.latency_ns / np.array([line.latency_ns for line in case.lines]))),
         float(np.max(proven.period_ns / np.array([line.period_ns for line in case.lines]))),

@@ -149,7 +149,7 @@ def plain_score_ns(network: LoadedNetwork, arch: Arch, pipeline: str) -> float |
 def timed(row: Row, compiled: Compiled, compile_s: float) -> Row:
     """The row with the figures of a compiled program."""
     images, arch = compiled.program.images_per_round, compiled.arch
-    least = bounds(compiled.graph, arch)
+    least = bounds(compiled.graph, arch, compiled.partition)
     return replace(
         row,
         images=images,

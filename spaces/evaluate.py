@@ -92,7 +92,7 @@ def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, s
     if outcome.plan is None:
         raise does_not_fit(graph, arch, problem, outcome)
     estimator = Estimator.of(prepared.graph, arch, prepared.partition)
-    return estimate(estimator, problem, outcome, options, bounds(graph, arch))
+    return estimate(estimator, problem, outcome, options, bounds(prepared.graph, arch, prepared.partition))
 
 
 def compile_point(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Compiled:
@@ -239,7 +239,7 @@ def figures(compiled: Compiled) -> Metrics:
     images = program.images_per_round
     latency_ns = timing.latency_ns + program.output_round_delay * timing.period_ns
     energy_pj = compiled.energy.total_pj / images
-    bound = bounds(compiled.graph, compiled.arch)
+    bound = bounds(compiled.graph, compiled.arch, compiled.partition)
     return Metrics(
         latency_ns=latency_ns,
         period_ns=timing.period_ns / images,

@@ -60,7 +60,7 @@ def make_report(compiled: Compiled) -> Report:
     program, arch, outcome, energy = compiled.program, compiled.arch, compiled.outcome, compiled.energy
     timing, origin = compiled.timing, compiled.provenance
     emitted = int(emitted_start(program)[-1])
-    least = bounds(compiled.graph, arch)
+    least = bounds(compiled.graph, arch, compiled.partition)
     element = origin.pipeline == Pipeline.ELEMENT
     bound = least.latency_ns if element else least.period_ns * program.images_per_round
     figure = timing.latency_ns if element else timing.period_ns
