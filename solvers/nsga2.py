@@ -2,8 +2,9 @@
 
 An individual has two genes per layer: its option, and the rank of its replication among the useful ones of that
 option. A repair step keeps every individual within the chip's crossbars; the population is scored at once by the
-closed forms of pimcomp/cost.py, and the front found is mapped to cores and scored again as complete plans. Source:
-Deb et al. 2002, as implemented by pymoo.
+closed forms of pimcomp/cost.py. The front found is mapped to cores; the complete plans are scored again, their time by
+their ordered programs where the problem can order them (`MappingProblem.trial`). Source: Deb et al. 2002, as
+implemented by pymoo.
 """
 
 import time
@@ -39,7 +40,8 @@ OBJECTIVES = ("time", "latency", "period", "crossbars", "energy")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrontPoint:
-    """A plan of the front: time of the pipeline, crossbars used, and `values` of the objectives, in their order."""
+    """A plan of the front: the model's time of the pipeline, crossbars used, and `values` of the objectives, in their
+    order; infinite if its program does not fit local memory."""
 
     plan: Plan
     objective_ns: float
@@ -132,7 +134,7 @@ class Nsga2:
         choices = [Choice(tuple(option[i].tolist()), tuple(replication[i].tolist())) for i in kept]
         placed = [place(problem, choice) for choice in choices]
         points = [self._point(problem, p.plan) for p in (*placed, single(problem)) if p is not None]
-        return non_dominated(points)
+        return non_dominated([p for p in points if np.isfinite(p.values).all()] or points)
 
     def _point(self, problem: MappingProblem, plan: Plan) -> FrontPoint:
         cost = plan_cost(problem, plan)
@@ -144,14 +146,17 @@ class Nsga2:
             "crossbars": float(cost.crossbars_used),
             "energy": float(sum(o.firings * o.crossbars for o in chosen)),
         }
+        if problem.trial is not None:
+            own = "latency" if problem.pipeline is Pipeline.ELEMENT else "period"
+            value["time"] = value[own] = problem.trial(plan).time_ns
         values = tuple(value[name] for name in self.objectives.split("+"))
-        return FrontPoint(plan, value["time"], cost.crossbars_used, values)
+        return FrontPoint(plan, cost.objective_ns(problem.pipeline), cost.crossbars_used, values)
 
 
 def non_dominated(points: Sequence[FrontPoint]) -> list[FrontPoint]:
     """The points that no other one beats, one of equals, in order of crossbars and time."""
     front: list[FrontPoint] = []
-    for point in sorted(points, key=lambda p: (p.crossbars_used, p.objective_ns)):
+    for point in sorted(points, key=lambda p: (p.crossbars_used, p.values, p.objective_ns)):
         beaten = any(all(b <= v for b, v in zip(q.values, point.values, strict=True)) for q in front)
         if not beaten:
             front = [q for q in front if any(a < v for a, v in zip(q.values, point.values, strict=True))]

@@ -12,6 +12,7 @@ from solvers.nsga2 import Nsga2, knee
 from solvers.ranks import fit_budget, make_ranks
 from solvers.relaxation import Choice
 from tests.solvers.problems import check_plan, random_problem, resnet18_problem, same_plan
+from tests.solvers.trials import Recorder
 
 
 @given(st.integers(0, 10_000))
@@ -103,3 +104,12 @@ def test_a_limit_on_crossbars_takes_the_fastest_plan_within_it() -> None:
 def test_objectives_that_cannot_be_are_configuration_errors(objectives: str) -> None:
     with pytest.raises(ConfigError, match="two or more of time"):
         Nsga2(objectives=objectives)
+
+
+def test_plans_of_the_front_are_judged_by_their_programs() -> None:
+    recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
+    front = Nsga2(evaluations=256, front_size=6).front(recorder.problem, time_limit_s=20.0, seed=0)
+    assert [p.values[0] for p in front] == [recorder.scheduler.trial(p.plan).time_ns for p in front]
+    times = [trial.time_ns for trial in recorder.trials]
+    assert front[-1].values[0] == min(times)
+    assert (np.diff([p.values for p in front], axis=0) * [-1, 1] > 0).all()
