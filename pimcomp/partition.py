@@ -175,17 +175,17 @@ def _influence(
             for tap in range(kernel_w):
                 touched[:, pixel + kernel_w - 1 - tap] |= reach[:, :, tap].T
         return _intervals(touched.ravel())
-    touched = np.zeros((unfolding.block, out_channels), dtype=bool)
-    part, part_out = row_input // conv.weights.shape[1], out_channels // conv.groups
+    taps = reach.reshape(conv.groups, out_channels // conv.groups, kernel_h * kernel_w)
+    part, y = row_input // conv.weights.shape[1], dy // conv.window.dilation[0]
+    touched = []
     for window in range(unfolding.block):
         offset = dx - window * conv.window.stride[1]
-        tap = offset // conv.window.dilation[1]
-        reaches = (offset % conv.window.dilation[1] == 0) & (tap >= 0) & (tap < kernel_w)
-        met = np.unique(np.stack([part[reaches], dy[reaches] // conv.window.dilation[0], tap[reaches]]), axis=1)
-        for group, y, x in met.T:
-            outputs = slice(group * part_out, (group + 1) * part_out)
-            touched[window, outputs] |= reach[outputs, y, x]
-    return _intervals(touched.ravel())
+        x = offset // conv.window.dilation[1]
+        reaches = (offset % conv.window.dilation[1] == 0) & (x >= 0) & (x < kernel_w)
+        met = np.zeros((conv.groups, kernel_h * kernel_w), dtype=bool)
+        met[part[reaches], y[reaches] * kernel_w + x[reaches]] = True
+        touched.append((taps & met[:, None]).any(axis=2).ravel())
+    return _intervals(np.concatenate(touched))
 
 
 def _intervals(touched: np.ndarray) -> tuple[tuple[int, int], ...]:
