@@ -177,15 +177,15 @@ def _influence(
         return _intervals(touched.ravel())
     taps = reach.reshape(conv.groups, out_channels // conv.groups, kernel_h * kernel_w)
     part, y = row_input // conv.weights.shape[1], dy // conv.window.dilation[0]
-    touched = []
+    windows = []
     for window in range(unfolding.block):
         offset = dx - window * conv.window.stride[1]
         x = offset // conv.window.dilation[1]
         reaches = (offset % conv.window.dilation[1] == 0) & (x >= 0) & (x < kernel_w)
         met = np.zeros((conv.groups, kernel_h * kernel_w), dtype=bool)
         met[part[reaches], y[reaches] * kernel_w + x[reaches]] = True
-        touched.append((taps & met[:, None]).any(axis=2).ravel())
-    return _intervals(np.concatenate(touched))
+        windows.append((taps & met[:, None]).any(axis=2).ravel())
+    return _intervals(np.concatenate(windows))
 
 
 def _intervals(touched: np.ndarray) -> tuple[tuple[int, int], ...]:
