@@ -51,7 +51,7 @@ def _walk(
     cycles: LongArray,
     periods_ns: npt.NDArray[np.float64],
     settings: LongArray,
-    noc_ns: npt.NDArray[np.float64],
+    noc_ns: npt.NDArray[np.float64] | LongArray,
     chip: LongArray,
     period: int,
 ) -> npt.NDArray[np.int64]:

@@ -68,6 +68,8 @@ def transfers_of(stream: Stream, arch: Arch) -> Transfers:
     """Sum up what lies between transfers."""
     tables, period = tables_of(stream, arch), period_of(arch)
     aligned = _is_aligned(tables, period)
+    # Whole numbers as such: conversions take a tenth of the time.
+    noc_ns = tables.noc_ns.astype(np.int64) if (tables.noc_ns % 1 == 0).all() else tables.noc_ns
     start, tail, own_work = (np.zeros(stream.cores + extra, np.int64) for extra in (1, 0, 0))
     if arch.total_cores > PEERS:
         raise InvariantError(f"a transfer names its peer in {PEERS.bit_length()} bits: {arch.total_cores} cores")
@@ -75,11 +77,11 @@ def transfers_of(stream: Stream, arch: Arch) -> Transfers:
         raise InvariantError("array groups of 65536 crossbars and more are not told apart")
     for kind in (np.int32, np.int64):  # what stays in the cache is worth a second try
         code = np.empty((len(stream.op) + 1, TRANSFER_COLUMNS), kind)  # memory that is never touched costs nothing
-        known, bits = _reduce(
+        known, most = _reduce(
             stream.core_start, stream.op, stream.crossbars, stream.size, stream.peer, stream.width, stream.bubbles,
-            stream.tail_bubbles, *tables, period, aligned, start, code, tail, own_work,
+            stream.tail_bubbles, *tables._replace(noc_ns=noc_ns), period, aligned, start, code, tail, own_work,
         )  # fmt: skip
-        if bits <= np.iinfo(kind).max:
+        if most <= np.iinfo(kind).max:
             break
     return Transfers(
         tables=tables, period=period, start=start, code=code[: start[-1]], tail=tail, own_work=own_work,
@@ -131,7 +133,7 @@ def _reduce(
     cycles: LongArray,
     periods_ns: npt.NDArray[np.float64],
     settings: LongArray,
-    noc_ns: npt.NDArray[np.float64],
+    noc_ns: npt.NDArray[np.float64] | LongArray,
     chip: LongArray,
     period: int,
     aligned: bool,
@@ -140,14 +142,15 @@ def _reduce(
     tail: LongArray,
     own_work: LongArray,
 ) -> tuple[bool, int]:
-    """(whether `known`, bits that any time in `code` needs)."""
+    """(whether `known`, no less than any number in `code`)."""
+    slowest_ns = noc_ns.max()
     seen, memo = np.full(_MEMO + 1, _NOTHING, np.int64), np.zeros((_MEMO + 1, _MEMO_COLUMNS), np.int64)
-    k = bits = latest = 0
+    k = longest = latest = 0
     for core in range(len(core_start) - 1):
         i, since, total = int(core_start[core]), 0, 0
         while i < core_start[core + 1]:
-            i, k, since, total, bits = _walk(
-                core, i, core_start[core + 1], k, since, total, bits, op, crossbars, size, peer, width, bubbles,
+            i, k, since, total, longest = _walk(
+                core, i, core_start[core + 1], k, since, total, longest, op, crossbars, size, peer, width, bubbles,
                 noc_ns, period, seen, memo, code,
             )  # fmt: skip
             if i < core_start[core + 1]:
@@ -160,10 +163,13 @@ def _reduce(
                     memory_ps, cycles, periods_ns, settings, chip, period, aligned,
                 )  # fmt: skip
                 latest = max(latest, kind)
+                key = memo[slot, _OWN_KEY] + (PEERS << PEER_BIT)
+                way = int((memo[slot, _FLITS] + 1) * slowest_ns) * PS_PER_NS
+                longest = max(longest, key, way, memo[slot, _SERVICE])
         tail[core] = since + tail_bubbles[core] * period
         own_work[core] = total
         start[core + 1] = k
-    return latest < SYNC, bits
+    return latest < SYNC, longest
 
 
 @numba.njit(cache=True, inline="always")
@@ -186,22 +192,22 @@ def _walk(
     k: int,
     since: int,
     total: int,
-    bits: int,
+    longest: int,
     op: ByteArray,
     crossbars: IntArray,
     size: IntArray,
     peer: IntArray,
     width: ByteArray,
     bubbles: IntArray | ByteArray,
-    noc_ns: npt.NDArray[np.float64],
+    noc_ns: npt.NDArray[np.float64] | LongArray,
     period: int,
     seen: LongArray,
     memo: LongArray,
     code: IntArray | LongArray,
 ) -> tuple[int, int, int, int, int]:
-    """Reduce instructions [i, end) of a core, up to the first that is not in `memo`; (i, k, since, total, bits) there.
+    """Reduce instructions [i, end) of a core, up to the first that is not in `memo`: (i, k, since, total, longest).
 
-    k: next row of `code`. since: core's own time since the last transfer, total: since its beginning.
+    k: next row of `code`. since: core's own time since the last transfer, total: since its beginning. longest: any gap.
 
     retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, 3 for an mvmul; a transfer starts 1 cycle after.
 
@@ -227,12 +233,12 @@ def _walk(
         asks = flit + memo[slot, _STORES] * (flits - flit)
         then = memo[slot, _SERVICE] + memo[slot, _SENDS] * flits
         code[k, KEY], code[k, GAP], code[k, ASK], code[k, THEN] = key, gap, asks, then
-        bits |= (key | gap | asks | then) * remote
+        longest = max(longest, gap * remote)
         total += idle + cost
         since = (since + idle + cost) * (1 - remote)
         k += remote
         i += 1
-    return i, k, since, total, bits
+    return i, k, since, total, longest
 
 
 @numba.njit(cache=True)

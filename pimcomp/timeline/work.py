@@ -145,6 +145,7 @@ def _crossbars(
     group_crossbars: IntArray,
     crossbars: IntArray,
 ) -> None:
+    op, group, group_crossbars, crossbars = borrow(op), borrow(group), borrow(group_crossbars), borrow(crossbars)
     for core in range(len(core_start) - 1):
         for i in range(core_start[core], core_start[core + 1]):
             if op[i] == _MVMUL:
@@ -168,7 +169,7 @@ class Tables(NamedTuple):
     cycles: LongArray
     periods_ns: npt.NDArray[np.float64]
     settings: LongArray
-    noc_ns: npt.NDArray[np.float64]
+    noc_ns: npt.NDArray[np.float64] | LongArray
     chip: LongArray
 
 
@@ -261,7 +262,7 @@ def durations(
     cycles: LongArray,
     periods_ns: npt.NDArray[np.float64],
     settings: LongArray,
-    noc_ns: npt.NDArray[np.float64],
+    noc_ns: npt.NDArray[np.float64] | LongArray,
     chip: LongArray,
 ) -> tuple[int, int, int, int, int]:
     """(read, leg, write, payload, service) of one instruction: see Work. n: its size; the arrays: see Tables."""
@@ -312,7 +313,7 @@ def _fill(
     cycles: LongArray,
     periods_ns: npt.NDArray[np.float64],
     settings: LongArray,
-    noc_ns: npt.NDArray[np.float64],
+    noc_ns: npt.NDArray[np.float64] | LongArray,
     chip: LongArray,
     out: npt.NDArray[np.int64],
 ) -> None:
