@@ -7,6 +7,7 @@ from pimcomp.calibrate import lrn_ranges
 from pimcomp.energy import energy_of
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import Partition
 from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
@@ -44,8 +45,7 @@ def compile_network(
     parts = partition(graph, arch)
     observe("partition", parts)
 
-    scheduler = Scheduler(graph, arch, parts, pipeline, options, lrn_ranges(graph, seed))
-    problem = replace(build_problem(graph, arch, parts, pipeline), trial=scheduler.trial)
+    scheduler, problem = pose(graph, arch, parts, pipeline, options, seed)
     outcome = solver.solve(problem, time_limit_s=time_limit_s, seed=seed)
     observe("solve", outcome)
     if outcome.plan is None:
@@ -73,6 +73,14 @@ def compile_network(
             model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed, weights=weights, notes=notes
         ),
     )
+
+
+def pose(
+    graph: Graph, arch: Arch, parts: Partition, pipeline: Pipeline, options: ScheduleOptions, seed: int
+) -> tuple[Scheduler, MappingProblem]:
+    """What solvers decide about a rewritten, partitioned network, and the scheduler that tries their plans."""
+    scheduler = Scheduler(graph, arch, parts, pipeline, options, lrn_ranges(graph, seed))
+    return scheduler, replace(build_problem(graph, arch, parts, pipeline), trial=scheduler.trial)
 
 
 def does_not_fit(graph: Graph, arch: Arch, problem: MappingProblem, outcome: Outcome) -> CapacityError:

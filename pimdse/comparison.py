@@ -63,16 +63,16 @@ def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]
 
     Raises InvariantError for a plan that breaks a rule.
     """
-    from pimcomp.compile import does_not_fit
+    from pimcomp.compile import does_not_fit, pose
     from pimcomp.cost import plan_cost
     from pimcomp.ir.verify import verify_plan
     from pimcomp.partition import partition
-    from pimcomp.problem import build_problem
     from pimcomp.rewrite import rewrite
     from solvers import get_solver
 
     graph = rewrite(network.graph, recipe.arch, recipe.options)
-    problem = build_problem(graph, recipe.arch, partition(graph, recipe.arch), recipe.pipeline)
+    parts = partition(graph, recipe.arch)
+    _, problem = pose(graph, recipe.arch, parts, recipe.pipeline, recipe.options, recipe.seed)
     solver = get_solver(recipe.solver)  # loads its libraries
     started = time.process_time()
     outcome = solver.solve(problem, time_limit_s=recipe.time_limit_s, seed=recipe.seed)

@@ -72,3 +72,12 @@ def test_bounds_are_shared_within_a_pipeline() -> None:
 def test_bad_words_are_messages(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["compare", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_solvers_that_order_programs_find_what_compile_finds(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    row = compared(capsys, "digits_lenet5", "--solvers", "auto", "--pipeline", "element")[0]
+    assert run(["-q", "compile", "digits_lenet5", "--arch", "pimcomp_default", "--out", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (row["timeline_ns"], row["crossbars_used"]) == (report["latency_ns"], report["crossbars_used"])
