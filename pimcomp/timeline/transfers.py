@@ -38,10 +38,10 @@ TRANSFER_COLUMNS = 4
 KIND, PEER_BIT, BEATS_BIT = 3, 2, 20
 PEERS = (1 << BEATS_BIT - PEER_BIT) - 1
 _MEMO, _NOTHING = 1024, -1  # different instructions, but for their peers, whose cost is remembered; a power of two
-# Columns of what is remembered of an instruction. REMOTE: 1 for a transfer. COST: what it adds to its core's own time,
-# all of a local instruction. OWN_KEY: KEY without the peer. FLITS: of its data. SERVICE: in the global memory. PAIRED,
-# SENDS, STORES: 1 for a send or recv, a send, a store.
-_REMOTE, _COST, _OWN_KEY, _FLITS, _SERVICE, _PAIRED, _SENDS, _STORES = range(8)
+# Columns of what is remembered of an instruction. COST: what it adds to its core's own time, all of a local one.
+# OWN_KEY: KEY without the peer. FLITS: of its data. SERVICE: in the global memory. Masks, all ones or 0: LOCAL of what
+# is no transfer, PAIRED of a send or recv, SENDS of a send, STORES of a store.
+_COST, _OWN_KEY, _FLITS, _SERVICE, _LOCAL, _PAIRED, _SENDS, _STORES = range(8)
 _MEMO_COLUMNS = 8
 
 
@@ -142,7 +142,7 @@ def _reduce(
     tail: LongArray,
     own_work: LongArray,
 ) -> tuple[bool, int]:
-    """(whether `known`, no less than any number in `code`)."""
+    """(whether `known`, no fewer bits than any number in `code`)."""
     slowest_ns = noc_ns.max()
     seen, memo = np.full(_MEMO + 1, _NOTHING, np.int64), np.zeros((_MEMO + 1, _MEMO_COLUMNS), np.int64)
     k = longest = latest = 0
@@ -165,7 +165,7 @@ def _reduce(
                 latest = max(latest, kind)
                 key = memo[slot, _OWN_KEY] + (PEERS << PEER_BIT)
                 way = int((memo[slot, _FLITS] + 1) * slowest_ns) * PS_PER_NS
-                longest = max(longest, key, way, memo[slot, _SERVICE])
+                longest |= key | way | memo[slot, _SERVICE]
         tail[core] = since + tail_bubbles[core] * period
         own_work[core] = total
         start[core + 1] = k
@@ -207,7 +207,8 @@ def _walk(
 ) -> tuple[int, int, int, int, int]:
     """Reduce instructions [i, end) of a core, up to the first that is not in `memo`: (i, k, since, total, longest).
 
-    k: next row of `code`. since: core's own time since the last transfer, total: since its beginning. longest: any gap.
+    k: next row of `code`. since: core's own time since the last transfer, total: since its beginning. longest: no fewer
+    bits than any gap.
 
     retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, 3 for an mvmul; a transfer starts 1 cycle after.
 
@@ -223,20 +224,21 @@ def _walk(
         slot += seen[slot] != which
         if seen[slot] != which:
             break
-        remote, cost, paired = memo[slot, _REMOTE], memo[slot, _COST], memo[slot, _PAIRED]
-        flit_ns = noc_ns[core, memory + paired * (peer[i] - memory)]
+        cost, local, paired = memo[slot, _COST], memo[slot, _LOCAL], memo[slot, _PAIRED]
+        other = np.int64(peer[i])
+        flit_ns = noc_ns[core, memory + (paired & other - memory)]
         # The simulator truncates flits x latency to whole ns.
         flit, flits = int(flit_ns) * PS_PER_NS, int(memo[slot, _FLITS] * flit_ns) * PS_PER_NS
         idle = bubbles[i] * step
         gap = since + idle + step
-        key = memo[slot, _OWN_KEY] + (paired * peer[i] << PEER_BIT)
-        asks = flit + memo[slot, _STORES] * (flits - flit)
-        then = memo[slot, _SERVICE] + memo[slot, _SENDS] * flits
-        code[k, KEY], code[k, GAP], code[k, ASK], code[k, THEN] = key, gap, asks, then
-        longest = max(longest, gap * remote)
+        code[k, KEY] = memo[slot, _OWN_KEY] + ((paired & other) << PEER_BIT)
+        code[k, GAP] = gap
+        code[k, ASK] = flit + (memo[slot, _STORES] & flits - flit)
+        code[k, THEN] = memo[slot, _SERVICE] + (memo[slot, _SENDS] & flits)
+        longest |= gap
         total += idle + cost
-        since = (since + idle + cost) * (1 - remote)
-        k += remote
+        since = (since + idle + cost) & local
+        k += 1 + local
         i += 1
     return i, k, since, total, longest
 
@@ -264,12 +266,13 @@ def _remember(
     )
     memo[:] = 0
     if kind > LOCAL:
-        memo[_REMOTE], memo[_COST], memo[_SERVICE] = 1, read + write + 2 * period, service
+        memo[_COST], memo[_SERVICE] = read + write + 2 * period, service
         memo[_OWN_KEY] = (units(int(n), chip[1], chip[2]) << BEATS_BIT) | kind - SEND
         memo[_FLITS] = units(int(n), chip[5], chip[6])
-        memo[_PAIRED], memo[_SENDS], memo[_STORES] = kind <= RECV, kind == SEND, kind == STORE
+        memo[_PAIRED], memo[_SENDS], memo[_STORES] = -(kind <= RECV), -(kind == SEND), -(kind == STORE)
     else:
         # A local move waits once, for both of its parts.
         first, second = (0, read + write) if kind == LOCAL else (read + leg, write)
         memo[_COST] = _two_waits(first, second, period, aligned) + (3 if kind == MATRIX else 2) * period
+        memo[_LOCAL] = -1
     return int(kind)

@@ -111,8 +111,10 @@ def stream_of(program: Program, arch: Arch) -> Stream:
     bubbles = np.bitwise_count(registers.loads)
     sizes = np.diff(program.core_start)
     bubbles[program.core_start[:-1][sizes > 0]] += 1
+    fires = np.flatnonzero(table.op == _MVMUL)
+    of_core = np.diff(np.searchsorted(fires, program.core_start))
     crossbars = np.zeros(program.instructions, np.int32)
-    _crossbars(program.core_start, table.op, table.group, program.group_start, program.group_crossbars, crossbars)
+    crossbars[fires] = program.group_crossbars[np.repeat(program.group_start[:-1], of_core) + table.group[fires]]
     return Stream(
         core_start=program.core_start,
         op=table.op,
@@ -134,22 +136,6 @@ def stream_of(program: Program, arch: Arch) -> Stream:
             weight_bits=np.array([arch.weight_bits], np.int32),
         ),
     )
-
-
-@numba.njit(cache=True)
-def _crossbars(
-    core_start: LongArray,
-    op: ByteArray,
-    group: IntArray,
-    group_start: LongArray,
-    group_crossbars: IntArray,
-    crossbars: IntArray,
-) -> None:
-    op, group, group_crossbars, crossbars = borrow(op), borrow(group), borrow(group_crossbars), borrow(crossbars)
-    for core in range(len(core_start) - 1):
-        for i in range(core_start[core], core_start[core + 1]):
-            if op[i] == _MVMUL:
-                crossbars[i] = group_crossbars[group_start[core] + group[i]]
 
 
 # Beats that the table of their times goes up to at most: what stays in the fastest cache.
