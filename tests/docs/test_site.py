@@ -1,6 +1,7 @@
 """The documentation hangs together: every page is in the site, every link leads somewhere."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_pages_of_the_site_link_to_the_site_only() -> None:
     for page in DOCS.glob("*.md"):
         assert "](../" not in page.read_text(encoding="utf-8"), f"{page.name}: a link that leaves docs/"
+
+
+def test_extras_that_are_installed_exist() -> None:
+    """pip only warns of an extra that is not there."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = re.compile(r"install.*?(?:\.|pimdse)\[([a-z,]+)\]")
+    for page in [*PAGES, ROOT / ".ci" / "run", ROOT / "Makefile"]:
+        for names in named.findall(page.read_text(encoding="utf-8")):
+            assert set(names.split(",")) <= set(declared), f"{page.name}: {names}"
