@@ -27,9 +27,9 @@ simulator (docs/timing.md) and of the network:
    that it offers. With any of them every array group fires for every block of windows of a needed row (scattering: for
    every piece of a row of the input that is read), wherever its replicas are; and an output is the sum of what all
    array groups that cover it yield (scattering: in every piece that it reads and kernel row), one addition less than
-   there are, and one more for the bias. The least of these replaces 2 and 3 for the layer. Without a partition the bounds hold for siblings merged
-   or not, depthwise layers anywhere and unfoldings that nobody has thought of; with it they hold for this graph and
-   these unfoldings, and are up to a third higher.
+   there are, and one more for the bias. The least of these replaces 2 and 3 for the layer. Without a partition the
+   bounds hold for siblings merged or not, depthwise layers anywhere and unfoldings that nobody has thought of; with it
+   they hold for this graph and these unfoldings, and are up to a half higher.
 
 Work on all cores together is at least the sum of 2 and 3, or 5, and `total_cores` cores share it: work_ns.
 latency >= max(load_ns + shortest chain, longest chain, work_ns); period per image >= max(load_ns, work_ns).
