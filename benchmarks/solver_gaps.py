@@ -20,6 +20,8 @@ from pimcomp.ir.plan import MappingProblem, Pipeline
 from pimcomp.ir.verify import verify_plan
 from pimcomp.partition import partition
 from pimcomp.problem import build_problem
+from pimcomp.rewrite import rewrite
+from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from solvers.relaxation import configurations, period_relaxation
 
@@ -77,7 +79,7 @@ def main() -> None:
     arch, _ = read_arch(options.arch)
     rows = []
     for name in options.networks:
-        graph = load_network(name, weights="random:0").graph
+        graph = rewrite(load_network(name, weights="random:0").graph, arch, ScheduleOptions())
         problem = build_problem(graph, arch, partition(graph, arch), Pipeline.BATCH)
         rows.append(row(name, problem, [found(problem, s, options.time_limit) for s in options.solvers]))
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
