@@ -101,6 +101,7 @@ def draw(networks: list[Row], chips: list[Row], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     for pipeline, marker in (("element", "o"), ("batch", "s")):
@@ -124,7 +125,11 @@ def draw(networks: list[Row], chips: list[Row], path: Path) -> None:
         xscale="log", yscale="log", xlabel="million instructions", ylabel="CPU s", title="With the network, 288 cores"
     )
     right.set(xscale="log", yscale="log", xlabel="cores", title=f"With the chip, {CHIP_NETWORK}")
+    right.set_xticks([row.cores for row in chips], [f"{row.cores:,}" for row in chips])
     for axes in (left, right):
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(ticker.StrMethodFormatter("{x:g}"))
         axes.grid(visible=True, which="both", alpha=0.25)
         axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
