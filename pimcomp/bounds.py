@@ -41,7 +41,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone, Window
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone
 from pimcomp.merge_siblings import sibling_families
 from pimcomp.schedule.rows import needed_rows, sources_of
 
@@ -100,7 +100,7 @@ def _unfolded_ns(graph: Graph, matrix: LayerMatrix, needed: np.ndarray, arch: Ar
     if scatter := matrix.unfolding.scatter:
         rows, columns = (len(np.unique(met)) for met in _positions_met(graph, matrix.node, needed))
         fired = rows * -(-columns // scatter)
-        tall, wide = _taps_inside(graph, matrix.node, needed)
+        (_, tall), (_, wide) = _taps(graph, matrix.node, needed)
         parts = int(tall.sum() * (-(-wide.sum(axis=1) // scatter)).sum()) * int(covered.min(initial=1))
         additions = (parts - pixels) * node.channels
     else:
@@ -155,42 +155,34 @@ def _least_firings(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> 
 
 
 def _positions_met(graph: Graph, index: int, needed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a layer's input map that its windows meet, once for every output row or column and tap."""
-    node = graph.nodes[index]
-    assert isinstance(node.operation, Conv)
-    source, window = graph.nodes[int(node.inputs[0].sources[0])], node.operation.window
-    met = []
-    for axis, (size, outputs) in enumerate(
-        ((source.height, np.flatnonzero(needed)), (source.width, np.arange(node.width)))
-    ):
-        taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.pads[axis]
-        positions = (outputs[:, None] * window.stride[axis] + taps).ravel()
-        met.append(positions[(positions >= 0) & (positions < size)])
-    return met[0], met[1]
+    """Rows and columns of a node's input map that its windows meet, once for every output row or column and tap."""
+    (rows, tall), (columns, wide) = _taps(graph, index, needed)
+    return rows[tall], columns[wide]
 
 
 def _products(graph: Graph, index: int, needed: np.ndarray) -> int:
     """Products of a layer's weights other than zero with elements of its input map."""
     node = graph.nodes[index]
     assert isinstance(node.operation, Conv)
-    tall, wide = _taps_inside(graph, index, needed)
+    (_, tall), (_, wide) = _taps(graph, index, needed)
     weights = np.count_nonzero(node.operation.weights, axis=(0, 1))
     return int(tall.sum(axis=0) @ weights @ wide.sum(axis=0))
 
 
-def _taps_inside(graph: Graph, index: int, needed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """bool[needed rows, kernel height] and bool[width, kernel width]: taps of each window that meet the input map."""
+def _taps(graph: Graph, index: int, needed: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Per axis the positions of the input map that each output's taps stand on, and which lie inside:
+    int[outputs, kernel], bool[outputs, kernel]; outputs are the needed rows, and all columns."""
     node = graph.nodes[index]
-    assert isinstance(node.operation, Conv)
+    assert isinstance(node.operation, Conv | Pool)
     source, window = graph.nodes[int(node.inputs[0].sources[0])], node.operation.window
-    inside = []
+    found = []
     for axis, (size, outputs) in enumerate(
         ((source.height, np.flatnonzero(needed)), (source.width, np.arange(node.width)))
     ):
         taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.pads[axis]
         positions = outputs[:, None] * window.stride[axis] + taps
-        inside.append((positions >= 0) & (positions < size))
-    return inside[0], inside[1]
+        found.append((positions, (positions >= 0) & (positions < size)))
+    return found
 
 
 def _additions(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
@@ -204,28 +196,26 @@ def _additions(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
         products = weights.shape[1] * _taps_with_weights(node.operation)
         return outputs // node.channels * int((-(-products // arch.crossbar_rows) - 1).clip(0).sum())
     if isinstance(node.operation, Pool):
-        source, window = graph.nodes[int(node.inputs[0].sources[0])], node.operation.window
-        tall = _windows_of_several(window, 0, np.flatnonzero(needed), source.height)
-        wide = _windows_of_several(window, 1, np.arange(node.width), source.width)
+        tall, wide = (_different_windows(*axis) for axis in _taps(graph, index, needed))
         # Different windows, less those of one element.
         return (tall[0] * wide[0] - tall[1] * wide[1]) * node.channels
     return 0
 
 
-def _windows_of_several(window: Window, axis: int, outputs: np.ndarray, size: int) -> tuple[int, int]:
-    """(different ones, those of one element) among the ranges of a map that a window meets along an axis."""
-    first = outputs * window.stride[axis] - window.pads[axis]
-    inside = first[:, None] + np.arange(window.kernel[axis]) * window.dilation[axis]
-    met = {tuple(row[(row >= 0) & (row < size)].tolist()) for row in inside} - {()}
-    return len(met), sum(len(positions) == 1 for positions in met)
+def _different_windows(positions: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
+    """(different ones, those of one element) among the ranges of a map that windows meet along an axis."""
+    met = {tuple(row[mask].tolist()) for row, mask in zip(positions, inside, strict=True)} - {()}
+    return len(met), sum(len(window) == 1 for window in met)
 
 
 def _activated(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
     """Elements whose activation takes a vector instruction of its own."""
     node = graph.nodes[index]
+    if node.activation is None:
+        return 0
     readers = [n for n in graph.nodes if any((view.sources == index).any() for view in n.inputs)]
     only_maxima = bool(readers) and all(isinstance(n.operation, Pool) and n.operation.method == "max" for n in readers)
-    if node.activation is None or only_maxima:
+    if only_maxima:
         return 0
     pixels = int(needed.sum()) * node.width
     if isinstance(node.operation, Conv):

@@ -3,7 +3,7 @@
 from numba import njit
 
 KEY, RANK, ITEM = range(3)
-HEAP_COLUMNS = 4  # two rows fill half a cache line
+HEAP_COLUMNS = 4  # two rows fill a cache line
 
 
 @njit(cache=True, inline="always")
