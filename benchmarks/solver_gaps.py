@@ -13,15 +13,10 @@ from pathlib import Path
 
 from benchmarks.sections import replace_section, table
 from benchmarks.solver_matrix import NETWORKS
-from pimcomp.config import read_arch
+from benchmarks.timed_plans import load_instance
 from pimcomp.cost import plan_cost
-from pimcomp.frontend import load_network
 from pimcomp.ir.plan import MappingProblem, Pipeline
 from pimcomp.ir.verify import verify_plan
-from pimcomp.partition import partition
-from pimcomp.problem import build_problem
-from pimcomp.rewrite import rewrite
-from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from solvers.relaxation import configurations, period_relaxation
 
@@ -76,11 +71,9 @@ def main() -> None:
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--out", type=Path, help="page whose section on model gaps is replaced")
     options = parser.parse_args()
-    arch, _ = read_arch(options.arch)
     rows = []
     for name in options.networks:
-        graph = rewrite(load_network(name, weights="random:0").graph, arch, ScheduleOptions())
-        problem = build_problem(graph, arch, partition(graph, arch), Pipeline.BATCH)
+        problem = load_instance(name, options.arch).problem(Pipeline.BATCH)
         rows.append(row(name, problem, [found(problem, s, options.time_limit) for s in options.solvers]))
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     header = ["network", "exact us", "best us", "aggregate bound us", "bound us", "model gap", "processor s"]

@@ -19,6 +19,9 @@ DoubleArray = npt.NDArray[np.float64]
 CORE, PEER, ORDER, _WAITING = range(4)
 READ_NS, WRITE_NS, LATENCY_NS, FLITS = range(4)
 DURATION_NS, MEMORY_NS = range(2)
+# Columns of `until` and `waits`, both per core.
+_FREE, _SWITCH = range(2)
+_PARKED, _TOKENS = range(2)
 
 
 def list_schedule(
@@ -32,7 +35,7 @@ def list_schedule(
     window: int,
 ) -> tuple[LongArray, DoubleArray, LongArray, float]:
     """Commit order, estimated start and cause of every action: (int64[actions], float64[actions], int64[actions],
-    makespan_ns: negative if the order ends early because of a cycle).
+    makespan_ns). The order is shorter than the actions if those that are missing wait for each other.
 
     A cause is the action whose end an action had to wait for last: what it depends on, or what its cores did before
     (-1: none).
@@ -55,11 +58,7 @@ def list_schedule(
         np.argsort(who[:, ORDER], kind="stable"), own, np.zeros((cores, 2)), np.full(cores, -1),
         np.zeros((cores, 2), np.int64), np.zeros(actions, np.bool_), ready, start, cause, awaited, order, *heaps,
     )  # fmt: skip
-    return order[:committed], start, cause, makespan if committed == actions else -1.0
-
-
-_FREE, _SWITCH = range(2)
-_PARKED, _TOKENS = range(2)
+    return order[:committed], start, cause, makespan
 
 
 @njit(cache=True)

@@ -218,7 +218,7 @@ def _order(
     order, start, cause, makespan = list_schedule(
         first, who, times, edge_start, actions.edges[by_source, 1], arch.total_cores, options.slack_ns, window
     )
-    if makespan < 0 or len(order) != count:
+    if len(order) != count:
         raise InvariantError(f"the task graph has a cycle: {count - len(order)} of {count} actions can never start")
     return Timed(order, start, cause, makespan)
 
