@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,19 +15,22 @@ from pimcomp.ir.program import Checkpoints, LongArray, Program
 from pimcomp.partition import weights_of
 from pimcomp.registers import assign_registers
 from pimcomp.schedule.assemble import Assembled, assemble
-from pimcomp.schedule.build import GroupTable, Work, WorkBuilder, number_groups
+from pimcomp.schedule.build import GroupTable, WorkBuilder, number_groups
 from pimcomp.schedule.connect import Flow, GlobalLayout, connect
 from pimcomp.schedule.constants import Constants, collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.durations import GroupShapes
 from pimcomp.schedule.options import ScheduleOptions
-from pimcomp.schedule.order import place_actions
+from pimcomp.schedule.order import Placed, place_actions, place_with_spills
 from pimcomp.schedule.rows import needed_rows, pull_order
 from pimcomp.schedule.sites import NodeSites, place_work
 
 __all__ = ["ScheduleOptions", "Scheduler", "schedule"]
 
+SPILLING_COST = 4  # how much longer it takes to order a program that spills, in units of the search's budget
+NO_PROGRAM = 100_000  # the same for a plan that has no program
 TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan
+GATHERED, GATHERED_NARROW = 1 / 2, 1 / 8  # shares of local memory in which an average over a whole map gathers it
 ALIGNMENT_BYTES = 64  # of tensors in global memory: full beats on every configuration we ship
 
 
@@ -57,13 +61,11 @@ class Scheduler:
     def program(self, plan: Plan) -> Program:
         """Instruction streams of a plan.
 
-        Raises CapacityError when local memory cannot hold what must be alive together.
+        Raises CapacityError when local memory cannot hold the operands of one instruction.
         """
         graph, arch, eb = self.graph, self.arch, self.arch.element_bytes
-        placed, groups, work, flow = self._flow(plan)
-        shapes = group_shapes(self.partition, plan, groups)
-        ordered = place_actions(flow, shapes, arch, self.options, self.images)
-        assembled = assemble(flow, ordered, self.layout, arch)
+        sites, groups, shapes, flow, placed = self._ordered(plan, self.options, self.images)
+        assembled = assemble(flow, placed, self.layout, arch)
         matrices, matrix_of = _matrices(graph, self.partition, plan, groups)
         images = assembled.images
         constant_addresses, constant_values = _constant_image(self.constants, self.layout, eb)
@@ -84,30 +86,52 @@ class Scheduler:
             outputs=_output_addresses(graph, self.layout, eb, images),
             clip_values=self.constants.clip_values,
             local_peak_bytes=assembled.peak_bytes,
-            checkpoints=_checkpoints(work, flow, placed, assembled, graph, images, eb),
+            checkpoints=_checkpoints(sites, flow, assembled, placed),
             node_names=tuple(node.name for node in graph.nodes),
             images_per_round=images,
         )
 
     def trial(self, plan: Plan) -> Trial:
         """What the program of a plan would take, by the list scheduler's estimate; it is not emitted."""
-        _, groups, _, flow = self._flow(plan)
-        shapes = group_shapes(self.partition, plan, groups)
+        single = replace(self.options, orders=1)
         try:
-            single = replace(self.options, orders=1)
-            ordered = place_actions(flow, shapes, self.arch, single, min(self.images, TRIAL_IMAGES))
+            _, _, _, flow, placed = self._ordered(plan, single, min(self.images, TRIAL_IMAGES))
         except CapacityError:
-            return Trial(time_ns=math.inf, actions=len(flow.core), share=np.zeros(len(self.partition.nodes)))
-        share = critical_share(flow, ordered, self.layer_of_node, len(self.partition.nodes))
-        time_ns = ordered.timed.makespan_ns / ordered.images
-        return Trial(time_ns=time_ns, actions=len(ordered.actions.core), share=share)
+            layers = len(self.partition.nodes)
+            return Trial(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
+        share = critical_share(flow, placed, self.layer_of_node, len(self.partition.nodes))
+        actions = len(placed.actions.core) * (1 if placed.spilled is None else SPILLING_COST)
+        return Trial(time_ns=placed.time_ns / placed.images, actions=actions, share=share)
 
-    def _flow(self, plan: Plan) -> tuple[tuple[NodeSites, ...], GroupTable, Work, Flow]:
+    def _ordered(self, plan: Plan, options: ScheduleOptions, images: int) -> "_Ordered":
+        """The order of a plan's actions, in which buffers wait in global memory if local memory is too small."""
+        groups = number_groups(plan, self.arch.total_cores)
+        shapes = group_shapes(self.partition, plan, groups)
+        sites, flow = self._flow(plan, groups, narrow=False)
+        placed = place_actions(flow, shapes, self.arch, options, images)
+        if placed is None:
+            sites, flow = self._flow(plan, groups, narrow=True)
+            free = self.layout.first_image + self.layout.image_bytes
+            placed = place_with_spills(flow, shapes, self.arch, options, free)
+        return _Ordered(sites, groups, shapes, flow, placed)
+
+    def _flow(self, plan: Plan, groups: GroupTable, *, narrow: bool) -> tuple[tuple[NodeSites, ...], Flow]:
+        """narrow: segments, hence sums and messages, are cut to a small share of local memory."""
         graph, eb, cores = self.graph, self.arch.element_bytes, self.arch.total_cores
-        placed = place_work(graph, self.arch, self.partition, plan, self.options, self.needed)
-        groups = number_groups(plan, cores)
-        work = WorkBuilder(graph, self.partition, placed, self.constants, groups, eb, self.options).build()
-        return placed, groups, work, connect(graph, work, placed, self.pull, self.constants, self.layout, eb, cores)
+        sites = place_work(graph, self.arch, self.partition, plan, self.options, self.needed, narrow=narrow)
+        scratch = int((GATHERED_NARROW if narrow else GATHERED) * self.arch.local_memory_bytes)
+        work = WorkBuilder(graph, self.partition, sites, self.constants, groups, eb, self.options, scratch).build()
+        return sites, connect(graph, work, sites, self.pull, self.constants, self.layout, eb, cores)
+
+
+class _Ordered(NamedTuple):
+    """Who computes what, and when."""
+
+    sites: tuple[NodeSites, ...]
+    groups: GroupTable
+    shapes: GroupShapes
+    flow: Flow
+    placed: Placed
 
 
 def schedule(
@@ -165,7 +189,7 @@ def _global_layout(graph: Graph, constants: Constants, eb: int) -> GlobalLayout:
             loaded[index] = take(int(row_bytes[index]) * node.height)
     for source in sorted({int(s) for output in graph.outputs for s in np.unique(output.view.sources)}):
         stored[source] = take(int(row_bytes[source]) * graph.nodes[source].height)
-    return GlobalLayout(constant_at, stored, loaded, row_bytes, top - begin)
+    return GlobalLayout(constant_at, stored, loaded, row_bytes, begin, top - begin)
 
 
 def _constant_image(constants: Constants, layout: GlobalLayout, eb: int) -> tuple[LongArray, FloatArray]:
@@ -217,25 +241,22 @@ def _output_addresses(graph: Graph, layout: GlobalLayout, eb: int, images: int) 
     return result
 
 
-def _checkpoints(
-    work: Work, flow: Flow, placed: tuple[NodeSites, ...], assembled: Assembled, graph: Graph, images: int, eb: int
-) -> Checkpoints:
-    """Every segment of every feature map, right after the task that completes it."""
-    task = work.final_task
-    segments = [p.segments for p in placed]
-    node = np.repeat(np.arange(len(placed)), [len(s.row) for s in segments])
-    channels = np.array([n.channels for n in graph.nodes], dtype=np.int64)
-    out = flow.segment_buffer
-    start = np.concatenate([s.start for s in segments])
-    stop = np.concatenate([s.stop for s in segments])
-    offset = (start - flow.buffers.low[out]) * channels[node] * eb
-    count = len(task)
+def _checkpoints(sites: tuple[NodeSites, ...], flow: Flow, assembled: Assembled, placed: Placed) -> Checkpoints:
+    """Every segment of every feature map that is in memory as a whole right after the task that completes it."""
+    segments = [p.segments for p in sites]
+    node = np.repeat(np.arange(len(sites)), [len(s.row) for s in segments])
+    row, start, stop = (np.concatenate([getattr(s, name) for s in segments]) for name in ("row", "start", "stop"))
+    address = assembled.address[:, flow.segment_buffer] + flow.segment_bytes[:, 0]
+    if placed.spilled is not None:
+        moved = placed.spilled.spilling[flow.core[flow.segment_task]]
+        address = np.where(moved, placed.spilled.complete, address)
+    image, seen = np.nonzero(address >= 0)
     return Checkpoints(
-        after=assembled.last_row[:, task].ravel(),
-        node=np.tile(node, images).astype(np.int32),
-        image=np.repeat(np.arange(images), count).astype(np.int32),
-        row=np.tile(np.concatenate([s.row for s in segments]), images).astype(np.int32),
-        col_start=np.tile(start, images).astype(np.int32),
-        col_stop=np.tile(stop, images).astype(np.int32),
-        address=(assembled.address[:, out] + offset).ravel(),
+        after=assembled.last_row[image, flow.segment_task[seen]],
+        node=node[seen].astype(np.int32),
+        image=image.astype(np.int32),
+        row=row[seen].astype(np.int32),
+        col_start=start[seen].astype(np.int32),
+        col_stop=stop[seen].astype(np.int32),
+        address=address[image, seen],
     )

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op, Table
 from pimcomp.schedule.connect import Flow, GlobalLayout
-from pimcomp.schedule.order import Actions, Placed, number_in
+from pimcomp.schedule.order import Placed, number_in
+from pimcomp.schedule.spill import UNMOVED, Spilled
 from pimcomp.schedule.work import LOAD, LongArray
 
 
@@ -31,12 +32,15 @@ def assemble(flow: Flow, placed: Placed, layout: GlobalLayout, arch: Arch) -> As
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
     pieces = [
-        _task_rows(flow, actions, position, address, layout),
-        _move_rows(flow, actions, position, address),
-        _pad_rows(flow, position, address, images),
+        _task_rows(flow, placed, position, layout),
+        _move_rows(flow, placed, position),
+        _pad_rows(flow, position, placed),
     ]
+    if placed.spilled is not None:
+        pieces.append(_spill_rows(flow, placed.spilled, len(order)))
     columns = {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
-    by_time = np.lexsort((columns["sub"], columns["position"]))
+    added = columns["action"] == len(order)
+    by_time = np.lexsort((~added, columns["sub"], columns["position"]))
     columns = {name: column[by_time] for name, column in columns.items()}
     by_core = np.argsort(columns["core"], kind="stable")
     final = {name: column[by_core] for name, column in columns.items()}
@@ -61,11 +65,9 @@ def assemble(flow: Flow, placed: Placed, layout: GlobalLayout, arch: Arch) -> As
     return Assembled(table, core_start, placed.peak, last_row, address, images)
 
 
-def _task_rows(
-    flow: Flow, actions: Actions, position: LongArray, address: LongArray, layout: GlobalLayout
-) -> dict[str, LongArray]:
+def _task_rows(flow: Flow, placed: Placed, position: LongArray, layout: GlobalLayout) -> dict[str, LongArray]:
     """Rows of all tasks of all images with addresses filled in."""
-    tape = flow.tape
+    tape, actions, address = flow.tape, placed.actions, placed.address
     task = actions.flow_action[: actions.tasks]
     counts = np.diff(flow.task_rows)[task]
     starts = np.cumsum(counts) - counts
@@ -74,14 +76,17 @@ def _task_rows(
     action = np.repeat(np.arange(actions.tasks), counts)
     image = actions.image[action]
 
-    def resolve(buffer: npt.NDArray[np.int32], offset: LongArray) -> LongArray:
+    def resolve(place: int, buffer: npt.NDArray[np.int32], offset: LongArray) -> LongArray:
         chosen = buffer[row]
         base = np.where(chosen >= 0, address[image, np.maximum(chosen, 0)], 0)
+        if placed.spilled is not None:
+            at = placed.spilled.operand[place, row]
+            base = np.where(at == UNMOVED, base, at)
         return np.asarray(base + offset[row], dtype=np.int64)
 
     op = tape.op[row].astype(np.int64)
     node = flow.node[task][action]
-    src, dst = resolve(tape.src_buffer, tape.src_offset), resolve(tape.dst_buffer, tape.dst_offset)
+    src, dst = resolve(1, tape.src_buffer, tape.src_offset), resolve(0, tape.dst_buffer, tape.dst_offset)
     image_offset = image * layout.image_bytes
     loads_input = (op == Op.LD) & (flow.kind[task][action] == LOAD)
     return {
@@ -89,7 +94,7 @@ def _task_rows(
         "group": tape.group[row].astype(np.int64),
         "dst": dst + np.where(op == Op.ST, image_offset, 0),
         "src": src + np.where(loads_input, image_offset, 0),
-        "src2": resolve(tape.src2_buffer, tape.src2_offset),
+        "src2": resolve(2, tape.src2_buffer, tape.src2_offset),
         "size": tape.size[row].astype(np.int64),
         "peer": np.full(len(row), -1, dtype=np.int64),
         "node": node,
@@ -100,17 +105,19 @@ def _task_rows(
     }
 
 
-def _move_rows(flow: Flow, actions: Actions, position: LongArray, address: LongArray) -> dict[str, LongArray]:
+def _move_rows(flow: Flow, placed: Placed, position: LongArray) -> dict[str, LongArray]:
     """A send and a recv per transfer."""
+    actions, address = placed.actions, placed.address
     number = np.arange(actions.tasks, len(actions.core))
     move = actions.flow_action[number] - flow.tasks
     image, t = actions.image[number], flow.transfers
     zeros = np.zeros(len(move), dtype=np.int64)
     node = flow.node[t.producer[move]]
-    src, dst = (
-        address[image, t.src_buffer[move]] + t.src_offset[move],
-        address[image, t.dst_buffer[move]] + t.dst_offset[move],
-    )
+    src, dst = address[image, t.src_buffer[move]], address[image, t.dst_buffer[move]]
+    if placed.spilled is not None:
+        at = placed.spilled.move[:, move]
+        src, dst = np.where(at[0] == UNMOVED, src, at[0]), np.where(at[1] == UNMOVED, dst, at[1])
+    src, dst = src + t.src_offset[move], dst + t.dst_offset[move]
 
     def both(send: LongArray, recv: LongArray) -> LongArray:
         return np.stack([send, recv], axis=1).ravel()
@@ -131,10 +138,13 @@ def _move_rows(flow: Flow, actions: Actions, position: LongArray, address: LongA
     }
 
 
-def _pad_rows(flow: Flow, position: LongArray, address: LongArray, images: int) -> dict[str, LongArray]:
-    """Zero fills of padding, in front of the first task that reads the buffer."""
+def _pad_rows(flow: Flow, position: LongArray, placed: Placed) -> dict[str, LongArray]:
+    """Zero fills of padding, in front of the first task that reads the buffer; spilling cores have their own."""
     per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
-    buffer, offset, size = flow.pads.T
+    address, images, pads = placed.address, placed.images, flow.pads
+    if placed.spilled is not None:
+        pads = pads[~placed.spilled.spilling[flow.buffers.core[pads[:, 0]]]]
+    buffer, offset, size = pads.T
     parts = []
     for image in range(images):
         reader = number_in(flow.readers[:, 1], image, per_image, images, flow.tasks, moves)
@@ -160,3 +170,23 @@ def _pad_rows(flow: Flow, position: LongArray, address: LongArray, images: int) 
             }
         )
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def _spill_rows(flow: Flow, spilled: Spilled, actions: int) -> dict[str, LongArray]:
+    """Loads, stores and zero fills of buffers that wait in global memory, in front of who needs them."""
+    position, sub, core, op, dst, src, size, buffer = spilled.added.T
+    zeros = np.zeros(len(op), dtype=np.int64)
+    return {
+        "op": op,
+        "group": zeros - 1,
+        "dst": dst,
+        "src": src,
+        "src2": zeros,
+        "size": size,
+        "peer": zeros - 1,
+        "node": flow.buffers.tensor[buffer],
+        "core": core,
+        "position": position,
+        "sub": sub,
+        "action": zeros + actions,
+    }

@@ -140,9 +140,10 @@ class WorkBuilder:
         groups: GroupTable,
         element_bytes: int,
         options: ScheduleOptions,
+        scratch_bytes: int,
     ) -> None:
         self.graph, self.placed, self.constants, self.groups, self.eb = graph, placed, constants, groups, element_bytes
-        self.options = options
+        self.options, self.scratch_bytes = options, scratch_bytes
         self.layer_of = {node: k for k, node in enumerate(partition.nodes)}
         self.tasks, self.reads = _Columns(), _Columns()
         self.conv, self.join, self.vector = _Columns(), _Columns(), _Columns()

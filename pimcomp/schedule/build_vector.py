@@ -108,12 +108,17 @@ def _runs(
     ]
 
 
+def _lanes(scratch_bytes: int, source: Node, eb: int) -> int:
+    """Channels of a map of which that many bytes hold all pixels."""
+    return max(1, min(source.channels, scratch_bytes // (source.height * source.width * eb)))
+
+
 def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
     """What every vector node does, as the emission kernels read it."""
     count = len(builder.graph.nodes)
     columns = {
         name: np.zeros(count, dtype=np.int64)
-        for name in ("kind", "kernel", "stride", "pad", "dilation", "width", "size")
+        for name in ("kind", "kernel", "stride", "pad", "dilation", "width", "size", "lanes")
     }
     counted = np.zeros((count, 2), dtype=np.int64)
     runs: list[tuple[int, ...]] = []
@@ -137,6 +142,7 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
                 mean = is_mean(builder.graph, index)
                 pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
                 columns["kind"][index] = emit_vector.MEAN if mean else pool
+                columns["lanes"][index] = _lanes(builder.scratch_bytes, source, builder.eb)
                 counted[index] = counted_range(operation, source.height, source.width)[1]
             elif isinstance(operation, Crop | Pick):
                 columns["kind"][index], copied_start[index] = emit_vector.COPY, len(copied)

@@ -35,13 +35,15 @@ CONSTANT_LANES = 12  # constants that may be asked for at the same time
 class GlobalLayout:
     """Byte addresses in global memory: where each node's constants, input map and stored map begin (-1: none).
 
-    row_bytes: of one feature-map row per node. image_bytes: input and output of one image; the next image's follow.
+    row_bytes: of one feature-map row per node. first_image: where the maps of image 0 begin. image_bytes: input and
+    output of one image; the next image's follow.
     """
 
     constants: LongArray
     stored: LongArray
     loaded: LongArray
     row_bytes: LongArray
+    first_image: int
     image_bytes: int
 
 
@@ -66,7 +68,9 @@ class Flow:
     task_rows: LongArray
     tasks: int
     constant_tasks: int
-    segment_buffer: LongArray  # where each segment is complete
+    segment_task: LongArray  # int64[segments], completes the segment of a feature map,
+    segment_buffer: LongArray  # in this buffer,
+    segment_bytes: npt.NDArray[np.int64]  # int64[segments, 2], in these bytes [low, high) of it
     kind: LongArray
     node: LongArray
 
@@ -124,7 +128,9 @@ def connect(
         task_rows,
         tasks,
         len(pairs),
+        final,
         written,
+        _segment_bytes(segments, buffers.low[written], channels, eb),
         work.kind,
         work.node,
     )
@@ -144,6 +150,14 @@ def _all_segments(placed: tuple[NodeSites, ...], final: LongArray, work: Work) -
         "owner": work.core[final],
         "final": final,
     }
+
+
+def _segment_bytes(
+    segments: dict[str, LongArray], low: LongArray, channels: LongArray, eb: int
+) -> npt.NDArray[np.int64]:
+    """Bytes [low, high) of every segment within a buffer that begins with column `low`."""
+    columns = np.stack([segments["low"] - low, segments["high"] - low], axis=1)
+    return np.asarray(columns * (channels[segments["node"]] * eb)[:, None], dtype=np.int64)
 
 
 def _all_buffers(buffers: Buffers, work: Work, channels: LongArray, constants: Constants, eb: int) -> Buffers:

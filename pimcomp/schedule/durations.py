@@ -70,3 +70,10 @@ def memory_service_ns(flow: Flow, arch: Arch) -> DoubleArray:
         size = flow.tape.size[flow.task_rows[:-1][chosen]]  # such a task is one instruction
         service[chosen] = np.ceil(size / arch.global_width_bytes) * cycles * arch.global_period_ns
     return service
+
+
+def added_service_ns(added: LongArray, arch: Arch) -> float:
+    """Time at the one global-memory server of spills (`Spilled.added`)."""
+    op, size = added[:, 3], added[:, 6]
+    cycles = np.where(op == Op.LD, arch.global_read_cycles, np.where(op == Op.ST, arch.global_write_cycles, 0))
+    return float((np.ceil(size / arch.global_width_bytes) * cycles).sum() * arch.global_period_ns)

@@ -40,6 +40,7 @@ class VectorNodes(NamedTuple):
     divisor_start: npt.NDArray[np.int64]
     divisors: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]  # LRN: channels in the sum; MEAN: rows
+    lanes: npt.NDArray[np.int64]  # MEAN: channels that are gathered together
     terms: npt.NDArray[np.int64]  # LRN: coefficients of the polynomial
     coefficients: npt.NDArray[np.int64]  # LRN: byte offset of the first of them
     weights: npt.NDArray[np.int64]  # DEPTHWISE: byte offset of the weights, [kernel row, kernel column, channel]
@@ -200,10 +201,13 @@ def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):
 
 @njit(cache=True)
 def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb):
-    """Average of a whole map: rows gathered once, then one `vavg` per channel (exact rounding in integers)."""
+    """Average of a whole map: all pixels gathered, then one `vavg` per channel (exact rounding in integers)."""
     task, width, rows = tasks.task[i], v.width[node], v.size[node]
     for r in range(v.run_start[node], v.run_start[node + 1]):
         run = v.runs[r]
+        if v.lanes[node] * eb < run[6]:
+            at = _mean_by_lanes(tape, at, tasks, i, v, node, r, out, out_at, read_buffer, buffer_low, eb)
+            continue
         if r == v.run_start[node] or v.runs[r - 1, 1] != run[1]:
             for row in range(rows):
                 buffer = read_buffer[tasks.reads[i] + run[1] + row]
@@ -212,6 +216,24 @@ def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
         for c in range(run[5]):
             src, dst = (run[3] + c) * eb, out_at + (run[4] + c) * eb
             at = put(tape, at, task, VAVG, out, dst, SCRATCH, src, LITERAL, run[6] // eb, rows * width)
+    return at
+
+
+@njit(cache=True)
+def _mean_by_lanes(tape, at, tasks, i, v, node, r, out, out_at, read_buffer, buffer_low, eb):
+    """`_mean` of one run where scratch holds some channels of the map at a time."""
+    task, width, rows, run = tasks.task[i], v.width[node], v.size[node], v.runs[r]
+    for first in range(0, run[5], v.lanes[node]):
+        lanes = min(v.lanes[node], run[5] - first)
+        for row in range(rows):
+            buffer = read_buffer[tasks.reads[i] + run[1] + row]
+            for column in range(width):
+                src = (column - buffer_low[buffer]) * run[6] + (run[3] + first) * eb
+                dst = (row * width + column) * lanes * eb
+                at = put(tape, at, task, LMV, SCRATCH, dst, buffer, src, LITERAL, 0, lanes * eb)
+        for c in range(lanes):
+            dst = out_at + (run[4] + first + c) * eb
+            at = put(tape, at, task, VAVG, out, dst, SCRATCH, c * eb, LITERAL, lanes, rows * width)
     return at
 
 

@@ -14,6 +14,7 @@ from pimcomp.schedule.durations import (
     VECTOR_ONE,
     VECTOR_TWO,
     GroupShapes,
+    added_service_ns,
     local_read_ns,
     local_write_ns,
     memory_service_ns,
@@ -29,11 +30,14 @@ from pimcomp.schedule.list_schedule import (
     list_schedule,
 )
 from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.schedule.spill import OPERANDS, WRITTEN, Shortage, Spilled, Touches, spill
 from pimcomp.schedule.tape import SCRATCH, Tape
 from pimcomp.schedule.work import LongArray
 
 # Fractions of the option's look-ahead, tried one after the other when memory is short.
 LOOKAHEADS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.007, 0.003, 0.0)
+# With spills: how far to run ahead trades waiting for copies to and from global memory.
+SPILL_LOOKAHEADS = (0.5, 0.12)
 # Slack and look-ahead of further orders, as multiples of the options': which is best differs from program to program.
 ORDERS = ((0.7, 1.0), (1.4, 1.0), (0.5, 1.0), (0.7, 0.5), (1.0, 0.5), (1.4, 0.5), (0.5, 0.5))
 
@@ -71,34 +75,108 @@ class Placed:
     peak: LongArray
     timed: Timed
     eager: bool  # the first look-ahead fitted
+    spilled: Spilled | None = None  # what buffers that wait in global memory need
+    spilling_ns: float = 0.0
+
+    @property
+    def time_ns(self) -> float:
+        """Estimated time of all images."""
+        return self.timed.makespan_ns + self.spilling_ns
 
 
-def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, images: int) -> Placed:
+def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, images: int) -> Placed | None:
     """Order `images` copies of a flow and place their buffers; fewer where several would hold each other up.
 
-    Raises CapacityError when no order fits local memory, with the bytes that the most frugal one of them takes.
+    None when no order fits local memory.
     """
-    extents = _extents(flow.tape, shapes, flow.core, arch)
-    scratch = _scratch_bytes(flow, extents, arch.total_cores)
+    scratch = _scratch_bytes(flow, _extents(flow.tape, shapes, flow.core, arch), arch.total_cores)
     durations = task_durations_ns(flow, shapes, arch)
-    peaks: list[tuple[int, int]] = []  # (bytes, core) of every order tried
-    best = _fit(flow, durations, scratch, arch, options, images, peaks)
+    best = _fit(flow, durations, scratch, arch, options, images)
     if images > 1 and (best is None or not best.eager):
         # Short of memory: images that share it may take longer together than one after the other.
-        single = _fit(flow, durations, scratch, arch, options, 1, peaks)
+        single = _fit(flow, durations, scratch, arch, options, 1)
         if single is not None and (best is None or single.timed.makespan_ns < best.timed.makespan_ns / best.images):
             best = single
     elif best is not None and best.eager:
         for slack, lookahead in ORDERS[: options.orders - 1]:
             changed = replace(options, slack_ns=slack * options.slack_ns, lookahead=lookahead * options.lookahead)
-            other = _fit(flow, durations, scratch, arch, changed, images, [])
+            other = _fit(flow, durations, scratch, arch, changed, images)
             if other is not None and other.timed.makespan_ns < best.timed.makespan_ns:
                 best = other
-    if best is None:
-        least, core = min(peaks)
-        levers = [f"local_memory.bytes: {least}"]  # the orders do not depend on the memory: that one fits then
-        raise CapacityError(f"bytes of local memory on core {core}", least, arch.local_memory_bytes, levers, arch.name)
     return best
+
+
+def place_with_spills(
+    flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, global_start: int
+) -> Placed:
+    """Order one copy of a flow; buffers that find no room wait in global memory, from byte `global_start` on. With
+    `options.orders` 1, only one look-ahead is tried.
+
+    Raises CapacityError when the operands of one instruction do not fit local memory, with the bytes they take.
+    """
+    extents = _extents(flow.tape, shapes, flow.core, arch)
+    scratch = _scratch_bytes(flow, extents, arch.total_cores)
+    durations = task_durations_ns(flow, shapes, arch)
+    actions = _replicate(flow, 1)
+    best: Placed | None = None
+    for fraction in SPILL_LOOKAHEADS[: options.orders]:
+        window = int((int(actions.rank.max()) + 1) * options.lookahead * fraction) + 1
+        timed = _order(flow, actions, durations, arch, options, window)
+        address, peak, base = _place(flow, timed.order, scratch, arch, 1)
+        over = peak > arch.local_memory_bytes
+        touches = _touches(flow, extents, timed.order, over)
+        finished = _finished(flow, timed.order, over)
+        try:
+            spilled = spill(flow, touches, finished, base, arch.local_memory_bytes, arch.element_bytes, global_start)
+        except Shortage as shortage:
+            name = f"bytes of local memory on core {shortage.core}"
+            levers = [f"local_memory.bytes: {shortage.bytes}"]
+            raise CapacityError(name, shortage.bytes, arch.local_memory_bytes, levers, arch.name) from None
+        # The memory serves one request after the other, and whoever asks waits.
+        waiting_ns = added_service_ns(spilled.added, arch)
+        placed = Placed(actions, 1, address, np.where(over, spilled.peak, peak), timed, False, spilled, waiting_ns)
+        if best is None or placed.time_ns < best.time_ns:
+            best = placed
+    assert best is not None
+    return best
+
+
+def _touches(flow: Flow, extents: tuple[LongArray, ...], order: LongArray, over: npt.NDArray[np.bool_]) -> Touches:
+    """What the instructions of some cores use of their buffers; constants and scratch stay where they are."""
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    tape, moved, dynamic = flow.tape, flow.transfers, len(flow.buffers.core) - flow.constant_tasks
+    row_core, row_position = flow.core[tape.task], position[tape.task]
+    sub = np.arange(len(tape.task)) - flow.task_rows[tape.task]
+    parts: list[list[npt.NDArray[np.generic]]] = []
+    for place, (name, extent) in enumerate(zip(OPERANDS, extents, strict=True)):
+        buffer, low = getattr(tape, f"{name}_buffer"), getattr(tape, f"{name}_offset")
+        row = np.flatnonzero((buffer >= 0) & (buffer < dynamic) & over[row_core])
+        columns = (row_core, row_position, sub, buffer, low, low + extent)
+        same = np.full(len(row), place)
+        parts.append([*(column[row] for column in columns), same == WRITTEN, same, row])
+    move = np.arange(len(moved.bytes))
+    ends = ((moved.src_core, moved.src_buffer, moved.src_offset), (moved.dst_core, moved.dst_buffer, moved.dst_offset))
+    for end, (core, buffer, low) in enumerate(ends):
+        same = np.full(len(move), end)
+        columns = (core, position[flow.tasks + move], same * 0, buffer, low, low + moved.bytes)
+        both = (*columns, same == 1, same + len(OPERANDS), move)
+        parts.append([column[over[core]] for column in both])
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    by_use = np.lexsort((joined[7], joined[2], joined[1], joined[0]))
+    return Touches(*(column[by_use] for column in joined))
+
+
+def _finished(flow: Flow, order: LongArray, over: npt.NDArray[np.bool_]) -> dict[int, list[tuple[int, int, int, int]]]:
+    """Per position, the segments (number, buffer, low, high) that its action completes on one of the cores."""
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    found: dict[int, list[tuple[int, int, int, int]]] = {}
+    chosen = np.flatnonzero(over[flow.core[flow.segment_task]])
+    columns = (chosen, flow.segment_buffer[chosen], *flow.segment_bytes[chosen].T)
+    for at, *segment in zip(position[flow.segment_task[chosen]].tolist(), *(c.tolist() for c in columns), strict=True):
+        found.setdefault(at, []).append((segment[0], segment[1], segment[2], segment[3]))
+    return found
 
 
 def _fit(
@@ -108,17 +186,15 @@ def _fit(
     arch: Arch,
     options: ScheduleOptions,
     images: int,
-    peaks: list[tuple[int, int]],
 ) -> Placed | None:
-    """The most eager order that fits local memory, None if none does; appends what each order takes to `peaks`."""
+    """The most eager order that fits local memory, None if none does."""
     actions = _replicate(flow, images)
     span = int(actions.rank.max()) + 1
     for fraction in LOOKAHEADS:
         window = int(span * options.lookahead * fraction) + 1
         timed = _order(flow, actions, durations, arch, options, window)
-        address, peak = _place(flow, timed.order, scratch, arch, images)
-        peaks.append((int(peak.max()), int(peak.argmax())))
-        if peaks[-1][0] <= arch.local_memory_bytes:
+        address, peak, _ = _place(flow, timed.order, scratch, arch, images)
+        if peak.max() <= arch.local_memory_bytes:
             eager = fraction == LOOKAHEADS[0]
             return Placed(actions, images, address, peak, timed, eager)
     return None
@@ -223,8 +299,10 @@ def _order(
     return Timed(order, start, cause, makespan)
 
 
-def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int) -> tuple[LongArray, LongArray]:
-    """Addresses int64[images, buffers] of all buffers and the peak per core; constants and scratch lie below."""
+def _place(
+    flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int
+) -> tuple[LongArray, LongArray, LongArray]:
+    """Addresses int64[images, buffers] of all buffers, the peak per core, and what constants and scratch take below."""
     gap = arch.element_bytes
     buffers = flow.buffers
     count = len(buffers.core)
@@ -259,4 +337,4 @@ def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images:
     flat = np.empty(len(placed), dtype=np.int64)
     flat[by_core] = placed
     address[:, dynamic] = flat.reshape(images, -1)
-    return address, peak
+    return address, peak, base

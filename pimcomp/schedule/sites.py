@@ -19,6 +19,8 @@ from pimcomp.ir.plan import Plan
 from pimcomp.partition import firings
 from pimcomp.schedule.options import ScheduleOptions
 
+NARROW = 1 / 16
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
@@ -63,8 +65,13 @@ def place_work(
     plan: Plan,
     options: ScheduleOptions,
     needed_rows: list[npt.NDArray[np.bool_]],
+    *,
+    narrow: bool = False,
 ) -> tuple[NodeSites, ...]:
-    """Sites and segments of every node; rows nobody needs are left out."""
+    """Sites and segments of every node; rows nobody needs are left out.
+
+    narrow: no segment is longer than NARROW of local memory, where columns can be cut; a scattering layer's cannot.
+    """
     load = _core_loads(graph, arch, partition, plan)
     weighted = {node: k for k, node in enumerate(partition.nodes)}
     cores_used = np.unique(np.concatenate([c.ravel() for c in plan.core_of])) if plan.core_of else np.zeros(1, np.int32)
@@ -86,6 +93,10 @@ def place_work(
             if isinstance(operation, Conv | Pool):
                 pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
                 segments = _share(segments, load, pixel_ns, options.window_columns)
+        if narrow and not isinstance(operation, Input) and not (matrix and matrix.unfolding.scatter):
+            block = matrix.unfolding.block if matrix else 1
+            columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
+            segments = _cut(segments, max(columns // block, 1) * block)
         owner = np.zeros((node.height, node.width), dtype=np.int32)
         for y, a, b, core in zip(segments.row, segments.start, segments.stop, segments.owner, strict=True):
             owner[y, a:b] = core
@@ -189,6 +200,16 @@ def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns:
                 load[core] += (b - a) * pixel_ns * rows[int(owner), int(start)]
             parts.append((row, a, b, owner_of[key], -1))
     return Segments(*np.array(parts, dtype=np.int32).T)
+
+
+def _cut(s: Segments, columns: int) -> Segments:
+    """Segments cut to at most `columns`."""
+    counts = -(-(s.stop - s.start) // columns)
+    piece = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    row, start, stop, owner, site = (np.repeat(getattr(s, name), counts) for name in Segments.__slots__)
+    begin = start + piece * columns
+    table = np.stack([row, begin, np.minimum(begin + columns, stop), owner, site])
+    return Segments(*table.astype(np.int32))
 
 
 def _load_rows(height: int, width: int, loaders: IntArray) -> Segments:
