@@ -151,8 +151,8 @@ def page(cells: dict[tuple[str, str, str], Cell], names: list[str], twins: dict[
         "emitted program was executed and every output equals ONNX Runtime's; no mark: compiled and timed, not",
         "executed (too long; a sample of those was). A dash: infeasible, the reason is below. Empty: not computed yet.",
         "",
-        f"Networks of which one plan was ordered (`--solver stream`): {', '.join(quick) or 'none'}. The others: the best of",
-        "some 30 (`auto`).",
+        f"One plan was ordered (`--solver stream`) of: {', '.join(quick) or 'none'}. Of the others the best of some 30",
+        "was taken (`auto`).",
     ]
     for pipeline in PIPELINES:
         lines += ["", f"## {pipeline}", "", "| network | " + " | ".join(CHIPS) + " |", "|---" * (len(CHIPS) + 1) + "|"]

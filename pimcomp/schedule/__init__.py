@@ -21,7 +21,7 @@ from pimcomp.schedule.constants import Constants, collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.durations import GroupShapes
 from pimcomp.schedule.options import ScheduleOptions
-from pimcomp.schedule.order import Placed, place_actions, place_with_spills
+from pimcomp.schedule.order import Placed, least_memory, place_actions, place_with_spills
 from pimcomp.schedule.rows import needed_rows, pull_order
 from pimcomp.schedule.sites import NodeSites, place_work
 
@@ -107,19 +107,38 @@ class Scheduler:
         """The order of a plan's actions, in which buffers wait in global memory if local memory is too small."""
         groups = number_groups(plan, self.arch.total_cores)
         shapes = group_shapes(self.partition, plan, groups)
-        sites, flow = self._flow(plan, groups, narrow=False)
+        sites, flow = self._flow(plan, groups, self.arch, narrow=False)
         placed = place_actions(flow, shapes, self.arch, options, images)
+        if placed is not None and placed.eager:
+            return _Ordered(sites, groups, shapes, flow, placed)
+        free = self.layout.first_image + self.layout.image_bytes
+        cut_sites, cut = self._flow(plan, groups, self.arch, narrow=True)
+        spilling = place_with_spills(cut, shapes, self.arch, options, free)
+        if spilling is not None and (placed is None or spilling.time_ns < placed.time_ns / placed.images):
+            return _Ordered(cut_sites, groups, shapes, cut, spilling)
         if placed is None:
-            sites, flow = self._flow(plan, groups, narrow=True)
-            free = self.layout.first_image + self.layout.image_bytes
-            placed = place_with_spills(flow, shapes, self.arch, options, free)
+            raise self._too_small(plan, groups, shapes)
         return _Ordered(sites, groups, shapes, flow, placed)
 
-    def _flow(self, plan: Plan, groups: GroupTable, *, narrow: bool) -> tuple[tuple[NodeSites, ...], Flow]:
+    def _too_small(self, plan: Plan, groups: GroupTable, shapes: GroupShapes) -> CapacityError:
+        """Local memory cannot hold the operands of one instruction. The lever is a size that can: segments grow with
+        the memory, so the bytes that are needed in this one may not do."""
+        arch = self.arch
+        while True:
+            _, flow = self._flow(plan, groups, arch, narrow=True)
+            needed, core = least_memory(flow, shapes, arch)
+            if needed <= arch.local_memory_bytes:
+                name, enough = f"bytes of local memory on core {core}", arch.local_memory_bytes
+                return CapacityError(
+                    name, enough, self.arch.local_memory_bytes, [f"local_memory.bytes: {enough}"], arch.name
+                )
+            arch = replace(arch, local_memory_bytes=needed)
+
+    def _flow(self, plan: Plan, groups: GroupTable, arch: Arch, *, narrow: bool) -> tuple[tuple[NodeSites, ...], Flow]:
         """narrow: segments, hence sums and messages, are cut to a small share of local memory."""
-        graph, eb, cores = self.graph, self.arch.element_bytes, self.arch.total_cores
-        sites = place_work(graph, self.arch, self.partition, plan, self.options, self.needed, narrow=narrow)
-        scratch = int((GATHERED_NARROW if narrow else GATHERED) * self.arch.local_memory_bytes)
+        graph, eb, cores = self.graph, arch.element_bytes, arch.total_cores
+        sites = place_work(graph, arch, self.partition, plan, self.options, self.needed, narrow=narrow)
+        scratch = int((GATHERED_NARROW if narrow else GATHERED) * arch.local_memory_bytes)
         work = WorkBuilder(graph, self.partition, sites, self.constants, groups, eb, self.options, scratch).build()
         return sites, connect(graph, work, sites, self.pull, self.constants, self.layout, eb, cores)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.errors import CapacityError, InvariantError
+from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.schedule.allocate import allocate
@@ -30,7 +30,7 @@ from pimcomp.schedule.list_schedule import (
     list_schedule,
 )
 from pimcomp.schedule.options import ScheduleOptions
-from pimcomp.schedule.spill import OPERANDS, WRITTEN, Shortage, Spilled, Touches, spill
+from pimcomp.schedule.spill import Spilled, buffer_touches, most_held, spill
 from pimcomp.schedule.tape import SCRATCH, Tape
 from pimcomp.schedule.work import LongArray
 
@@ -108,12 +108,14 @@ def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: Schedule
 
 def place_with_spills(
     flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, global_start: int
-) -> Placed:
+) -> Placed | None:
     """Order one copy of a flow; buffers that find no room wait in global memory, from byte `global_start` on. With
     `options.orders` 1, only one look-ahead is tried.
 
-    Raises CapacityError when the operands of one instruction do not fit local memory, with the bytes they take.
+    None when `least_memory` is not there.
     """
+    if least_memory(flow, shapes, arch)[0] > arch.local_memory_bytes:
+        return None
     extents = _extents(flow.tape, shapes, flow.core, arch)
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
     durations = task_durations_ns(flow, shapes, arch)
@@ -122,61 +124,26 @@ def place_with_spills(
     for fraction in SPILL_LOOKAHEADS[: options.orders]:
         window = int((int(actions.rank.max()) + 1) * options.lookahead * fraction) + 1
         timed = _order(flow, actions, durations, arch, options, window)
-        address, peak, base = _place(flow, timed.order, scratch, arch, 1)
+        address, peak = _place(flow, timed.order, scratch, arch, 1)
         over = peak > arch.local_memory_bytes
-        touches = _touches(flow, extents, timed.order, over)
-        finished = _finished(flow, timed.order, over)
-        try:
-            spilled = spill(flow, touches, finished, base, arch.local_memory_bytes, arch.element_bytes, global_start)
-        except Shortage as shortage:
-            name = f"bytes of local memory on core {shortage.core}"
-            levers = [f"local_memory.bytes: {shortage.bytes}"]
-            raise CapacityError(name, shortage.bytes, arch.local_memory_bytes, levers, arch.name) from None
+        touches = buffer_touches(flow, extents, timed.order, over)
+        base, _ = constant_places(flow, scratch, arch.element_bytes)
+        spilled = spill(flow, touches, base, arch.local_memory_bytes, arch.element_bytes, global_start)
         # The memory serves one request after the other, and whoever asks waits.
         waiting_ns = added_service_ns(spilled.added, arch)
         placed = Placed(actions, 1, address, np.where(over, spilled.peak, peak), timed, False, spilled, waiting_ns)
         if best is None or placed.time_ns < best.time_ns:
             best = placed
-    assert best is not None
     return best
 
 
-def _touches(flow: Flow, extents: tuple[LongArray, ...], order: LongArray, over: npt.NDArray[np.bool_]) -> Touches:
-    """What the instructions of some cores use of their buffers; constants and scratch stay where they are."""
-    position = np.empty(len(order), dtype=np.int64)
-    position[order] = np.arange(len(order))
-    tape, moved, dynamic = flow.tape, flow.transfers, len(flow.buffers.core) - flow.constant_tasks
-    row_core, row_position = flow.core[tape.task], position[tape.task]
-    sub = np.arange(len(tape.task)) - flow.task_rows[tape.task]
-    parts: list[list[npt.NDArray[np.generic]]] = []
-    for place, (name, extent) in enumerate(zip(OPERANDS, extents, strict=True)):
-        buffer, low = getattr(tape, f"{name}_buffer"), getattr(tape, f"{name}_offset")
-        row = np.flatnonzero((buffer >= 0) & (buffer < dynamic) & over[row_core])
-        columns = (row_core, row_position, sub, buffer, low, low + extent)
-        same = np.full(len(row), place)
-        parts.append([*(column[row] for column in columns), same == WRITTEN, same, row])
-    move = np.arange(len(moved.bytes))
-    ends = ((moved.src_core, moved.src_buffer, moved.src_offset), (moved.dst_core, moved.dst_buffer, moved.dst_offset))
-    for end, (core, buffer, low) in enumerate(ends):
-        same = np.full(len(move), end)
-        columns = (core, position[flow.tasks + move], same * 0, buffer, low, low + moved.bytes)
-        both = (*columns, same == 1, same + len(OPERANDS), move)
-        parts.append([column[over[core]] for column in both])
-    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    by_use = np.lexsort((joined[7], joined[2], joined[1], joined[0]))
-    return Touches(*(column[by_use] for column in joined))
-
-
-def _finished(flow: Flow, order: LongArray, over: npt.NDArray[np.bool_]) -> dict[int, list[tuple[int, int, int, int]]]:
-    """Per position, the segments (number, buffer, low, high) that its action completes on one of the cores."""
-    position = np.empty(len(order), dtype=np.int64)
-    position[order] = np.arange(len(order))
-    found: dict[int, list[tuple[int, int, int, int]]] = {}
-    chosen = np.flatnonzero(over[flow.core[flow.segment_task]])
-    columns = (chosen, flow.segment_buffer[chosen], *flow.segment_bytes[chosen].T)
-    for at, *segment in zip(position[flow.segment_task[chosen]].tolist(), *(c.tolist() for c in columns), strict=True):
-        found.setdefault(at, []).append((segment[0], segment[1], segment[2], segment[3]))
-    return found
+def least_memory(flow: Flow, shapes: GroupShapes, arch: Arch) -> tuple[int, int]:
+    """Bytes of local memory that spilling needs, and on which core: constants, scratch, operands of one instruction."""
+    extents = _extents(flow.tape, shapes, flow.core, arch)
+    base, _ = constant_places(flow, _scratch_bytes(flow, extents, arch.total_cores), arch.element_bytes)
+    every = np.ones(arch.total_cores, dtype=bool)
+    needed = base + most_held(buffer_touches(flow, extents, np.arange(len(flow.core)), every), arch)
+    return int(needed.max()), int(needed.argmax())
 
 
 def _fit(
@@ -193,7 +160,7 @@ def _fit(
     for fraction in LOOKAHEADS:
         window = int(span * options.lookahead * fraction) + 1
         timed = _order(flow, actions, durations, arch, options, window)
-        address, peak, _ = _place(flow, timed.order, scratch, arch, images)
+        address, peak = _place(flow, timed.order, scratch, arch, images)
         if peak.max() <= arch.local_memory_bytes:
             eager = fraction == LOOKAHEADS[0]
             return Placed(actions, images, address, peak, timed, eager)
@@ -299,20 +266,25 @@ def _order(
     return Timed(order, start, cause, makespan)
 
 
-def _place(
-    flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int
-) -> tuple[LongArray, LongArray, LongArray]:
-    """Addresses int64[images, buffers] of all buffers, the peak per core, and what constants and scratch take below."""
+def constant_places(flow: Flow, scratch: LongArray, gap: int) -> tuple[LongArray, LongArray]:
+    """Bytes that scratch and constants take at the bottom of every core's memory, and the address of every constant."""
+    buffers = flow.buffers
+    base = np.where(scratch > 0, scratch + gap, 0)
+    address = np.zeros(flow.constant_tasks, dtype=np.int64)
+    for i, b in enumerate(range(len(buffers.core) - flow.constant_tasks, len(buffers.core))):  # per (core, node): few
+        address[i] = base[buffers.core[b]]
+        base[buffers.core[b]] += buffers.bytes[b] + gap
+    return -(-base // gap) * gap, address
+
+
+def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int) -> tuple[LongArray, LongArray]:
+    """Addresses int64[images, buffers] of all buffers and the peak per core; constants and scratch lie below."""
     gap = arch.element_bytes
     buffers = flow.buffers
     count = len(buffers.core)
-    constants = np.arange(count - flow.constant_tasks, count)
-    base = np.where(scratch > 0, scratch + gap, 0)
+    base, constants = constant_places(flow, scratch, gap)
     address = np.zeros((images, count), dtype=np.int64)
-    for b in constants:  # one per (core, node): few
-        address[:, b] = base[buffers.core[b]]
-        base[buffers.core[b]] += buffers.bytes[b] + gap
-    base = -(-base // gap) * gap
+    address[:, count - flow.constant_tasks :] = constants
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
     first = np.full((images, count), len(order), dtype=np.int64)
@@ -337,4 +309,4 @@ def _place(
     flat = np.empty(len(placed), dtype=np.int64)
     flat[by_core] = placed
     address[:, dynamic] = flat.reshape(images, -1)
-    return address, peak, base
+    return address, peak

@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.work import LongArray
@@ -67,23 +68,59 @@ class Spilled:
     peak: LongArray
 
 
-class Shortage(Exception):
-    """The operands of one instruction do not fit; `bytes` of local memory on `core` would hold them."""
+def buffer_touches(
+    flow: Flow, extents: tuple[LongArray, LongArray, LongArray], order: LongArray, cores: npt.NDArray[np.bool_]
+) -> Touches:
+    """What the instructions of some cores use of their buffers; constants and scratch stay where they are.
 
-    def __init__(self, core: int, needed: int) -> None:
-        super().__init__(core, needed)
-        self.core, self.bytes = core, needed
+    extents: bytes that each instruction writes at dst and reads at src and src2.
+    """
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    tape, moved, dynamic = flow.tape, flow.transfers, len(flow.buffers.core) - flow.constant_tasks
+    row_core, row_position = flow.core[tape.task], position[tape.task]
+    sub = np.arange(len(tape.task)) - flow.task_rows[tape.task]
+    parts: list[list[npt.NDArray[np.generic]]] = []
+    for place, (name, extent) in enumerate(zip(OPERANDS, extents, strict=True)):
+        buffer, low = getattr(tape, f"{name}_buffer"), getattr(tape, f"{name}_offset")
+        row = np.flatnonzero((buffer >= 0) & (buffer < dynamic) & cores[row_core])
+        columns = (row_core, row_position, sub, buffer, low, low + extent)
+        same = np.full(len(row), place)
+        parts.append([*(column[row] for column in columns), same == WRITTEN, same, row])
+    move = np.arange(len(moved.bytes))
+    ends = ((moved.src_core, moved.src_buffer, moved.src_offset), (moved.dst_core, moved.dst_buffer, moved.dst_offset))
+    for end, (core, buffer, low) in enumerate(ends):
+        same = np.full(len(move), end)
+        columns = (core, position[flow.tasks + move], same * 0, buffer, low, low + moved.bytes)
+        both = (*columns, same == 1, same + len(OPERANDS), move)
+        parts.append([column[cores[core]] for column in both])
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    by_use = np.lexsort((joined[7], joined[2], joined[1], joined[0]))
+    return Touches(*(column[by_use] for column in joined))
 
 
-def spill(
-    flow: Flow, touches: Touches, finished: dict[int, list[tuple[int, int, int, int]]], base: LongArray,
-    limit: int, gap: int, global_start: int,
-) -> Spilled:  # fmt: skip
+def most_held(touches: Touches, arch: Arch) -> LongArray:
+    """int64[cores]: bytes that the operands of one instruction take at most."""
+    t = touches
+    by_buffer = np.lexsort((t.buffer, t.sub, t.position, t.core))
+    instruction = np.stack([t.core, t.position, t.sub], axis=1)[by_buffer]
+    buffer, low, high = t.buffer[by_buffer], t.low[by_buffer], t.high[by_buffer]
+    most = np.zeros(arch.total_cores, dtype=np.int64)
+    if not len(buffer):
+        return most
+    other = np.append(True, (np.diff(instruction, axis=0) != 0).any(axis=1))
+    first = np.flatnonzero(other | np.append(True, np.diff(buffer) != 0))
+    held = np.maximum.reduceat(high, first) - np.minimum.reduceat(low, first) + arch.element_bytes
+    start = np.flatnonzero(other[first])
+    np.maximum.at(most, instruction[first[start], 0], np.add.reduceat(held, start))
+    return most
+
+
+def spill(flow: Flow, touches: Touches, base: LongArray, limit: int, gap: int, global_start: int) -> Spilled:
     """Give the buffers of the cores in `touches` addresses that change with time.
 
-    finished: per position of an action, the segments (number, buffer, low, high) that are complete after it. base:
-    int64[cores], bytes below are taken. limit: bytes of local memory. gap: bytes between windows. global_start: first
-    free byte of global memory. Raises Shortage.
+    base: int64[cores], bytes below are taken. limit: bytes of local memory, enough for base and `most_held`. gap: bytes
+    between windows. global_start: first free byte of global memory.
     """
     result = Spilled(
         np.zeros((0, 8), np.int64),
@@ -96,12 +133,19 @@ def spill(
     pads: dict[int, Ranges] = {}
     for buffer, offset, size in flow.pads.tolist():
         pads.setdefault(buffer, []).append((offset, offset + size))
+    finished: dict[int, list[tuple[int, int, int, int]]] = {}
+    chosen = np.flatnonzero(np.isin(flow.core[flow.segment_task], touches.core))
+    columns = (flow.segment_task[chosen], chosen, flow.segment_buffer[chosen], *flow.segment_bytes[chosen].T)
+    for task, *segment in zip(*(column.tolist() for column in columns), strict=True):
+        finished.setdefault(task, []).append((segment[0], segment[1], segment[2], segment[3]))
+    of_task = touches.place < len(OPERANDS)
+    task_of = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)], -1)
     added: list[tuple[int, ...]] = []
-    bounds = [0, *(np.flatnonzero(np.diff(touches.core)) + 1).tolist(), len(touches.core)]
+    bounds = [0, *(np.flatnonzero(np.diff(touches.core)) + 1).tolist(), len(touches.core)] if len(touches.core) else []
     for start, stop in pairwise(bounds):
         core = int(touches.core[start])
         memory = _Memory(core, int(base[core]), limit, gap, flow.buffers.bytes, pads, global_start, added)
-        memory.run(touches, start, stop, finished, result)
+        memory.run(touches, task_of, slice(start, stop), finished, result)
         global_start = memory.global_end
         result.spilling[core], result.peak[core] = True, memory.peak
     return Spilled(
@@ -120,6 +164,11 @@ class _Window:
         self.at, self.dirty, self.until = -1, False, NEVER
         self.valid: Ranges = []
 
+    def write(self, low: int, high: int) -> None:
+        self.dirty = True
+        if self.valid != [(self.low, self.high)]:
+            _add(self.valid, low, high)
+
 
 class _Memory:
     """The windows in one core's local memory while its instructions go by."""
@@ -132,6 +181,7 @@ class _Memory:
         self.added, self.global_end, self.peak = added, global_end, base
         self.whole, self.grid = int(limit * WHOLE), max(64, int(limit * GRID) // 64 * 64)
         self.windows: list[_Window] = []  # by address
+        self.of_buffer: dict[int, list[_Window]] = {}
         self.stored: dict[int, Ranges] = {}  # what global memory holds of a buffer
         self.slot: dict[int, int] = {}  # where
         self.at = (0, 0)  # position and sub of the current instruction
@@ -139,16 +189,19 @@ class _Memory:
         self.uses: dict[int, tuple[list[int], list[int], list[int]]] = {}  # per buffer: number, low, high of touches
 
     def run(
-        self, t: Touches, start: int, stop: int, finished: dict[int, list[tuple[int, int, int, int]]], out: Spilled
-    ) -> None:
-        """Instructions are runs of touches with equal (position, sub)."""
-        columns = (t.position, t.sub, t.buffer, t.low, t.high, t.writes, t.place, t.row)
-        position, sub, buffer, low, high, writes, place, row = (c[start:stop].tolist() for c in columns)
+        self, t: Touches, task_of: LongArray, mine: slice, finished: dict[int, list[tuple[int, int, int, int]]],
+        out: Spilled,
+    ) -> None:  # fmt: skip
+        """Instructions are runs of touches with equal (position, sub). finished: segments (number, buffer, low, high)
+        that a task completes."""
+        columns = (t.position, t.sub, t.buffer, t.low, t.high, t.writes, task_of)
+        position, sub, buffer, low, high, writes, tasks = (c[mine].tolist() for c in columns)
+        base: list[int] = []  # address at which each touch's buffer would begin
         for i, b in enumerate(buffer):
             use = self.uses.setdefault(b, ([], [], []))
             for values, value in zip(use, (i, low[i], high[i]), strict=True):
                 values.append(value)
-        i, count = 0, stop - start
+        i, count = 0, len(position)
         while i < count:
             end = i + 1
             while end < count and position[end] == position[i] and sub[end] == sub[i]:
@@ -162,19 +215,22 @@ class _Memory:
             for j in range(i, end):
                 window = held[buffer[j]]
                 if writes[j]:
-                    window.dirty = True
-                    _add(window.valid, low[j], high[j])
-                target = out.operand if place[j] < len(OPERANDS) else out.move
-                target[place[j] % len(OPERANDS), row[j]] = window.at - window.low
-            for window in held.values():
-                window.until = self._next(window)
+                    window.write(low[j], high[j])
+                base.append(window.at - window.low)
             if end == count or position[end] != position[i]:
-                for segment, b, first, last in finished.get(position[i], ()):
+                for segment, b, first, last in finished.get(tasks[i], ()):
                     found = self._found(b, first, last)
                     if found is not None:
                         out.complete[segment] = found.at + first - found.low
-            self.windows = [w for w in self.windows if w.until != NEVER]
+            for window in held.values():
+                window.until = self._next(window)
+                if window.until == NEVER:
+                    self._drop(window)
             i = end
+        place, row, at = t.place[mine], t.row[mine], np.array(base, dtype=np.int64)
+        move = place >= len(OPERANDS)
+        out.operand[place[~move], row[~move]] = at[~move]
+        out.move[place[move] - len(OPERANDS), row[move]] = at[move]
 
     def _hold(self, needed: dict[int, tuple[int, int]]) -> dict[int, _Window]:
         """Windows that cover the ranges, all in memory at the same time."""
@@ -189,10 +245,13 @@ class _Memory:
                 return held
             for window in list(self.windows):  # too many pieces: begin with an empty memory
                 self._drop(window)
-        raise Shortage(self.core, self.base + sum(high - low + self.gap for low, high in needed.values()))
+        raise AssertionError("`most_held` was not there")
 
     def _found(self, buffer: int, low: int, high: int) -> _Window | None:
-        return next((w for w in self.windows if w.buffer == buffer and w.low <= low and high <= w.high), None)
+        for window in self.of_buffer.get(buffer, ()):
+            if window.low <= low and high <= window.high:
+                return window
+        return None
 
     def _bring(self, buffer: int, low: int, high: int, generous: bool, held: dict[int, _Window]) -> _Window | None:
         """A new window around the range, filled with what is known of it; None if there is no room."""
@@ -202,7 +261,7 @@ class _Memory:
                 low, high = 0, size
             else:
                 low, high = low // self.grid * self.grid, min(size, -(-high // self.grid) * self.grid)
-        for other in [w for w in self.windows if w.buffer == buffer and w.low < high and low < w.high]:
+        for other in [w for w in self.of_buffer.get(buffer, ()) if w.low < high and low < w.high]:
             self._drop(other)
         window = _Window(buffer, low, high)
         if not self._place(window, held):
@@ -219,18 +278,19 @@ class _Memory:
 
     def _place(self, window: _Window, held: dict[int, _Window]) -> bool:
         """The lowest address with room, after as many windows have left as it takes."""
-        size = window.high - window.low
+        size = window.high - window.low + self.gap
         while True:
-            place = self.base
-            for index, other in enumerate([*self.windows, None]):
-                end = other.at if other is not None else self.limit
-                if end - place >= size + self.gap:
-                    window.at = place
-                    self.windows.insert(index, window)
-                    self.peak = max(self.peak, place + size + self.gap)
-                    return True
-                if other is not None:
-                    place = other.at + other.high - other.low + self.gap
+            place, index = self.base, 0
+            for other in self.windows:
+                if other.at - place >= size:
+                    break
+                place, index = other.at + other.high - other.low + self.gap, index + 1
+            if index < len(self.windows) or self.limit - place >= size:
+                window.at = place
+                self.windows.insert(index, window)
+                self.of_buffer.setdefault(window.buffer, []).append(window)
+                self.peak = max(self.peak, place + size)
+                return True
             leaving = [w for w in self.windows if held.get(w.buffer) is not w]
             if not leaving:
                 return False
@@ -248,6 +308,7 @@ class _Memory:
                 self._add_instruction(Op.ST, self.slot[window.buffer] + a, at, b - a, window.buffer)
                 _add(stored, a, b)
         self.windows.remove(window)
+        self.of_buffer[window.buffer].remove(window)
 
     def _next(self, window: _Window) -> int:
         """The next touch of a window after the current instruction."""
