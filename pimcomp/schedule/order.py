@@ -127,8 +127,8 @@ def place_with_spills(
         address, peak = _place(flow, timed.order, scratch, arch, 1)
         over = peak > arch.local_memory_bytes
         touches = buffer_touches(flow, extents, timed.order, over)
-        base, _ = constant_places(flow, scratch, arch.element_bytes)
-        spilled = spill(flow, touches, base, arch.local_memory_bytes, arch.element_bytes, global_start)
+        above = _above(scratch, arch)
+        spilled = spill(flow, touches, above, arch.local_memory_bytes, arch.element_bytes, global_start)
         # The memory serves one request after the other, and whoever asks waits.
         waiting_ns = added_service_ns(spilled.added, arch)
         placed = Placed(actions, 1, address, np.where(over, spilled.peak, peak), timed, False, spilled, waiting_ns)
@@ -138,12 +138,18 @@ def place_with_spills(
 
 
 def least_memory(flow: Flow, shapes: GroupShapes, arch: Arch) -> tuple[int, int]:
-    """Bytes of local memory that spilling needs, and on which core: constants, scratch, operands of one instruction."""
+    """Bytes of local memory that spilling needs, and on which core: scratch and the operands of one instruction."""
     extents = _extents(flow.tape, shapes, flow.core, arch)
-    base, _ = constant_places(flow, _scratch_bytes(flow, extents, arch.total_cores), arch.element_bytes)
     every = np.ones(arch.total_cores, dtype=bool)
-    needed = base + most_held(buffer_touches(flow, extents, np.arange(len(flow.core)), every), arch)
+    held = most_held(buffer_touches(flow, extents, np.arange(len(flow.core)), every), arch)
+    needed = held + _above(_scratch_bytes(flow, extents, arch.total_cores), arch)
     return int(needed.max()), int(needed.argmax())
+
+
+def _above(scratch: LongArray, arch: Arch) -> LongArray:
+    """The first address of every core behind its scratch area."""
+    gap = arch.element_bytes
+    return np.asarray(np.where(scratch > 0, -(-scratch // gap) * gap + gap, 0), dtype=np.int64)
 
 
 def _fit(
@@ -266,25 +272,18 @@ def _order(
     return Timed(order, start, cause, makespan)
 
 
-def constant_places(flow: Flow, scratch: LongArray, gap: int) -> tuple[LongArray, LongArray]:
-    """Bytes that scratch and constants take at the bottom of every core's memory, and the address of every constant."""
-    buffers = flow.buffers
-    base = np.where(scratch > 0, scratch + gap, 0)
-    address = np.zeros(flow.constant_tasks, dtype=np.int64)
-    for i, b in enumerate(range(len(buffers.core) - flow.constant_tasks, len(buffers.core))):  # per (core, node): few
-        address[i] = base[buffers.core[b]]
-        base[buffers.core[b]] += buffers.bytes[b] + gap
-    return -(-base // gap) * gap, address
-
-
 def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images: int) -> tuple[LongArray, LongArray]:
     """Addresses int64[images, buffers] of all buffers and the peak per core; constants and scratch lie below."""
     gap = arch.element_bytes
     buffers = flow.buffers
     count = len(buffers.core)
-    base, constants = constant_places(flow, scratch, gap)
+    constants = np.arange(count - flow.constant_tasks, count)
+    base = np.where(scratch > 0, scratch + gap, 0)
     address = np.zeros((images, count), dtype=np.int64)
-    address[:, count - flow.constant_tasks :] = constants
+    for b in constants:  # one per (core, node): few
+        address[:, b] = base[buffers.core[b]]
+        base[buffers.core[b]] += buffers.bytes[b] + gap
+    base = -(-base // gap) * gap
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
     first = np.full((images, count), len(order), dtype=np.int64)

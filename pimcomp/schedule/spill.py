@@ -4,7 +4,7 @@ The order of all actions stays as it is. On a core whose buffers do not fit, loc
 future: it holds *windows*, byte ranges of buffers, and when there is no room, the window that is used again last leaves
 first (L. Belady, IBM Systems Journal 1966). What was written and is needed again is stored in global memory before
 and loaded when it is used. Windows are made for single instructions, so that a core only has to hold the operands of
-one instruction together, its constants and its scratch area.
+one instruction together and its scratch area. Constants are loaded again where they come from.
 
 A window is a whole small buffer, or the part of a large one that an instruction needs, extended to a grid: rows of wide
 maps are not held as a whole by cores that convolve them piece by piece.
@@ -71,19 +71,19 @@ class Spilled:
 def buffer_touches(
     flow: Flow, extents: tuple[LongArray, LongArray, LongArray], order: LongArray, cores: npt.NDArray[np.bool_]
 ) -> Touches:
-    """What the instructions of some cores use of their buffers; constants and scratch stay where they are.
+    """What the instructions of some cores use of their buffers; scratch stays where it is.
 
     extents: bytes that each instruction writes at dst and reads at src and src2.
     """
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
-    tape, moved, dynamic = flow.tape, flow.transfers, len(flow.buffers.core) - flow.constant_tasks
+    tape, moved = flow.tape, flow.transfers
     row_core, row_position = flow.core[tape.task], position[tape.task]
     sub = np.arange(len(tape.task)) - flow.task_rows[tape.task]
     parts: list[list[npt.NDArray[np.generic]]] = []
     for place, (name, extent) in enumerate(zip(OPERANDS, extents, strict=True)):
         buffer, low = getattr(tape, f"{name}_buffer"), getattr(tape, f"{name}_offset")
-        row = np.flatnonzero((buffer >= 0) & (buffer < dynamic) & cores[row_core])
+        row = np.flatnonzero((buffer >= 0) & cores[row_core])
         columns = (row_core, row_position, sub, buffer, low, low + extent)
         same = np.full(len(row), place)
         parts.append([*(column[row] for column in columns), same == WRITTEN, same, row])
@@ -140,11 +140,13 @@ def spill(flow: Flow, touches: Touches, base: LongArray, limit: int, gap: int, g
         finished.setdefault(task, []).append((segment[0], segment[1], segment[2], segment[3]))
     of_task = touches.place < len(OPERANDS)
     task_of = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)], -1)
+    loads = flow.task_rows[flow.tasks - flow.constant_tasks : flow.tasks]  # a constant's task is one load
+    constants = dict(zip(flow.tape.dst_buffer[loads].tolist(), flow.tape.src_offset[loads].tolist(), strict=True))
     added: list[tuple[int, ...]] = []
     bounds = [0, *(np.flatnonzero(np.diff(touches.core)) + 1).tolist(), len(touches.core)] if len(touches.core) else []
     for start, stop in pairwise(bounds):
         core = int(touches.core[start])
-        memory = _Memory(core, int(base[core]), limit, gap, flow.buffers.bytes, pads, global_start, added)
+        memory = _Memory(core, int(base[core]), limit, gap, flow.buffers.bytes, pads, constants, global_start, added)
         memory.run(touches, task_of, slice(start, stop), finished, result)
         global_start = memory.global_end
         result.spilling[core], result.peak[core] = True, memory.peak
@@ -174,8 +176,8 @@ class _Memory:
     """The windows in one core's local memory while its instructions go by."""
 
     def __init__(
-        self, core: int, base: int, limit: int, gap: int, sizes: LongArray, pads: dict[int, Ranges], global_end: int,
-        added: list[tuple[int, ...]],
+        self, core: int, base: int, limit: int, gap: int, sizes: LongArray, pads: dict[int, Ranges],
+        constants: dict[int, int], global_end: int, added: list[tuple[int, ...]],
     ) -> None:  # fmt: skip
         self.core, self.base, self.limit, self.gap, self.sizes, self.pads = core, base, limit, gap, sizes, pads
         self.added, self.global_end, self.peak = added, global_end, base
@@ -183,7 +185,7 @@ class _Memory:
         self.windows: list[_Window] = []  # by address
         self.of_buffer: dict[int, list[_Window]] = {}
         self.stored: dict[int, Ranges] = {}  # what global memory holds of a buffer
-        self.slot: dict[int, int] = {}  # where
+        self.constants, self.slot = constants, dict(constants)  # where
         self.at = (0, 0)  # position and sub of the current instruction
         self.now = 0  # its first touch
         self.uses: dict[int, tuple[list[int], list[int], list[int]]] = {}  # per buffer: number, low, high of touches
@@ -216,6 +218,8 @@ class _Memory:
                 window = held[buffer[j]]
                 if writes[j]:
                     window.write(low[j], high[j])
+                    if buffer[j] in self.constants:
+                        window.dirty, self.stored[buffer[j]] = False, [(low[j], high[j])]
                 base.append(window.at - window.low)
             if end == count or position[end] != position[i]:
                 for segment, b, first, last in finished.get(tasks[i], ()):
