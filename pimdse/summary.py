@@ -49,11 +49,17 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
             "instructions",
             f"{count_text(report.instructions)} ({share_text(report.scalar_instructions, report.instructions)} scalar)",
         ),
-        ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core"),
+        ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core{_spilled(report)}"),
     ]
     if report.area_mm2:
         rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
     return rows
+
+
+def _spilled(report: "Report") -> str:
+    if not report.spilled_bytes:
+        return ""
+    return f"; too small, {size_text(report.spilled_bytes)} per round go to global memory and back"
 
 
 def _bounded(report: "Report") -> str:

@@ -22,6 +22,7 @@ class Report:
     period_ns (batch), gap = 1 - bound / that figure (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
     solver's own objective at the plan and its lower bound in the solver's model; null where nothing is claimed.
     instructions: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
+    spilled_bytes: per round, to and from global memory because local memory is too small.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Report:
     instructions: int
     scalar_instructions: int
     local_peak_bytes: int
+    spilled_bytes: int
     bound_ns: float
     gap: float
     solver_objective_ns: float | None
@@ -90,6 +92,7 @@ def make_report(compiled: Compiled) -> Report:
         instructions=emitted,
         scalar_instructions=emitted - program.instructions,
         local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),
+        spilled_bytes=program.spilled_bytes,
         bound_ns=float(bound),
         gap=1.0 - float(bound) / figure if figure else 0.0,
         solver_objective_ns=outcome.objective_ns,

@@ -120,6 +120,7 @@ class Program:
     constant_addresses / constant_values: elements in global memory. inputs / outputs: per ONNX tensor name, byte
     address of every element in the ONNX shape, with a leading axis of images_per_round when that is > 1.
     clip_values: real bounds of vrsu/vrsl. local_peak_bytes: int64[cores], highest local address used + 1.
+    spilled_bytes: moved to and from global memory per round because local memory is too small.
     output_round_delay: rounds after which a round's outputs appear (0: in the same round).
     """
 
@@ -143,6 +144,7 @@ class Program:
     node_names: tuple[str, ...]
     images_per_round: int = 1
     output_round_delay: int = 0
+    spilled_bytes: int = 0
 
     @property
     def instructions(self) -> int:

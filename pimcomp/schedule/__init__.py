@@ -89,6 +89,7 @@ class Scheduler:
             checkpoints=_checkpoints(sites, flow, assembled, placed),
             node_names=tuple(node.name for node in graph.nodes),
             images_per_round=images,
+            spilled_bytes=placed.spilled.bytes if placed.spilled is not None else 0,
         )
 
     def trial(self, plan: Plan) -> Trial:

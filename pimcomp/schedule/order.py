@@ -34,8 +34,8 @@ from pimcomp.schedule.spill import Spilled, buffer_touches, most_held, spill
 from pimcomp.schedule.tape import SCRATCH, Tape
 from pimcomp.schedule.work import LongArray
 
-# Fractions of the option's look-ahead, tried one after the other when memory is short.
-LOOKAHEADS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.007, 0.003, 0.0)
+# Fractions of the option's look-ahead, tried one after the other when memory is short; below them spilling is faster.
+LOOKAHEADS = (1.0, 0.5, 0.25, 0.12)
 # With spills: how far to run ahead trades waiting for copies to and from global memory.
 SPILL_LOOKAHEADS = (0.5, 0.12)
 # Slack and look-ahead of further orders, as multiples of the options': which is best differs from program to program.

@@ -67,6 +67,11 @@ class Spilled:
     spilling: npt.NDArray[np.bool_]
     peak: LongArray
 
+    @property
+    def bytes(self) -> int:
+        """Moved to and from global memory."""
+        return int(self.added[self.added[:, 3] != Op.LLDI, 6].sum())
+
 
 def buffer_touches(
     flow: Flow, extents: tuple[LongArray, LongArray, LongArray], order: LongArray, cores: npt.NDArray[np.bool_]
@@ -187,7 +192,7 @@ class _Memory:
         self.stored: dict[int, Ranges] = {}  # what global memory holds of a buffer
         self.constants, self.slot = constants, dict(constants)  # where
         self.at = (0, 0)  # position and sub of the current instruction
-        self.now = 0  # its first touch
+        self.last = 0  # its last touch
         self.uses: dict[int, tuple[list[int], list[int], list[int]]] = {}  # per buffer: number, low, high of touches
 
     def run(
@@ -208,7 +213,7 @@ class _Memory:
             end = i + 1
             while end < count and position[end] == position[i] and sub[end] == sub[i]:
                 end += 1
-            self.at, self.now = (position[i], sub[i]), end - 1
+            self.at, self.last = (position[i], sub[i]), end - 1
             needed: dict[int, tuple[int, int]] = {}
             for j in range(i, end):
                 a, b = needed.get(buffer[j], (low[j], high[j]))
@@ -317,7 +322,7 @@ class _Memory:
     def _next(self, window: _Window) -> int:
         """The next touch of a window after the current instruction."""
         numbers, low, high = self.uses[window.buffer]
-        for i in range(bisect_right(numbers, self.now), len(numbers)):
+        for i in range(bisect_right(numbers, self.last), len(numbers)):
             if low[i] < window.high and window.low < high[i]:
                 return numbers[i]
         return NEVER

@@ -1,0 +1,108 @@
+"""Programs whose buffers wait in global memory: they compute the same, and need no more memory than they say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pimcomp.compile import compile_network
+from pimcomp.errors import CapacityError
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.compiled import Compiled
+from pimcomp.ir.graph import Graph
+from pimcomp.ir.plan import Pipeline
+from pimcomp.ir.program import Op
+from pimcomp.schedule import ScheduleOptions
+from tests.schedule.execute import compiled_files, largest_error
+from tests.schedule.random_networks import random_chip, random_network
+from tests.schedule.random_plans import RandomPlan
+
+SHARES = (0.8, 0.6, 0.4)
+OPTIONS = (ScheduleOptions(), ScheduleOptions(task_blocks=100, images_per_round=2), ScheduleOptions(lookahead=0.05))
+
+
+def tight(seed: int, pipeline: Pipeline, share: float) -> tuple[Graph, Arch] | None:
+    """A random network and a chip with that share of the memory that its program takes; None if nothing fits at all."""
+    graph, arch = random_network(seed), replace(random_chip(seed), local_memory_bytes=1 << 20)
+    try:
+        roomy = compile_network(graph, arch, RandomPlan(), pipeline=pipeline, options=OPTIONS[seed % len(OPTIONS)])
+    except CapacityError:
+        return None
+    return graph, replace(arch, local_memory_bytes=int(share * roomy.program.local_peak_bytes.max()) // 8 * 8)
+
+
+def compiled_anyhow(seed: int, pipeline: Pipeline, share: float, folder: Path) -> tuple[Graph, Compiled] | None:
+    """The program for a chip with so little memory, or, if that is too little, with the memory that the error names."""
+    found = tight(seed, pipeline, share)
+    if found is None:
+        return None
+    graph, arch = found
+    options = OPTIONS[seed % len(OPTIONS)]
+    try:
+        return graph, compiled_files(graph, arch, RandomPlan(), pipeline, options, folder)
+    except CapacityError as error:
+        name, _, size = error.levers[0].partition(": ")
+        assert name == "local_memory.bytes"
+        enough = replace(arch, local_memory_bytes=int(size))
+        return graph, compiled_files(graph, enough, RandomPlan(), pipeline, options, folder)
+
+
+@pytest.mark.parametrize("pipeline", list(Pipeline))
+@pytest.mark.parametrize("seed", range(14))
+def test_programs_that_spill_compute_what_they_mean(seed: int, pipeline: Pipeline, tmp_path: Path) -> None:
+    done = compiled_anyhow(seed, pipeline, SHARES[seed % len(SHARES)], tmp_path)
+    if done is None:
+        pytest.skip("the random plan does not fit the random chip")
+    graph, compiled = done
+    assert compiled.program.local_peak_bytes.max() <= compiled.arch.local_memory_bytes
+    assert largest_error(graph, tmp_path, compiled.program.images_per_round) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(14, 164))
+def test_many_programs_that_spill(seed: int, tmp_path: Path) -> None:
+    for pipeline in Pipeline:
+        for share in SHARES:
+            done = compiled_anyhow(seed, pipeline, share, tmp_path)
+            if done is not None:
+                assert largest_error(done[0], tmp_path, done[1].program.images_per_round) < 1e-4
+
+
+def test_the_memory_that_is_named_is_enough() -> None:
+    found = tight(3, Pipeline.ELEMENT, 0.01)
+    assert found is not None
+    graph, arch = found
+    with pytest.raises(CapacityError) as refused:
+        compile_network(graph, arch, RandomPlan())
+    least = refused.value.demand
+    compiled = compile_network(graph, replace(arch, local_memory_bytes=int(least)), RandomPlan())
+    assert compiled.program.local_peak_bytes.max() <= least
+
+
+def test_what_is_reported_as_spilled_is_what_the_program_moves() -> None:
+    found = tight(8, Pipeline.ELEMENT, 0.6)
+    assert found is not None
+    graph, arch = found
+    compiled = compile_network(graph, arch, RandomPlan())
+    roomy = compile_network(graph, replace(arch, local_memory_bytes=1 << 20), RandomPlan())
+
+    def moved(program: Compiled) -> int:
+        table = program.program.table
+        return int(table.size[np.isin(table.op, (Op.LD, Op.ST))].sum())
+
+    assert roomy.program.spilled_bytes == 0
+    assert compiled.program.spilled_bytes == moved(compiled) - moved(roomy) > 0
+
+
+def test_checkpoints_of_spilling_cores_show_feature_maps() -> None:
+    """Those that remain are inside the core's memory, and most remain."""
+    found = tight(8, Pipeline.ELEMENT, 0.6)
+    assert found is not None
+    graph, arch = found
+    compiled = compile_network(graph, arch, RandomPlan())
+    roomy = compile_network(graph, replace(arch, local_memory_bytes=1 << 20), RandomPlan())
+    seen = compiled.program.checkpoints
+    assert (seen.address >= 0).all()
+    assert (seen.address < arch.local_memory_bytes).all()
+    assert len(seen.address) > 0.5 * len(roomy.program.checkpoints.address)
