@@ -10,8 +10,7 @@ A window is a whole small buffer, or the part of a large one that an instruction
 maps are not held as a whole by cores that convolve them piece by piece.
 """
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,15 +19,14 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.schedule.connect import Flow
+from pimcomp.schedule.windows import hold_windows
 from pimcomp.schedule.work import LongArray
 
 WHOLE = 1 / 8  # share of local memory up to which a buffer is held as a whole
 GRID = 1 / 64  # share of local memory that windows of larger buffers are multiples of
-NEVER = 1 << 60
 UNMOVED = -(1 << 60)
 OPERANDS = ("dst", "src", "src2")
 WRITTEN = 0  # which of them
-Ranges = list[tuple[int, int]]  # byte ranges of a buffer, sorted, apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,221 +133,63 @@ def spill(flow: Flow, touches: Touches, base: LongArray, limit: int, gap: int, g
         np.zeros(len(base), bool),
         np.zeros(len(base), np.int64),
     )
-    pads: dict[int, Ranges] = {}
-    for buffer, offset, size in flow.pads.tolist():
-        pads.setdefault(buffer, []).append((offset, offset + size))
-    finished: dict[int, list[tuple[int, int, int, int]]] = {}
-    chosen = np.flatnonzero(np.isin(flow.core[flow.segment_task], touches.core))
-    columns = (flow.segment_task[chosen], chosen, flow.segment_buffer[chosen], *flow.segment_bytes[chosen].T)
-    for task, *segment in zip(*(column.tolist() for column in columns), strict=True):
-        finished.setdefault(task, []).append((segment[0], segment[1], segment[2], segment[3]))
-    of_task = touches.place < len(OPERANDS)
-    task_of = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)], -1)
+    slot = np.full(len(flow.buffers.core), -1, dtype=np.int64)
     loads = flow.task_rows[flow.tasks - flow.constant_tasks : flow.tasks]  # a constant's task is one load
-    constants = dict(zip(flow.tape.dst_buffer[loads].tolist(), flow.tape.src_offset[loads].tolist(), strict=True))
-    added: list[tuple[int, ...]] = []
+    slot[flow.tape.dst_buffer[loads]] = flow.tape.src_offset[loads]
+    of_task = touches.place < len(OPERANDS)
+    task = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)], -1)
+    added: list[LongArray] = []
     bounds = [0, *(np.flatnonzero(np.diff(touches.core)) + 1).tolist(), len(touches.core)] if len(touches.core) else []
     for start, stop in pairwise(bounds):
         core = int(touches.core[start])
-        memory = _Memory(core, int(base[core]), limit, gap, flow.buffers.bytes, pads, constants, global_start, added)
-        memory.run(touches, task_of, slice(start, stop), finished, result)
-        global_start = memory.global_end
-        result.spilling[core], result.peak[core] = True, memory.peak
-    return Spilled(
-        np.array(added, dtype=np.int64).reshape(-1, 8), result.operand, result.move, result.complete, result.spilling,
-        result.peak,
-    )  # fmt: skip
+        mine = Touches(*(getattr(touches, name)[start:stop] for name in Touches.__slots__))
+        segments = np.flatnonzero(flow.core[flow.segment_task] == core)
+        buffers = np.unique(mine.buffer).astype(np.int64)
+        at, complete, new, peak, global_start = hold_windows(
+            _uses(mine, buffers),
+            _contents(flow, buffers, slot, gap),
+            _completed(flow, segments, task[start:stop], buffers),
+            (int(base[core]), limit, gap, int(limit * WHOLE), max(64, int(limit * GRID) // 64 * 64)),
+            global_start,
+        )
+        moves = mine.place >= len(OPERANDS)
+        result.operand[mine.place[~moves], mine.row[~moves]] = at[~moves]
+        result.move[mine.place[moves] - len(OPERANDS), mine.row[moves]] = at[moves]
+        result.complete[segments] = complete
+        result.spilling[core], result.peak[core] = True, peak
+        before = (mine.position[new[:, 0]], mine.sub[new[:, 0]], np.full(len(new), core))
+        added.append(np.column_stack([*before, new[:, 1:5], buffers[new[:, 5]]]))
+    return replace(result, added=np.concatenate([result.added, *added]))
 
 
-class _Window:
-    """Bytes [low, high) of a buffer at local address `at`; `valid` of them are known; `until`: when it is used next."""
-
-    __slots__ = ("at", "buffer", "dirty", "high", "low", "until", "valid")
-
-    def __init__(self, buffer: int, low: int, high: int) -> None:
-        self.buffer, self.low, self.high = buffer, low, high
-        self.at, self.dirty, self.until = -1, False, NEVER
-        self.valid: Ranges = []
-
-    def write(self, low: int, high: int) -> None:
-        self.dirty = True
-        if self.valid != [(self.low, self.high)]:
-            _add(self.valid, low, high)
+def _uses(t: Touches, buffers: LongArray) -> tuple[npt.NDArray[np.generic], ...]:
+    """Where each instruction's touches begin; buffer (from 0), bytes and kind of each touch; touches by buffer, and
+    where each buffer's begin."""
+    other = np.append(True, (np.diff(t.position) != 0) | (np.diff(t.sub) != 0))
+    number = np.searchsorted(buffers, t.buffer)
+    by_buffer = np.argsort(number, kind="stable")
+    starts = np.searchsorted(number[by_buffer], np.arange(len(buffers) + 1))
+    return np.append(np.flatnonzero(other), len(other)), number, t.low, t.high, t.writes, by_buffer, starts
 
 
-class _Memory:
-    """The windows in one core's local memory while its instructions go by."""
-
-    def __init__(
-        self, core: int, base: int, limit: int, gap: int, sizes: LongArray, pads: dict[int, Ranges],
-        constants: dict[int, int], global_end: int, added: list[tuple[int, ...]],
-    ) -> None:  # fmt: skip
-        self.core, self.base, self.limit, self.gap, self.sizes, self.pads = core, base, limit, gap, sizes, pads
-        self.added, self.global_end, self.peak = added, global_end, base
-        self.whole, self.grid = int(limit * WHOLE), max(64, int(limit * GRID) // 64 * 64)
-        self.windows: list[_Window] = []  # by address
-        self.of_buffer: dict[int, list[_Window]] = {}
-        self.stored: dict[int, Ranges] = {}  # what global memory holds of a buffer
-        self.constants, self.slot = constants, dict(constants)  # where
-        self.at = (0, 0)  # position and sub of the current instruction
-        self.last = 0  # its last touch
-        self.uses: dict[int, tuple[list[int], list[int], list[int]]] = {}  # per buffer: number, low, high of touches
-
-    def run(
-        self, t: Touches, task_of: LongArray, mine: slice, finished: dict[int, list[tuple[int, int, int, int]]],
-        out: Spilled,
-    ) -> None:  # fmt: skip
-        """Instructions are runs of touches with equal (position, sub). finished: segments (number, buffer, low, high)
-        that a task completes."""
-        columns = (t.position, t.sub, t.buffer, t.low, t.high, t.writes, task_of)
-        position, sub, buffer, low, high, writes, tasks = (c[mine].tolist() for c in columns)
-        base: list[int] = []  # address at which each touch's buffer would begin
-        for i, b in enumerate(buffer):
-            use = self.uses.setdefault(b, ([], [], []))
-            for values, value in zip(use, (i, low[i], high[i]), strict=True):
-                values.append(value)
-        i, count = 0, len(position)
-        while i < count:
-            end = i + 1
-            while end < count and position[end] == position[i] and sub[end] == sub[i]:
-                end += 1
-            self.at, self.last = (position[i], sub[i]), end - 1
-            needed: dict[int, tuple[int, int]] = {}
-            for j in range(i, end):
-                a, b = needed.get(buffer[j], (low[j], high[j]))
-                needed[buffer[j]] = (min(a, low[j]), max(b, high[j]))
-            held = self._hold(needed)
-            for j in range(i, end):
-                window = held[buffer[j]]
-                if writes[j]:
-                    window.write(low[j], high[j])
-                    if buffer[j] in self.constants:
-                        window.dirty, self.stored[buffer[j]] = False, [(low[j], high[j])]
-                base.append(window.at - window.low)
-            if end == count or position[end] != position[i]:
-                for segment, b, first, last in finished.get(tasks[i], ()):
-                    found = self._found(b, first, last)
-                    if found is not None:
-                        out.complete[segment] = found.at + first - found.low
-            for window in held.values():
-                window.until = self._next(window)
-                if window.until == NEVER:
-                    self._drop(window)
-            i = end
-        place, row, at = t.place[mine], t.row[mine], np.array(base, dtype=np.int64)
-        move = place >= len(OPERANDS)
-        out.operand[place[~move], row[~move]] = at[~move]
-        out.move[place[move] - len(OPERANDS), row[move]] = at[move]
-
-    def _hold(self, needed: dict[int, tuple[int, int]]) -> dict[int, _Window]:
-        """Windows that cover the ranges, all in memory at the same time."""
-        for generous in (True, False):
-            held: dict[int, _Window] = {}
-            for b, (low, high) in needed.items():
-                window = self._found(b, low, high) or self._bring(b, low, high, generous, held)
-                if window is None:
-                    break
-                held[b] = window
-            else:
-                return held
-            for window in list(self.windows):  # too many pieces: begin with an empty memory
-                self._drop(window)
-        raise AssertionError("`most_held` was not there")
-
-    def _found(self, buffer: int, low: int, high: int) -> _Window | None:
-        for window in self.of_buffer.get(buffer, ()):
-            if window.low <= low and high <= window.high:
-                return window
-        return None
-
-    def _bring(self, buffer: int, low: int, high: int, generous: bool, held: dict[int, _Window]) -> _Window | None:
-        """A new window around the range, filled with what is known of it; None if there is no room."""
-        if generous:
-            size = int(self.sizes[buffer])
-            if size <= self.whole:
-                low, high = 0, size
-            else:
-                low, high = low // self.grid * self.grid, min(size, -(-high // self.grid) * self.grid)
-        for other in [w for w in self.of_buffer.get(buffer, ()) if w.low < high and low < w.high]:
-            self._drop(other)
-        window = _Window(buffer, low, high)
-        if not self._place(window, held):
-            return None
-        known = _within(self.stored.get(buffer, []), low, high)
-        for a, b in known:
-            self._add_instruction(Op.LD, window.at + a - low, self.slot[buffer] + a, b - a, buffer)
-        window.valid = list(known)
-        for a, b in _within(self.pads.get(buffer, []), low, high):
-            for c, d in _without(known, a, b):
-                self._add_instruction(Op.LLDI, window.at + c - low, 0, d - c, buffer)
-                _add(window.valid, c, d)
-        return window
-
-    def _place(self, window: _Window, held: dict[int, _Window]) -> bool:
-        """The lowest address with room, after as many windows have left as it takes."""
-        size = window.high - window.low + self.gap
-        while True:
-            place, index = self.base, 0
-            for other in self.windows:
-                if other.at - place >= size:
-                    break
-                place, index = other.at + other.high - other.low + self.gap, index + 1
-            if index < len(self.windows) or self.limit - place >= size:
-                window.at = place
-                self.windows.insert(index, window)
-                self.of_buffer.setdefault(window.buffer, []).append(window)
-                self.peak = max(self.peak, place + size)
-                return True
-            leaving = [w for w in self.windows if held.get(w.buffer) is not w]
-            if not leaving:
-                return False
-            self._drop(max(leaving, key=lambda w: w.until))
-
-    def _drop(self, window: _Window) -> None:
-        """Free a window; what was written and is needed again is stored."""
-        if window.dirty and window.until != NEVER:
-            if window.buffer not in self.slot:
-                self.slot[window.buffer] = self.global_end
-                self.global_end += -(-int(self.sizes[window.buffer]) // 64) * 64
-            stored = self.stored.setdefault(window.buffer, [])
-            for a, b in window.valid:
-                at = window.at + a - window.low
-                self._add_instruction(Op.ST, self.slot[window.buffer] + a, at, b - a, window.buffer)
-                _add(stored, a, b)
-        self.windows.remove(window)
-        self.of_buffer[window.buffer].remove(window)
-
-    def _next(self, window: _Window) -> int:
-        """The next touch of a window after the current instruction."""
-        numbers, low, high = self.uses[window.buffer]
-        for i in range(bisect_right(numbers, self.last), len(numbers)):
-            if low[i] < window.high and window.low < high[i]:
-                return numbers[i]
-        return NEVER
-
-    def _add_instruction(self, op: Op, dst: int, src: int, size: int, buffer: int) -> None:
-        self.added.append((*self.at, self.core, int(op), dst, src, size, buffer))
+def _contents(flow: Flow, buffers: LongArray, slot: LongArray, eb: int) -> tuple[npt.NDArray[np.generic], ...]:
+    """Where the elements of each buffer begin in a list of all; its bytes; its place in global memory, -1 if it has
+    none yet; which are constants; which are padded; which elements are zeros of padding; which global memory holds."""
+    element = np.append(0, np.cumsum(-(-flow.buffers.bytes[buffers] // eb)))
+    pads = flow.pads[np.isin(flow.pads[:, 0], buffers)]
+    padding = np.zeros(element[-1], np.uint8)
+    first = element[np.searchsorted(buffers, pads[:, 0])] + pads[:, 1] // eb
+    for begin, end in zip(first.tolist(), (first + pads[:, 2] // eb).tolist(), strict=True):
+        padding[begin:end] = 1
+    place, padded = slot[buffers], np.isin(buffers, pads[:, 0])
+    return element, flow.buffers.bytes[buffers], place, place >= 0, padded, padding, np.zeros_like(padding)
 
 
-def _within(ranges: Ranges, low: int, high: int) -> Ranges:
-    """The parts of the ranges inside [low, high)."""
-    return [(max(a, low), min(b, high)) for a, b in ranges if a < high and low < b]
-
-
-def _without(ranges: Ranges, low: int, high: int) -> Ranges:
-    """The parts of [low, high) outside the ranges."""
-    parts, at = [], low
-    for a, b in _within(ranges, low, high):
-        if at < a:
-            parts.append((at, a))
-        at = b
-    return [*parts, (at, high)] if at < high else parts
-
-
-def _add(ranges: Ranges, low: int, high: int) -> None:
-    """Add [low, high) to the ranges; those that touch become one."""
-    for a, b in [(a, b) for a, b in ranges if a <= high and low <= b]:
-        ranges.remove((a, b))
-        low, high = min(a, low), max(b, high)
-    ranges.append((low, high))
-    ranges.sort()
+def _completed(flow: Flow, segments: LongArray, task: LongArray, buffers: LongArray) -> tuple[LongArray, ...]:
+    """Segments of a core in the order of time: number, last touch of the task that completes it, buffer, bytes."""
+    by_task = np.argsort(task, kind="stable")
+    last = by_task[np.searchsorted(task[by_task], flow.segment_task[segments], side="right") - 1]
+    order = np.argsort(last, kind="stable")
+    number = np.searchsorted(buffers, flow.segment_buffer[segments])
+    low, high = flow.segment_bytes[segments].T
+    return order, last[order], number[order], low[order], high[order]
