@@ -112,10 +112,12 @@ class Scheduler:
         placed = place_actions(flow, shapes, self.arch, options, images)
         if placed is not None and placed.eager:
             return _Ordered(sites, groups, shapes, flow, placed)
-        free = self.layout.first_image + self.layout.image_bytes
+        free = self.layout.first_image + self.layout.image_bytes * images
         cut_sites, cut = self._flow(plan, groups, self.arch, narrow=True)
-        spilling = place_with_spills(cut, shapes, self.arch, options, free)
-        if spilling is not None and (placed is None or spilling.time_ns < placed.time_ns / placed.images):
+        spilling = place_with_spills(cut, shapes, self.arch, options, images, free)
+        if spilling is not None and (
+            placed is None or spilling.time_ns / spilling.images < placed.time_ns / placed.images
+        ):
             return _Ordered(cut_sites, groups, shapes, cut, spilling)
         if placed is None:
             raise self._too_small(plan, groups, shapes)

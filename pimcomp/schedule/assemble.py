@@ -80,7 +80,7 @@ def _task_rows(flow: Flow, placed: Placed, position: LongArray, layout: GlobalLa
         chosen = buffer[row]
         base = np.where(chosen >= 0, address[image, np.maximum(chosen, 0)], 0)
         if placed.spilled is not None:
-            at = placed.spilled.operand[place, row]
+            at = placed.spilled.operand[image, place, row]
             base = np.where(at == UNMOVED, base, at)
         return np.asarray(base + offset[row], dtype=np.int64)
 
@@ -115,8 +115,8 @@ def _move_rows(flow: Flow, placed: Placed, position: LongArray) -> dict[str, Lon
     node = flow.node[t.producer[move]]
     src, dst = address[image, t.src_buffer[move]], address[image, t.dst_buffer[move]]
     if placed.spilled is not None:
-        at = placed.spilled.move[:, move]
-        src, dst = np.where(at[0] == UNMOVED, src, at[0]), np.where(at[1] == UNMOVED, dst, at[1])
+        at = placed.spilled.move[image, :, move]
+        src, dst = np.where(at[:, 0] == UNMOVED, src, at[:, 0]), np.where(at[:, 1] == UNMOVED, dst, at[:, 1])
     src, dst = src + t.src_offset[move], dst + t.dst_offset[move]
 
     def both(send: LongArray, recv: LongArray) -> LongArray:

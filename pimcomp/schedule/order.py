@@ -107,10 +107,10 @@ def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: Schedule
 
 
 def place_with_spills(
-    flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, global_start: int
+    flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, images: int, global_start: int
 ) -> Placed | None:
-    """Order one copy of a flow; buffers that find no room wait in global memory, from byte `global_start` on. With
-    `options.orders` 1, only one look-ahead is tried.
+    """Order `images` copies of a flow or one; buffers that find no room wait in global memory, from byte `global_start`
+    on. With `options.orders` 1, only one order is tried.
 
     None when `least_memory` is not there.
     """
@@ -119,29 +119,39 @@ def place_with_spills(
     extents = _extents(flow.tape, shapes, flow.core, arch)
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
     durations = task_durations_ns(flow, shapes, arch)
-    actions = _replicate(flow, 1)
+    tries = [(fraction, images) for fraction in SPILL_LOOKAHEADS] + [(SPILL_LOOKAHEADS[0], 1)] * (images > 1)
     best: Placed | None = None
-    for fraction in SPILL_LOOKAHEADS[: options.orders]:
+    for fraction, count in tries[: options.orders]:
+        actions = _replicate(flow, count)
         window = int((int(actions.rank.max()) + 1) * options.lookahead * fraction) + 1
         timed = _order(flow, actions, durations, arch, options, window)
-        address, peak = _place(flow, timed.order, scratch, arch, 1)
+        address, peak = _place(flow, timed.order, scratch, arch, count)
         over = peak > arch.local_memory_bytes
-        touches = buffer_touches(flow, extents, timed.order, over)
-        above = _above(scratch, arch)
-        spilled = spill(flow, touches, above, arch.local_memory_bytes, arch.element_bytes, global_start)
+        touches = buffer_touches(flow, extents, _positions(flow, timed.order, count), over)
+        limit, gap = arch.local_memory_bytes, arch.element_bytes
+        spilled = spill(flow, count, touches, _above(scratch, arch), limit, gap, global_start)
         # The memory serves one request after the other, and whoever asks waits.
         waiting_ns = added_service_ns(spilled.added, arch)
-        placed = Placed(actions, 1, address, np.where(over, spilled.peak, peak), timed, False, spilled, waiting_ns)
-        if best is None or placed.time_ns < best.time_ns:
+        placed = Placed(actions, count, address, np.where(over, spilled.peak, peak), timed, False, spilled, waiting_ns)
+        if best is None or placed.time_ns / placed.images < best.time_ns / best.images:
             best = placed
     return best
+
+
+def _positions(flow: Flow, order: LongArray, images: int) -> LongArray:
+    """int64[images, actions of the flow], in the order."""
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
+    every = np.arange(len(flow.core))
+    return np.stack([position[number_in(every, i, per_image, images, flow.tasks, moves)] for i in range(images)])
 
 
 def least_memory(flow: Flow, shapes: GroupShapes, arch: Arch) -> tuple[int, int]:
     """Bytes of local memory that spilling needs, and on which core: scratch and the operands of one instruction."""
     extents = _extents(flow.tape, shapes, flow.core, arch)
     every = np.ones(arch.total_cores, dtype=bool)
-    held = most_held(buffer_touches(flow, extents, np.arange(len(flow.core)), every), arch)
+    held = most_held(buffer_touches(flow, extents, np.arange(len(flow.core))[None], every), arch)
     needed = held + _above(_scratch_bytes(flow, extents, arch.total_cores), arch)
     return int(needed.max()), int(needed.argmax())
 

@@ -33,8 +33,9 @@ WRITTEN = 0  # which of them
 class Touches:
     """Byte ranges [low, high) of buffers that instructions use, in the order of (core, position, sub).
 
-    position, sub: of the instruction in the order of its core. place: where the window's address is wanted: operand
-    0..2 of tape row `row`, or 3 / 4 for the source and destination of transfer `row`. writes: whether it is written.
+    position, sub: of the instruction in the order of its core. buffer: number of its image times all buffers, plus that
+    in the flow; constants are those of image 0. place: where the window's address is wanted: operand 0..2 of tape row
+    `row`, or 3 / 4 for the source and destination of transfer `row`, of `image`. writes: whether it is written.
     """
 
     core: LongArray
@@ -46,16 +47,17 @@ class Touches:
     writes: npt.NDArray[np.bool_]
     place: LongArray
     row: LongArray
+    image: LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spilled:
     """Instructions to be added, and addresses that differ from use to use.
 
-    added: int64[n, 8]: position and sub of the instruction they precede, core, op, dst, src, size, buffer. operand:
-    int64[3, tape rows] and move: int64[2, transfers]: local address where the operand's buffer would begin, UNMOVED
-    where its one address holds. complete: int64[segments], address of a finished segment, -1 if it was not there as a
-    whole or its core is not `spilling`. peak: int64[cores], bytes used, 0 for other cores.
+    added: int64[n, 8]: position and sub of the instruction they precede, core, op, dst, src, size, buffer of the flow.
+    operand: int64[images, 3, tape rows] and move: int64[images, 2, transfers]: local address where the operand's buffer
+    would begin, UNMOVED where its one address holds. complete: int64[images, segments], address of a finished segment,
+    -1 if it was not there as a whole or its core is not `spilling`. peak: int64[cores], bytes used, 0 for other cores.
     """
 
     added: LongArray
@@ -72,31 +74,33 @@ class Spilled:
 
 
 def buffer_touches(
-    flow: Flow, extents: tuple[LongArray, LongArray, LongArray], order: LongArray, cores: npt.NDArray[np.bool_]
+    flow: Flow, extents: tuple[LongArray, LongArray, LongArray], position: LongArray, cores: npt.NDArray[np.bool_]
 ) -> Touches:
     """What the instructions of some cores use of their buffers; scratch stays where it is.
 
-    extents: bytes that each instruction writes at dst and reads at src and src2.
+    extents: bytes that each instruction writes at dst and reads at src and src2. position: int64[images, actions of the
+    flow], in the order.
     """
-    position = np.empty(len(order), dtype=np.int64)
-    position[order] = np.arange(len(order))
-    tape, moved = flow.tape, flow.transfers
-    row_core, row_position = flow.core[tape.task], position[tape.task]
+    tape, moved, count = flow.tape, flow.transfers, len(flow.buffers.core)
+    row_core = flow.core[tape.task]
     sub = np.arange(len(tape.task)) - flow.task_rows[tape.task]
-    parts: list[list[npt.NDArray[np.generic]]] = []
-    for place, (name, extent) in enumerate(zip(OPERANDS, extents, strict=True)):
-        buffer, low = getattr(tape, f"{name}_buffer"), getattr(tape, f"{name}_offset")
-        row = np.flatnonzero((buffer >= 0) & cores[row_core])
-        columns = (row_core, row_position, sub, buffer, low, low + extent)
-        same = np.full(len(row), place)
-        parts.append([*(column[row] for column in columns), same == WRITTEN, same, row])
+    once = tape.task >= flow.tasks - flow.constant_tasks  # constants are loaded for the first image
     move = np.arange(len(moved.bytes))
     ends = ((moved.src_core, moved.src_buffer, moved.src_offset), (moved.dst_core, moved.dst_buffer, moved.dst_offset))
-    for end, (core, buffer, low) in enumerate(ends):
-        same = np.full(len(move), end)
-        columns = (core, position[flow.tasks + move], same * 0, buffer, low, low + moved.bytes)
-        both = (*columns, same == 1, same + len(OPERANDS), move)
-        parts.append([column[cores[core]] for column in both])
+    parts: list[list[npt.NDArray[np.generic]]] = []
+    for image, at in enumerate(position):
+        for place, (name, extent) in enumerate(zip(OPERANDS, extents, strict=True)):
+            buffer, low = getattr(tape, f"{name}_buffer"), getattr(tape, f"{name}_offset")
+            row = np.flatnonzero((buffer >= 0) & cores[row_core] & ~(once & (image > 0)))
+            number = buffer + np.where(buffer < count - flow.constant_tasks, image * count, 0)
+            columns = (row_core, at[tape.task], sub, number, low, low + extent)
+            same = np.full(len(row), place)
+            parts.append([*(column[row] for column in columns), same == WRITTEN, same, row, same * 0 + image])
+        for end, (core, buffer, low) in enumerate(ends):
+            same = np.full(len(move), end)
+            columns = (core, at[flow.tasks + move], same * 0, buffer + image * count, low, low + moved.bytes)
+            both = (*columns, same == 1, same + len(OPERANDS), move, same * 0 + image)
+            parts.append([column[cores[core]] for column in both])
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     by_use = np.lexsort((joined[7], joined[2], joined[1], joined[0]))
     return Touches(*(column[by_use] for column in joined))
@@ -119,7 +123,9 @@ def most_held(touches: Touches, arch: Arch) -> LongArray:
     return most
 
 
-def spill(flow: Flow, touches: Touches, base: LongArray, limit: int, gap: int, global_start: int) -> Spilled:
+def spill(
+    flow: Flow, images: int, touches: Touches, base: LongArray, limit: int, gap: int, global_start: int
+) -> Spilled:
     """Give the buffers of the cores in `touches` addresses that change with time.
 
     base: int64[cores], bytes below are taken. limit: bytes of local memory, enough for base and `most_held`. gap: bytes
@@ -127,17 +133,18 @@ def spill(flow: Flow, touches: Touches, base: LongArray, limit: int, gap: int, g
     """
     result = Spilled(
         np.zeros((0, 8), np.int64),
-        np.full((len(OPERANDS), len(flow.tape.op)), UNMOVED, np.int64),
-        np.full((2, len(flow.transfers.bytes)), UNMOVED, np.int64),
-        np.full(len(flow.segment_buffer), -1, np.int64),
+        np.full((images, len(OPERANDS), len(flow.tape.op)), UNMOVED, np.int64),
+        np.full((images, 2, len(flow.transfers.bytes)), UNMOVED, np.int64),
+        np.full((images, len(flow.segment_buffer)), -1, np.int64),
         np.zeros(len(base), bool),
         np.zeros(len(base), np.int64),
     )
-    slot = np.full(len(flow.buffers.core), -1, dtype=np.int64)
+    count = len(flow.buffers.core)
+    slot = np.full(images * count, -1, dtype=np.int64)
     loads = flow.task_rows[flow.tasks - flow.constant_tasks : flow.tasks]  # a constant's task is one load
     slot[flow.tape.dst_buffer[loads]] = flow.tape.src_offset[loads]
     of_task = touches.place < len(OPERANDS)
-    task = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)], -1)
+    task = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)] + touches.image * flow.tasks, -1)
     added: list[LongArray] = []
     bounds = [0, *(np.flatnonzero(np.diff(touches.core)) + 1).tolist(), len(touches.core)] if len(touches.core) else []
     for start, stop in pairwise(bounds):
@@ -148,17 +155,17 @@ def spill(flow: Flow, touches: Touches, base: LongArray, limit: int, gap: int, g
         at, complete, new, peak, global_start = hold_windows(
             _uses(mine, buffers),
             _contents(flow, buffers, slot, gap),
-            _completed(flow, segments, task[start:stop], buffers),
+            _completed(flow, images, segments, task[start:stop], buffers),
             (int(base[core]), limit, gap, int(limit * WHOLE), max(64, int(limit * GRID) // 64 * 64)),
             global_start,
         )
         moves = mine.place >= len(OPERANDS)
-        result.operand[mine.place[~moves], mine.row[~moves]] = at[~moves]
-        result.move[mine.place[moves] - len(OPERANDS), mine.row[moves]] = at[moves]
-        result.complete[segments] = complete
+        result.operand[mine.image[~moves], mine.place[~moves], mine.row[~moves]] = at[~moves]
+        result.move[mine.image[moves], mine.place[moves] - len(OPERANDS), mine.row[moves]] = at[moves]
+        result.complete[:, segments] = complete.reshape(images, -1)
         result.spilling[core], result.peak[core] = True, peak
         before = (mine.position[new[:, 0]], mine.sub[new[:, 0]], np.full(len(new), core))
-        added.append(np.column_stack([*before, new[:, 1:5], buffers[new[:, 5]]]))
+        added.append(np.column_stack([*before, new[:, 1:5], buffers[new[:, 5]] % count]))
     return replace(result, added=np.concatenate([result.added, *added]))
 
 
@@ -175,21 +182,31 @@ def _uses(t: Touches, buffers: LongArray) -> tuple[npt.NDArray[np.generic], ...]
 def _contents(flow: Flow, buffers: LongArray, slot: LongArray, eb: int) -> tuple[npt.NDArray[np.generic], ...]:
     """Where the elements of each buffer begin in a list of all; its bytes; its place in global memory, -1 if it has
     none yet; which are constants; which are padded; which elements are zeros of padding; which global memory holds."""
-    element = np.append(0, np.cumsum(-(-flow.buffers.bytes[buffers] // eb)))
-    pads = flow.pads[np.isin(flow.pads[:, 0], buffers)]
-    padding = np.zeros(element[-1], np.uint8)
-    first = element[np.searchsorted(buffers, pads[:, 0])] + pads[:, 1] // eb
-    for begin, end in zip(first.tolist(), (first + pads[:, 2] // eb).tolist(), strict=True):
-        padding[begin:end] = 1
-    place, padded = slot[buffers], np.isin(buffers, pads[:, 0])
-    return element, flow.buffers.bytes[buffers], place, place >= 0, padded, padding, np.zeros_like(padding)
+    count = len(flow.buffers.core)
+    sizes = flow.buffers.bytes[buffers % count]
+    element = np.append(0, np.cumsum(-(-sizes // eb)))
+    padding, padded = np.zeros(element[-1], np.uint8), np.zeros(len(buffers), dtype=bool)
+    for image in range(len(slot) // count):
+        pads = flow.pads[np.isin(flow.pads[:, 0] + image * count, buffers)]
+        number = np.searchsorted(buffers, pads[:, 0] + image * count)
+        padded[number] = True
+        first = element[number] + pads[:, 1] // eb
+        for begin, end in zip(first.tolist(), (first + pads[:, 2] // eb).tolist(), strict=True):
+            padding[begin:end] = 1
+    place = slot[buffers]
+    return element, sizes, place, place >= 0, padded, padding, np.zeros_like(padding)
 
 
-def _completed(flow: Flow, segments: LongArray, task: LongArray, buffers: LongArray) -> tuple[LongArray, ...]:
+def _completed(
+    flow: Flow, images: int, segments: LongArray, task: LongArray, buffers: LongArray
+) -> tuple[LongArray, ...]:
     """Segments of a core in the order of time: number, last touch of the task that completes it, buffer, bytes."""
+    image = np.repeat(np.arange(images), len(segments))
+    segments = np.tile(segments, images)
     by_task = np.argsort(task, kind="stable")
-    last = by_task[np.searchsorted(task[by_task], flow.segment_task[segments], side="right") - 1]
+    wanted = flow.segment_task[segments] + image * flow.tasks
+    last = by_task[np.searchsorted(task[by_task], wanted, side="right") - 1]
     order = np.argsort(last, kind="stable")
-    number = np.searchsorted(buffers, flow.segment_buffer[segments])
+    number = np.searchsorted(buffers, flow.segment_buffer[segments] + image * len(flow.buffers.core))
     low, high = flow.segment_bytes[segments].T
     return order, last[order], number[order], low[order], high[order]
