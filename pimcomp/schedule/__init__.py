@@ -102,7 +102,7 @@ class Scheduler:
             return Trial(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
         share = critical_share(flow, placed, self.layer_of_node, len(self.partition.nodes))
         actions = len(placed.actions.core) * (1 if placed.spilled is None else SPILLING_COST)
-        return Trial(time_ns=placed.time_ns / placed.images, actions=actions, share=share)
+        return Trial(time_ns=placed.image_ns, actions=actions, share=share)
 
     def _ordered(self, plan: Plan, options: ScheduleOptions, images: int) -> "_Ordered":
         """The order of a plan's actions, in which buffers wait in global memory if local memory is too small."""
@@ -115,9 +115,7 @@ class Scheduler:
         free = self.layout.first_image + self.layout.image_bytes * images
         cut_sites, cut = self._flow(plan, groups, self.arch, narrow=True)
         spilling = place_with_spills(cut, shapes, self.arch, options, images, free)
-        if spilling is not None and (
-            placed is None or spilling.time_ns / spilling.images < placed.time_ns / placed.images
-        ):
+        if spilling is not None and (placed is None or spilling.image_ns < placed.image_ns):
             return _Ordered(cut_sites, groups, shapes, cut, spilling)
         if placed is None:
             raise self._too_small(plan, groups, shapes)
@@ -132,9 +130,8 @@ class Scheduler:
             needed, core = least_memory(flow, shapes, arch)
             if needed <= arch.local_memory_bytes:
                 name, enough = f"bytes of local memory on core {core}", arch.local_memory_bytes
-                return CapacityError(
-                    name, enough, self.arch.local_memory_bytes, [f"local_memory.bytes: {enough}"], arch.name
-                )
+                levers = [f"local_memory.bytes: {enough}"]
+                return CapacityError(name, enough, self.arch.local_memory_bytes, levers, arch.name)
             arch = replace(arch, local_memory_bytes=needed)
 
     def _flow(self, plan: Plan, groups: GroupTable, arch: Arch, *, narrow: bool) -> tuple[tuple[NodeSites, ...], Flow]:

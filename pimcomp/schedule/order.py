@@ -79,9 +79,9 @@ class Placed:
     spilling_ns: float = 0.0
 
     @property
-    def time_ns(self) -> float:
-        """Estimated time of all images."""
-        return self.timed.makespan_ns + self.spilling_ns
+    def image_ns(self) -> float:
+        """Estimated time per image."""
+        return (self.timed.makespan_ns + self.spilling_ns) / self.images
 
 
 def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: ScheduleOptions, images: int) -> Placed | None:
@@ -95,13 +95,13 @@ def place_actions(flow: Flow, shapes: GroupShapes, arch: Arch, options: Schedule
     if images > 1 and (best is None or not best.eager):
         # Short of memory: images that share it may take longer together than one after the other.
         single = _fit(flow, durations, scratch, arch, options, 1)
-        if single is not None and (best is None or single.timed.makespan_ns < best.timed.makespan_ns / best.images):
+        if single is not None and (best is None or single.image_ns < best.image_ns):
             best = single
     elif best is not None and best.eager:
         for slack, lookahead in ORDERS[: options.orders - 1]:
             changed = replace(options, slack_ns=slack * options.slack_ns, lookahead=lookahead * options.lookahead)
             other = _fit(flow, durations, scratch, arch, changed, images)
-            if other is not None and other.timed.makespan_ns < best.timed.makespan_ns:
+            if other is not None and other.image_ns < best.image_ns:
                 best = other
     return best
 
@@ -133,7 +133,7 @@ def place_with_spills(
         # The memory serves one request after the other, and whoever asks waits.
         waiting_ns = added_service_ns(spilled.added, arch)
         placed = Placed(actions, count, address, np.where(over, spilled.peak, peak), timed, False, spilled, waiting_ns)
-        if best is None or placed.time_ns / placed.images < best.time_ns / best.images:
+        if best is None or placed.image_ns < best.image_ns:
             best = placed
     return best
 
