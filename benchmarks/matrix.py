@@ -2,7 +2,7 @@
 
     python benchmarks/matrix.py                                     # all of models/, hours; go on with the same command
     python benchmarks/matrix.py --models digits_lenet5,resnet18     # some rows
-    python benchmarks/matrix.py --solver lns:budget=0.01            # one program per cell: sooner done, programs less good
+    python benchmarks/matrix.py --solver lns:budget=0.01            # one program per cell: sooner done
     python benchmarks/matrix.py --cell lenet5 isaac element         # one cell, as JSON
 
 A cell is one process, so a crash or a lack of memory is a result and not the end. Results are kept line by line in
@@ -56,10 +56,11 @@ def compute(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int
     """Compile on the fewest chips that fit, and execute the program if it is short enough."""
     import pimcomp
     from pimcomp.errors import CapacityError, PimdseError
+    from pimcomp.schedule import ScheduleOptions
 
     weights = None if model.startswith("digits_") else "random:0"  # the shipped structures have no weights of their own
     one = pimcomp.load_arch(chip)
-    options = pimcomp.ScheduleOptions() if solver == "auto" else pimcomp.ScheduleOptions(orders=1)
+    options = ScheduleOptions() if solver == "auto" else ScheduleOptions(orders=1)
     cell = Cell(model=model, chip=chip, pipeline=pipeline, solver=solver)
     while True:
         arch = dataclasses.replace(one, chips=cell.chips)
@@ -154,8 +155,8 @@ def page(cells: dict[tuple[str, str, str], Cell], names: list[str], twins: dict[
         "emitted program was executed and every output equals ONNX Runtime's; no mark: compiled and timed, not",
         "executed (too long; a sample of those was). A dash: infeasible, the reason is below. Empty: not computed yet.",
         "",
-        f"One plan was ordered once (`--solver lns:budget=0.01`) of: {', '.join(quick) or 'none'}. Of the others the best of some 30",
-        "was taken (`auto`).",
+        f"One plan was ordered once (`--solver lns:budget=0.01`) of: {', '.join(quick) or 'none'}.",
+        "Of the others the best of some 30 was taken (`auto`).",
     ]
     for pipeline in PIPELINES:
         lines += ["", f"## {pipeline}", "", "| network | " + " | ".join(CHIPS) + " |", "|---" * (len(CHIPS) + 1) + "|"]
