@@ -52,8 +52,8 @@ class Cell:
     error: str = ""
 
 
-def compute(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int) -> Cell:
-    """Compile on the fewest chips that fit, and execute the program if it is short enough."""
+def compute(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int, at_least: int = 1) -> Cell:
+    """Compile on the fewest chips that fit, `at_least` of them, and execute the program if it is short enough."""
     import pimcomp
     from pimcomp.errors import CapacityError, PimdseError
     from pimcomp.schedule import ScheduleOptions
@@ -61,7 +61,7 @@ def compute(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int
     weights = None if model.startswith("digits_") else "random:0"  # the shipped structures have no weights of their own
     one = pimcomp.load_arch(chip)
     options = ScheduleOptions() if solver == "auto" else ScheduleOptions(orders=1, images_per_round=2)
-    cell = Cell(model=model, chip=chip, pipeline=pipeline, solver=solver)
+    cell = Cell(model=model, chip=chip, pipeline=pipeline, solver=solver, chips=at_least)
     while True:
         arch = dataclasses.replace(one, chips=cell.chips)
         try:
@@ -101,10 +101,10 @@ def known_cells() -> dict[tuple[str, str, str], Cell]:
     return {(cell.model, cell.chip, cell.pipeline): cell for cell in done}
 
 
-def one_cell(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int) -> Cell:
+def one_cell(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int, at_least: int) -> Cell:
     """`compute` in a process of its own."""
     command = [sys.executable, __file__, "--cell", model, chip, pipeline]
-    command += ["--solver", solver, "--verify-up-to", str(verify_up_to)]
+    command += ["--solver", solver, "--verify-up-to", str(verify_up_to), "--at-least", str(at_least)]
     failed = Cell(model=model, chip=chip, pipeline=pipeline, solver=solver)
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CELL_TIMEOUT_S, check=False)
@@ -197,10 +197,13 @@ def main() -> int:
     parser.add_argument("--solver", default="auto", help="lns:budget=0.01 orders one program per cell, auto about 30")
     parser.add_argument("--verify-up-to", type=int, default=1_000_000, metavar="INSTRUCTIONS")
     parser.add_argument("--cell", nargs=3, metavar=("MODEL", "CHIP", "PIPELINE"))
+    parser.add_argument("--at-least", type=int, default=1, metavar="CHIPS", help="with --cell: chips to begin with")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "matrix.md")
     options = parser.parse_args()
     if options.cell:
-        print(json.dumps(asdict(compute(*options.cell, options.solver, options.verify_up_to))))
+        model, chip, pipeline = options.cell
+        cell = compute(model, chip, pipeline, options.solver, options.verify_up_to, options.at_least)
+        print(json.dumps(asdict(cell)))
         return 0
     from pimcomp import list_models
 
@@ -213,7 +216,9 @@ def main() -> int:
     for number, key in enumerate(wanted, start=1):
         if key in cells:
             continue
-        cell = one_cell(*key, options.solver, options.verify_up_to if number % VERIFY_EACH else 1 << 40)
+        same = [cells[known].chips for known in cells if known[:2] == key[:2]]
+        up_to = options.verify_up_to if number % VERIFY_EACH else 1 << 40
+        cell = one_cell(*key, options.solver, up_to, max(same, default=1))
         cells[key] = cell
         with CELLS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(cell)) + "\n")
