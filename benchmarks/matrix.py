@@ -6,9 +6,10 @@
     python benchmarks/matrix.py --cell lenet5 isaac element         # one cell, as JSON
 
 A cell is one process, so a crash or a lack of memory is a result and not the end. Results are kept line by line in
-results/matrix/cells.jsonl; a cell that is there is not computed again. Where a network does not fit one chip, it gets
-as many as the error's lever says: the fewest on which one replica of every layer can be packed. Networks ending in _bn
-must give the same graph as their folded twin, and then share its cells.
+results/matrix/cells.jsonl; a cell that is there is not computed again, unless it was not executed and now would be.
+Where a network does not fit one chip, it gets as many as the error's lever says: the fewest on which one replica of
+every layer can be packed. Networks ending in _bn must give the same graph as their folded twin, and then share its
+cells.
 
 Programs of up to --verify-up-to instructions are executed, and all outputs compared; of larger ones every
 VERIFY_EACH-th in the order of the table. The page marks which were.
@@ -50,6 +51,11 @@ class Cell:
     max_error: float | None = None
     passed: bool | None = None
     error: str = ""
+
+    @property
+    def skipped(self) -> bool:
+        """Compiled, but not executed."""
+        return self.passed is None and not self.error
 
 
 def compute(model: str, chip: str, pipeline: str, solver: str, verify_up_to: int, at_least: int = 1) -> Cell:
@@ -214,7 +220,7 @@ def main() -> int:
     CELLS.parent.mkdir(parents=True, exist_ok=True)
     wanted = [(n, c, p) for n in names if n not in twins for c in options.chips.split(",") for p in PIPELINES]
     for number, key in enumerate(wanted, start=1):
-        if key in cells:
+        if key in cells and not (cells[key].skipped and cells[key].instructions <= options.verify_up_to):
             continue
         same = [cells[known].chips for known in cells if known[:2] == key[:2]]
         up_to = options.verify_up_to if number % VERIFY_EACH else 1 << 40
