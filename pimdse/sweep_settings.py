@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pimcomp.config import find_arch, load_arch, load_yaml
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, ModelError
 from pimcomp.frontend import load_network
 from solvers import SOLVER_NAMES
 from spaces.space import Sweep
@@ -34,13 +34,16 @@ def load_sweep(source: str) -> Sweep:
 def study_content(sweep: Sweep) -> dict[str, str]:
     """Digest of the networks and version of pimdse: with others, stored figures would not be comparable.
 
-    Raises ModelError or UnsupportedOp before any worker starts.
+    Raises ModelError, which names the sweep's file, or UnsupportedOp before any worker starts.
     """
     try:
         own = version("pimdse")
     except PackageNotFoundError:
         own = "source"
-    graphs = tuple(load_network(n.model, weights=n.weights).graph for n in sweep.networks)
+    try:
+        graphs = tuple(load_network(n.model, weights=n.weights).graph for n in sweep.networks)
+    except ModelError as error:
+        raise ModelError(f"sweep of {sweep.file}: {error}") from None
     return {"network": digest(graphs if len(graphs) > 1 else graphs[0]), "version": own}
 
 

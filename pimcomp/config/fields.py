@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from pimcomp.config.validation import submodel
+from pimcomp.config.validation import LARGEST, submodel
 from pimcomp.ir.arch import Arch
 
 ARCH_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclass_fields(Arch) if f.default is not MISSING}
@@ -36,7 +36,7 @@ def arch_field(
         json_schema_extra={"arch": arch, "expected": expected},
         ge=ge,
         gt=gt,
-        le=le,
+        le=LARGEST if le is None and (ge is not None or gt is not None) else le,
     )
 
 

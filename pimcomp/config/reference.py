@@ -14,9 +14,9 @@ from pimcomp.config.validation import expected_text, submodel
 HEAD = """# Chip description: every key
 
 Made from `pimcomp/config/schema.py` by `make docs`; do not edit. A chip is a YAML file; `configs/` has ten. Unknown
-keys, wrong types and values out of range are errors that name the file and the key. Numbers with an exponent are
-numbers (`1e-3`), duplicate keys and aliases are refused. The last column is the field of `Arch`
-(`pimcomp/ir/arch.py`), which is also the parameter's name in a sweep.
+keys, wrong types and values out of range are errors that name the file and the key. No number is above 1,000,000,000,
+unless its row says so. Numbers with an exponent are numbers (`1e-3`), duplicate keys and aliases are refused. The last
+column is the field of `Arch` (`pimcomp/ir/arch.py`), which is also the parameter's name in a sweep.
 
 The simulator's `config.json` (PIMCOMP-NN, pimsim-nn) is read as it is wherever a chip is expected;
 `pimdse import-config config.json` turns it into this format.

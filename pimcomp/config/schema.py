@@ -121,7 +121,7 @@ class CrossbarSection(Section):
 class LocalMemorySection(Section):
     """Memory of a core: one port, a whole number of beats per access."""
 
-    bytes: int = arch_field("local_memory_bytes", "capacity: a hard limit", ge=1)
+    bytes: int = arch_field("local_memory_bytes", "capacity: a hard limit", ge=1, le=1 << 40)
     width_bytes: int = arch_field("local_width_bytes", "bytes per beat", ge=1)
     period_ns: float = arch_field("local_period_ns", "clock period", gt=0)
     read_cycles: int = arch_field("local_read_cycles", "cycles per beat read", ge=0)

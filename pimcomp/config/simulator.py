@@ -66,7 +66,7 @@ def _key(arch: str, default: float, *, ge: float | None = 0, gt: float | None = 
 class LocalMemoryConfig(SimulatorSection):
     """local_memory_config. memory_size is bytes; the simulator does not check it, pimdse does."""
 
-    memory_size: Whole | None = Field(default=None, ge=1, json_schema_extra={"arch": "local_memory_bytes"})
+    memory_size: Whole | None = Field(default=None, ge=1, le=1 << 40, json_schema_extra={"arch": "local_memory_bytes"})
     data_width: Whole = _key("local_width_bytes", 16, ge=1)
     period: float = _key("local_period_ns", 1.0, gt=0)
     static_power: float = _key("local_static_mw", 1.0)

@@ -17,6 +17,9 @@ Model = TypeVar("Model", bound=BaseModel)
 _WORDS: dict[object, str] = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
 
 
+LARGEST = 1_000_000_000  # of any number without a limit of its own: times stay within 64 bits of ps
+
+
 class Section(BaseModel):
     """A group of keys in a file: unknown keys are errors, and nothing is converted silently."""
 
@@ -47,8 +50,12 @@ def field_path(source: str, loc: tuple[int | str, ...]) -> str:
     return f"{source}: {path}" if source and path else source or path
 
 
-def expected_text(field: FieldInfo) -> str:
-    """What a field takes, in words: "an integer >= 1". Empty when its type has no short description."""
+def expected_text(field: FieldInfo, found: object = None) -> str:
+    """What a field takes, in words: "an integer >= 1". Empty when its type has no short description.
+
+    found: a wrong value; only one that exceeds LARGEST is told of that limit.
+    """
+    too_large = isinstance(found, int | float) and found > LARGEST
     extra = field.json_schema_extra
     if isinstance(extra, dict) and extra.get("expected"):
         return str(extra["expected"])
@@ -61,7 +68,7 @@ def expected_text(field: FieldInfo) -> str:
         for text in (
             f">= {m.ge}" if isinstance(m, Ge) else "",
             f"> {m.gt}" if isinstance(m, Gt) else "",
-            f"<= {m.le}" if isinstance(m, Le) else "",
+            f"<= {m.le}" if isinstance(m, Le) and (m.le != LARGEST or too_large) else "",
             f"< {m.lt}" if isinstance(m, Lt) else "",
         )
         if text
@@ -131,7 +138,9 @@ def _message(root: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
     inner = root if not loc else submodel(field.annotation) if field else None
-    expected = f"the keys {', '.join(inner.model_fields)}" if inner else expected_text(field) if field else ""
+    expected = (
+        f"the keys {', '.join(inner.model_fields)}" if inner else expected_text(field, error["input"]) if field else ""
+    )
     if error["type"] == "missing":
         return f"missing: expected {expected}" if expected else "missing"
     if not expected:

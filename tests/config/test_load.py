@@ -205,3 +205,9 @@ def _yaml(text: str) -> object:
 def test_yaml_chips_have_no_notes(tmp_path: Path) -> None:
     path = write_chip(tmp_path)
     assert read_arch(path) == (load_arch(path), ())
+
+
+def test_numbers_that_no_time_can_be_made_of_are_refused(tmp_path: Path) -> None:
+    text = MINIMAL + f"  vector_width: {1 << 70}\n"
+    with pytest.raises(ConfigError, match=r"core\.vector_width: expected an integer >= 1 and <= 1000000000, found"):
+        load_arch(write_chip(tmp_path, text))
