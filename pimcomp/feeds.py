@@ -67,7 +67,8 @@ def feed_inputs(
     for name, addresses in memory.inputs.items():
         array = inputs.get(name) if name else next(iter(inputs.values()))
         if array is None or array[0].size * memory.images_per_round != addresses.size:
-            raise ModelError(f"the program has an input {name} of {addresses.shape}, the network does not")
+            what = f"the program has an input {name or '(without a name)'} of {addresses.shape}, the network does not"
+            raise ModelError(f"memory.npz: {what}")
         out[name] = np.asarray(array, np.float32)[chosen].reshape(*chosen.shape[:2], *addresses.shape)
     return out
 
