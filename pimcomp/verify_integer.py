@@ -88,7 +88,7 @@ def verify_integer(
     if save:
         write_integer(program, prepared, out_dir / "integer.npz")
     output = graph.outputs[0]
-    found = host_epilogue(output, named_output(observed_outputs(memory, feed, done), output.name))
+    found = host_epilogue(output, named_output(observed_outputs(memory, feed, done), output))
     expected = run_reference(network.onnx_bytes(), given, name=graph.name)[output.name].reshape(count, -1)
     entered = feed.observed.ravel()
     by_image = np.empty_like(expected)

@@ -1,5 +1,6 @@
 """Proves that the emitted files compute what ONNX Runtime computes: executes them and compares every output."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, Float
     worst_image = 0
     for output in network.graph.outputs:
         expected = reference[output.name].reshape(count, -1)[feed.observed.ravel()]
-        report, image = _judge(output.name, expected, host_epilogue(output, named_output(found, output.name)))
+        report, image = _judge(output.name, expected, host_epilogue(output, named_output(found, output)))
         if not report.passed:
             worst_image = worst_image if any(not r.passed for r in reports) else image
         reports.append(report)
@@ -166,11 +167,18 @@ def _judge(name: str, expected: FloatArray, actual: FloatArray) -> tuple[OutputR
     return report, int(np.argmax(error.max(axis=1)))
 
 
-def named_output(found: Mapping[str, FloatArray], name: str) -> FloatArray:
-    """The program's output of that name, or its only one without a name. Raises ModelError if it has neither."""
-    array = found.get(name, found.get(""))
+def named_output(found: Mapping[str, FloatArray], output: Output) -> FloatArray:
+    """The program's output of that name, or its only one without a name: float32[images, elements].
+
+    Raises ModelError if it has neither, or one of another size.
+    """
+    array = found.get(output.name, found.get(""))
     if array is None:
-        raise ModelError(f"the program has no output {name}; it has {sorted(found)}")
+        raise ModelError(f"memory.npz: the program has no output {output.name}; it has {sorted(found)}")
+    expected = math.prod(output.onnx_shape)
+    if array.shape[1] != expected:
+        name = output.name
+        raise ModelError(f"memory.npz: output {name}: expected {expected} elements per image, found {array.shape[1]}")
     return array
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pimcomp.errors import ModelError, OutputError
+from pimcomp.errors import DeadlockError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
@@ -43,10 +43,13 @@ class ProgramFolder:
         return self.node_names[node] if 0 <= node < len(self.node_names) else "-"
 
     def attribution(self) -> "Attribution":
-        """One pass taken apart. Raises DeadlockError."""
+        """One pass taken apart. Raises DeadlockError, which names the program."""
         from pimcomp.attribution import attribute
 
-        return attribute(self.stream, self.arch, self.node, len(self.node_names))
+        try:
+            return attribute(self.stream, self.arch, self.node, len(self.node_names))
+        except DeadlockError as error:
+            raise DeadlockError(f"{self.program}: {error}", error.report) from None
 
 
 def read_program_folder(path: Path) -> ProgramFolder:

@@ -61,9 +61,9 @@ def simulate(
     with output.stages(f"reading {folder}") as observe:
         program = read_program_folder(folder)
         observe("read", None)
+        found = program.attribution()
         prediction = _predict(program)
         observe("timeline", None)
-        found = program.attribution()
     chosen = mode or ("throughput" if program.pipeline == "batch" else "latency")
     theirs, steady = None, None
     if executable is not None:
