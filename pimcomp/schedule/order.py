@@ -294,13 +294,11 @@ def _place(flow: Flow, order: LongArray, scratch: LongArray, arch: Arch, images:
         address[:, b] = base[buffers.core[b]]
         base[buffers.core[b]] += buffers.bytes[b] + gap
     base = -(-base // gap) * gap
-    position = np.empty(len(order), dtype=np.int64)
-    position[order] = np.arange(len(order))
+    position = _positions(flow, order, images)
     first = np.full((images, count), len(order), dtype=np.int64)
     last = np.full((images, count), -1, dtype=np.int64)
-    per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
     for image in range(images):
-        at = position[number_in(flow.touches[:, 1], image, per_image, images, flow.tasks, moves)]
+        at = position[image, flow.touches[:, 1]]
         np.minimum.at(first[image], flow.touches[:, 0], at)
         np.maximum.at(last[image], flow.touches[:, 0], at)
     dynamic = np.arange(count - flow.constant_tasks)

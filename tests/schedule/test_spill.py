@@ -80,12 +80,17 @@ def test_the_memory_that_is_named_is_enough() -> None:
     assert compiled.program.local_peak_bytes.max() <= least
 
 
-def test_what_is_reported_as_spilled_is_what_the_program_moves() -> None:
+def spilling_and_roomy() -> tuple[Compiled, Compiled]:
+    """One network and plan on a chip where it spills, and on one with plenty of memory."""
     found = tight(8, Pipeline.ELEMENT, 0.6)
     assert found is not None
     graph, arch = found
-    compiled = compile_network(graph, arch, RandomPlan())
-    roomy = compile_network(graph, replace(arch, local_memory_bytes=1 << 20), RandomPlan())
+    roomy = replace(arch, local_memory_bytes=1 << 20)
+    return compile_network(graph, arch, RandomPlan()), compile_network(graph, roomy, RandomPlan())
+
+
+def test_what_is_reported_as_spilled_is_what_the_program_moves() -> None:
+    compiled, roomy = spilling_and_roomy()
 
     def moved(program: Compiled) -> int:
         table = program.program.table
@@ -97,12 +102,8 @@ def test_what_is_reported_as_spilled_is_what_the_program_moves() -> None:
 
 def test_checkpoints_of_spilling_cores_show_feature_maps() -> None:
     """Those that remain are inside the core's memory, and most remain."""
-    found = tight(8, Pipeline.ELEMENT, 0.6)
-    assert found is not None
-    graph, arch = found
-    compiled = compile_network(graph, arch, RandomPlan())
-    roomy = compile_network(graph, replace(arch, local_memory_bytes=1 << 20), RandomPlan())
+    compiled, roomy = spilling_and_roomy()
     seen = compiled.program.checkpoints
     assert (seen.address >= 0).all()
-    assert (seen.address < arch.local_memory_bytes).all()
+    assert (seen.address < compiled.arch.local_memory_bytes).all()
     assert len(seen.address) > 0.5 * len(roomy.program.checkpoints.address)
