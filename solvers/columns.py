@@ -4,345 +4,223 @@ The relaxation of solvers/relaxation.py counts crossbars and issue time over the
 what hardly computes (fully connected layers), its issue time is lost, which only a bound over contents of single cores
 sees. For a period T:
 
-- *Items* of an option are its whole replica, if a core can hold that, and single array groups of each class (alike in
-  crossbars and firing time). A copy of an item takes its crossbars once and its firing time per firing, at most
-  `firings` times and at most as often as its array group can fire in T.
-- An array group that is not on one core with its whole replica belongs to a part of a replica, which sends or receives
-  at least one message per firing. At most P of firing time fits beside that message, P being the work of the largest
-  part that a core holds, so at least message / P is added to every unit of the item's work.
-- A *column* is a set of copies and firings that one core can hold within its crossbars and T. Every core of a plan with
-  a period up to T is a column.
-- The master takes columns, a convex mix of one option per layer, and asks that all firings of the mix are done, and
-  that all other work (vector operations; messages beyond one per part: a replica on m cores sends m - 1, and both ends
-  are busy) finds room. It minimises the number of columns: a lower bound on the cores that any plan of period T needs.
-  If that exceeds the chip's cores, no plan of period T exists.
+- A *column* is what one core can hold and do within its crossbars and T (solvers/core_contents.py). Every core of a
+  plan with a period up to T is at most a column.
+- The *master* takes columns and a convex mix of the modes of each layer. It asks that the mix does its firings and that
+  all other work finds room: vector operations, and messages. It minimises the number of columns: a lower bound on the
+  cores that any plan of period T needs. If that exceeds the chip's cores, no plan of period T exists.
+- For any prices of firings and other work, the sum over layers of the cheapest mode, divided by the value of the most
+  valuable column, is a lower bound on the number of columns (Farley 1990). The most valuable column is found by a
+  knapsack over crossbars and time (solvers/core_knapsack.py). Prices are smoothed (Wentges 1997).
 
-Columns are made on demand. For prices y of firings and work, sum over layers of the cheapest option at these prices,
-divided by the value of the most valuable column, is a lower bound on the number of columns whatever the prices
-(Farley 1990), so the search may end at any time. The most valuable column is found by a knapsack over crossbars and
-time in steps of T / GRID, times rounded down: optimistic, hence safe.
+There are hundreds of modes, and a fast plan uses few. The master therefore begins with those of a known plan. Every
+other mode is *lifted*: its rows become as dear as they can without making a column worth more than the best one. If
+that makes the mode no cheaper than its layer's cheapest, the master would not use it; if not, it is halved until its
+replications are one number, then joins the master. When every mode is lifted or in the master, the bound holds for
+all plans.
 
-Bisection over T between a bound and a known plan's period gives the result. Source: Gilmore and Gomory 1961; Dantzig
-and Wolfe 1960.
+Source: Gilmore and Gomory 1961; Dantzig and Wolfe 1960; columns and rows together: Muter, Birbil and Bulbul 2013.
 """
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from ortools.linear_solver import pywraplp  # type: ignore[attr-defined]
 
-from pimcomp.cost import MESSAGE_NS, firing_ns
-from pimcomp.ir.plan import LayerOption, MappingProblem
-from solvers.patterns import alike_groups
-from solvers.relaxation import FloatVector, IntVector
+from pimcomp.ir.plan import MappingProblem
+from solvers.core_contents import Contents, Mode, all_modes, halves, relaxed
+from solvers.core_knapsack import Lift, with_idle
+from solvers.core_master import Master
+from solvers.relaxation import FloatVector
 
-GRID = 128  # steps of a core's time in the knapsack
-ACCURACY = 0.003  # of the bisection
-COLUMNS_PER_ROUND = 20
-SAFETY = 1e-6  # share of a core that the bound must exceed the chip by: numerical accuracy of the master
-# The budget counts cells of the knapsack. A round of the master takes as long as so many of them, measured.
-WORK_PER_S = 500_000_000
-ROUND_WORK, COLUMN_WORK = 1_000_000, 4_000
+# Steps of a core's time: to find the modes that matter, and to prove; how much shorter than what the master can do a
+# period is that can be refuted.
+LEVELS = ((256, 0.0025), (1024, 0.002), (4096, 0.0008))
+ACCURACY, LAST_ACCURACY = 0.004, 0.0  # of the master's bound, unless it refutes the period
+FURTHER = 0.002  # to the next period where one is not refuted
+ROUNDS = 150  # of column generation at once
+LESS = (0.97, 0.94, 0.9, 0.8)  # where the budget is out before a period is refuted: shorter ones, each over the last
+USED = 0.02  # share of a mode that the master takes if it matters
+FAILURES = 40  # modes that are not lifted before the master is solved again
+WHOLE_FROM = 200  # modes of so many replicas join the master without being halved
+MODE_WORK = 1_000_000  # to describe a mode, in units of the budget
+SAFETY = 2e-5  # share of a core that the bound must exceed the chip by: numerical accuracy
+TOLERANCE = 1 + 2e-6  # what lifted columns may be worth: single precision
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Items:
-    """Items of all options of all layers, options in order. Units: ns, crossbars.
+class Bound(NamedTuple):
+    """A proven lower bound of the period, the modes that mattered (what fast plans may consist of), the work done."""
 
-    option: int64[items], which (layer, option); size: crossbars of a copy; work_ns: of one firing (issue time of a
-    core, divided by rob_size); most: firings of a copy; row, share: float64[items, ...] sparse: item i does `share[j]`
-    of row `row[j]` per firing, for j in start[i] .. start[i + 1]. A row is a class of array groups; its firings sum up
-    to 1. layer: int64[options]. rows: int64[options + 1], rows of option o are rows[o] to rows[o + 1]. other_ns:
-    float64[options], messages that no item accounts for.
+    period_ns: float
+    modes: tuple[Mode, ...]
+    spent: float
+
+
+def column_bound(problem: MappingProblem, low_ns: float, high_ns: float, start: Iterable[Mode], work: float) -> Bound:
+    """A bound in [low_ns, high_ns]; low_ns must be one, high_ns the period of a plan, start its modes.
+
+    work: the budget, in units of which a core does WORK_PER_S a second (solvers/core_master.py).
     """
-
-    option: IntVector
-    size: IntVector
-    work_ns: FloatVector
-    most: FloatVector
-    start: IntVector
-    row: IntVector
-    share: FloatVector
-    layer: IntVector
-    rows: IntVector
-    other_ns: FloatVector
+    search = _Search(problem, low_ns, high_ns, dict.fromkeys(start), work)
+    for grid, shorter in LEVELS:
+        search.descend(grid, shorter)
+        if search.low_ns == low_ns:
+            search.settle_for_less()
+    return Bound(search.low_ns, tuple(search.used), search.spent)
 
 
-def column_bound(problem: MappingProblem, low_ns: float, high_ns: float, work: float) -> float:
-    """A proven lower bound of the period in [low_ns, high_ns]; low_ns must be one, high_ns the period of a plan.
+@dataclass(slots=True)
+class _Search:
+    """Periods up to `low_ns` are refuted; `modes` are in the master, `others` cover the rest for periods to high_ns."""
 
-    work: the budget, in units of which a core does WORK_PER_S a second.
-    """
-    known: _Master | None = None  # of the last refuted period
-    while high_ns > low_ns * (1 + ACCURACY) and work > 0:
-        target = max(float(np.sqrt(low_ns * high_ns)), low_ns * (1 + ACCURACY))
-        refuted, spent, master = refutes(problem, target, work, known)
-        work -= spent
-        if refuted:
-            low_ns, known = target, master
-        else:
-            high_ns = target
-    return low_ns
+    problem: MappingProblem
+    low_ns: float
+    high_ns: float
+    modes: dict[Mode, None]
+    work: float
+    others: list[Mode] = field(init=False)
+    prices: dict[Mode, FloatVector] = field(default_factory=dict)
+    other_work: float = 0.0
+    used: dict[Mode, None] = field(default_factory=dict)
+    master: Master | None = None
+    spent: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.others = all_modes(self.problem, self.high_ns)
 
-def items_at(problem: MappingProblem, period_ns: float) -> Items | None:
-    """The items for plans of at most that period; None if some layer has no option that can be that fast."""
-    size: list[int] = []
-    work: list[float] = []
-    most: list[float] = []
-    option: list[int] = []
-    row: list[int] = []
-    share: list[float] = []
-    start, rows = [0], [0]
-    layer_of: list[int] = []
-    other: list[float] = []
-    for k, layer in enumerate(problem.layers):
-        for o, choice in enumerate(layer.options):
-            found = _copies(problem, k, o, period_ns)
-            if found is None:
-                continue
-            copies, other_ns = found
-            first = rows[-1]
-            rows.append(first + len(alike_groups(k, o, choice)))
-            for copy in copies:
-                option.append(len(layer_of))
-                size.append(copy.crossbars)
-                work.append(copy.issue_ns)
-                most.append(copy.firings)
-                row += [first + c for c, _ in copy.does]
-                share += [part / choice.firings for _, part in copy.does]
-                start.append(len(row))
-            layer_of.append(k)
-            other.append(other_ns)
-    if len(set(layer_of)) < len(problem.layers):
-        return None
-    return Items(
-        option=np.array(option, dtype=np.int64), size=np.array(size, dtype=np.int64), work_ns=np.array(work),
-        most=np.array(most), start=np.array(start, dtype=np.int64), row=np.array(row, dtype=np.int64),
-        share=np.array(share), layer=np.array(layer_of, dtype=np.int64), rows=np.array(rows, dtype=np.int64),
-        other_ns=np.array(other),
-    )  # fmt: skip
+    def descend(self, grid: int, shorter: float) -> None:
+        """Lower the period to where the master needs hardly more cores than there are, and refute it."""
+        period_ns = self.high_ns if self.master is None else self.master.period_ns
+        self._forget()
+        if self.spent >= self.work or not self._solve(period_ns, grid, ACCURACY):
+            return
+        accuracy = ACCURACY
+        while self.spent < self.work:
+            master = self._at_threshold(grid, shorter, accuracy)
+            if master is None or master.period_ns <= self.low_ns * 1.0005 or master.period_ns >= self.high_ns:
+                return
+            failing, cores = self._lift(master)
+            if cores > self.problem.cores * (1 + SAFETY):
+                self.low_ns = max(self.low_ns, master.period_ns)
+                return
+            self._refine(failing)
+            slower = 1.0 if failing or accuracy == ACCURACY else 1 - FURTHER
+            accuracy = LAST_ACCURACY if cores > 0 else ACCURACY
+            if not self._solve(master.period_ns * slower, grid, accuracy):
+                return
 
+    def settle_for_less(self) -> None:
+        """Refute a shorter period than the master's with what is in it; more than the budget may be used for that."""
+        grid = LEVELS[0][0]
+        for factor in LESS:
+            if self.master is None or self.master.period_ns * factor <= self.low_ns:
+                return
+            period_ns = self.master.period_ns * factor
+            if not self._solve(period_ns, grid, ACCURACY):
+                return
+            failing, cores = self._lift(self.master, np.inf)
+            if cores > self.problem.cores * (1 + SAFETY):
+                self.low_ns = period_ns
+                return
+            self._refine(failing)
 
-class _Copy(NamedTuple):
-    """One kind of item: issue time of a firing over rob_size, most firings, and (class, share of its firings) done."""
-
-    crossbars: int
-    issue_ns: float
-    firings: float
-    does: list[tuple[int, float]]
-
-
-def _copies(problem: MappingProblem, k: int, o: int, period_ns: float) -> tuple[list[_Copy], float] | None:
-    """The items of an option and the messages they leave out (ns); None if no plan of that period can use it."""
-    layer = problem.layers[k]
-    option, capacity, rob_size = layer.options[o], problem.crossbars_per_core, problem.rob_size
-    classes, times = alike_groups(k, o, option), firing_ns(option)
-    replicas = _fewest_replicas(option, period_ns)
-    if replicas is None or option.ag_crossbars.max() > capacity:
-        return None
-    blocks = -(-layer.out_width // option.unfolding.block)
-    message = MESSAGE_NS / -(-blocks // min(replicas, blocks))
-    cores = -(-option.crossbars // capacity)
-    kinds: list[tuple[int, float, list[tuple[int, float]]]] = []
-    if cores == 1:
-        kinds.append((option.crossbars, float(times.sum()), [(c, 1.0) for c in range(len(classes))]))
-    if len(times) > 1:
-        split = 1.0 + message / _largest_part_ns(option, capacity, whole=cores == 1)
-        kinds += [(a.crossbars, a.firing_ns * split, [(c, 1.0 / len(a.members))]) for c, a in enumerate(classes)]
-    copies = []
-    for crossbars, firing, does in kinds:
-        firings = np.floor(period_ns / max(firing / rob_size, float(times.max())) * (1 + 1e-9))
-        if firings >= 1:
-            copies.append(_Copy(crossbars, firing / rob_size, float(min(option.firings, firings)), does))
-    if {c for copy in copies for c, _ in copy.does} != set(range(len(classes))):
-        return None
-    return copies, option.firings * message * max(0, cores - 2) / rob_size
-
-
-def _fewest_replicas(option: LayerOption, period_ns: float) -> int | None:
-    """Replicas that no array group needs longer than the period with; None if not even one firing is short enough."""
-    most = int(np.floor(period_ns / float(firing_ns(option).max()) * (1 + 1e-9)))
-    return -(-option.firings // most) if most >= 1 else None
-
-
-def _largest_part_ns(option: LayerOption, capacity: int, *, whole: bool) -> float:
-    """At least the firing time of every part of a replica that fits a core and is not all of it."""
-    times = firing_ns(option)
-    if whole:
-        return max(float(times.sum() - times.min()), float(times.min()))
-    dense = np.argsort(-times / option.ag_crossbars, kind="stable")
-    total, left = 0.0, float(capacity)
-    for a in dense:  # the linear relaxation of the knapsack
-        part = min(1.0, left / float(option.ag_crossbars[a]))
-        total, left = total + part * float(times[a]), left - part * float(option.ag_crossbars[a])
-        if left <= 0:
-            break
-    return total
-
-
-def refutes(
-    problem: MappingProblem, period_ns: float, work: float, known: "_Master | None" = None
-) -> tuple[bool, float, "_Master | None"]:
-    """Whether no plan has that period (False: not proven), the work done, and the master with its columns.
-
-    known: that of a shorter period: a core that can hold its columns in less time can in more.
-    """
-    items = items_at(problem, period_ns)
-    if items is None:
-        return True, 0.0, None
-    master = _Master(problem, items, period_ns)
-    if known is not None and np.array_equal(known.items.option, items.option):
-        for firings, idle_ns in known.columns:
-            master.add(firings, idle_ns + period_ns - known.period_ns)
-    cell = period_ns / GRID
-    time = items.most * items.work_ns
-    cells = np.minimum(np.floor(time / cell * (1 + 1e-9)), GRID).astype(np.int64)
-    spent, best = 0.0, 0.0
-    while spent < work:
-        solved = master.solve()
-        if solved is None:
-            return False, spent, master
-        columns, firing_price, work_price, demand = solved
-        if columns <= problem.cores:
-            return False, spent, master
-        density = firing_price / items.work_ns
-        used = np.flatnonzero(density > max(work_price, 0.0))
-        order = used[np.argsort(-density[used], kind="stable")]
-        values, busy_ns, idle_ns = _best_columns(
-            order, density, items.size, cells, time, max(work_price, 0.0), problem.crossbars_per_core, GRID, cell,
-            COLUMNS_PER_ROUND,
-        )  # fmt: skip
-        spent += 2.0 * len(order) * problem.crossbars_per_core * GRID
-        spent += ROUND_WORK + COLUMN_WORK * len(master.known)
-        best = max(best, demand / values[0])
-        if best > problem.cores * (1 + SAFETY):
-            return True, spent, master
-        added = 0
-        for value, busy, idle in zip(values, busy_ns, idle_ns, strict=True):
-            added += value > 1 + 1e-7 and master.add(busy / items.work_ns, float(idle))
-        if not added:
-            return False, spent, master
-    return False, spent, master
-
-
-class _Master:
-    """The linear program over the columns so far: fewest columns that do all work."""
-
-    def __init__(self, problem: MappingProblem, items: Items, period_ns: float) -> None:
-        self.items, self.period_ns = items, period_ns
-        self.work_ns = problem.vector_work_ns / problem.rob_size
-        self.solver = pywraplp.Solver.CreateSolver("CLP")
-        infinity = self.solver.infinity()
-        self.chosen = [self.solver.Constraint(1.0, infinity) for _ in problem.layers]
-        self.done = [self.solver.Constraint(0.0, infinity) for _ in range(int(items.rows[-1]))]
-        self.room = self.solver.Constraint(self.work_ns / period_ns, infinity)
-        self.objective = self.solver.Objective()
-        self.objective.SetMinimization()
-        for o, (first, end) in enumerate(pairwise(items.rows.tolist())):
-            mix = self.solver.NumVar(0.0, infinity, "")
-            self.chosen[items.layer[o]].SetCoefficient(mix, 1.0)
-            for row in range(first, end):
-                self.done[row].SetCoefficient(mix, -1.0)
-            self.room.SetCoefficient(mix, -float(items.other_ns[o]) / period_ns)
-        self.known: set[bytes] = set()
-        self.columns: list[tuple[FloatVector, float]] = []
-        for i in range(len(items.size)):  # as many copies of one item as fit: a first solution
-            firings = np.zeros(len(items.size))
-            copies = max(1, problem.crossbars_per_core // int(items.size[i]))
-            firings[i] = min(copies * items.most[i], period_ns / items.work_ns[i])
-            self.add(firings, max(0.0, period_ns - float(firings[i] * items.work_ns[i])))
-        self.add(np.zeros(len(items.size)), period_ns)
-
-    def add(self, firings: FloatVector, idle_ns: float) -> bool:
-        """Add the column with so many firings of each item and so much time for other work; whether it is new."""
-        key = np.append(firings, idle_ns / self.period_ns).round(6).tobytes()
-        if key in self.known:
-            return False
-        self.known.add(key)
-        self.columns.append((firings, idle_ns))
-        column = self.solver.NumVar(0.0, self.solver.infinity(), "")
-        self.objective.SetCoefficient(column, 1.0)
-        rows: dict[int, float] = {}
-        for i in np.flatnonzero(firings).tolist():
-            for j in range(int(self.items.start[i]), int(self.items.start[i + 1])):
-                row = int(self.items.row[j])
-                rows[row] = rows.get(row, 0.0) + float(firings[i] * self.items.share[j])
-        for row, amount in rows.items():
-            self.done[row].SetCoefficient(column, amount)
-        if idle_ns > 0:
-            self.room.SetCoefficient(column, idle_ns / self.period_ns)
+    def _solve(self, period_ns: float, grid: int, accuracy: float) -> bool:
+        """The master of a period; False if some layer cannot be that fast, which refutes the period."""
+        while True:
+            contents = {mode: relaxed(self.problem, mode, period_ns) for mode in self.modes}
+            fitting: dict[Mode, Contents] = {mode: c for mode, c in contents.items() if c is not None}
+            have = {mode.layer for mode in fitting}
+            if len(have) == len(self.problem.layers):
+                break
+            missing = self._missing(period_ns, have)
+            if not missing:
+                self.low_ns = max(self.low_ns, min(period_ns, self.high_ns))
+                return False
+            self.modes.update(dict.fromkeys(missing))
+        master = Master(self.problem, fitting, period_ns, grid)
+        if self.master is not None:
+            master.adopt(self.master)
+        master.generate(self.problem.cores * (1 + 2 * SAFETY), accuracy, ROUNDS, self.prices, self.other_work)
+        self.spent += master.spent
+        self.prices.update(master.prices())
+        self.other_work = master.work
+        self.master = master
+        self.used.update(
+            (mode, None) for mode, share in zip(master.modes, master.shares(), strict=True) if share > USED
+        )
         return True
 
-    def solve(self) -> tuple[float, FloatVector, float, float] | None:
-        """(columns, price of one firing of each item, price of a ns of other work, value of all demand).
+    def _at_threshold(self, grid: int, shorter: float, accuracy: float) -> Master | None:
+        """A master that needs a little more cores than the chip has; None if no layer can be that fast."""
+        for _ in range(8):
+            master = self.master
+            assert master is not None
+            idle = min(master.idle(), 0.9 * self.problem.cores)
+            slower = (master.cores - idle) / (self.problem.cores - idle)
+            least, most = (0.4, 1.6) if accuracy == ACCURACY else (0.1, 4.0)
+            if least * shorter <= slower - 1 <= most * shorter or self.spent >= self.work:
+                return master
+            target = master.period_ns * slower / (1 + shorter)
+            if not self._solve(target, grid, accuracy):
+                return None
+        return self.master
 
-        None if the linear program cannot be solved accurately.
+    def _missing(self, period_ns: float, have: set[int]) -> list[Mode]:
+        """Few replicas of every option, for layers that lack a mode that is fast enough; none if no plan is."""
+        found: dict[tuple[int, int], Mode] = {}
+        for mode in all_modes(self.problem, period_ns):
+            if mode.layer not in have and (mode.layer, mode.option) not in found:
+                for few in (mode._replace(low=mode.high), mode):
+                    if relaxed(self.problem, few, period_ns) is not None:
+                        found[mode.layer, mode.option] = few
+                        break
+        layers = {mode.layer for mode in found.values()}
+        return list(found.values()) if len(layers) == len(self.problem.layers) - len(have) else []
+
+    def _lift(self, master: Master, most: float = FAILURES) -> tuple[list[tuple[Mode, FloatVector]], float]:
+        """Modes whose lifted rows are cheaper than their layer's cheapest, with these rows; a bound on the cores.
+
+        The bound is 0 if there were too many to look at all.
         """
-        if self.solver.Solve() != pywraplp.Solver.OPTIMAL:
-            return None
-        price = np.maximum(np.array([c.dual_value() for c in self.done]), 0.0)
-        other = max(self.room.dual_value(), 0.0) / self.period_ns
-        items = self.items
-        per_firing = np.add.reduceat(price[items.row] * items.share, items.start[:-1])
-        by_option = np.add.reduceat(price, items.rows[:-1]) + other * items.other_ns
-        cheapest = np.full(len(self.chosen), np.inf)
-        np.minimum.at(cheapest, items.layer, by_option)
-        return float(self.objective.Value()), per_firing, other, float(cheapest.sum()) + other * self.work_ns
+        assert master.table is not None
+        table, rest = master.table.copy(), np.empty_like(master.table)
+        cheapest = master.cheapest(master.price, master.work)
+        lowest, failing, inside = cheapest.copy(), [], set(master.modes)
+        for mode in self.others:
+            if mode in inside:
+                continue
+            contents = relaxed(self.problem, mode, master.period_ns)
+            self.spent += MODE_WORK
+            if contents is None:
+                continue
+            lift = Lift(contents, self.problem.crossbars_per_core, master.period_ns, master.knapsack.grid)
+            self.spent += lift.spent
+            k = mode.layer
+            price, cost = lift.prices(table, rest, master.work, TOLERANCE, float(cheapest[k]))
+            if cost < cheapest[k] * (1 - 1e-6):
+                lowest[k] = min(lowest[k], cost)
+                failing.append((mode, price))
+                if len(failing) == most:
+                    return failing, 0.0
+        with_idle(table, np.float32(master.work * master.knapsack.cell), rest)
+        return failing, float((lowest.sum() + master.work * master.work_ns) / rest[-1, -1])
 
+    def _forget(self) -> None:
+        """Modes that the master does not use leave it."""
+        if self.master is None or not self.master.solve():
+            return
+        for mode, share in zip(self.master.modes, self.master.shares(), strict=True):
+            if share < 1e-9:
+                self.modes.pop(mode, None)
+                self.others.append(mode)
 
-@njit(cache=True)
-def _best_columns(order, density, size, cells, time, other, capacity, grid, cell, count):  # type: ignore[no-untyped-def]
-    """Upper bounds of column values, best first, the time of each item in them, and what is left for other work.
-
-    order: items by falling density (value per ns of work). A column holds whole copies and one more item of lower
-    density in the time that is left; other work fills the rest.
-    """
-    n = len(order)
-    table = np.zeros((n + 1, capacity + 1, grid + 1))
-    value, at_size, at_time = np.zeros(n + 1), np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
-    for i in range(n):
-        item = order[i]
-        c, dt, gain = size[item], cells[item], density[item] * time[item]
-        before, after = table[i], table[i + 1]
-        for k in range(capacity - c + 1):
-            for t in range(grid + 1):
-                left = (grid - t) * cell
-                filled = min(time[item], left)
-                total = before[k, t] + density[item] * filled + other * (left - filled)
-                if total > value[i]:
-                    value[i], at_size[i], at_time[i] = total, k, t
-        for k in range(capacity + 1):
-            for t in range(grid + 1):
-                best = before[k, t]
-                if k >= c and t >= dt and (c > 0 or dt > 0):
-                    best = max(best, after[k - c, t - dt] + gain)
-                after[k, t] = best
-    for t in range(grid + 1):
-        total = table[n, capacity, t] + other * (grid - t) * cell
-        if total > value[n]:
-            value[n], at_size[n], at_time[n] = total, capacity, t
-    best_first = np.argsort(-value)[: min(count, n + 1)]
-    busy, idle = np.zeros((len(best_first), len(size))), np.zeros(len(best_first))
-    for j in range(len(best_first)):
-        i = best_first[j]
-        k, t = at_size[i], at_time[i]
-        idle[j] = (grid - t) * cell
-        if i < n:
-            item = order[i]
-            filled = min(time[item], idle[j])
-            busy[j, item] += filled
-            idle[j] -= filled
-        i -= 1
-        while i >= 0:
-            item = order[i]
-            if table[i + 1, k, t] > table[i, k, t]:
-                busy[j, item] += time[item]
-                k -= size[item]
-                t -= cells[item]
+    def _refine(self, failing: list[tuple[Mode, FloatVector]]) -> None:
+        """Halve these modes, or take them into the master."""
+        for mode, price in failing:
+            self.others.remove(mode)
+            if mode.low == mode.high or mode.low >= WHOLE_FROM:
+                self.modes[mode] = None
+                self.prices[mode] = price
             else:
-                i -= 1
-    return value[best_first], busy, idle
+                self.others += halves(mode)

@@ -1,7 +1,8 @@
 """The best plan and the best bound that are to be had before an exact model is searched.
 
 For the period, `exact`'s plan and one that spreads wide, idle layers over all cores are reshaped (solvers/reshape.py),
-and the bound is lifted by what is known about filling cores (solvers/columns.py). For the latency, both are exact's.
+the bound is lifted by what is known about filling cores (solvers/columns.py), and what that says makes further plans
+(solvers/core_search.py). For the latency, both are exact's.
 """
 
 from collections.abc import Iterator
@@ -11,13 +12,18 @@ import numpy as np
 from pimcomp.cost import firing_ns
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Pipeline, Plan
-from solvers import columns, reshape
+from solvers import reshape
 from solvers.capacity import smallest_options
+from solvers.columns import column_bound
+from solvers.core_contents import Mode
+from solvers.core_master import WORK_PER_S
+from solvers.core_search import improved
 from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, price
 from solvers.relaxation import Choice
 
-RESHAPING_SHARE, COLUMNS_SHARE = 0.4, 0.25  # of the time limit, on an idle machine
+RESHAPING_SHARE, CORES_SHARE = 0.08, 0.8  # of the time limit, on an idle machine
+BOUND_SHARE = 0.5  # of the latter, at most; plans get the rest
 # (warmth, step) of the runs from every start, and of the last run, from the best plan; found by trial on 6 networks.
 RUNS = ((0.02, 0.9), (0.1, 0.9), (0.02, 0.8))
 LAST_RUN = (0.02, 0.97)
@@ -32,8 +38,12 @@ def warm_start(problem: MappingProblem, time_limit_s: float, seed: int) -> tuple
     if best is None or problem.pipeline is not Pipeline.BATCH or best.objective_ns <= bound_ns * (1 + OPTIMALITY):
         return bound_ns, best
     best = reshape_all(problem, best, bound_ns, RESHAPING_SHARE * time_limit_s * reshape.WORK_PER_S, seed)
-    work = COLUMNS_SHARE * time_limit_s * columns.WORK_PER_S
-    return columns.column_bound(problem, bound_ns, best.objective_ns, work), best
+    if best.objective_ns <= bound_ns * (1 + OPTIMALITY):
+        return bound_ns, best
+    work = CORES_SHARE * time_limit_s * WORK_PER_S
+    modes = [Mode(k, o, r, r) for k, (o, r) in enumerate(zip(best.plan.option, best.plan.replication, strict=True))]
+    bound = column_bound(problem, bound_ns, best.objective_ns, modes, BOUND_SHARE * work)
+    return bound.period_ns, improved(problem, best, bound, work - bound.spent, seed)
 
 
 def reshape_all(problem: MappingProblem, known: Priced, bound_ns: float, work: float, seed: int) -> Priced:

@@ -4,22 +4,34 @@ import numpy as np
 import pytest
 
 from pimcomp.ir.plan import MappingProblem
-from solvers.columns import WORK_PER_S, column_bound, items_at, refutes
+from solvers.columns import SAFETY, Bound, column_bound
+from solvers.core_contents import Mode, all_modes, relaxed
+from solvers.core_master import WORK_PER_S, Master
 from solvers.relaxation import configurations, period_relaxation
 from solvers.warm_start import warm_start
 from tests.solvers.oracle import best_objective_ns
 from tests.solvers.problems import make_layer, make_option, make_problem, random_problem
 
-WORK = 0.1 * WORK_PER_S
+WORK = 1.0 * WORK_PER_S
 
 
 def relaxed_ns(problem: MappingProblem) -> float:
     return period_relaxation(problem, configurations(problem))[0]
 
 
+def bound_of(problem: MappingProblem, low_ns: float, high_ns: float, work: float = WORK) -> Bound:
+    """Beginning with one replica of the first option of every layer."""
+    start = [Mode(k, 0, 1, 1) for k in range(len(problem.layers))]
+    return column_bound(problem, low_ns, high_ns, start, work)
+
+
 def tiny_problem(seed: int) -> MappingProblem:
-    """Two layers on two cores, few enough array groups to enumerate; some replicas are wider than a core."""
+    """Two layers on two or three cores, few enough array groups to enumerate; some replicas are wider than a core."""
     rng = np.random.default_rng(seed)
+    if seed % 5 == 4:  # two unfoldings, array groups of two widths
+        first = [make_option(4, [1, 2]), make_option(2, [int(rng.integers(2, 4)), 3], 2, 200.0)]
+        second = make_option(int(rng.integers(1, 4)), [2])
+        return make_problem([make_layer(0, first), make_layer(1, [second])], 3, int(rng.integers(4, 7)))
     options = [make_option(int(rng.integers(1, 5)), [int(rng.integers(1, 4))] * int(rng.integers(1, 4))) for _ in "ab"]
     return make_problem(
         [make_layer(k, [o]) for k, o in enumerate(options)], 2, 6, vector_work_ns=float(rng.integers(0, 3000)),
@@ -27,14 +39,35 @@ def tiny_problem(seed: int) -> MappingProblem:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(30))
 def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
     problem = tiny_problem(seed)
     optimum = best_objective_ns(problem)
     if np.isinf(optimum):
         return
-    assert column_bound(problem, relaxed_ns(problem), optimum, WORK) <= optimum * (1 + 1e-9)
-    assert not refutes(problem, optimum * (1 + 1e-6), WORK)[0]
+    assert bound_of(problem, relaxed_ns(problem), optimum * 1.1).period_ns <= optimum * (1 + 1e-9)
+    period_ns = optimum * (1 + 1e-6)
+    modes = {mode: relaxed(problem, mode, period_ns) for mode in all_modes(problem, period_ns)}
+    master = Master(problem, {mode: c for mode, c in modes.items() if c is not None}, period_ns, 512)
+    master.generate(np.inf, 1e-5, 100, {}, 0.0)
+    assert master.bound <= master.cores * (1 + 1e-9)
+    assert master.bound <= problem.cores * (1 + SAFETY)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_what_lifted_modes_refute_all_modes_in_the_master_refute(seed: int) -> None:
+    problem = tiny_problem(seed)
+    optimum = best_objective_ns(problem)
+    if np.isinf(optimum):
+        return
+    found = bound_of(problem, 0.5 * relaxed_ns(problem), 2 * optimum)
+    period_ns = found.period_ns * 0.999
+    modes = {mode: relaxed(problem, mode, period_ns) for mode in all_modes(problem, period_ns)}
+    fitting = {mode: c for mode, c in modes.items() if c is not None}
+    if len({mode.layer for mode in fitting}) == len(problem.layers):
+        master = Master(problem, fitting, period_ns, 4096)
+        master.generate(np.inf, 1e-6, 200, {}, 0.0)
+        assert master.bound > problem.cores * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -56,14 +89,14 @@ def test_cores_filled_by_idle_layers_do_not_help_the_others() -> None:
     problem = filled_by_idle_layers(6)
     two_cores_ns = 400 * 1300.0 / 2
     assert relaxed_ns(problem) < 0.6 * two_cores_ns
-    assert column_bound(problem, relaxed_ns(problem), two_cores_ns * 1.5, WORK) > 0.99 * two_cores_ns
+    assert bound_of(problem, relaxed_ns(problem), two_cores_ns * 1.5).period_ns > 0.98 * two_cores_ns
 
 
 def test_messages_of_replicas_wider_than_a_core_are_counted() -> None:
     """Three array groups of 6 in cores of 8: each firing sends two messages, busy at both ends."""
     problem = make_problem([make_layer(0, [make_option(64, [6, 6, 6])])], cores=3, crossbars_per_core=8)
     work_ns = 64 * (3 * 1300.0 + 100.0) / 3
-    bound_ns = column_bound(problem, relaxed_ns(problem), 4 * work_ns, WORK)
+    bound_ns = bound_of(problem, relaxed_ns(problem), 4 * work_ns).period_ns
     assert bound_ns > 1.05 * work_ns
     _, best = warm_start(problem, 0.2, 0)
     assert best is not None
@@ -71,11 +104,14 @@ def test_messages_of_replicas_wider_than_a_core_are_counted() -> None:
 
 
 def test_an_impossible_period_is_refuted_without_search() -> None:
-    problem = filled_by_idle_layers(6)
-    assert items_at(problem, 1.0) is None
-    assert refutes(problem, 1.0, WORK)[:2] == (True, 0.0)
+    assert all_modes(filled_by_idle_layers(6), 1.0) == []
 
 
 def test_no_budget_leaves_the_bound_as_it_was() -> None:
-    problem = filled_by_idle_layers(6)
-    assert column_bound(problem, 123.0, 1e9, 0.0) == 123.0
+    assert bound_of(filled_by_idle_layers(6), 123.0, 1e9, 0.0).period_ns == 123.0
+
+
+def test_equal_problems_get_equal_bounds() -> None:
+    problem = filled_by_idle_layers(5)
+    first, second = (bound_of(problem, relaxed_ns(problem), 1e6) for _ in range(2))
+    assert first == second
