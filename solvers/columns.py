@@ -65,8 +65,8 @@ def column_bound(problem: MappingProblem, low_ns: float, high_ns: float, start: 
     search = _Search(problem, low_ns, high_ns, dict.fromkeys(start), work)
     for grid, shorter in LEVELS:
         search.descend(grid, shorter)
-        if search.low_ns == low_ns:
-            search.settle_for_less()
+    if search.low_ns == low_ns:
+        search.settle_for_less()
     return Bound(search.low_ns, tuple(search.used), search.spent)
 
 
@@ -152,10 +152,11 @@ class _Search:
         return True
 
     def _at_threshold(self, grid: int, shorter: float, accuracy: float) -> Master | None:
-        """A master that needs a little more cores than the chip has; None if no layer can be that fast."""
+        """A master that needs a little more cores than the chip has; None if some layer cannot be that fast."""
         for _ in range(8):
             master = self.master
-            assert master is not None
+            if master is None or not np.isfinite(master.cores):
+                return None
             idle = min(master.idle(), 0.9 * self.problem.cores)
             slower = (master.cores - idle) / (self.problem.cores - idle)
             least, most = (0.4, 1.6) if accuracy == ACCURACY else (0.1, 4.0)
@@ -183,7 +184,8 @@ class _Search:
 
         The bound is 0 if there were too many to look at all.
         """
-        assert master.table is not None
+        if master.table is None:
+            return [], 0.0
         table, rest = master.table.copy(), np.empty_like(master.table)
         cheapest = master.cheapest(master.price, master.work)
         lowest, failing, inside = cheapest.copy(), [], set(master.modes)

@@ -22,7 +22,7 @@ from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, price
 from solvers.relaxation import Choice
 
-RESHAPING_SHARE, CORES_SHARE = 0.08, 0.8  # of the time limit, on an idle machine
+RESHAPING_SHARE, CORES_SHARE = 0.06, 0.74  # of the time limit, on an idle machine
 BOUND_SHARE = 0.5  # of the latter, at most; plans get the rest
 # (warmth, step) of the runs from every start, and of the last run, from the best plan; found by trial on 6 networks.
 RUNS = ((0.02, 0.9), (0.1, 0.9), (0.02, 0.8))
