@@ -84,6 +84,7 @@ class _Search:
     other_work: float = 0.0
     used: dict[Mode, None] = field(default_factory=dict)
     master: Master | None = None
+    feasible_ns: float = np.inf  # the shortest period for which the chip's cores suffice at this level
     spent: float = 0.0
 
     def __post_init__(self) -> None:
@@ -93,6 +94,7 @@ class _Search:
         """Lower the period to where the master needs hardly more cores than there are, and refute it."""
         period_ns = self.high_ns if self.master is None else self.master.period_ns
         self._forget()
+        self.feasible_ns = np.inf
         if self.spent >= self.work or not self._solve(period_ns, grid, ACCURACY):
             return
         accuracy = ACCURACY
@@ -146,6 +148,8 @@ class _Search:
         self.prices.update(master.prices())
         self.other_work = master.work
         self.master = master
+        if master.cores <= self.problem.cores:
+            self.feasible_ns = min(self.feasible_ns, period_ns)
         self.used.update(
             (mode, None) for mode, share in zip(master.modes, master.shares(), strict=True) if share > USED
         )
@@ -163,6 +167,10 @@ class _Search:
             if least * shorter <= slower - 1 <= most * shorter or self.spent >= self.work:
                 return master
             target = master.period_ns * slower / (1 + shorter)
+            if target >= self.feasible_ns > master.period_ns:  # the cores needed may jump
+                if self.feasible_ns <= master.period_ns * (1 + 2 * shorter):
+                    return master
+                target = float(np.sqrt(self.feasible_ns * master.period_ns))
             if not self._solve(target, grid, accuracy):
                 return None
         return self.master

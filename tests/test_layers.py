@@ -13,7 +13,7 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 
 # The one home of each heavy library, as a prefix of the module's dotted name.
 HOMES: dict[str, str | tuple[str, ...]] = {
-    "ortools": ("solvers.cpsat", "solvers.ilp", "solvers.columns"),
+    "ortools": ("solvers.cpsat", "solvers.ilp", "solvers.core_master"),
     "pymoo": "solvers.nsga2",
     "optuna": "spaces.search",
     "sqlalchemy": "spaces.search",
