@@ -24,6 +24,7 @@ GRID = 384  # steps of a core's time
 SPREADS = (1.0, 1.15, 1.3, 1.6, 2.0, 2.7)  # parts of a replica, over the fewest
 TAIL, HEAD, WHOLE = 0, 1, 2
 ACCURACY, ROUNDS, DIVE_ROUNDS = 0.002, 120, 8  # of column generation, and after every column that is rounded up
+TOO_MANY = 2  # columns per core, where rounding is given up
 WASTE = 0.6  # of array groups left over, against those used, when parts are put together
 
 
@@ -124,9 +125,12 @@ def model_of(problem: MappingProblem, choice: Choice, period_ns: float) -> Maste
 
 
 def dive(master: Master) -> dict[int, int] | None:
-    """How often to take each column so that all work is done: the most fractional one is rounded up, time and again."""
+    """How often to take each column so that all work is done: the most fractional one is rounded up, time and again.
+
+    None where that does not end: a part that is rounded up asks for a head, that for another part, and so on.
+    """
     taken: dict[int, int] = {}
-    while master.solve():
+    while master.solve() and sum(taken.values()) <= TOO_MANY * master.problem.cores:
         value = np.array([variable.solution_value() for variable in master.variables])
         whole = np.floor(value + 1e-6)
         for i in np.flatnonzero(whole > 0).tolist():

@@ -68,6 +68,16 @@ def test_a_replica_that_fills_two_cores_is_put_together() -> None:
     assert all(len(np.unique(cores)) == 2 for cores in plan.core_of[0])
 
 
+def test_rounding_that_would_not_end_is_given_up() -> None:
+    """Three layers whose parts share cores: each column that is rounded up asks for another."""
+    problem = make_problem([make_layer(k, [make_option(5, [2, 1])]) for k in range(3)], 4, 4)
+    for period_ns in np.linspace(6_000.0, 16_000.0, 12):
+        for r in (1, 2):
+            master = model_of(problem, Choice((0, 0, 0), (r, r, r)), float(period_ns))
+            taken = None if master is None else dive(master)
+            assert taken is None or sum(taken.values()) <= 3 * problem.cores
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_search_is_never_worse_and_repeatable(seed: int) -> None:
     problem = random_problem(seed)
