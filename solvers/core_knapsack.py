@@ -285,7 +285,7 @@ def _scales(first, size, cells, setup, setup_price, rest, highest, per_step, per
             room = highest + setup_price[s] - rest[capacity - k, end - t]
             for q in range(len(scale)):
                 gain = per_step[q] * t + per_crossbar[q] * k
-                if room < scale[q] * gain:
+                if gain > 0.0 and room < scale[q] * gain:
                     scale[q] = room / gain
     return np.maximum(scale, 0.0)
 

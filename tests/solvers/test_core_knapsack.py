@@ -79,3 +79,12 @@ def test_enough_is_enough() -> None:
     prices, cost = Lift(contents, CAPACITY, PERIOD, 100).prices(table, np.empty_like(table), 0.0, highest, 0.01)
     assert cost == pytest.approx(0.01)
     assert prices @ contents.needs == pytest.approx(0.01)
+
+
+def test_items_that_take_no_whole_step_are_lifted() -> None:
+    """Times below a step round down to nothing: what they gain for time is nothing too."""
+    short = stacked([Stage((0,), [1], [0.1], [[1.0]]), Stage((1,), [1, 2], [0.1, 0.2], [[0.5], [1.0]])], [1.0], 0.0)
+    table = np.zeros((CAPACITY + 1, 11), dtype=np.float32)
+    prices, cost = Lift(short, CAPACITY, PERIOD, 10).prices(table, np.empty_like(table), 0.5, -1e-6, np.inf)
+    assert np.isfinite(prices).all()
+    assert np.isfinite(cost)

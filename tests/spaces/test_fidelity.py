@@ -60,8 +60,11 @@ _FIGURES = Metrics(
 )  # fmt: skip
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.floats(1, 1e6)), min_size=1, max_size=20, unique_by=lambda p: p[0]))
-def test_promotion_ends_with_the_true_front_when_estimates_rank_rightly(law: list[tuple[int, float]]) -> None:
+# Whole latencies: three times two neighbouring floats can be one float, which is no front of two.
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10**6)), min_size=1, max_size=20, unique_by=lambda p: p[0])
+)
+def test_promotion_ends_with_the_true_front_when_estimates_rank_rightly(law: list[tuple[int, int]]) -> None:
     searched = [_candidate(cores, latency, Fidelity.COST) for cores, latency in law]
     timed: list[Candidate] = []
     while (point := most_promising(searched, timed, OBJECTIVES)) is not None:
