@@ -22,8 +22,9 @@ from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, price
 from solvers.relaxation import Choice
 
-RESHAPING_SHARE, CORES_SHARE = 0.06, 0.74  # of the time limit, on an idle machine
-BOUND_SHARE = 0.5  # of the latter, at most; plans get the rest
+SHARE = 0.8  # of the time limit, on an idle machine
+RESHAPING_SHARE, RESHAPING_S = 0.4, 3.6  # for reshaping, but no longer than so many seconds; cores get the rest
+BOUND_SHARE = 0.5  # of that rest, at most; plans from columns get what remains
 # (warmth, step) of the runs from every start, and of the last run, from the best plan; found by trial on 6 networks.
 RUNS = ((0.02, 0.9), (0.1, 0.9), (0.02, 0.8))
 LAST_RUN = (0.02, 0.97)
@@ -37,10 +38,11 @@ def warm_start(problem: MappingProblem, time_limit_s: float, seed: int) -> tuple
     bound_ns, best = solve_exactly(problem, Exact().candidates)
     if best is None or problem.pipeline is not Pipeline.BATCH or best.objective_ns <= bound_ns * (1 + OPTIMALITY):
         return bound_ns, best
-    best = reshape_all(problem, best, bound_ns, RESHAPING_SHARE * time_limit_s * reshape.WORK_PER_S, seed)
+    reshaping_s = min(RESHAPING_SHARE * time_limit_s, RESHAPING_S)
+    best = reshape_all(problem, best, bound_ns, reshaping_s * reshape.WORK_PER_S, seed)
     if best.objective_ns <= bound_ns * (1 + OPTIMALITY):
         return bound_ns, best
-    work = CORES_SHARE * time_limit_s * WORK_PER_S
+    work = (SHARE * time_limit_s - reshaping_s) * WORK_PER_S
     modes = [Mode(k, o, r, r) for k, (o, r) in enumerate(zip(best.plan.option, best.plan.replication, strict=True))]
     bound = column_bound(problem, bound_ns, best.objective_ns, modes, BOUND_SHARE * work)
     return bound.period_ns, improved(problem, best, bound, work - bound.spent, seed)
