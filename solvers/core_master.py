@@ -11,7 +11,6 @@ from solvers.core_knapsack import Column, Knapsack, Table
 from solvers.relaxation import FloatVector
 
 SMOOTHING = 0.8  # weight of the best prices so far
-WORTH = 1e-7  # what a column must be worth above 1 to be added
 # The budget counts entries of knapsack tables. A round of the master takes as long as so many of them, measured.
 WORK_PER_S = 5_000_000_000
 ROUND_WORK, COLUMN_WORK = 5_000_000, 8_000
@@ -32,10 +31,10 @@ class Master:
         """safe: contents are rounded such that plans can hold them, else such that bounds follow."""
         self.problem, self.period_ns = problem, period_ns
         self.modes = tuple(modes)
-        self.parts = tuple(modes.values())
-        self.contents = joined(self.parts)
-        self.rows = np.cumsum([0] + [len(part.needs) for part in self.parts])
-        self.room = np.array([part.room_ns for part in self.parts])
+        parts = tuple(modes.values())
+        self.contents = joined(parts)
+        self.rows = np.cumsum([0] + [len(part.needs) for part in parts])
+        self.room = np.array([part.room_ns for part in parts])
         self.layer = np.array([mode.layer for mode in self.modes])
         self.work_ns = problem.vector_work_ns / problem.rob_size
         self.knapsack = Knapsack(self.contents, problem.crossbars_per_core, period_ns, grid, safe=safe)
@@ -164,14 +163,10 @@ class Master:
 
     def cheapest(self, price: FloatVector, work: float) -> FloatVector:
         """What each layer's cheapest mode costs at these prices of rows and other work."""
+        cost = np.add.reduceat(price * self.contents.needs, self.rows[:-1]) + work * self.room
         cheapest = np.full(len(self.problem.layers), np.inf)
-        np.minimum.at(cheapest, self.layer, self.costs(price, work))
+        np.minimum.at(cheapest, self.layer, cost)
         return cheapest
-
-    def costs(self, price: FloatVector, work: float) -> FloatVector:
-        """What each mode costs at these prices of rows and other work."""
-        cost: FloatVector = np.add.reduceat(price * self.contents.needs, self.rows[:-1]) + work * self.room
-        return cost
 
     def prices(self) -> dict[Mode, FloatVector]:
         """The prices of each mode's rows."""

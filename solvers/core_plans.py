@@ -30,7 +30,7 @@ WASTE = 0.6  # of array groups left over, against those used, when parts are put
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """Replicas of a layer that fire equally often: `count` of them; firing_ns: of `firings` of one, over rob_size."""
+    """Replicas of a layer that fire equally often: `count` of them, each `firings` times, divided by rob_size."""
 
     layer: int
     firings: float
