@@ -15,7 +15,7 @@ Case = tuple[str, str, str]  # (network, chip, pipeline)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The best program of a case: its replication heuristic, one pass and the steady period in ns, cores with work."""
+    """The best program of a case: what chose its replication, one pass and the steady period in ns, cores with work."""
 
     replication: str
     latency_ns: float
@@ -27,13 +27,25 @@ class Peer:
         return self.latency_ns if pipeline == "element" else self.period_ns
 
 
-def read_peers(path: Path) -> dict[Case, Peer]:
-    """The best heuristic per case among those that compile and complete, in the order of the file."""
-    return best_peers(json.loads(path.read_text(encoding="utf-8"))["rows"])
+GENETIC = "GA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peers:
+    """The best program per case: of the genetic algorithm and the heuristics, and of the heuristics alone."""
+
+    best: dict[Case, Peer]
+    heuristic: dict[Case, Peer]
+
+
+def read_peers(path: Path) -> Peers:
+    """What a baseline file holds, in its order."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return Peers(best=best_peers(rows), heuristic=best_peers(r for r in rows if r["replication"] != GENETIC))
 
 
 def best_peers(rows: Iterable[dict[str, str | float | bool]]) -> dict[Case, Peer]:
-    """The best row per case; rows that did not compile or complete do not count."""
+    """The best row per case, of several runs too; rows that did not compile or complete do not count."""
     best: dict[Case, Peer] = {}
     for row in rows:
         if not (row.get("compiles") and row.get("completes")):

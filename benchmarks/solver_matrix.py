@@ -223,19 +223,20 @@ def _standing(mine: dict[str, list[Row]], solvers: Sequence[str]) -> str:
     """auto against the best other solver and against the best heuristic."""
     if "auto" not in solvers:
         return ""
-    others, heuristics = [], []
+    others: list[float] = []
+    heuristics: list[float] = []
     for rows in mine.values():
         time = {row.solver: row.timeline_ns for row in rows if row.timeline_ns is not None}
         if "auto" not in time:
             continue
-        others += [min((t for s, t in time.items() if s != "auto"), default=math.nan) / time["auto"]]
-        best = [time[s] for s in HEURISTICS if s in time]
-        heuristics += [min(best) / time["auto"]] if best else []
-    worse = sum(ratio < 0.99 for ratio in others)
+        for ratios, names in ((others, time.keys() - {"auto"}), (heuristics, time.keys() & set(HEURISTICS))):
+            ratios.extend([min(time[s] for s in names) / time["auto"]] if names else [])
+    if not others or not heuristics:
+        return ""
     return (
-        f"auto is {geometric_mean(heuristics):.2f}x faster than the best of {', '.join(HEURISTICS)} (geometric mean), "
-        f"and more than 1 % slower than the best other solver on {worse} of {len(others)} networks "
-        f"(worst: {1 / min(others, default=math.nan):.2f}x)."
+        f"auto is {geometric_mean(others):.2f} times as fast as the best other solver of each network (geometric mean; "
+        f"{min(others):.2f} to {max(others):.2f}), and {geometric_mean(heuristics):.2f} times as fast as the best of "
+        f"{', '.join(HEURISTICS)}."
     )
 
 

@@ -1,7 +1,9 @@
 """The pure parts of the comparison: choosing rows, means, tables, pages."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,18 +12,23 @@ from hypothesis import strategies as st
 
 from benchmarks.ablation import lines
 from benchmarks.peer_comparison import HEADER, MEANS_HEADER, Row, cells, means, section
-from benchmarks.peer_rows import Peer, best_peers, geometric_mean, peer_mvm_pj
+from benchmarks.peer_rows import Peer, Peers, best_peers, geometric_mean, peer_mvm_pj, read_peers
 from benchmarks.sections import replace_section, table
 from pimcomp.energy import mvm_crossbar_pj, static_power_mw
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Input, Node, View, Window
 
-PEER = Peer(replication="W0H0", latency_ns=20e6, period_ns=8e6, cores=120)
+PEER = Peer(replication="GA", latency_ns=20e6, period_ns=8e6, cores=120)
+HEURISTIC = Peer(replication="W0H0", latency_ns=30e6, period_ns=8e6, cores=100)
 ROW = Row(
     network="net", chip="chip", pipeline="element", latency_ns=1e6, period_ns=0.5e6, bound_ns=0.25e6,
     model_bound_ns=0.4e6, objective_ns=0.5e6,
     energy_pj=2e9, peer_pj=4e9, peak_bytes=41_000, compile_s=1.5, plain_ns=2e6, verified=True,
 )  # fmt: skip
+
+
+def _peers(*rows: Row) -> Peers:
+    return Peers(best={row.case: PEER for row in rows}, heuristic={row.case: HEURISTIC for row in rows})
 
 
 def _row(replication: str, latency: int, period: int, completes: bool = True) -> dict[str, str | float | bool]:
@@ -37,6 +44,14 @@ def test_best_peer_by_the_figure_that_is_compared() -> None:
     best = best_peers(rows)
     assert best["net", "chip", "element"].replication == "W0H0"
     assert best["net", "chip", "batch"].replication == "balance"
+
+
+def test_heuristics_are_told_apart_from_the_genetic_algorithm(tmp_path: Path) -> None:
+    rows = [_row("balance", 30, 9), _row("GA", 12, 11), _row("GA", 11, 12)]
+    (tmp_path / "baseline.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    peers, case = read_peers(tmp_path / "baseline.json"), ("net", "chip", "element")
+    assert (peers.best[case].replication, peers.best[case].latency_ns) == ("GA", 11)
+    assert (peers.heuristic[case].replication, peers.heuristic[case].latency_ns) == ("balance", 30)
 
 
 def test_rows_that_crashed_have_no_figures_and_do_not_count() -> None:
@@ -75,18 +90,20 @@ def test_static_power_grows_by_the_same_amount_per_core() -> None:
 
 
 def test_cells_compare_latency_or_period() -> None:
-    element = dict(zip(HEADER, cells(ROW, PEER), strict=True))
-    assert (element["theirs us"], element["ours us"], element["ratio"]) == ("20,000 (W0H0)", "1,000", "20.0")
+    element = dict(zip(HEADER, cells(ROW, _peers(ROW)), strict=True))
+    assert (element["theirs us"], element["ours us"], element["ratio"]) == ("20,000 (GA)", "1,000", "20.0")
+    assert (element["heuristics us"], element["ratio to them"]) == ("30,000 (W0H0)", "30.0")
     assert (element["ratio, plain"], element["verified"]) == ("10.0", "yes")
     assert (element["bound us"], element["gap"], element["plan's gap"]) == ("250", "75%", "20%")
-    batch = dict(zip(HEADER, cells(replace(ROW, pipeline="batch"), PEER), strict=True))
+    row = replace(ROW, pipeline="batch")
+    batch = dict(zip(HEADER, cells(row, _peers(row)), strict=True))
     assert (batch["ours us"], batch["ratio"]) == ("500", "16.0")
 
 
 def test_cells_tell_failures() -> None:
-    wrong = dict(zip(HEADER, cells(replace(ROW, verified=False, verify_reason="bad"), PEER), strict=True))
+    wrong = dict(zip(HEADER, cells(replace(ROW, verified=False, verify_reason="bad"), _peers(ROW)), strict=True))
     assert wrong["verified"] == "NO: bad"
-    failed = cells(replace(ROW, failure="too large\nhint"), PEER)
+    failed = cells(replace(ROW, failure="too large\nhint"), _peers(ROW))
     assert len(failed) == len(HEADER)
     assert failed[3] == "failed: too large"
 
@@ -94,16 +111,16 @@ def test_cells_tell_failures() -> None:
 def test_means_leave_out_failures() -> None:
     other = replace(ROW, network="other", latency_ns=4e6, plain_ns=None, verified=None)
     failed = replace(ROW, network="failed", failure="no room")
-    peers = {row.case: PEER for row in (ROW, other, failed)}
-    (line,) = means([ROW, other, failed], peers)
+    (line,) = means([ROW, other, failed], _peers(ROW, other, failed))
     figures = dict(zip(MEANS_HEADER, line, strict=True))
     assert (figures["networks"], figures["ratio"], figures["smallest ratio"]) == ("2", "**10.0**", "5.0")
     assert (figures["ratio, plain"], figures["verified"]) == ("10.0 (1 rows)", "1 of 2")
+    assert figures["ratio to heuristics"] == "15.0"
     assert figures["energy over theirs, at most"] == "0.50"
 
 
 def test_section_has_a_table_per_pipeline_and_says_what_the_peer_leaves_out() -> None:
-    text = section([ROW], {ROW.case: PEER})
+    text = section([ROW], _peers(ROW))
     assert "### Element pipeline" in text
     assert "### Batch pipeline" not in text
     for phrase in ("no packing", "omit pooling", "LRN is dropped on both sides"):
