@@ -263,7 +263,7 @@ def ledger(rows: list[Row]) -> str:
         [
             NOTE,
             "",
-            "```",
+            "```sh",
             "python -m benchmarks.accuracy --pimsim PATH_TO_CHIPTEST --keep LEDGER.json",
             "```",
             "",

@@ -289,7 +289,7 @@ from the simulator itself on squeezenet). Element: latency of one image. Batch: 
   output, tolerance 1e-4 of the range.
 - Compile: processor seconds from the loaded network to written files, numba's cache filled.
 
-```
+```sh
 python -m benchmarks.peer_comparison --models PIMCOMP_MODELS --baseline PEER_BASELINE.json --pimsim PATH_TO_CHIPTEST
 ```
 """

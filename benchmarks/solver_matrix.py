@@ -191,7 +191,7 @@ def section(kept: Kept, networks: Sequence[str], solvers: Sequence[str], arch: s
             _grid(mine, solvers, lambda row: f"{row.solve_s:.2f}" + ("*" if row.time_limited else "")),
         ]
     parts.append("*: the wall-clock limit ended the search, so another run may give another plan.")
-    parts.append("```\npython -m benchmarks.solver_matrix --keep MATRIX.jsonl --out docs/results.md\n```")
+    parts.append("```sh\npython -m benchmarks.solver_matrix --keep MATRIX.jsonl --out docs/results.md\n```")
     return "\n\n".join(part for part in parts if part)
 
 

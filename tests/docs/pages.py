@@ -1,10 +1,10 @@
-"""The commands of a documentation page: fenced blocks with `$ command` lines, and files that the page shows."""
+"""The commands of a documentation page: `sh` blocks, the `text` blocks of output behind them, and files that it shows."""
 
 import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -22,16 +22,22 @@ class Step:
     content: str = ""
 
 
+def blocks(page: Path) -> list[tuple[str, str, str]]:
+    """(language, title, text) of every fenced block of the page."""
+    return [(b["kind"] or "", b["title"] or "", b["text"]) for b in _BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
 def steps(page: Path) -> list[Step]:
-    """Everything a reader of the page does, in order."""
+    """Everything a reader of the page does, in order; installation is left out."""
     found: list[Step] = []
-    for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
-        if block["title"] and block["kind"] != "console":
-            found.append(Step(file=block["title"], content=block["text"]))
-        elif block["kind"] == "console":
-            for part in re.split(r"^\$ ", block["text"], flags=re.M)[1:]:
-                command, _, shown = part.partition("\n")
-                found.append(Step(command=command, shown=shown))
+    for kind, title, text in blocks(page):
+        if title:
+            found.append(Step(file=title, content=text))
+        elif kind == "sh":
+            lines = text.replace("\\\n", " ").splitlines()
+            found += [Step(command=line) for line in lines if line.split()[:1] in (["pimdse"], ["python"])]
+        elif kind == "text" and found and found[-1].command and not found[-1].shown:
+            found[-1] = replace(found[-1], shown=text)
     return found
 
 

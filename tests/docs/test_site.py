@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, blocks
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -46,3 +46,11 @@ def test_extras_that_are_installed_exist() -> None:
     for page in [*PAGES, ROOT / ".ci" / "run", ROOT / "Makefile"]:
         for names in named.findall(page.read_text(encoding="utf-8")):
             assert set(names.split(",")) <= set(declared), f"{page.name}: {names}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_can_be_copied_is_a_command_or_a_file(page: Path) -> None:
+    """A block is commands (`sh`), a file in its language, or `text`, which has no copy button."""
+    for kind, _, text in blocks(page):
+        assert kind in {"sh", "text", "python", "yaml", "json", "diff"}, f"{page.name}: {kind or 'no language'}: {text}"
+        assert kind != "sh" or not re.search(r"^(\$ |error: |wrote )", text, flags=re.M), f"{page.name}: {text}"
