@@ -18,23 +18,17 @@ _MAX_ROWS = 20
 def front_table(console: "Console", findings: Findings, summary: str, folder: Path) -> None:
     """Summary, the front's points, the reasons of the infeasible ones, and what to do next."""
     names = parameter_names(findings.sweep)
-    columns = [_two_lines(n) for n in names]
+    columns = [n.replace("_", " ") for n in names]
     header = ("trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", *columns)
     plain(console, summary)
     if findings.front:
         rows = [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
         wide_table(console, header, rows, numeric=[h for h in header if h not in ("pipeline", "solver")])
     if len(findings.front) > _MAX_ROWS:
-        console.print(f"... {len(findings.front) - _MAX_ROWS} more in front.csv", style="dim")
+        plain(console, f"{len(findings.front) - _MAX_ROWS} more are in front.csv", "dim")
     for resource, count, example in findings.reasons:
         plain(console, f"{count} x {resource}: {example}", "dim")
     plain(console, f"report: {folder / 'report.html'}   next: pimdse pick {folder}")
-
-
-def _two_lines(name: str) -> str:
-    """A parameter's name as a narrow heading: "crossbars_per_core" becomes "crossbars" above "per core"."""
-    first, _, rest = name.partition("_")
-    return f"{first}\n{rest.replace('_', ' ')}" if rest else first
 
 
 def _row(trial: "Trial", findings: Findings, names: tuple[str, ...]) -> list[str]:

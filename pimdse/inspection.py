@@ -143,13 +143,13 @@ def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -
             n.name,
             n.operation,
             " ".join(map(str, n.inputs)),
-            " x ".join(map(str, n.shape)),
+            "x".join(map(str, n.shape)),
             f"{n.parameters:,}" if n.parameters else "",
             f"{n.macs:,}" if n.macs else "",
         )
         for n in nodes
     ]
-    wide_table(console, header, rows, numeric=("#", "parameters", "MACs"), wrap=("operation", "from"))
+    wide_table(console, header, rows, numeric=("#", "shape", "parameters", "MACs"))
     total, macs = sum(n.parameters for n in nodes), sum(n.macs for n in nodes)
     outputs = ", ".join(
         f"{o.name} {list(o.onnx_shape)}" + (f" ({o.epilogue} on the host)" if o.epilogue else "") for o in graph.outputs

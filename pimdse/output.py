@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Json = Mapping[str, object]
-_PIPE_WIDTH = 160
+_UNLIMITED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,13 @@ class Output:
 
 
 def console_to(*, stderr: bool) -> "Console":
-    """A console; a pipe or a file has no width, so what goes there is not cut to that of a terminal."""
+    """A console as wide as the terminal or as COLUMNS says; without either, in a pipe, lines have any length."""
     from rich.console import Console
 
     console = Console(highlight=False, stderr=stderr)
-    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=_PIPE_WIDTH)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, stderr=stderr, width=_UNLIMITED)
 
 
 def output_of(context: typer.Context) -> Output:
@@ -76,10 +80,27 @@ def _plain(value: object) -> object:
 
 
 def plain(console: "Console", text: str, style: str = "") -> None:
-    """One paragraph that may hold names from files: no markup, no control characters, no wrapping."""
+    """One paragraph that may hold names from files: no markup, no control characters; paths and names stay whole."""
     from rich.text import Text
 
-    console.print(Text(printable(text), style=style), soft_wrap=True)
+    lines = [
+        line
+        for whole in printable(text).split("\n")
+        for line in wrap(whole, console.width, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+    console.print(Text("\n".join(lines), style=style), soft_wrap=True)
+
+
+def rows_table(console: "Console", rows: Sequence[tuple[str, str]]) -> None:
+    """Two columns: what, and how much."""
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, _cell(value))
+    console.print(table)
 
 
 def _cell(text: str) -> "Text":
@@ -88,33 +109,75 @@ def _cell(text: str) -> "Text":
     return Text(printable(text))
 
 
-def rows_table(console: "Console", rows: Sequence[tuple[str, str]]) -> None:
-    """Two columns: what, and how much."""
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column()
-    for name, value in rows:
-        table.add_row(name, _cell(value))
-    console.print(table)
-
-
 def wide_table(
-    console: "Console",
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    numeric: Sequence[str] = (),
-    wrap: Sequence[str] = (),
+    console: "Console", header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[str] = ()
 ) -> None:
-    """A table with a header; columns named in `numeric` are right-aligned, those in `wrap` may take several lines."""
+    """A table with a header, at any width: numbers (columns named in `numeric`) are never cut, text takes more lines.
+
+    A column with one value in all rows becomes a line above. Columns that find no room follow as further tables, each
+    with the first column again.
+    """
+    columns = [
+        _Column(name, tuple(printable(row[i]) for row in rows), name in numeric, console.width)
+        for i, name in enumerate(header)
+    ]
+    constant = [c for c in columns[1:] if len(rows) > 1 and len(set(c.cells)) == 1]
+    if constant:
+        columns = [c for c in columns if c not in constant]
+        same = [f"{c.heading} {c.cells[0]}" for c in constant if c.cells[0]]
+        if same:
+            plain(console, f"the same in every row: {', '.join(same)}", "dim")
+    for part in _parts(columns, console.width):
+        _print_columns(console, part)
+
+
+_GAP, _EDGE, _LEAST_TEXT = 2, 2, 16
+
+
+class _Column:
+    """A column and the widths it can have: `least`, where text and the heading break into lines, and `wanted`."""
+
+    def __init__(self, heading: str, cells: tuple[str, ...], numeric: bool, room: int) -> None:
+        from rich.cells import cell_len
+
+        def longest(texts: Iterable[str]) -> int:
+            return max(map(cell_len, texts), default=0)
+
+        self.heading, self.cells, self.numeric = heading, cells, numeric
+        lines = longest(line for cell in cells for line in cell.splitlines())
+        words = lines if numeric else min(longest(w for cell in cells for w in cell.split()), _LEAST_TEXT, room // 3)
+        self.least = max(words, longest(heading.split()))
+        self.wanted = max(lines, cell_len(heading))
+
+
+def _parts(columns: "Sequence[_Column]", room: int) -> "Iterator[list[_Column]]":
+    """The columns as tables that fit, the first column in front of each."""
+    first, *rest = columns
+    part, width = [first], first.least + _EDGE
+    for column in rest:
+        if len(part) > 1 and width + _GAP + column.least > room:
+            yield part
+            part, width = [first], first.least + _EDGE
+        part.append(column)
+        width += _GAP + column.least
+    yield part
+
+
+def _print_columns(console: "Console", columns: "Sequence[_Column]") -> None:
+    """One table; what is left of the width goes to the narrowest column that wants more."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name, justify="right" if name in numeric else "left", no_wrap=name not in wrap)
-    for row in rows:
-        table.add_row(*map(_cell, row))
+    widths = {column: column.least for column in columns}
+    for _ in range(console.width - _EDGE - _GAP * (len(columns) - 1) - sum(widths.values())):
+        growing = [column for column in columns if widths[column] < column.wanted]
+        if not growing:
+            break
+        widths[min(growing, key=widths.__getitem__)] += 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        table.add_column(column.heading, justify=justify, width=widths[column], overflow="fold")
+    for cells in zip(*(c.cells for c in columns), strict=True):
+        table.add_row(*map(_cell, cells))
     console.print(table)

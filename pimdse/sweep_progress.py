@@ -25,12 +25,14 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
         yield lambda progress: None, lambda: None
         return
     from rich import progress as bars
+    from rich.table import Column
 
+    whole = Column(overflow="fold")  # in a narrow terminal on several lines; rich's own choice is to cut
     columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(bar_width=24),
+        bars.TextColumn("{task.description}", table_column=whole, markup=False),
+        bars.BarColumn(bar_width=16),
         bars.MofNCompleteColumn(),
-        bars.TextColumn("[dim]{task.fields[state]}[/dim]"),
+        bars.TextColumn("{task.fields[state]}", style="dim", table_column=whole),
         bars.TimeElapsedColumn(),
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(compact=True),

@@ -73,7 +73,7 @@ def models(context: typer.Context) -> None:
     rows = [(e.name, e.origin, e.summary) for e in entries]
     output_of(context).show(
         {"models": data},
-        lambda console: wide_table(console, header, rows, wrap=header[1:]),
+        lambda console: wide_table(console, header, rows),
     )
 
 
@@ -91,7 +91,7 @@ def solvers(context: typer.Context) -> None:
     auto = solver_name("auto")
 
     def render(console: "Console") -> None:
-        wide_table(console, ("solver", "how it decides", "proves"), rows, wrap=("how it decides", "proves"))
+        wide_table(console, ("solver", "how it decides", "proves"), rows)
         console.print(f"auto is {auto}", style="dim")
 
     output_of(context).show({"solvers": data, "auto": auto}, render)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pimdse.commands.arguments import Folder
-from pimdse.output import output_of
+from pimdse.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -67,8 +67,8 @@ def trace(
         every = clip(slices_of(program, found), begin, end, chosen)
         arrows = largest_messages(program, found, every, events // 8)
         shown = join_neighbours(every, events - 2 * len(arrows))
-        text = trace_json(program, found, shown, arrows)
-        content = _compressed(text) if target.suffix == ".gz" else b"".join(text)
+        pieces = trace_json(program, found, shown, arrows)
+        content = _compressed(pieces) if target.suffix == ".gz" else b"".join(pieces)
         replace_file(target, content)
     size_mb = len(content) / 1e6
     data = {
@@ -79,15 +79,11 @@ def trace(
         "messages": len(arrows),
     }
     joined = f", {len(every):,} joined to" if len(shown) < len(every) else ","
-    output.show(
-        data,
-        lambda console: console.print(
-            f"wrote {target} ({size_mb:.2g} MB{joined} {len(shown):,} slices, {len(arrows):,} messages): "
-            "open it in ui.perfetto.dev",
-            soft_wrap=True,
-            markup=False,
-        ),
+    text = (
+        f"wrote {target} ({size_mb:.2g} MB{joined} {len(shown):,} slices, {len(arrows):,} messages): "
+        "open it in ui.perfetto.dev"
     )
+    output.show(data, lambda console: plain(console, text))
 
 
 def _compressed(pieces: Iterable[bytes]) -> bytes:
