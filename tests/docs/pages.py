@@ -1,4 +1,4 @@
-"""The commands of a documentation page: `sh` blocks, the `text` blocks of output behind them, and files that it shows."""
+"""What a reader of a documentation page does: `sh` blocks, the `text` blocks of output behind them, files it shows."""
 
 import re
 import shlex
