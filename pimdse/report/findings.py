@@ -51,6 +51,12 @@ class Findings:
         return tuple(t for t in self.feasible if t.candidate.fidelity is Fidelity.TIMELINE)
 
     @property
+    def comparable(self) -> tuple[Candidate, ...]:
+        """Feasible candidates with the figures that the search saw, all of its fidelity."""
+        seen = [t.candidate for t in self.searched if t.candidate.feasible]
+        return tuple(c for c in seen if c.fidelity is Fidelity(self.sweep.fidelity))
+
+    @property
     def skipped(self) -> tuple[Trial, ...]:
         """Trials that were proven not to be worth an evaluation."""
         return tuple(t for t in self.trials if t.candidate.verdict is Verdict.SKIPPED)

@@ -43,7 +43,7 @@ function importance() {
   const box = byId("importance");
   for (const [objective, shares] of Object.entries(data.importance)) {
     const list = document.createElement("div"), head = document.createElement("h3");
-    list.className = "bars"; head.textContent = title(objective); list.append(head);
+    list.className = "bars"; head.textContent = objective === "front" ? "being on the front" : title(objective); list.append(head);
     for (const [name, share] of Object.entries(shares).sort((a, b) => b[1] - a[1])) {
       const label = document.createElement("span"), bar = document.createElement("i"), number = document.createElement("span"), track = document.createElement("span");
       label.textContent = name.replaceAll("_", " "); bar.style.width = `${100 * share}%`; track.append(bar);

@@ -5,13 +5,13 @@ import json
 from importlib.resources import files
 
 from pimdse.report.findings import Findings
-from pimdse.report.importance import importance
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
 from pimdse.units import time_text
 from pimdse.versions import versions
 from spaces.metrics import METRICS, Metric, metric
+from spaces.search.importance import importance
 from spaces.space import Fidelity
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
@@ -58,7 +58,7 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "fidelity": str(sweep.fidelity),
         "timed": [t.number for t in findings.timed],
         "skipped": len(findings.skipped),
-        "importance": importance(findings),
+        "importance": importance(sweep, findings.comparable),
         "proofs": [{"trial": number, **proof.to_json()} for (number, _), proof in findings.proofs.items()],
         "colours": PIPELINE_COLOURS,
         "symbols": {s: SYMBOLS[i % len(SYMBOLS)] for i, s in enumerate(sweep.solvers)},
