@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pimcomp.errors import ConfigError, PimdseError, did_you_mean
 from pimcomp.ir.plan import Pipeline
 from pimdse.report.findings import Findings
-from pimdse.units import time_text
+from pimdse.units import figure_text
 from spaces.metrics import ALIASES, METRICS, Metrics, metric
 from spaces.search.study import Trial
 from spaces.space import Fidelity, Limit
@@ -137,10 +137,8 @@ def _nothing(findings: Findings, wish: Wish) -> str:
         alone = Wish(limits=(limit,), pipeline=wish.pipeline)
         if not any(keeps(t, alone) for t in feasible):
             best = min(feasible, key=lambda t: limit.excess(t.candidate.value(limit.metric)))
-            figure = best.candidate.value(limit.metric)
-            nearest.append(
-                f"the nearest to {limit} has {metric(limit.metric).short} {figure:,.6g} (trial {best.number})"
-            )
+            figure = _text(best, limit.metric)
+            nearest.append(f"the nearest to {limit} has {metric(limit.metric).short} {figure} (trial {best.number})")
     kinds = sorted({str(t.candidate.point.pipeline) for t in feasible})
     together = "each limit can be kept, but not all together" if len(wish.limits) > 1 else "none is left"
     return f"no candidate within {', '.join(asked)}: {'; '.join(nearest) or together}; pipelines: {', '.join(kinds)}"
@@ -179,8 +177,7 @@ def _next_best(within: list[Trial], chosen: Trial, wish: Wish) -> Trial | None:
 
 
 def _text(trial: Trial, name: str) -> str:
-    figure = trial.candidate.value(name)
-    return time_text(figure) if metric(name).unit == "ns" else f"{figure:,.6g} {metric(name).unit}"
+    return figure_text(trial.candidate.value(name), metric(name).unit)
 
 
 def changed_figures(now: Metrics, stored: Metrics) -> str:

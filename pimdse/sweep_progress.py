@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pimdse.output import Output, console_to
 from pimdse.printable import printable
 from pimdse.report.findings import Findings, sort_out
-from pimdse.units import time_text
+from pimdse.units import figure_text
 from spaces.metrics import metric
 from spaces.search.agenda import Observe, Progress
 from spaces.space import Fidelity, Sweep
@@ -67,7 +67,7 @@ def state_text(findings: Findings) -> str:
     best = findings.best(first.name)
     if best is not None and best.candidate.metrics is not None:
         figure = best.candidate.value(first.name)
-        parts.append(f"best {time_text(figure) if first.unit == 'ns' else f'{figure:.4g} {first.unit}'}")
+        parts.append(f"best {figure_text(figure, first.unit)}")
     if findings.hypervolume:
         parts.append(f"volume {100 * findings.hypervolume[-1]:.0f} %")
     return " · ".join(parts)

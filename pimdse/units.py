@@ -3,6 +3,10 @@
 _TIME = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1.0, "pJ"))
 _POWER = ((1e3, "W"), (1.0, "mW"), (1e-3, "uW"))
+_ENERGY_DELAY = ((1e21, "J s"), (1e18, "mJ s"), (1e15, "uJ s"), (1e12, "nJ s"), (1e9, "pJ s"), (1e6, "fJ s"))
+_SIZE = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+# Unit of a stored figure -> (factor, unit) to show it in, largest first. Other units are shown as they are.
+SCALES = {"ns": _TIME, "pJ": _ENERGY, "mW": _POWER, "pJ ns": _ENERGY_DELAY, "bytes": _SIZE}
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...], digits: int) -> str:
@@ -11,6 +15,13 @@ def _scaled(value: float, units: tuple[tuple[float, str], ...], digits: int) -> 
     scaled = value / factor
     text = f"{scaled:.{digits}g}" if abs(scaled) < 10**digits else f"{scaled:.0f}"
     return f"{text} {unit}"
+
+
+def figure_text(value: float, unit: str, digits: int = 3) -> str:
+    """A figure stored in `unit`, with the unit it is best read in."""
+    if unit in SCALES:
+        return _scaled(value, SCALES[unit], digits)
+    return f"{value:,.0f} {unit}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g} {unit}"
 
 
 def time_text(ns: float, digits: int = 3) -> str:
@@ -30,7 +41,7 @@ def power_text(mw: float, digits: int = 3) -> str:
 
 def rate_text(per_s: float, digits: int = 3) -> str:
     """Images per second."""
-    return f"{per_s:,.0f} images/s" if per_s >= 10 ** (digits - 1) else f"{per_s:.{digits}g} images/s"
+    return figure_text(per_s, "images/s", digits)
 
 
 def count_text(value: int) -> str:
@@ -45,7 +56,4 @@ def share_text(part: float, whole: float) -> str:
 
 def size_text(size_bytes: float) -> str:
     """A size in bytes."""
-    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.3g} {unit}"
-    return f"{size_bytes:.0f} B"
+    return _scaled(size_bytes, _SIZE, 3)

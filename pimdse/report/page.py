@@ -8,7 +8,7 @@ from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
-from pimdse.units import time_text
+from pimdse.units import SCALES, figure_text, time_text
 from pimdse.versions import versions
 from spaces.metrics import METRICS, Metric, metric
 from spaces.search.importance import importance
@@ -92,7 +92,7 @@ def summary_sentence(findings: Findings) -> str:
         return f"{count}: there is no front. The reasons are listed below."
     first = metric(sweep.objectives[0])
     figure = best.candidate.value(first.name)
-    shown = time_text(figure) if first.unit == "ns" else f"{figure:.4g} {first.unit}"
+    shown = figure_text(figure, first.unit)
     return (
         f"{count}, {len(findings.front)} of them on the Pareto front. Best {first.title}: {shown} with "
         f"{best.candidate.metrics.crossbars:,} crossbars (trial {best.number}); the knee is trial {knee.number}: "

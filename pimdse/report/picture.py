@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from pimdse.report.findings import Findings
-from pimdse.units import energy_text, time_text
+from pimdse.units import SCALES, figure_text
 from spaces.metrics import metric
 from spaces.pareto import costs, non_dominated
 from spaces.search.study import Trial
@@ -116,10 +116,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def tick_text(number: float, name: str) -> str:
     """A tick label in the metric's unit."""
-    match metric(name).unit:
-        case "ns":
-            return time_text(number)
-        case "pJ":
-            return energy_text(number)
-        case _:
-            return f"{number:,.0f}" if abs(number) >= 10 else f"{number:g}"
+    unit = metric(name).unit
+    if unit in SCALES:
+        return figure_text(number, unit)
+    return f"{number:,.0f}" if abs(number) >= 10 else f"{number:g}"
