@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+import pimcomp
+from docs.site_hooks import on_page_markdown
+from pimdse.cli import app
 from tests.docs.pages import ROOT, blocks
 
 DOCS = ROOT / "docs"
@@ -54,3 +58,18 @@ def test_what_can_be_copied_is_a_command_or_a_file(page: Path) -> None:
     for kind, _, text in blocks(page):
         assert kind in {"sh", "text", "python", "yaml", "json", "diff"}, f"{page.name}: {kind or 'no language'}: {text}"
         assert kind != "sh" or not re.search(r"^(\$ |error: |wrote )", text, flags=re.M), f"{page.name}: {text}"
+
+
+def test_the_reference_of_commands_has_every_command_and_option() -> None:
+    text = on_page_markdown("<!-- made: commands -->")
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        part = text[text.index(f"## pimdse {name}\n") :]
+        assert all(parameter.opts[0] in part for parameter in command.params if parameter.param_type_name == "option")
+    assert "[bold]" not in text
+
+
+def test_the_reference_of_the_library_has_every_name() -> None:
+    text = on_page_markdown("<!-- made: library -->")
+    missing = [name for name in pimcomp.__all__ if not name.startswith("_") and f".{name}\n" not in f"{text}\n"]
+    assert missing == []
