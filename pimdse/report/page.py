@@ -8,7 +8,7 @@ from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
-from pimdse.units import SCALES, figure_text, time_text
+from pimdse.units import figure_text, time_text
 from pimdse.versions import versions
 from spaces.metrics import METRICS, Metric, metric
 from spaces.search.importance import importance
