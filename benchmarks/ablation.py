@@ -66,7 +66,7 @@ def latency_ns(network: LoadedNetwork, arch: Arch, change: Change, pipeline: str
     except CapacityError:
         return None
     batch = pipeline == "batch"
-    return done.timing.period_ns / done.program.images_per_round if batch else done.timing.latency_ns
+    return done.period_ns if batch else done.timing.latency_ns
 
 
 def lines(figures: dict[str, list[float | None]]) -> list[list[str]]:

@@ -81,7 +81,7 @@ def measure(command: list[str]) -> Run:
             cpu_s=usage.ru_utime + usage.ru_stime,
             peak_bytes=usage.ru_maxrss * 1024,  # Linux counts KiB
             program_bytes=(Path(target) / "program.gz").stat().st_size,
-            instructions=int(json.loads((Path(target) / "report.json").read_bytes())["instructions"]),
+            instructions=int(json.loads((Path(target) / "report.json").read_bytes())["instructions_per_round"]),
             stages_s=json.loads(out.read())["stages_s"],
         )
 

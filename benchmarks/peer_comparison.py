@@ -142,8 +142,7 @@ def plain_score_ns(network: LoadedNetwork, arch: Arch, pipeline: str) -> float |
         compiled = compile_case(network, arch, pipeline, "lns", settings, options)
     except PimdseError:
         return None
-    timing = compiled.timing
-    return timing.latency_ns if pipeline == "element" else timing.period_ns / compiled.program.images_per_round
+    return compiled.latency_ns if pipeline == "element" else compiled.period_ns
 
 
 def timed(row: Row, compiled: Compiled, compile_s: float) -> Row:
@@ -153,12 +152,12 @@ def timed(row: Row, compiled: Compiled, compile_s: float) -> Row:
     return replace(
         row,
         images=images,
-        latency_ns=compiled.timing.latency_ns,
-        period_ns=compiled.timing.period_ns / images,
+        latency_ns=compiled.latency_ns,
+        period_ns=compiled.period_ns,
         bound_ns=least.latency_ns if row.pipeline == "element" else least.period_ns,
         model_bound_ns=compiled.outcome.bound_ns,
         objective_ns=compiled.outcome.objective_ns,
-        energy_pj=compiled.energy.total_pj / images,
+        energy_pj=compiled.energy_pj,
         peak_bytes=int(compiled.program.local_peak_bytes.max()),
         instructions=len(compiled.program.table.op),
         compile_s=compile_s,

@@ -56,7 +56,7 @@ def results_of(program: Program, arch: Arch, simulators: dict[str, Path], folder
         timing = time_program(program, chip)
         run: dict[str, Any] = {"rob_size": rob_size, "latency": {}, "throughput": {}}
         # In the middle of a round: a count must not hang on a nanosecond.
-        simulated_ns = round(timing.latency_ns + (ROUNDS - 0.5) * timing.period_ns)
+        simulated_ns = round(timing.latency_ns + (ROUNDS - 0.5) * timing.period_ns_per_round)
         for mode, name, time_ms in ((1, "latency", timing.latency_ns * 1.5e-6), (0, "throughput", simulated_ns * 1e-6)):
             config = simulator_config(chip, sim_mode=mode, sim_time_ms=time_ms)
             run[f"{name}_config"] = json.loads(config)

@@ -31,7 +31,10 @@ NETWORKS = (
 SOLVERS = ("balance", "uniform", "W0H0", "ga", "exact", "cpsat", "ilp", "nsga2", "auto")
 HEURISTICS = ("balance", "uniform", "W0H0")
 SECTION = "solver matrix"
-PROGRAM_FIELDS = ("timeline_ns", "bound_ns", "gap_timeline", "energy_pj", "missing", "compile_s")
+PROGRAM_FIELDS = (
+    *("latency_ns", "period_ns", "bound_ns", "gap", "bound_period_ns", "gap_period"),
+    *("energy_pj", "missing", "compile_s"),
+)
 Key = tuple[str, str, str]
 
 
@@ -205,7 +208,7 @@ def _times(mine: dict[str, list[Row]], solvers: Sequence[str]) -> str:
     for name, rows in mine.items():
         times = [row.timeline_ns for row in rows if row.timeline_ns is not None]
         best = min(times, default=0.0)
-        bound = max((row.bound_ns for row in rows if row.bound_ns is not None), default=math.nan)
+        bound = max((row.timeline_bound_ns for row in rows if row.timeline_bound_ns is not None), default=math.nan)
         cells = [
             "-" if row.timeline_ns is None else f"**{row.timeline_ns / 1e3:,.0f}**" if row.timeline_ns == best
             else f"{row.timeline_ns / 1e3:,.0f}"

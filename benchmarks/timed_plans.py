@@ -120,7 +120,7 @@ def time_plan(instance: Instance, pipeline: Pipeline, sample: int, plan: Plan, s
     fields = asdict(line) | {
         "images": images,
         "latency_ns": timing.latency_ns,
-        "period_ns": timing.period_ns / images,
+        "period_ns": timing.period_ns_per_round / images,
         "energy_pj": energy.total_pj / images,
         "static_pj": energy.static_pj / images,
         "busiest_ns": float(timing.busy_ns.max()) / images,

@@ -43,18 +43,18 @@ class CompiledModel:
 
     @property
     def latency_ns(self) -> float:
-        """Time from the start to the last output of one round."""
-        return self.compiled.timing.latency_ns
+        """Time from an image's first input byte to its last output byte."""
+        return self.compiled.latency_ns
 
     @property
     def period_ns(self) -> float:
         """Time per image in steady state."""
-        return self.compiled.timing.period_ns / self.compiled.program.images_per_round
+        return self.compiled.period_ns
 
     @property
     def energy_pj(self) -> float:
         """Energy per image, static power over the latency included."""
-        return self.compiled.energy.total_pj / self.compiled.program.images_per_round
+        return self.compiled.energy_pj
 
     def simulate(self, *, rob_size: int | None = None) -> Timing:
         """Time the same program again, event by event, as pimsim-nn would.

@@ -1,5 +1,6 @@
 """Which stored candidate is the best within limits, and why."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,8 @@ def choose(findings: Findings, wish: Wish) -> Trial:
     within = [t for t in findings.timed if keeps(t, wish)]
     if not within:
         raise PimdseError(_nothing(findings, wish))
+    if all(math.isnan(t.candidate.value(wish.objective)) for t in within):
+        raise PimdseError(f"{metric(wish.objective).title}: not known of any candidate; choose by another --objective")
     if wish.knee:
         return _knee(findings, within)
     sign = -1.0 if metric(wish.objective).maximize else 1.0
@@ -135,7 +138,9 @@ def _nothing(findings: Findings, wish: Wish) -> str:
     nearest = []
     for limit in wish.limits:
         alone = Wish(limits=(limit,), pipeline=wish.pipeline)
-        if not any(keeps(t, alone) for t in feasible):
+        if all(math.isnan(t.candidate.value(limit.metric)) for t in feasible):
+            nearest.append(f"{metric(limit.metric).title} is not known of any candidate")
+        elif not any(keeps(t, alone) for t in feasible):
             best = min(feasible, key=lambda t: limit.excess(t.candidate.value(limit.metric)))
             figure = _text(best, limit.metric)
             nearest.append(f"the nearest to {limit} has {metric(limit.metric).short} {figure} (trial {best.number})")

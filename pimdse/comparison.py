@@ -20,12 +20,13 @@ SIMULATOR_TIMEOUT_S = 7200.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One solver in one pipeline; times are of one image: latency (element) or period (batch). None: not available.
+    """One solver in one pipeline; figures are of one image. None: not available.
 
-    cost_ns: the plan in the cost model (pimcomp/cost.py). model_bound_ns: no plan at all is below that there.
-    gap_model = 1 - model_bound_ns / cost_ns. timeline_ns: the emitted program. bound_ns: no program at all is below
-    that (pimcomp/bounds.py). gap_timeline = 1 - bound_ns / timeline_ns. missing: why there is no plan or no program,
-    with what would help. solve_s, compile_s: processor time of the solver, and of scheduling, verification and timing.
+    cost_ns: the plan in the cost model (pimcomp/cost.py), latency (element) or period (batch). model_bound_ns: no plan
+    at all is below that there. gap_model = 1 - model_bound_ns / cost_ns. latency_ns, period_ns: the emitted program.
+    bound_ns, bound_period_ns, gap, gap_period: as in report.json, for any program. simulator_ns: what pimsim-nn says,
+    latency (element) or period (batch). missing: why there is no plan or no program, with what would help. solve_s,
+    compile_s: processor time of the solver, and of scheduling, verification and timing.
     """
 
     solver: str
@@ -35,15 +36,33 @@ class Row:
     cost_ns: float | None = None
     model_bound_ns: float | None = None
     gap_model: float | None = None
-    timeline_ns: float | None = None
+    latency_ns: float | None = None
+    period_ns: float | None = None
     simulator_ns: float | None = None
     bound_ns: float | None = None
-    gap_timeline: float | None = None
+    gap: float | None = None
+    bound_period_ns: float | None = None
+    gap_period: float | None = None
     energy_pj: float | None = None
     time_limited: bool = False
     missing: str = ""
     solve_s: float = 0.0
     compile_s: float = 0.0
+
+    @property
+    def timeline_ns(self) -> float | None:
+        """What the pipeline is for, of the emitted program: latency (element) or period (batch)."""
+        return self.latency_ns if self.pipeline == "element" else self.period_ns
+
+    @property
+    def timeline_bound_ns(self) -> float | None:
+        """No program has less."""
+        return self.bound_ns if self.pipeline == "element" else self.bound_period_ns
+
+    @property
+    def timeline_gap(self) -> float | None:
+        """1 - timeline_bound_ns / timeline_ns."""
+        return self.gap if self.pipeline == "element" else self.gap_period
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +117,6 @@ def programmed(
     """The row with the figures of the plan's verified program, from the timeline and, if given, from the simulator."""
     from pimcomp.compile import compile_network
     from pimcomp.emit.report import make_report
-    from pimcomp.ir.plan import Pipeline
 
     if outcome.plan is None:
         return row
@@ -115,15 +133,15 @@ def programmed(
     except CapacityError as error:
         return dataclasses.replace(row, missing=str(error), compile_s=time.process_time() - started)
     report = make_report(compiled)
-    batch = recipe.pipeline is Pipeline.BATCH
-    images = report.images_per_round
-    timeline_ns = report.period_ns / images if batch else report.latency_ns
     row = dataclasses.replace(
         row,
-        timeline_ns=timeline_ns,
-        bound_ns=report.bound_ns / images if batch else report.bound_ns,
-        gap_timeline=report.gap,
-        energy_pj=report.energy_pj / images,
+        latency_ns=report.latency_ns,
+        period_ns=report.period_ns,
+        bound_ns=report.bound_ns,
+        gap=report.gap,
+        bound_period_ns=report.bound_period_ns,
+        gap_period=report.gap_period,
+        energy_pj=report.energy_pj,
         compile_s=time.process_time() - started,
     )
     if executable is None:
@@ -131,11 +149,11 @@ def programmed(
     from pimdse.building import Built
 
     built = Built(recipe=recipe, network=network, compiled=compiled, stages_s=())
-    return dataclasses.replace(row, simulator_ns=_simulated_ns(built, executable) / (images if batch else 1))
+    return dataclasses.replace(row, simulator_ns=_simulated_ns(built, executable))
 
 
 def _simulated_ns(built: "Built", executable: Path) -> float:
-    """What the simulator says about a round: its latency, or its period in steady state."""
+    """What the simulator says about an image: its latency, or its period in steady state."""
     import json
 
     import numpy as np
@@ -154,7 +172,8 @@ def _simulated_ns(built: "Built", executable: Path) -> float:
         if not batch:
             return said.latency_ns
         simulated_ns = float(json.loads(config.read_bytes())["sim_config"]["sim_time"]) * 1e6
-        return steady_state(said, simulated_ns=simulated_ns, latency_ns=report.latency_ns).period_ns
+        steady = steady_state(said, simulated_ns=simulated_ns, latency_ns=report.latency_ns)
+        return steady.period_ns_per_round / report.images_per_round
 
 
 def with_model_gaps(rows: Sequence[Row], proven_ns: float | None = None) -> list[Row]:

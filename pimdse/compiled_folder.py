@@ -21,12 +21,6 @@ class CompiledFolder:
     pipeline: str
     solver: str
     seed: int
-    images_per_round: int
-    latency_ns: float
-    period_ns: float
-    energy_pj: float
-    static_pj: float
-    avg_power_mw: float
 
     @property
     def program(self) -> Path:
@@ -67,12 +61,6 @@ def read_compiled_folder(path: Path) -> CompiledFolder:
             pipeline=str(data["pipeline"]),
             solver=str(data["solver"]),
             seed=int(data["seed"]),
-            images_per_round=int(data["images_per_round"]),
-            latency_ns=float(data["latency_ns"]),
-            period_ns=float(data["period_ns"]),
-            energy_pj=float(data["energy_pj"]),
-            static_pj=float(data["energy_by_pj"]["static"]),
-            avg_power_mw=float(data["avg_power_mw"]),
         )
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror}") from None

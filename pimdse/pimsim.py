@@ -25,7 +25,8 @@ _ERROR = re.compile(r"^.*(?:Error:|terminate called|what\(\):).*$", re.M)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorReport:
-    """What pimsim-nn printed. latency_ns and energy_pj: of one pass; in throughput mode per counted round."""
+    """What pimsim-nn printed: latency_ns and energy_pj are of one pass of a round's images, in throughput mode means
+    over the rounds it counted."""
 
     latency_ns: float
     avg_power_mw: float
@@ -34,13 +35,13 @@ class SimulatorReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SteadyState:
-    """What a throughput run says about one round: `period_ns` is known to within `resolution` (relative) of it."""
+    """What a throughput run says about one round of images: its period is known to within `resolution` (relative)."""
 
     rounds: float
-    period_ns: float
+    period_ns_per_round: float
     resolution: float
     avg_power_mw: float
-    energy_pj: float
+    energy_pj_per_round: float
 
 
 def steady_state(report: SimulatorReport, *, simulated_ns: float, latency_ns: float) -> SteadyState:
@@ -62,10 +63,10 @@ def steady_state(report: SimulatorReport, *, simulated_ns: float, latency_ns: fl
     period_ns = (simulated_ns - latency_ns) / passed
     return SteadyState(
         rounds=rounds,
-        period_ns=period_ns,
+        period_ns_per_round=period_ns,
         resolution=0.5 / passed,
         avg_power_mw=report.avg_power_mw,
-        energy_pj=report.avg_power_mw * period_ns,
+        energy_pj_per_round=report.avg_power_mw * period_ns,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pimdse.output import Output, plain, rows_table
-from pimdse.units import count_text, energy_text, power_text, rate_text, share_text, size_text, time_text
+from pimdse.units import count_text, energy_text, period_text, power_text, share_text, size_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,8 @@ def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequ
 
 def compiled_rows(report: "Report") -> list[tuple[str, str]]:
     """The figures of a compile as (name, text)."""
-    images = f", {report.images_per_round} images per round" if report.images_per_round > 1 else ""
+    element = report.pipeline == "element"
+    bound_ns, gap = (report.bound_ns, report.gap) if element else (report.bound_period_ns, report.gap_period)
     rows = [
         ("network", f"{report.model} on {report.arch}: {report.pipeline} pipeline, solver {report.solver}"),
         (
@@ -40,34 +41,36 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
             f"({share_text(report.crossbars_used, report.crossbars)}), {report.cores_used} of {report.cores} cores",
         ),
         ("latency", time_text(report.latency_ns)),
-        ("period", f"{time_text(report.period_ns)} per round{images}: {rate_text(report.throughput_per_s)}"),
-        ("bound", f"{time_text(report.bound_ns)} proven for any {_bounded(report)}, {_times(report)} below"),
-        ("energy", f"{energy_text(report.energy_pj)} per round{_shares(report)}"),
+        ("period", period_text(report.period_ns, report.images_per_round)),
+        ("bound", f"{time_text(bound_ns)} proven for any {'latency' if element else 'period'}, {_times(gap)} below"),
+        ("energy", f"{energy_text(report.energy_pj)} per image{_shares(report)}"),
         ("average power", power_text(report.avg_power_mw)),
         ("solver", _certificate(report)),
         (
             "instructions",
-            f"{count_text(report.instructions)} ({share_text(report.scalar_instructions, report.instructions)} scalar)",
+            f"{count_text(report.instructions_per_round)}{_per_round(report.images_per_round)} "
+            f"({share_text(report.scalar_instructions_per_round, report.instructions_per_round)} scalar)",
         ),
         ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core{_spilled(report)}"),
     ]
-    if report.area_mm2:
+    if report.area_mm2 is not None:
         rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
     return rows
 
 
 def _spilled(report: "Report") -> str:
-    if not report.spilled_bytes:
+    if not report.spilled_bytes_per_round:
         return ""
-    return f"; too small, {size_text(report.spilled_bytes)} per round go to global memory and back"
+    per_round = _per_round(report.images_per_round)
+    return f"; too small, {size_text(report.spilled_bytes_per_round)}{per_round} go to global memory and back"
 
 
-def _bounded(report: "Report") -> str:
-    return "latency" if report.pipeline == "element" else "period"
+def _per_round(images: int) -> str:
+    return f" per round of {images} images" if images > 1 else ""
 
 
-def _times(report: "Report") -> str:
-    return f"{1.0 / (1.0 - report.gap):.1f}x" if report.gap < 1.0 else "far"
+def _times(gap: float) -> str:
+    return f"{1.0 / (1.0 - gap):.1f}x" if gap < 1.0 else "far"
 
 
 def _shares(report: "Report") -> str:

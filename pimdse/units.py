@@ -44,6 +44,13 @@ def rate_text(per_s: float, digits: int = 3) -> str:
     return figure_text(per_s, "images/s", digits)
 
 
+def period_text(period_ns: float, images_per_round: int, digits: int = 3) -> str:
+    """A period with the rate that it means."""
+    rounds = f", {images_per_round} images per round" if images_per_round > 1 else ""
+    rate = rate_text(1e9 / period_ns if period_ns else 0.0)
+    return f"{time_text(period_ns, digits)} per image{rounds}: {rate}"
+
+
 def count_text(value: int) -> str:
     """A count with thousands separators."""
     return f"{value:,}"

@@ -31,7 +31,9 @@ def estimate(
         bound_ns=bound.latency_ns,
         bound_period_ns=bound.period_ns,
         gap=1.0 - bound.latency_ns / latency_ns,
+        gap_period=1.0 - bound.period_ns / period_ns,
         solver_status=str(outcome.status),
         time_limited=outcome.time_limited,
         cores_used=int(guess.cores_used[0]),
+        images_per_round=guess.images,
     )

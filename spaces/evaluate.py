@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pimcomp.bounds import Bounds, bounds
 from pimcomp.compile import compile_network, does_not_fit
+from pimcomp.emit.pimsim import emitted_start
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.estimate import Estimator
 from pimcomp.frontend import load_network
@@ -216,7 +217,7 @@ def _ideal(arch: Arch, bound: Bounds) -> Metrics:
 
 def _refused_by_size(point: Point, arch: Arch, sweep: Sweep) -> Candidate | None:
     """Limits on the chip alone need no compilation: the infeasible candidate, or None."""
-    sized = {"crossbars": float(arch.crossbars), "area_mm2": arch.area_mm2}
+    sized = {"crossbars": arch.crossbars, "area_mm2": arch.area_mm2}
     for limit in sweep.limits:
         if (value := sized.get(limit.metric)) is not None and (excess := limit.excess(value)) > 0:
             return Candidate(
@@ -231,21 +232,16 @@ def _refused_by_size(point: Point, arch: Arch, sweep: Sweep) -> Candidate | None
 
 
 def figures(compiled: Compiled) -> Metrics:
-    """The figures of a compiled program, per image.
-
-    A batch program that delivers a round's outputs d rounds later needs one pass plus d periods for an image.
-    """
-    program, timing = compiled.program, compiled.timing
-    images = program.images_per_round
-    latency_ns = timing.latency_ns + program.output_round_delay * timing.period_ns
-    energy_pj = compiled.energy.total_pj / images
+    """The figures of a compiled program, per image."""
+    program = compiled.program
+    latency_ns, period_ns, energy_pj = compiled.latency_ns, compiled.period_ns, compiled.energy_pj
     bound = bounds(compiled.graph, compiled.arch, compiled.partition)
     return Metrics(
         latency_ns=latency_ns,
-        period_ns=timing.period_ns / images,
-        throughput_per_s=images * 1e9 / timing.period_ns,
+        period_ns=period_ns,
+        throughput_per_s=compiled.throughput_per_s,
         energy_pj=energy_pj,
-        avg_power_mw=compiled.energy.total_pj / timing.latency_ns,
+        avg_power_mw=compiled.avg_power_mw,
         crossbars=compiled.arch.crossbars,
         crossbars_used=compiled.plan.crossbars_used(compiled.problem),
         area_mm2=compiled.arch.area_mm2,
@@ -253,10 +249,11 @@ def figures(compiled: Compiled) -> Metrics:
         bound_ns=bound.latency_ns,
         bound_period_ns=bound.period_ns,
         gap=1.0 - bound.latency_ns / latency_ns if latency_ns else 0.0,
+        gap_period=1.0 - bound.period_ns / period_ns if period_ns else 0.0,
         solver_status=str(compiled.outcome.status),
         time_limited=compiled.outcome.time_limited,
-        instructions=program.instructions,
+        instructions_per_round=int(emitted_start(program)[-1]),
         cores_used=int((program.core_start[1:] > program.core_start[:-1]).sum()),
-        images_per_round=images,
+        images_per_round=program.images_per_round,
         local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),
     )

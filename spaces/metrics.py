@@ -58,9 +58,10 @@ class Metrics:
     """The figures of one evaluated candidate, per image.
 
     latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
-    energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: 0 where the chip's description has no area.
+    energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: None where the chip's description has none.
     bound_ns, gap: proven lower bound of the latency of any program on the chip, and 1 - bound / latency_ns.
-    bound_period_ns: the same for the period. local_peak_bytes: None where there is no program (cost fidelity).
+    bound_period_ns, gap_period: the same for the period. instructions_per_round, local_peak_bytes: None where there is
+    no program (cost fidelity).
     time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
 
@@ -71,14 +72,15 @@ class Metrics:
     avg_power_mw: float
     crossbars: int
     crossbars_used: int
-    area_mm2: float
+    area_mm2: float | None
     edp_pj_ns: float
     bound_ns: float | None = None
     bound_period_ns: float | None = None
     gap: float | None = None
+    gap_period: float | None = None
     solver_status: str = ""
     time_limited: bool = False
-    instructions: int = 0
+    instructions_per_round: int | None = None
     cores_used: int = 0
     images_per_round: int = 1
     local_peak_bytes: int | None = None
@@ -108,9 +110,10 @@ def combine(parts: Sequence[Metrics], how: str) -> Metrics:
         parts[0],
         **{name: _figure(name, parts, how) for name in _COMBINED},  # type: ignore[arg-type]
         gap=max((p.gap for p in parts if p.gap is not None), default=None),
+        gap_period=max((p.gap_period for p in parts if p.gap_period is not None), default=None),
         solver_status=max((p.solver_status for p in parts), key=lambda s: (s != "optimal", s)),
         time_limited=any(p.time_limited for p in parts),
-        instructions=sum(p.instructions for p in parts),
+        instructions_per_round=_total([p.instructions_per_round for p in parts]),
         cores_used=max(p.cores_used for p in parts),
         images_per_round=max(p.images_per_round for p in parts),
         local_peak_bytes=max((p.local_peak_bytes for p in parts if p.local_peak_bytes is not None), default=None),
@@ -121,6 +124,11 @@ _COMBINED = (
     *("latency_ns", "period_ns", "throughput_per_s", "energy_pj", "avg_power_mw", "crossbars_used", "edp_pj_ns"),
     *("bound_ns", "bound_period_ns"),
 )
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _figure(name: str, parts: Sequence[Metrics], how: str) -> float | int | None:

@@ -210,7 +210,7 @@ def _known_area(metrics: Sequence[str], parameters: tuple[Parameter, ...], arch:
     if "area_mm2" not in metrics:
         return
     names = {p.name for p in parameters}
-    if arch.area_mm2 == 0 and "core_area_mm2" not in names:
+    if arch.area_mm2 is None and "core_area_mm2" not in names:
         raise ConfigError(f"{where}.objectives", "area_mm2 needs a chip with an `area:` section")
     changing = sorted((CORE_AREA | {CROSSBAR_SIZE}) & names)
     if changing and "core_area_mm2" not in names:

@@ -18,11 +18,11 @@ _UNITS = {
 
 
 def evaluation_json(compiled: Compiled) -> bytes:
-    """Totals and one object per core that has instructions.
+    """Totals and one object per core that has instructions, whose figures are those of one pass.
 
     busy_ns: the core's own work; finish_ns: when its last instruction retires; utilisation: busy over the chip's
-    latency. instructions: emitted, of which scalar; and per unit as `_UNITS` has it. sent_bytes, loaded_bytes,
-    stored_bytes: traffic that leaves or enters the core other than by messages it receives.
+    latency. instructions_per_round: emitted, of which scalar; and per unit as `_UNITS` has it.
+    sent_, loaded_, stored_bytes_per_round: traffic that leaves or enters the core other than by messages it receives.
     """
     program, timing = compiled.program, compiled.timing
     table, emitted = program.table, np.diff(emitted_start(program))
@@ -38,12 +38,12 @@ def evaluation_json(compiled: Compiled) -> bytes:
         "busy_ns": timing.busy_ns,
         "finish_ns": timing.finish_ns,
         "utilisation": timing.busy_ns / timing.latency_ns if timing.latency_ns else np.zeros(program.cores),
-        "instructions": emitted,
+        "instructions_per_round": emitted,
         "scalar": emitted - np.diff(program.core_start),
         **{unit: per_core(ops) for unit, ops in _UNITS.items()},
-        "sent_bytes": per_core((Op.SEND,), size),
-        "loaded_bytes": per_core((Op.LD,), size),
-        "stored_bytes": per_core((Op.ST,), size),
+        "sent_bytes_per_round": per_core((Op.SEND,), size),
+        "loaded_bytes_per_round": per_core((Op.LD,), size),
+        "stored_bytes_per_round": per_core((Op.ST,), size),
         "local_peak_bytes": program.local_peak_bytes,
         "array_groups": np.diff(program.group_start),
         "crossbars": np.diff(np.concatenate([[0], np.cumsum(program.group_crossbars)])[program.group_start]),
@@ -55,10 +55,10 @@ def evaluation_json(compiled: Compiled) -> bytes:
     ]
     counts = np.bincount(table.op, minlength=max(Op) + 1)
     content = {
-        "latency_ns": timing.latency_ns,
-        "period_ns": timing.period_ns,
+        "latency_ns": compiled.latency_ns,
+        "period_ns": compiled.period_ns,
         "images_per_round": program.images_per_round,
-        "instructions": {op.name.lower(): int(counts[op]) for op in Op if op < len(counts) and counts[op]},
+        "instructions_by_operation_per_round": {op.name.lower(): int(counts[op]) for op in Op if op < len(counts) and counts[op]},
         "cores": cores,
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)

@@ -87,7 +87,7 @@ def _write_all(compiled: Compiled, report: Report, folder: Path, form: str, save
     write_program(program, arch, folder / "program.gz", compiled.clip_code)
     latency_ms = LATENCY_MARGIN * timing.latency_ns / 1e6
     # half a period behind the end of a round: which rounds the simulator counts must not depend on the last nanosecond
-    steady_ms = (timing.latency_ns + (throughput_rounds(program) + 0.5) * timing.period_ns) / 1e6
+    steady_ms = (timing.latency_ns + (throughput_rounds(program) + 0.5) * timing.period_ns_per_round) / 1e6
     (folder / "config.json").write_bytes(simulator_config(arch, sim_mode=1, sim_time_ms=latency_ms))
     (folder / "config_throughput.json").write_bytes(simulator_config(arch, sim_mode=0, sim_time_ms=steady_ms))
     (folder / "network.json").write_bytes(network_json(arch, message_pairs(program)))

@@ -8,21 +8,21 @@ import orjson
 from pimcomp.bounds import bounds
 from pimcomp.emit.pimsim import emitted_start
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.plan import Pipeline
 
 _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One compile in figures. Times and energies are predictions of the timeline, for one pass of the program.
+    """One compile in figures (docs/file-formats.md has the table). Times and energies are predictions of the timeline,
+    per image; what is counted per round of images_per_round images says so in its name.
 
-    period_ns is per round, and a round processes images_per_round images. crossbars: what the chip has;
-    crossbars_used: what the plan occupies. bound_ns: proven lower bound, for any program, of latency_ns (element) or
-    period_ns (batch), gap = 1 - bound / that figure (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
-    solver's own objective at the plan and its lower bound in the solver's model; null where nothing is claimed.
-    instructions: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
-    spilled_bytes: per round, to and from global memory because local memory is too small.
+    crossbars: what the chip has; crossbars_used: what the plan occupies. area_mm2: None where the chip's description
+    has none. bound_ns, gap: proven lower bound of the latency of any program, and 1 - bound_ns / latency_ns;
+    bound_period_ns, gap_period: the same for the period (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
+    solver's own objective at the plan and its lower bound in the solver's model; None where nothing is claimed.
+    instructions_per_round: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
+    spilled_bytes_per_round: to and from global memory because local memory is too small.
     """
 
     model: str
@@ -45,13 +45,15 @@ class Report:
     cores_used: int
     crossbars: int
     crossbars_used: int
-    area_mm2: float
-    instructions: int
-    scalar_instructions: int
+    area_mm2: float | None
+    instructions_per_round: int
+    scalar_instructions_per_round: int
     local_peak_bytes: int
-    spilled_bytes: int
+    spilled_bytes_per_round: int
     bound_ns: float
     gap: float
+    bound_period_ns: float
+    gap_period: float
     solver_objective_ns: float | None
     solver_bound_ns: float | None
     notes: tuple[str, ...]
@@ -60,12 +62,9 @@ class Report:
 def make_report(compiled: Compiled) -> Report:
     """The figures of a compile."""
     program, arch, outcome, energy = compiled.program, compiled.arch, compiled.outcome, compiled.energy
-    timing, origin = compiled.timing, compiled.provenance
+    origin, images = compiled.provenance, program.images_per_round
     emitted = int(emitted_start(program)[-1])
     least = bounds(compiled.graph, arch, compiled.partition)
-    element = origin.pipeline == Pipeline.ELEMENT
-    bound = least.latency_ns if element else least.period_ns * program.images_per_round
-    figure = timing.latency_ns if element else timing.period_ns
     parts = {name: getattr(energy, name) for name in energy.__dataclass_fields__ if name != "total_pj"}
     return Report(
         model=origin.model,
@@ -76,29 +75,35 @@ def make_report(compiled: Compiled) -> Report:
         seed=origin.seed,
         status=outcome.status.value,
         time_limited=outcome.time_limited,
-        images_per_round=program.images_per_round,
+        images_per_round=images,
         output_round_delay=program.output_round_delay,
-        latency_ns=float(timing.latency_ns),
-        period_ns=float(timing.period_ns),
-        throughput_per_s=program.images_per_round * 1e9 / timing.period_ns if timing.period_ns else 0.0,
-        energy_pj=float(energy.total_pj),
-        energy_by_pj={name.removesuffix("_pj"): float(value) for name, value in parts.items()},
-        avg_power_mw=energy.total_pj / timing.latency_ns if timing.latency_ns else 0.0,  # 1 pJ/ns = 1 mW
+        latency_ns=float(compiled.latency_ns),
+        period_ns=float(compiled.period_ns),
+        throughput_per_s=float(compiled.throughput_per_s),
+        energy_pj=float(compiled.energy_pj),
+        energy_by_pj={name.removesuffix("_pj"): float(value) / images for name, value in parts.items()},
+        avg_power_mw=float(compiled.avg_power_mw),
         cores=arch.total_cores,
         cores_used=int(np.count_nonzero(np.diff(program.core_start))),
         crossbars=arch.crossbars,
         crossbars_used=int(program.group_crossbars.sum()),
         area_mm2=arch.area_mm2,
-        instructions=emitted,
-        scalar_instructions=emitted - program.instructions,
+        instructions_per_round=emitted,
+        scalar_instructions_per_round=emitted - program.instructions,
         local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),
-        spilled_bytes=program.spilled_bytes,
-        bound_ns=float(bound),
-        gap=1.0 - float(bound) / figure if figure else 0.0,
+        spilled_bytes_per_round=program.spilled_bytes,
+        bound_ns=float(least.latency_ns),
+        gap=_gap(least.latency_ns, compiled.latency_ns),
+        bound_period_ns=float(least.period_ns),
+        gap_period=_gap(least.period_ns, compiled.period_ns),
         solver_objective_ns=outcome.objective_ns,
         solver_bound_ns=outcome.bound_ns,
         notes=(*compiled.graph.notes, *outcome.notes, *origin.notes),
     )
+
+
+def _gap(bound_ns: float, figure_ns: float) -> float:
+    return 1.0 - float(bound_ns) / figure_ns if figure_ns else 0.0
 
 
 def report_json(report: Report) -> bytes:

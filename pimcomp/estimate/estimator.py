@@ -28,7 +28,7 @@ class Estimate:
     latency_ns: one pass of the program. period_ns, energy_pj: per image (a pass takes `images`). busiest_ns: issue
     time of the busiest core per image. local_memory_bytes: what the busiest core holds if work runs ahead as far as it
     can; beyond the chip's memory the scheduler holds it back, which the times do not contain. crossbars and
-    area_mm2 (0: not configured) are the chip's.
+    area_mm2 (None: not known) are the chip's.
     """
 
     images: int
@@ -40,7 +40,7 @@ class Estimate:
     crossbars_used: npt.NDArray[np.int64]
     cores_used: npt.NDArray[np.int64]
     crossbars: int
-    area_mm2: float
+    area_mm2: float | None
 
     def objective_ns(self, pipeline: Pipeline) -> FloatVector:
         """What the pipeline is judged by."""

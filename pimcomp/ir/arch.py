@@ -172,8 +172,10 @@ class Arch:
         return -(-self.activation_bits // 8)
 
     @property
-    def area_mm2(self) -> float:
-        """Area of all chips; 0 when not configured."""
+    def area_mm2(self) -> float | None:
+        """Area of all chips; None where the core's is not known."""
+        if not self.core_area_mm2:
+            return None
         return self.total_cores * self.core_area_mm2 + self.chips * self.chip_area_mm2
 
     def local_read_ns(self, size_bytes: int) -> float:

@@ -46,6 +46,32 @@ class Compiled:
     clip_code: LongArray | None = None
 
     @property
+    def latency_ns(self) -> float:
+        """From an image's first input byte to its last output byte: one pass, and the rounds until its outputs show."""
+        return self.timing.latency_ns + self.program.output_round_delay * self.timing.period_ns_per_round
+
+    @property
+    def period_ns(self) -> float:
+        """Time per image in steady state."""
+        return self.timing.period_ns_per_round / self.program.images_per_round
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Images per second in steady state; 0 for a program that takes no time."""
+        per_round_ns = self.timing.period_ns_per_round
+        return self.program.images_per_round * 1e9 / per_round_ns if per_round_ns else 0.0
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy per image, static power over one pass included."""
+        return self.energy.total_pj / self.program.images_per_round
+
+    @property
+    def avg_power_mw(self) -> float:
+        """Average power over one pass (1 pJ/ns = 1 mW)."""
+        return self.energy.total_pj / self.timing.latency_ns if self.timing.latency_ns else 0.0
+
+    @property
     def plan(self) -> Plan:
         """The plan of the outcome.
 

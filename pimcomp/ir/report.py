@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Timing:
-    """What the simulator would report for one pass (`latency_ns`) and in steady state (`period_ns`, per round).
+    """What the simulator would report for one pass (`latency_ns`) and in steady state, per round of images.
 
     Per core, float64[cores]: finish_ns when its last instruction retires, busy_ns its own work without waiting.
     """
 
     latency_ns: float
-    period_ns: float
+    period_ns_per_round: float
     finish_ns: npt.NDArray[np.float64]
     busy_ns: npt.NDArray[np.float64]
 

@@ -40,7 +40,9 @@ def time_stream(stream: Stream, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> T
         period_ns = steady_period_ns(many)
         if arch.rob_size == 1:  # a core that nobody waits for may take longer, and come last only after more rounds
             period_ns = max(period_ns, float(own_work.max(initial=0)) / PS_PER_NS)
-    return Timing(latency_ns=latency_ns, period_ns=period_ns, finish_ns=finish_ns, busy_ns=own_work / PS_PER_NS)
+    return Timing(
+        latency_ns=latency_ns, period_ns_per_round=period_ns, finish_ns=finish_ns, busy_ns=own_work / PS_PER_NS
+    )
 
 
 def simulate(stream: Stream, work: Work | None, arch: Arch, rounds: int) -> Run:

@@ -145,8 +145,8 @@ def _cells(row: "Row", simulated: bool) -> list[str]:
     cells += [time_or_dash(row.simulator_ns, 4)] if simulated else []
     return [
         *cells,
-        time_or_dash(row.bound_ns),
-        share_or_dash(row.gap_timeline),
+        time_or_dash(row.timeline_bound_ns),
+        share_or_dash(row.timeline_gap),
         "-" if row.energy_pj is None else energy_text(row.energy_pj),
         f"{row.solve_s:.2f} s",
         f"{row.compile_s:.2f} s",

@@ -54,8 +54,8 @@ def map_(
         "file": str(target),
         "crossbars_used": int(use.fill[:, 2].sum()),
         "cores_with_crossbars": len(set(use.fill[:, 0].tolist())),
-        "message_bytes": int(use.traffic[:, 2].sum()),
-        "loaded_bytes": int(use.memory_bytes[:, 0].sum()),
-        "stored_bytes": int(use.memory_bytes[:, 1].sum()),
+        "message_bytes_per_round": int(use.traffic[:, 2].sum()),
+        "loaded_bytes_per_round": int(use.memory_bytes[:, 0].sum()),
+        "stored_bytes_per_round": int(use.memory_bytes[:, 1].sum()),
     }
     output.show(data, lambda console: plain(console, f"wrote {target}"))

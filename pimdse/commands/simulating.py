@@ -100,15 +100,20 @@ class _Prediction:
     """What the timeline says of a program; `energy` is of one pass, `layers` its dynamic part by graph node."""
 
     latency_ns: float
-    period_ns: float
+    period_ns_per_round: float
     images_per_round: int
     energy: "Energy"
     layers: "tuple[LayerEnergy, ...]"
 
     @property
+    def period_ns(self) -> float:
+        """Per image, in steady state."""
+        return self.period_ns_per_round / self.images_per_round
+
+    @property
     def throughput_per_s(self) -> float:
         """In steady state; 0 for a program that takes no time."""
-        return self.images_per_round / self.period_ns * 1e9 if self.period_ns else 0.0
+        return 1e9 / self.period_ns if self.period_ns else 0.0
 
     @property
     def avg_power_mw(self) -> float:
@@ -122,13 +127,17 @@ class _Prediction:
             "period_ns": self.period_ns,
             "images_per_round": self.images_per_round,
             "throughput_per_s": self.throughput_per_s,
-            "energy_pj": self.energy.total_pj,
+            "energy_pj": self.energy.total_pj / self.images_per_round,
             "energy_by_pj": self._energy_parts(),
             "energy_by_layer_pj": [
                 {
                     "layer": layer.layer or None,
-                    "total": layer.dynamic_pj,
-                    **{part: getattr(layer, f"{part}_pj") for part in self._energy_parts() if part != "static"},
+                    "total": layer.dynamic_pj / self.images_per_round,
+                    **{
+                        part: getattr(layer, f"{part}_pj") / self.images_per_round
+                        for part in self._energy_parts()
+                        if part != "static"
+                    },
                 }
                 for layer in self.layers
             ],
@@ -137,22 +146,22 @@ class _Prediction:
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for people."""
-        from pimdse.units import energy_text, power_text, rate_text, share_text, time_text
+        from pimdse.units import energy_text, period_text, power_text, share_text, time_text
 
-        images = f", {self.images_per_round} images per round" if self.images_per_round > 1 else ""
+        energy_pj = self.energy.total_pj / self.images_per_round
         largest = sorted(self._energy_parts().items(), key=lambda part: -part[1])[:3]
-        parts = [f"{name.replace('_', ' ')} {share_text(pj, self.energy.total_pj)}" for name, pj in largest if pj > 0]
+        parts = [f"{name.replace('_', ' ')} {share_text(pj, energy_pj)}" for name, pj in largest if pj > 0]
         shares = f" ({', '.join(parts)})" if parts else ""
         return [
             ("latency", time_text(self.latency_ns, _DIGITS)),
-            ("period", f"{time_text(self.period_ns, _DIGITS)} per round{images}: {rate_text(self.throughput_per_s)}"),
+            ("period", period_text(self.period_ns, self.images_per_round, _DIGITS)),
             ("average power", power_text(self.avg_power_mw)),
-            ("energy", f"{energy_text(self.energy.total_pj)} per round{shares}"),
+            ("energy", f"{energy_text(energy_pj)} per image{shares}"),
         ]
 
     def _energy_parts(self) -> dict[str, float]:
         names = (name for name in type(self.energy).__dataclass_fields__ if name != "total_pj")
-        return {name.removesuffix("_pj"): getattr(self.energy, name) for name in names}
+        return {name.removesuffix("_pj"): getattr(self.energy, name) / self.images_per_round for name in names}
 
 
 def _predict(program: "ProgramFolder") -> _Prediction:
@@ -164,7 +173,7 @@ def _predict(program: "ProgramFolder") -> _Prediction:
     timing, listing = time_stream(stream, arch), listing_of_file(program.decoded)
     return _Prediction(
         latency_ns=timing.latency_ns,
-        period_ns=timing.period_ns,
+        period_ns_per_round=timing.period_ns_per_round,
         images_per_round=program.images_per_round,
         energy=energy_of_stream(stream, arch, timing.latency_ns, listing),
         layers=energy_of_stream_by_layer(stream, program.node, program.node_names, arch, listing=listing),
@@ -185,7 +194,9 @@ def _ask(
     config = program.path / "config_throughput.json"
     theirs = run_simulator(executable, program.program, config, cores=None, timeout_s=timeout_s)
     steady = steady_state(theirs, simulated_ns=_simulated_ns(config), latency_ns=prediction.latency_ns)
-    report = SimulatorReport(latency_ns=steady.period_ns, avg_power_mw=steady.avg_power_mw, energy_pj=steady.energy_pj)
+    report = SimulatorReport(
+        latency_ns=steady.period_ns_per_round, avg_power_mw=steady.avg_power_mw, energy_pj=steady.energy_pj_per_round
+    )
     return report, steady
 
 
@@ -218,28 +229,42 @@ class _Figure:
 
 
 def _comparison(ours: _Prediction, theirs: "SimulatorReport | None", mode: str) -> list[_Figure]:
-    """The figures of one pass, or of one round in steady state."""
+    """The figures of one pass, or those of the steady state, whose static power flows for the period alone."""
     from pimdse.units import energy_text, power_text, rate_text, time_text
 
-    time_ns = ours.latency_ns if mode == "latency" else ours.period_ns
-    # dynamic energy is that of a pass; static power flows for the latency or, in steady state, for the period
-    dynamic_pj = ours.energy.total_pj - ours.energy.static_pj
-    energy_pj = dynamic_pj + ours.energy.static_pj * (time_ns / ours.latency_ns if ours.latency_ns else 1.0)
-    images = ours.images_per_round * 1e9
-    name = "latency_ns" if mode == "latency" else "period_ns"
-    figures = [_Figure(name, time_ns, theirs.latency_ns if theirs else None, time_text)]
-    if mode == "throughput":
-        rate = images / theirs.latency_ns if theirs else None
-        figures.append(_Figure("throughput_per_s", ours.throughput_per_s, rate, rate_text))
-    power_mw = energy_pj / time_ns if time_ns else 0.0
-    figures.append(_Figure("avg_power_mw", power_mw, theirs.avg_power_mw if theirs else None, power_text))
-    figures.append(_Figure("energy_pj", energy_pj, theirs.energy_pj if theirs else None, energy_text))
-    return figures
+    images = ours.images_per_round
+    static_pj, dynamic_pj = ours.energy.static_pj, ours.energy.total_pj - ours.energy.static_pj
+    if mode == "latency":
+        pass_ns, energy_pj, steady = ours.latency_ns, ours.energy.total_pj, ""
+        figures = [_Figure("latency_ns", pass_ns, theirs.latency_ns if theirs else None, time_text)]
+    else:
+        pass_ns, steady = ours.period_ns_per_round, "steady_"
+        energy_pj = dynamic_pj + static_pj * (pass_ns / ours.latency_ns if ours.latency_ns else 1.0)
+        their_ns = theirs.latency_ns / images if theirs else None
+        figures = [
+            _Figure("period_ns", ours.period_ns, their_ns, time_text),
+            _Figure("throughput_per_s", ours.throughput_per_s, 1e9 / their_ns if their_ns else None, rate_text),
+        ]
+    power_mw = energy_pj / pass_ns if pass_ns else 0.0
+    their_pj = theirs.energy_pj / images if theirs else None
+    return [
+        *figures,
+        _Figure(f"{steady}avg_power_mw", power_mw, theirs.avg_power_mw if theirs else None, power_text),
+        _Figure(f"{steady}energy_pj", energy_pj / images, their_pj, energy_text),
+    ]
+
+
+_TITLES = {
+    "latency_ns": "latency",
+    "period_ns": "period per image",
+    "throughput_per_s": "throughput",
+    "avg_power_mw": "average power",
+    "energy_pj": "energy per image",
+}
 
 
 def _shown(figure: _Figure) -> list[str]:
-    title = {"latency_ns": "latency", "period_ns": "period", "throughput_per_s": "throughput"}.get(figure.name)
-    cells = [title or {"avg_power_mw": "average power"}.get(figure.name, "energy"), figure.text(figure.ours, _DIGITS)]
+    cells = [_TITLES[figure.name.removeprefix("steady_")], figure.text(figure.ours, _DIGITS)]
     if figure.theirs is not None:
         cells.append(figure.text(figure.theirs, _DIGITS))
         cells.append("-" if figure.difference is None else f"{100 * figure.difference:+.4f} %")

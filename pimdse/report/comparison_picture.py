@@ -49,12 +49,12 @@ def _panel(axes: "Axes", rows: "Sequence[Row]", pipeline: str) -> None:
         axes.scatter(costs_ns, at, marker="D", s=26, color="white", edgecolors=_INK, zorder=4, label="cost model")
     for name, style, label in (
         ("model_bound_ns", "--", "bound of the model"),
-        ("bound_ns", ":", "bound of any program"),
+        ("timeline_bound_ns", ":", "bound of any program"),
     ):
         known = [value for row in rows if (value := getattr(row, name)) is not None]
         if known:
             axes.axvline(max(known), color=_INK, linestyle=style, linewidth=1.1, zorder=3, label=label)
-    times = [t for row in rows for t in (row.timeline_ns, row.cost_ns, row.bound_ns, row.model_bound_ns) if t]
+    times = [t for row in rows for t in (row.timeline_ns, row.cost_ns, row.timeline_bound_ns, row.model_bound_ns) if t]
     if times:
         axes.set_xscale("log")
         axes.set_xlim(min(times) / 1.3, max(times) * 3.2)  # room for the labels

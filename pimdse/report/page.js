@@ -13,7 +13,7 @@ const scales = {
   mW: [[1e3, "W"], [1, "mW"], [1e-3, "\u00b5W"]],
 };
 function show(value, name) {
-  if (value === null || value === undefined || value === "" || (name === "area_mm2" && value === 0)) return "\u2013";
+  if (value === null || value === undefined || value === "") return "\u2013";
   const unit = (metrics[name] || {unit: ({bound_ns: "ns"})[name] || ""}).unit;
   if (name === "gap") return (100 * value).toFixed(1) + " %";
   if (typeof value !== "number") return String(value);
@@ -135,7 +135,7 @@ function detail() {
   list.append(document.createElement("hr"));
   row("no program is faster than", show(t.bound_ns, "bound_ns")); row("gap to it", show(t.gap, "gap"));
   row("no period is shorter than", show(t.bound_period_ns, "bound_ns"));
-  row("cores used", show(t.cores_used)); row("instructions", show(t.instructions));
+  row("cores used", show(t.cores_used)); row("instructions", show(t.instructions_per_round));
 }
 const columns = ["trial", "pipeline", "solver", ...data.metrics.map(m => m.name).filter(n => n !== "edp_pj_ns" && n !== "throughput_per_s"), "gap", ...data.parameters];
 const isText = name => name === "pipeline" || name === "solver";

@@ -30,7 +30,7 @@ def small_compiled(program: Program | None = None) -> Compiled:
         program=program,
         timing=Timing(
             latency_ns=4000.0,
-            period_ns=2500.0,
+            period_ns_per_round=2500.0,
             finish_ns=np.linspace(1000, 4000, cores),
             busy_ns=np.linspace(500, 2000, cores),
         ),

@@ -38,7 +38,7 @@ def test_a_plain_compile_writes_exactly_the_promised_files(tmp_path: Path) -> No
     folder = tmp_path / "deep" / "out"
     assert set(content(folder)) == ALWAYS
     assert [path.name for path in folder.parent.iterdir()] == ["out"]  # no staging folder left
-    assert decode_program(folder / "program.gz").instructions == report.instructions
+    assert decode_program(folder / "program.gz").instructions == report.instructions_per_round
     assert read_memory(folder / "memory.npz").images_per_round == 1
     assert read_checkpoints(folder / "checkpoints.npz").node_names == ("input", "conv", "relu")
     latency, throughput = (json.loads((folder / name).read_text())["sim_config"] for name in

@@ -72,14 +72,14 @@ def test_evaluation_adds_up(tmp_path: Path) -> None:
     program = compiled.program
     write_program(program, compiled.arch, tmp_path / "program.gz")
     decoded = decode_program(tmp_path / "program.gz")
-    assert sum(core["instructions"] for core in evaluation["cores"]) == decoded.instructions
-    assert sum(evaluation["instructions"].values()) == program.instructions
+    assert sum(core["instructions_per_round"] for core in evaluation["cores"]) == decoded.instructions
+    assert sum(evaluation["instructions_by_operation_per_round"].values()) == program.instructions
     for core in evaluation["cores"]:
         units = ("mvmul", "vector", "local_moves", "global_memory", "messages")
-        assert core["instructions"] == core["scalar"] + sum(core[unit] for unit in units)
+        assert core["instructions_per_round"] == core["scalar"] + sum(core[unit] for unit in units)
         assert core["crossbars"] == 6
     sends = program.table.op == Op.SEND
-    assert sum(core["sent_bytes"] for core in evaluation["cores"]) == program.table.size[sends].sum()
+    assert sum(core["sent_bytes_per_round"] for core in evaluation["cores"]) == program.table.size[sends].sum()
     assert evaluation["cores"][-1]["finish_ns"] == 4000
     assert evaluation["cores"][-1]["utilisation"] == 0.5
 

@@ -114,9 +114,9 @@ def test_the_period_is_found_behind_the_ramp_up(part: float) -> None:
     report = SimulatorReport(latency_ns=simulated_ns / 21, avg_power_mw=3.0, energy_pj=3.0 * simulated_ns / 21)
     steady = steady_state(report, simulated_ns=simulated_ns, latency_ns=5000)
     assert steady.rounds == pytest.approx(21)
-    assert abs(steady.period_ns / 1000 - 1) <= steady.resolution < 0.025
-    assert steady.energy_pj == pytest.approx(3.0 * steady.period_ns)
-    assert (part == 0.5) == (steady.period_ns == pytest.approx(1000)), "where config_throughput.json ends"
+    assert abs(steady.period_ns_per_round / 1000 - 1) <= steady.resolution < 0.025
+    assert steady.energy_pj_per_round == pytest.approx(3.0 * steady.period_ns_per_round)
+    assert (part == 0.5) == (steady.period_ns_per_round == pytest.approx(1000)), "where config_throughput.json ends"
 
 
 def test_one_round_in_steady_state_is_a_stall() -> None:

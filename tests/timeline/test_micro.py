@@ -66,4 +66,4 @@ def test_steady_period_is_what_the_rounds_say(case: Case) -> None:
     measured_ns = case.result["avg_latency_ms"] * 1e6
     # A count of n rounds is known to one round more or less.
     rounds = case.config["sim_config"]["sim_time"] * 1e6 / measured_ns
-    assert timing.period_ns == pytest.approx(measured_ns, rel=1.5 / rounds)
+    assert timing.period_ns_per_round == pytest.approx(measured_ns, rel=1.5 / rounds)

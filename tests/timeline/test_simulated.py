@@ -91,4 +91,4 @@ def test_steady_period_is_the_slowest_cores_rounds(path: Path, tmp_path: Path) -
     steady = steady_state(
         SimulatorReport(**case.run["throughput"]["heaplab"]), simulated_ns=simulated_ns, latency_ns=timing.latency_ns
     )
-    assert timing.period_ns == pytest.approx(steady.period_ns, rel=steady.resolution)
+    assert timing.period_ns_per_round == pytest.approx(steady.period_ns_per_round, rel=steady.resolution)
