@@ -58,7 +58,9 @@ def evaluation_json(compiled: Compiled) -> bytes:
         "latency_ns": compiled.latency_ns,
         "period_ns": compiled.period_ns,
         "images_per_round": program.images_per_round,
-        "instructions_by_operation_per_round": {op.name.lower(): int(counts[op]) for op in Op if op < len(counts) and counts[op]},
+        "instructions_by_operation_per_round": {
+            op.name.lower(): int(counts[op]) for op in Op if op < len(counts) and counts[op]
+        },
         "cores": cores,
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
