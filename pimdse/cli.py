@@ -3,6 +3,7 @@
 import errno
 import os
 import traceback
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ from pimdse.commands import (
     tracing,
     verifying,
 )
-from pimdse.output import Output
+from pimdse.output import Output, error_data, show_error
 from pimdse.printable import printable
 
 _EPILOG = """[bold]Start here[/bold]
@@ -88,25 +89,47 @@ _GLOBAL_FLAGS = ("--json", "--quiet", "-q")
 def hoist_global_flags(arguments: list[str]) -> list[str]:
     """`arguments` with --json and --quiet in front, so that they work before and behind the command."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    flags = [a for a in arguments[:end] if a in _GLOBAL_FLAGS]
-    return flags + [a for a in arguments[:end] if a not in _GLOBAL_FLAGS] + arguments[end:]
+    return _global_flags(arguments) + [a for a in arguments[:end] if a not in _GLOBAL_FLAGS] + arguments[end:]
+
+
+def _global_flags(arguments: list[str]) -> list[str]:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [a for a in arguments[:end] if a in _GLOBAL_FLAGS]
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit status; errors a user can cause are messages, not tracebacks."""
+    """Run one command and return its exit status; errors a user can cause are messages, not tracebacks.
+
+    With --json, whatever ends without a result prints an object with `error` instead.
+    """
+    words = hoist_global_flags(arguments)
+    tell = show_error if "--json" in _global_flags(arguments) else _tell_nobody
     try:
-        app(hoist_global_flags(arguments))
+        app(words)
     except SystemExit as done:  # typer's end, usage errors (2) and Ctrl-C (130) included
+        cause = done.__context__
+        if isinstance(cause, Exception) and (usage := getattr(cause, "format_message", None)) is not None:
+            tell({"kind": "UsageError", "message": usage()})
+        elif cause is not None and isinstance(cause.__cause__, KeyboardInterrupt):
+            tell({"kind": "Interrupted", "message": "interrupted"})
         return done.code if isinstance(done.code, int) else 0
-    except InvariantError as error:
-        return _say(f"defect in pimdse, not in your input: {error}")
-    except PimdseError as error:
-        return _say(str(error))
-    except MemoryError:
-        return _say("out of memory: use a smaller network, fewer cores or fewer --jobs")
-    except OSError as error:
-        return _say(_os_error_text(error))
+    except (PimdseError, MemoryError, OSError) as error:
+        message = _message(error)
+        tell({**error_data(error), "message": message})
+        return _say(message)
     return 0
+
+
+def _tell_nobody(error: Mapping[str, object]) -> None:
+    """Without --json an error is text."""
+
+
+def _message(error: PimdseError | MemoryError | OSError) -> str:
+    if isinstance(error, InvariantError):
+        return f"defect in pimdse, not in your input: {error}"
+    if isinstance(error, MemoryError):
+        return "out of memory: use a smaller network, fewer cores or fewer --jobs"
+    return _os_error_text(error) if isinstance(error, OSError) else str(error)
 
 
 def _os_error_text(error: OSError) -> str:

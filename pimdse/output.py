@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -18,21 +18,28 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Json = Mapping[str, object]
+VERSION = 1  # of what --json prints, of every command: one more with every change that breaks a reader
 _UNLIMITED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How a command talks. as_json: one JSON object instead of text. quiet: nothing but that object."""
+    """How a command talks. as_json: one JSON object instead of text. quiet: nothing but that object. command: which."""
 
     as_json: bool = False
     quiet: bool = False
+    command: str = ""
 
     def show(self, data: Json, render: "Callable[[Console], None]") -> None:
         """The command's result: `data` for machines, `render` for people."""
         if self.as_json:
-            typer.echo(json.dumps(_plain(data), indent=2))
-        elif not self.quiet:
+            typer.echo(json_object(self.command, data))
+        else:
+            self.text(render)
+
+    def text(self, render: "Callable[[Console], None]") -> None:
+        """A part of the result, for people only: the data come whole."""
+        if not self.as_json and not self.quiet:
             render(console_to(stderr=False))
 
     def note(self, text: str) -> None:
@@ -62,12 +69,37 @@ def console_to(*, stderr: bool) -> "Console":
 
 def output_of(context: typer.Context) -> Output:
     """The output chosen by the global options."""
-    found = context.find_object(Output)
-    return found if found is not None else Output()
+    found = context.find_object(Output) or Output()
+    return replace(found, command=context.info_name or "")
+
+
+def show_error(error: Json) -> None:
+    """What --json prints in place of a result: a failure as an object (`error_data`, or a kind and a message)."""
+    typer.echo(json_object("error", {"error": error}))
+
+
+def error_data(error: BaseException) -> dict[str, object]:
+    """An exception for machines: its kind, its message, and everything it knows by name."""
+    known = {n: value for n, value in vars(error).items() if not n.startswith("_") and value not in ("", ())}
+    where = str(known.pop("where", ""))
+    if isinstance(error, OSError):
+        known["file"] = str(error.filename) if error.filename else None
+    elif ": " in where:
+        known["file"], _, known["field"] = where.rpartition(": ")
+    elif where:
+        known["file" if where.endswith((".yaml", ".yml", ".json")) else "field"] = where
+    return {"kind": type(error).__name__, "message": str(error), **known}
+
+
+def json_object(name: str, data: Json) -> str:
+    """One JSON object that says what it is: name and version of its form (docs/file-formats.md)."""
+    return json.dumps(_plain({"schema": f"pimdse.{name}/{VERSION}", **data}), indent=2)
 
 
 def _plain(value: object) -> object:
     """JSON has no infinities and no paths."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

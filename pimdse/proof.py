@@ -1,15 +1,16 @@
 """Runs the proof of a compiled folder and says what came out."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from pimdse.output import Output, plain
+from pimdse.output import Output, json_object, plain
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pimcomp.frontend import LoadedNetwork
     from pimcomp.verify_integer import IntegerReport
     from pimcomp.verify_program import VerifyReport
@@ -64,23 +65,47 @@ def prove_integer(
     )
 
 
+def verdict_data(report: "VerifyReport | IntegerReport", what: str) -> dict[str, object]:
+    """A verdict for machines; one that is not passed has an `error`, as everything that ends with another status."""
+    from pimcomp.verify_program import VerifyReport
+
+    numbers = "float" if isinstance(report, VerifyReport) else "integer"
+    data = {"what": what, "numbers": numbers, **_record(report)}
+    if report.passed:
+        return data
+    place = {name: data[name] for name in ("node", "core", "index") if data[name] is not None}
+    return {**data, "error": {"kind": "Mismatch", "message": report.reason, **place}}
+
+
+def _record(report: "VerifyReport | IntegerReport") -> dict[str, object]:
+    """Its fields; None for a place that is not known."""
+    unknown = {name: None for name in ("node", "core", "index") if getattr(report, name) in ("", -1)}
+    return {**dataclasses.asdict(report), **unknown}
+
+
 def show_verdict(output: Output, report: "VerifyReport", what: str) -> None:
     """Show the verdict; raises typer.Exit(1) for a mismatch."""
-    data = {"what": what, "numbers": "float", **dataclasses.asdict(report)}
+    output.show(verdict_data(report, what), lambda console: render_verdict(console, report, what))
     if not report.passed:
-        output.show(data, lambda console: plain(console, f"mismatch: {what}: {report.reason}", "red"))
         raise typer.Exit(1)
+
+
+def render_verdict(console: "Console", report: "VerifyReport", what: str) -> None:
+    """The verdict for people."""
+    if not report.passed:
+        plain(console, f"mismatch: {what}: {report.reason}", "red")
+        return
     share = report.max_error / report.range
     text = (
         f"verified: {what}: {report.images} images, every output equals onnxruntime; largest error "
         f"{share:.2g} of the output's range (allowed {report.tolerance:g})"
     )
-    output.show(data, lambda console: plain(console, text, "green"))
+    plain(console, text, "green")
 
 
 def show_integer_verdict(output: Output, report: "IntegerReport", what: str) -> None:
     """Show the verdict in integers; raises typer.Exit(1) if they lost too much."""
-    data = {"what": what, "numbers": "integer", **dataclasses.asdict(report)}
+    data = verdict_data(report, what)
     if not report.passed:
         output.show(data, lambda console: plain(console, f"mismatch: {what}: in integers: {report.reason}", "red"))
         raise typer.Exit(1)
@@ -102,5 +127,5 @@ def write_record(folder: Path, report: "VerifyReport") -> None:
     """Leave the verdict in the folder: verified.json."""
     from pimdse.whole_file import replace_file
 
-    text = json.dumps(dataclasses.asdict(report), indent=2, default=str) + "\n"
+    text = json_object(RECORD, _record(report)) + "\n"
     replace_file(folder / RECORD, text.encode())

@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 
 def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
     """Show a compile: the figures, where the time went, where the files are."""
-    data = {**dataclasses.asdict(report), "folder": str(folder), "stages_s": dict(stages_s)}
+    data = compiled_data(report, folder, stages_s)
+    output.show(data, lambda console: render_compiled(console, report, folder, stages_s))
 
-    def render(console: "Console") -> None:
-        rows_table(console, compiled_rows(report))
-        for note in report.notes:
-            plain(console, f"note: {note}", "yellow")
-        spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages_s)
-        plain(console, f"{sum(s for _, s in stages_s):.1f} s: {spent}", "dim")
-        plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
 
-    output.show(data, render)
+def compiled_data(report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> dict[str, object]:
+    """A compile for machines."""
+    return {**dataclasses.asdict(report), "folder": str(folder), "stages_s": dict(stages_s)}
+
+
+def render_compiled(console: "Console", report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+    """A compile for people."""
+    rows_table(console, compiled_rows(report))
+    for note in report.notes:
+        plain(console, f"note: {note}", "yellow")
+    spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages_s)
+    plain(console, f"{sum(s for _, s in stages_s):.1f} s: {spent}", "dim")
+    plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
 
 
 def compiled_rows(report: "Report") -> list[tuple[str, str]]:

@@ -55,6 +55,7 @@ def evaluation_json(compiled: Compiled) -> bytes:
     ]
     counts = np.bincount(table.op, minlength=max(Op) + 1)
     content = {
+        "schema": "pimdse.evaluation.json/1",
         "latency_ns": compiled.latency_ns,
         "period_ns": compiled.period_ns,
         "images_per_round": program.images_per_round,

@@ -27,7 +27,12 @@ def intermediate_json(compiled: Compiled) -> bytes:
          "view": _view(output.view)}
         for output in compiled.graph.outputs
     ]  # fmt: skip
-    content = {"nodes": [_node(node) for node in compiled.graph.nodes], "outputs": outputs, "layers": layers}
+    content = {
+        "schema": "pimdse.intermediate.json/1",
+        "nodes": [_node(node) for node in compiled.graph.nodes],
+        "outputs": outputs,
+        "layers": layers,
+    }
     return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -1,6 +1,6 @@
 """report.json: the figures of one compile; plan.json: the decision behind them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import orjson
@@ -108,7 +108,7 @@ def _gap(bound_ns: float, figure_ns: float) -> float:
 
 def report_json(report: Report) -> bytes:
     """The text of report.json."""
-    return orjson.dumps(report, option=_STYLE)
+    return orjson.dumps({"schema": "pimdse.report.json/1", **asdict(report)}, option=_STYLE)
 
 
 def plan_json(compiled: Compiled) -> bytes:
@@ -130,5 +130,10 @@ def plan_json(compiled: Compiled) -> bytes:
             problem.layers, plan.option, plan.replication, plan.core_of, strict=True
         )
     ]
-    content = {"model": compiled.provenance.model, "pipeline": compiled.provenance.pipeline, "layers": layers}
+    content = {
+        "schema": "pimdse.plan.json/1",
+        "model": compiled.provenance.model,
+        "pipeline": compiled.provenance.pipeline,
+        "layers": layers,
+    }
     return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)

@@ -17,7 +17,7 @@ def write_verification(program: Program, path: Path) -> None:
     """Writes verification.json, the records straight from the table's columns."""
     numbers, text = row_numbers(program), record_text(program.node_names)
     with path.open("wb") as file:
-        file.write(b'{"nodes":' + orjson.dumps(program.node_names))
+        file.write(b'{"schema":"pimdse.verification.json/1",\n"nodes":' + orjson.dumps(program.node_names))
         file.write(b',\n"array_groups":' + orjson.dumps(array_groups(program)))
         for core in used_by_core(program).tolist():
             rows = range(int(program.core_start[core]), int(program.core_start[core + 1]))

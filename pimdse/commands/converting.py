@@ -1,5 +1,6 @@
 """`pimdse import-config` and `pimdse export-json`: to and from the formats of PIMCOMP-NN and pimsim-nn."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -72,8 +73,9 @@ def export_json(
     from pimdse.whole_file import replace_file
 
     text = export_pimcomp_text(load_structure(model))
+    output = output_of(context)
     if out is None:
-        typer.echo(text, nl=False)
+        output.show({"network": json.loads(text)}, lambda console: console.out(text, end=""))
         return
     replace_file(out, text.encode())
-    output_of(context).show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))
+    output.show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))

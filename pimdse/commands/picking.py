@@ -1,7 +1,7 @@
 """`pimdse pick`: the best stored candidate within limits, compiled again with the files the simulator runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,19 +76,25 @@ def pick(
     check_writable(target)
     output.note(explain(findings, chosen, wish))
     networks = findings.sweep.networks
+    programs = []
     for network in networks:
         place = target / network.label if len(networks) > 1 else target
-        _compile(output, findings.sweep, chosen, network, place, verify=verify)
+        programs.append(_compile(output, findings.sweep, chosen, network, place, verify=verify))
+    wrong = [p["verification"]["error"] for p in programs if p["verification"] and "error" in p["verification"]]
+    failure = {"error": wrong[0]} if wrong else {}
+    output.show({"trial": chosen.number, "programs": programs, **failure}, lambda console: None)
+    if wrong:
+        raise typer.Exit(1)
 
 
 def _compile(
     output: Output, sweep: "Sweep", chosen: "Trial", network: "Network", target: Path, *, verify: bool
-) -> None:
-    """Compile one network for the chosen candidate, write its folder and prove it."""
+) -> dict[str, Any]:
+    """Compile one network for the chosen candidate, write its folder and prove it; what came out, for machines."""
     from pimdse.building import build, write
     from pimdse.choice import changed_figures
-    from pimdse.proof import prove, show_verdict, write_record
-    from pimdse.summary import show_compiled
+    from pimdse.proof import prove, render_verdict, verdict_data, write_record
+    from pimdse.summary import compiled_data, render_compiled
     from pimdse.sweep_recipe import recipe_of
     from spaces.evaluate import figures
     from spaces.space import Fidelity
@@ -97,12 +103,19 @@ def _compile(
     with output.stages(f"compiling trial {chosen.number}, {network.label}") as observe:
         built = build(recipe_of(sweep, chosen, network), observe)
         report = write(built, target)
-    show_compiled(output, report, target, built.stages_s)
+    output.text(lambda console: render_compiled(console, report, target, built.stages_s))
     stored = dict(candidate.by_network).get(network.label, candidate.metrics)
     known = candidate.fidelity is Fidelity.TIMELINE and stored is not None
     if known and stored and (differences := changed_figures(figures(built.compiled), stored)):
         output.note(f"not the stored figures: {differences}")
+    verification = None
     if verify:
         verdict = prove(target, built.network)
         write_record(target, verdict)
-        show_verdict(output, verdict, str(target))
+        verification = verdict_data(verdict, str(target))
+        output.text(lambda console: render_verdict(console, verdict, str(target)))
+    return {
+        "network": network.label,
+        **compiled_data(report, target, built.stages_s),
+        "verification": verification,
+    }

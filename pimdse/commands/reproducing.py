@@ -41,7 +41,9 @@ def reproduce(
         result = rebuild(folder, out if out is not None else Path(scratch) / "again", observe)
     bad = [*(f"{name} differs" for name in result.different), *(f"{name} is gone" for name in result.missing)]
     if bad:
-        output.show(as_data(result), lambda console: plain(console, f"not the same: {', '.join(bad)}", "red"))
+        message = f"not the same: {', '.join(bad)}"
+        data = {**as_data(result), "error": {"kind": "Mismatch", "message": message}}
+        output.show(data, lambda console: plain(console, message, "red"))
         raise typer.Exit(1)
     text = f"identical: {len(result.same)} files, byte for byte ({', '.join(result.same)})"
     output.show(as_data(result), lambda console: plain(console, text, "green"))
