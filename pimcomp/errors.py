@@ -27,6 +27,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "".join(f"; did you mean {close!r}?" for close in close_names(name, known))
 
 
+def check_name(where: str, name: str, known: Iterable[str]) -> None:
+    """Raise ConfigError unless `name` is one of the known ones: which there are, and which it may be meant to be."""
+    names = [str(k) for k in known]
+    if name not in names:
+        expected = " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
+        raise ConfigError(where, f"expected {expected}, found {name!r}{did_you_mean(name, names)}")
+
+
 class PimdseError(Exception):
     """Any failure with a message meant for the user."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pimcomp.errors import ConfigError, OutputError, did_you_mean
+from pimcomp.errors import ConfigError, OutputError, check_name, did_you_mean
 from pimdse.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -74,38 +74,22 @@ def make_recipe(
     """Check the command line's words. Raises ConfigError naming the option."""
     from pimcomp.config import read_arch
     from pimcomp.ir.plan import Pipeline
+    from solvers import canonical
 
-    if pipeline not in tuple(Pipeline):
-        raise ConfigError(
-            "--pipeline", f"expected {' or '.join(Pipeline)}, found {pipeline!r}{did_you_mean(pipeline, Pipeline)}"
-        )
+    check_name("--pipeline", pipeline, Pipeline)
     chip, notes = read_arch(arch)
     return Recipe(
         model=model,
         weights=weights,
         arch=chip,
         arch_source=arch,
-        solver=solver_name(solver),
+        solver=canonical(solver, "--solver"),
         pipeline=Pipeline(pipeline),
         time_limit_s=time_limit_s,
         seed=seed,
         options=schedule_options(options or ()),
         notes=notes,
     )
-
-
-def solver_name(name: str) -> str:
-    """The registered solver that `name` means, whatever its case, with the options behind it ("ga:iterations=200")."""
-    from solvers import SOLVER_NAMES, get_solver
-
-    word, colon, options = name.partition(":")
-    for known in SOLVER_NAMES:
-        if known.lower() == word.lower():
-            if colon:
-                get_solver(name)  # raises ConfigError for an option it does not have
-            return known + colon + options
-    hint = did_you_mean(word, SOLVER_NAMES)
-    raise ConfigError("--solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {word!r}{hint}")
 
 
 def schedule_options(words: Sequence[str]) -> "ScheduleOptions":

@@ -21,6 +21,7 @@ from pimdse.commands import (
     sweeping,
     tracing,
     verifying,
+    viewing,
 )
 from pimdse.output import Output, error_data, show_error
 from pimdse.printable import printable
@@ -41,7 +42,7 @@ app = typer.Typer(
     epilog=_EPILOG,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -76,6 +77,7 @@ for group in (
     mapping,
     sweeping,
     picking,
+    viewing,
     reproducing,
     catalogue,
     converting,

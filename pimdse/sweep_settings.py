@@ -10,7 +10,6 @@ import numpy as np
 from pimcomp.config import find_arch, load_arch, load_yaml
 from pimcomp.errors import ConfigError, ModelError
 from pimcomp.frontend import load_network
-from solvers import SOLVER_NAMES
 from spaces.space import Sweep
 from spaces.sweep_file import parse_sweep
 
@@ -26,7 +25,6 @@ def load_sweep(source: str) -> Sweep:
         load_yaml(path).get("sweep"),
         arch=load_arch(path),
         file=file,
-        solver_names=SOLVER_NAMES,
         load_chip=lambda name: load_arch(find_arch(name)),
     )
 

@@ -1,4 +1,6 @@
-"""Numbers for people: 1234567 ns is 1.23 ms."""
+"""Numbers for people: 1234567 ns is 1.23 ms, and back."""
+
+import re
 
 _TIME = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1.0, "pJ"))
@@ -7,6 +9,15 @@ _ENERGY_DELAY = ((1e21, "J s"), (1e18, "mJ s"), (1e15, "uJ s"), (1e12, "nJ s"), 
 _SIZE = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 # Unit of a stored figure -> (factor, unit) to show it in, largest first. Other units are shown as they are.
 SCALES = {"ns": _TIME, "pJ": _ENERGY, "mW": _POWER, "pJ ns": _ENERGY_DELAY, "bytes": _SIZE}
+# What people may write.
+_WORDS = {
+    **SCALES,
+    "pJ ns": (*_ENERGY_DELAY, (1.0, "pJ ns")),
+    "bytes": (*_SIZE, (1.0, "bytes")),
+    "mm2": ((100.0, "cm2"), (1.0, "mm2")),
+    "images/s": ((1.0, "images/s"), (1.0, "/s")),
+}
+_NUMBER = re.compile(r"\s*([-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(\S.*?|)\s*")
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...], digits: int) -> str:
@@ -64,3 +75,23 @@ def share_text(part: float, whole: float) -> str:
 def size_text(size_bytes: float) -> str:
     """A size in bytes."""
     return _scaled(size_bytes, _SIZE, 3)
+
+
+def read_quantity(text: str, unit: str, *, bare: bool) -> float:
+    """A number with its unit ("3 mJ", "8,000") in `unit`; bare: a number alone is meant in `unit`.
+
+    Raises ValueError saying what is expected.
+    """
+    words = _WORDS.get(unit, ((1.0, unit),))
+    bare = bare or all(factor == 1.0 for factor, _ in words)
+    factors = {word.lower(): float(factor) for factor, word in words}
+    match = _NUMBER.fullmatch(text)
+    word = match[2].lower().replace("\u00b5", "u").replace("\u03bc", "u") if match else ""
+    try:
+        number = float(match[1].replace(",", "")) if match else None
+    except ValueError:
+        number = None
+    if number is None or (word not in factors if word else not bare):
+        known = ", ".join(word for _, word in words)
+        raise ValueError(f"expected a number {'with or without' if bare else 'with'} a unit ({known}), found {text!r}")
+    return number * factors[word] if word else number

@@ -5,14 +5,17 @@ listing the solvers loads neither OR-Tools nor pymoo.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from pimcomp.errors import ConfigError, did_you_mean
-from pimcomp.ir.plan import Solver
+from pimcomp.errors import check_name
+from solvers.options import OptionValue, check_option, options_of, read_options, split_spec
 
-OptionValue = int | float | bool | str
-MAX_OPTION = 1e9  # far beyond what is of any use to any of them
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+    from pimcomp.ir.plan import Solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ _REGISTRY = (
     SolverInfo("ilp", "solvers.ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap"),
     SolverInfo("nsga2", "solvers.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none"),
     SolverInfo(
-        "auto", "solvers.auto", "Auto", "the default: stream, or what packs; beside exact's bound", "bound and gap"
+        "auto", "solvers.auto", "Auto", "the default: lns from stream's plans and exact's", "bound of the model"
     ),
 )
 SOLVER_NAMES = tuple(info.name for info in _REGISTRY)
@@ -54,45 +57,47 @@ def describe() -> tuple[SolverInfo, ...]:
     return _REGISTRY
 
 
-def get_solver(name: str, options: Mapping[str, OptionValue] | None = None) -> Solver:
+def find_solver(name: str, where: str = "solver") -> SolverInfo:
+    """The registered solver of that name, whatever its case. Raises ConfigError for an unknown one."""
+    by_lower = {info.name.lower(): info for info in _REGISTRY}
+    if name.lower() not in by_lower:
+        check_name(where, name, SOLVER_NAMES)
+    return by_lower[name.lower()]
+
+
+def canonical(spec: str, where: str = "solver") -> str:
+    """A solver with its options in one form: the registered name, colons between the options.
+
+    Raises ConfigError for an unknown name or option, or a value of the wrong kind.
+    """
+    name, settings = split_spec(spec)
+    info = find_solver(name, where)
+    if settings:
+        read_options(info.name, _class_of(info), settings)
+    return ":".join((info.name, *(setting.replace(" ", "") for setting in settings)))
+
+
+def solver_options(name: str) -> "dict[str, Field[OptionValue]]":
+    """The options of a solver: fields with a default, and metadata["meaning"]. Loads the solver's libraries."""
+    return options_of(_class_of(find_solver(name)))
+
+
+def get_solver(name: str, options: Mapping[str, OptionValue] | None = None) -> "Solver":
     """The solver of that name (case does not matter); `options` are the fields of its dataclass.
 
     The name may carry options: "ga:iterations=200:population=100".
 
     Raises ConfigError for an unknown name or option, or a value of the wrong kind.
     """
-    word, *settings = name.split(":")
-    info = next((i for i in _REGISTRY if i.name.lower() == word.lower()), None)
-    if info is None:
-        hint = did_you_mean(word, SOLVER_NAMES)
-        raise ConfigError("solver", f"expected one of {', '.join(SOLVER_NAMES)}, found {word!r}{hint}")
-    cls = getattr(import_module(info.module), info.class_name)
-    defaults = {f.name: f.default for f in fields(cls) if f.init}
-    given: dict[str, OptionValue] = dict(options or {})
-    for setting in settings:
-        key, _, text = setting.partition("=")
-        given[key] = _value(f"solver.{info.name}.{key}", text, defaults[key]) if key in defaults else text
-    for key in given:
-        if key not in defaults:
-            known = ", ".join(sorted(defaults)) or "none"
-            raise ConfigError(
-                f"solver.{info.name}.{key}", f"unknown option; known: {known}{did_you_mean(key, defaults)}"
-            )
-    solver: Solver = cls(**given)
+    word, settings = split_spec(name)
+    info = find_solver(word)
+    cls = _class_of(info)
+    for key in options or {}:
+        check_option(info.name, cls, key)
+    solver: Solver = cls(**{**(options or {}), **read_options(info.name, cls, settings)})
     return solver
 
 
-def _value(where: str, text: str, default: object) -> OptionValue:
-    """The text as a value of the default's kind. Raises ConfigError if it is none."""
-    kind = type(default)
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ConfigError(where, f"expected true or false, found {text!r}")
-        return text.lower() == "true"
-    try:
-        value: OptionValue = {int: int, float: float}.get(kind, str)(text)
-    except ValueError:
-        raise ConfigError(where, f"expected {kind.__name__}, found {text!r}") from None
-    if isinstance(value, (int, float)) and not 0 <= value <= MAX_OPTION:  # NaN is not
-        raise ConfigError(where, f"expected {kind.__name__} from 0 to {MAX_OPTION:g}, found {text!r}")
-    return value
+def _class_of(info: SolverInfo) -> type:
+    found: type = getattr(import_module(info.module), info.class_name)
+    return found

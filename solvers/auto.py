@@ -11,6 +11,7 @@ from solvers.balance import Balance
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
 from solvers.lns import search
+from solvers.options import setting
 from solvers.packing import place
 from solvers.relaxation import Choice
 from solvers.stream import stream_plans
@@ -18,15 +19,13 @@ from solvers.stream import stream_plans
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """The default. Its bound is exact's, of the model; a note says whose plan won.
+    """The default. Its bound is exact's, of the model; a note says whose plan won."""
 
-    budget: million tasks and messages to be ordered (about 4 s of processor time each), 0 takes the first plan that can
-    be packed; most: programs at most; candidates: packings that exact may compare.
-    """
-
-    budget: float = 4.0
-    most: int = 60
-    candidates: int = 4
+    budget: float = setting(
+        4.0, "million tasks and messages to be ordered, about 4 s of processor time each; 0: the first plan that packs"
+    )
+    most: int = setting(60, "programs to be ordered at most")
+    candidates: int = setting(4, "packings that exact may compare")
     name: str = field(default="auto", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

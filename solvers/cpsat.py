@@ -9,6 +9,7 @@ from ortools.sat.python import cp_model
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan
 from solvers.capacity import no_plan, shortfall
 from solvers.cpsat_model import Variables, build
+from solvers.options import setting
 from solvers.packing import OPTIMALITY, Priced, better, certified
 from solvers.patterns import Configuration, Offer, make_offer, patterns_of, realised
 from solvers.warm_start import warm_start
@@ -21,13 +22,10 @@ ROOM = 4.0  # objectives up to so many times the known plan's are searched where
 
 @dataclass(frozen=True, slots=True)
 class CpSat:
-    """The model of solvers/cpsat_model.py within a deterministic budget derived from the time limit.
+    """The model of solvers/cpsat_model.py within a deterministic budget derived from the time limit."""
 
-    log: print CP-SAT's search log. workers: more than one search in parallel, and another run may find another plan.
-    """
-
-    log: bool = False
-    workers: int = 1
+    log: bool = setting(False, "true: print CP-SAT's search log")
+    workers: int = setting(1, "searches in parallel; with more than one another run may find another plan")
     name: str = field(default="cpsat", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

@@ -14,6 +14,7 @@ from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline
 from pimcomp.mapping import best_fit, first_fit
 from solvers.capacity import no_plan, shortfall, smallest_options
 from solvers.latency import latency_relaxation
+from solvers.options import setting
 from solvers.packing import Priced, best_placed, certified, graded_choices, price
 from solvers.relaxation import Choice, chosen, configurations, period_relaxation
 
@@ -22,12 +23,9 @@ TIGHTER = (0.95, 0.85, 0.7)  # crossbar budgets of the latency choices, as share
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Bound of the relaxation, and the best packing of its choices.
+    """Bound of the relaxation, and the best packing of its choices."""
 
-    candidates: how many packed choices are compared.
-    """
-
-    candidates: int = 8
+    candidates: int = setting(8, "packed choices that are compared")
     name: str = field(default="exact", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

@@ -23,6 +23,7 @@ from solvers.balance import added_replicas
 from solvers.capacity import no_plan, shortfall
 from solvers.faithful import Replication, capped, plain_options
 from solvers.ga_mutations import Kinds, mutate, replicas_of
+from solvers.options import setting
 
 LOWEST_STOP, HIGHEST_STOP = 0.10, 0.89  # stop levels of `balance` in the first generation
 BACK_OFF = 0.9  # share of the added replicas that is kept when they do not pack
@@ -32,14 +33,13 @@ BACK_OFF = 0.9  # share of the added replicas that is kept when they do not pack
 class Ga:
     """The settings as PIMCOMP-NN ships them. Its papers': population 100, iterations 200 (DAC); iterations 1000 (TCAD).
 
-    population: individuals per generation. iterations: generations after the first. keep: share of the best that
-    survive; survive_chance: each other's. The time limit is looked at between generations.
+    The time limit is looked at between generations.
     """
 
-    population: int = 200
-    iterations: int = 3
-    keep: float = 0.3
-    survive_chance: float = 0.2
+    population: int = setting(200, "individuals per generation")
+    iterations: int = setting(3, "generations after the first")
+    keep: float = setting(0.3, "share of the best that survive a generation")
+    survive_chance: float = setting(0.2, "chance of each other one to survive")
     name: str = field(default="ga", init=False)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from ortools.linear_solver.python import model_builder as mip
 from pimcomp.cost import firing_ns, first_rows
 from pimcomp.ir.plan import LayerOption, MappingProblem, Outcome, Pipeline, Plan
 from solvers.capacity import no_plan, shortfall
+from solvers.options import setting
 from solvers.packing import OPTIMALITY, Priced, better, certified
 from solvers.patterns import Configuration, Offer, make_offer, patterns_of, realised
 from solvers.warm_start import warm_start
@@ -50,13 +51,10 @@ Family = Callable[[Variables], None]
 
 @dataclass(frozen=True, slots=True)
 class Ilp:
-    """Branch and bound within `nodes_per_s` nodes per second of the time limit.
+    """Branch and bound within `nodes_per_s` nodes per second of the time limit."""
 
-    log: print SCIP's search log.
-    """
-
-    nodes_per_s: int = NODES_PER_S
-    log: bool = False
+    nodes_per_s: int = setting(NODES_PER_S, "nodes of the search tree per second of the time limit")
+    log: bool = setting(False, "true: print SCIP's search log")
     name: str = field(default="ilp", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

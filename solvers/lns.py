@@ -17,6 +17,7 @@ from pimcomp.cost import plan_cost
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Trial
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
+from solvers.options import setting
 from solvers.packing import Priced, certified
 from solvers.stream import Stream, pack, restricted, stream_plans
 
@@ -28,16 +29,12 @@ FAILURES = 40  # neighbours in a row that cannot be packed before the search giv
 
 @dataclass(frozen=True, slots=True)
 class Lns:
-    """Neighbours of stream's plans (of exact's where stream packs none). The bound is exact's, of the model.
+    """Neighbours of stream's plans (of exact's where stream packs none). The bound is exact's, of the model."""
 
-    budget: million tasks and messages to be ordered (about 4 s of processor time each); most: programs at most.
-    scatter, widest_block: as `Stream`.
-    """
-
-    budget: float = 4.0
-    most: int = 60
-    scatter: bool = True
-    widest_block: int = 8
+    budget: float = setting(4.0, "million tasks and messages to be ordered, about 4 s of processor time each")
+    most: int = setting(60, "programs to be ordered at most")
+    scatter: bool = setting(True, "false: plans without scattering convolutions")
+    widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="lns", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

@@ -21,11 +21,12 @@ from pymoo.operators.crossover.ux import UniformCrossover
 from pymoo.operators.mutation.pm import PolynomialMutation
 
 from pimcomp.cost import plan_cost, population_cost
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status
 from solvers.capacity import no_plan, shortfall, smallest_options
 from solvers.exact import single
 from solvers.latency import latency_relaxation
+from solvers.options import setting
 from solvers.packing import graded_choices, place
 from solvers.ranks import Ranks, fit_budget, make_ranks
 from solvers.relaxation import Choice, chosen, configurations, period_relaxation
@@ -51,17 +52,13 @@ class FrontPoint:
 
 @dataclass(frozen=True, slots=True)
 class Nsga2:
-    """population: individuals per generation. evaluations: the budget. front_size: plans mapped at most.
+    """NSGA-II over options and ranks of the layers; `solve` takes one point of the front."""
 
-    objectives: two or more of OBJECTIVES, joined by "+". max_crossbars: `solve` takes the point that is best in the
-    first objective among those with no more crossbars; 0: it takes the knee.
-    """
-
-    population: int = 64
-    evaluations: int = 4096
-    front_size: int = 12
-    objectives: str = "time+crossbars"
-    max_crossbars: int = 0
+    population: int = setting(64, "individuals per generation")
+    evaluations: int = setting(4096, "the budget")
+    front_size: int = setting(12, "plans of the front that are mapped at most")
+    objectives: str = setting("time+crossbars", f"two or more of {', '.join(OBJECTIVES)}, joined by +")
+    max_crossbars: int = setting(0, "the best in the first objective with no more crossbars; 0: the knee")
     name: str = field(default="nsga2", init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +67,8 @@ class Nsga2:
         unknown = [name for name in names if name not in OBJECTIVES]
         if unknown or len(names) < 2 or len(set(names)) < len(names):
             expected = f"expected two or more of {', '.join(OBJECTIVES)} joined by +"
-            raise ConfigError("solver.nsga2.objectives", f"{expected}, found {self.objectives!r}")
+            hint = did_you_mean(unknown[0], OBJECTIVES) if unknown else ""
+            raise ConfigError("solver.nsga2.objectives", f"{expected}, found {self.objectives!r}{hint}")
         for name in ("population", "evaluations", "front_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"solver.nsga2.{name}", f"expected at least 1, found {getattr(self, name)}")

@@ -25,6 +25,7 @@ from pimcomp.cost import plan_cost
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Plan, Status
 from solvers.capacity import no_plan, shortfall, smallest_options
+from solvers.options import setting
 
 FILLS = (0.93, 0.8, 0.6, 0.4)  # shares of the crossbars that replication may use: packing needs some room
 NARROW_BLOCK = 2
@@ -61,13 +62,10 @@ VARIANTS = (
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The first variant that can be packed.
+    """The first variant that can be packed."""
 
-    scatter: off for plans without it. widest_block: windows per MVM at most in any plan.
-    """
-
-    scatter: bool = True
-    widest_block: int = 8
+    scatter: bool = setting(True, "false: plans without scattering convolutions")
+    widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="stream", init=False)
 
     def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:

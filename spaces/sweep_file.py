@@ -17,7 +17,6 @@ Names under `space` are the fields of `Arch` and of `ScheduleOptions`; `crossbar
 crossbar_cols together, `chip` lists published chips to start from.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -29,6 +28,8 @@ from pimcomp.config.validation import Section, found_text, validate
 from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
+from solvers import canonical
+from solvers.options import joined
 from spaces.chip import CORE_AREA
 from spaces.metrics import ALIASES, LIMITS_ONLY, METRICS
 from spaces.space import (
@@ -90,7 +91,7 @@ class _Settings(Section):
     seed: int = Field(0, ge=0)
     time_limit_s: float = Field(5.0, gt=0)
     solvers: list[str] = Field(min_length=1, json_schema_extra={"expected": "a list of solvers"})
-    pipelines: list[Literal["element", "batch"]] = Field(
+    pipelines: list[str] = Field(
         ["element", "batch"], min_length=1, json_schema_extra={"expected": "a list of element and batch"}
     )
     objectives: list[str] = Field(
@@ -107,9 +108,7 @@ class _Document(Section):
     sweep: _Settings
 
 
-def parse_sweep(
-    section: object, *, arch: Arch, file: str, solver_names: Sequence[str], load_chip: Callable[[str], Arch]
-) -> Sweep:
+def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[str], Arch]) -> Sweep:
     """Check the `sweep:` section of `file` against the chip it belongs to. load_chip: reads a chip by name.
 
     Raises ConfigError naming file, field and rule.
@@ -118,7 +117,11 @@ def parse_sweep(
         raise ConfigError(f"{file}: sweep", "missing: a sweep needs at least `solvers` and `space` there")
     model = validate(_Document, {"sweep": section}, file).sweep
     where = f"{file}: sweep"
-    _known([name.partition(":")[0] for name in model.solvers], solver_names, f"{where}.solvers")
+    try:
+        solvers = tuple(canonical(spec) for spec in joined(model.solvers))
+    except ConfigError as error:
+        raise ConfigError(f"{where}.solvers", str(error)) from None
+    _known(solvers, solvers, f"{where}.solvers")  # none twice
     _known(model.pipelines, tuple(Pipeline), f"{where}.pipelines")
     networks = _networks(model, where)
     limits = {ALIASES.get(name, name): value for name, value in sorted(model.limits.items())}
@@ -138,7 +141,7 @@ def parse_sweep(
         networks=networks,
         combine="worst" if model.combine == "each" else model.combine,
         parameters=parameters,
-        solvers=tuple(model.solvers),
+        solvers=solvers,
         pipelines=tuple(Pipeline(p) for p in model.pipelines),
         objectives=objectives,
         limits=tuple(Limit(metric=name, low=limit.min, high=limit.max) for name, limit in checked),
@@ -186,7 +189,7 @@ def _objectives(model: _Settings, networks: tuple[Network, ...], where: str) -> 
         if at and network not in labels:
             raise ConfigError(
                 f"{where}.objectives", f"expected a network of the sweep behind '@' ({', '.join(sorted(labels))}), "
-                f"found {network!r}"
+                f"found {network!r}{did_you_mean(network, labels)}"
             )  # fmt: skip
         _known([base], known, f"{where}.objectives")
         names.append(base + at + network)
@@ -232,9 +235,8 @@ def _parameters(space: dict[str, Any], arch: Arch, where: str) -> tuple[Paramete
     known = [CROSSBAR_SIZE, CHIP, *(f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE), *OPTION_NAMES]
     for name in space:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
-            raise ConfigError(f"{where}.{name}", f"unknown chip parameter or compile option; {hint}")
+            hint = did_you_mean(name, known) or f"; expected one of {', '.join(known)}"
+            raise ConfigError(f"{where}.{name}", f"unknown chip parameter or compile option{hint}")
     for name in ("crossbar_rows", "crossbar_cols"):
         if CROSSBAR_SIZE in space and name in space:
             raise ConfigError(f"{where}.{name}", f"{CROSSBAR_SIZE} sets it already: give one of them")

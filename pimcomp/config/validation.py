@@ -1,6 +1,5 @@
 """Typed data at the edge: pydantic models whose errors say file, field, what was expected and what was found."""
 
-import difflib
 import types
 import typing
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, close_names, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -121,11 +120,9 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
 def _unknown_key(root: type[BaseModel], owner: type[BaseModel] | None, key: str) -> str:
     """Message for a key that no field takes: close names here, then the same name in another section."""
     known = list(owner.model_fields) if owner else []
-    if close := difflib.get_close_matches(key, known, n=1):
-        return f"unknown key; did you mean {close[0]!r}?"
     every = dict(_all_keys(root))
-    if close := difflib.get_close_matches(key, every, n=1):
-        return f"unknown key; did you mean {every[close[0]]!r}?"
+    if close := close_names(key, known) or tuple(every[k] for k in close_names(key, every)):
+        return f"unknown key; did you mean {close[0]!r}?"
     return f"unknown key; known here: {', '.join(known)}"
 
 
@@ -145,4 +142,7 @@ def _message(root: type[BaseModel], error: dict[str, Any]) -> str:
         return f"missing: expected {expected}" if expected else "missing"
     if not expected:
         return f"{error['msg']}, found {found_text(error['input'])}"
-    return f"expected {expected}, found {found_text(error['input'])}"
+    found = error["input"]
+    words = typing.get_args(field.annotation) if field and typing.get_origin(field.annotation) is Literal else ()
+    hint = did_you_mean(found, words) if isinstance(found, str) else ""
+    return f"expected {expected}, found {found_text(found)}{hint}"

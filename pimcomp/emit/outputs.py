@@ -18,7 +18,7 @@ from pimcomp.emit.pimsim import emitted_start, write_program
 from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
-from pimcomp.errors import ConfigError, OutputError, did_you_mean
+from pimcomp.errors import OutputError, check_name
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op, Program
@@ -61,12 +61,9 @@ def emit(compiled: Compiled, out_dir: Path, *, form: str = "gz", save: Collectio
 
 def check_choices(form: str, save: Collection[str]) -> None:
     """Raise ConfigError for an unknown form or save: before hours of work, if asked early."""
-    if form not in FORMS:
-        raise ConfigError("--format", f"expected one of {', '.join(FORMS)}, found {form!r}{did_you_mean(form, FORMS)}")
+    check_name("--format", form, FORMS)
     for name in save:
-        if name not in SAVES:
-            hint = did_you_mean(name, SAVES)
-            raise ConfigError("--save", f"expected some of {', '.join(SAVES)}, found {name!r}{hint}")
+        check_name("--save", name, SAVES)
 
 
 def throughput_rounds(program: Program) -> int:

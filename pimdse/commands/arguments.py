@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from pimdse.completion import chip_names, folders, network_names, pipelines, solver_names
+
 DEFAULT_ARCH = "pimcomp_default"
 
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="An ONNX file, a PIMCOMP-NN node-list JSON, or a name from [bold]pimdse models[/bold]."
+        metavar="MODEL",
+        help="An ONNX file, a PIMCOMP-NN node-list JSON, or a name from [bold]pimdse models[/bold].",
+        autocompletion=network_names,
     ),
 ]
 ArchOption = Annotated[
@@ -20,6 +24,7 @@ ArchOption = Annotated[
         "-a",
         metavar="CFG",
         help="A chip's YAML, a simulator's config.json, or a name from [bold]pimdse archs[/bold].",
+        autocompletion=chip_names,
     ),
 ]
 SolverOption = Annotated[
@@ -28,13 +33,18 @@ SolverOption = Annotated[
         "--solver",
         "-r",
         metavar="SOLVER",
-        help="A name from [bold]pimdse solvers[/bold]; auto: the recommended one.",
+        help="A name from [bold]pimdse solvers[/bold], with options behind it as in lns:budget=8:most=100.",
+        autocompletion=solver_names,
     ),
 ]
 PipelineOption = Annotated[
     str,
     typer.Option(
-        "--pipeline", "-p", metavar="element|batch", help="element: one image soonest. batch: most images per second."
+        "--pipeline",
+        "-p",
+        metavar="element|batch",
+        help="element: one image soonest. batch: most images per second.",
+        autocompletion=pipelines,
     ),
 ]
 TimeLimitOption = Annotated[
@@ -59,4 +69,6 @@ StorageOption = Annotated[
         help="A database that hosts share, like postgresql+psycopg://USER@HOST/DB; default: the folder's journal.",
     ),
 ]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that a command of pimdse wrote.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder that a command of pimdse wrote.", autocompletion=folders)
+]

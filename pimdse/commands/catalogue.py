@@ -1,13 +1,16 @@
 """`pimdse archs`, `pimdse models`, `pimdse solvers`: what there is to choose from."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.output import output_of, wide_table
+from pimdse.completion import solver_names
+from pimdse.output import Output, output_of, plain, wide_table
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from solvers import SolverInfo
 
 
 def register(app: typer.Typer) -> None:
@@ -77,21 +80,57 @@ def models(context: typer.Context) -> None:
     )
 
 
-def solvers(context: typer.Context) -> None:
-    """List the solvers: ways to choose replication and core mapping.
+def solvers(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Explain this one and its options.", autocompletion=solver_names),
+    ] = None,
+) -> None:
+    """List the solvers, ways to choose replication and core mapping; or explain one and its options.
 
     [dim]pimdse solvers[/dim]
-    """
-    from pimdse.building import solver_name
-    from solvers import describe
 
+    [dim]pimdse solvers lns[/dim]
+    """
+    from solvers import describe, find_solver
+
+    if name is not None:
+        _explain(output_of(context), find_solver(name, "NAME"))
+        return
     infos = describe()
     data = [{"name": i.name, "summary": i.summary, "certificate": i.certificate} for i in infos]
     rows = [(i.name, i.summary, i.certificate) for i in infos]
-    auto = solver_name("auto")
 
     def render(console: "Console") -> None:
         wide_table(console, ("solver", "how it decides", "proves"), rows)
-        console.print(f"auto is {auto}", style="dim")
+        plain(
+            console, "The default is auto. What one does and its options: pimdse solvers NAME, like pimdse solvers lns"
+        )
 
-    output_of(context).show({"solvers": data, "auto": auto}, render)
+    output_of(context).show({"solvers": data, "default": "auto"}, render)
+
+
+def _explain(output: Output, info: "SolverInfo") -> None:
+    """Show what a solver does, proves and can be told."""
+    from solvers import solver_options
+    from solvers.options import kind_of
+
+    options = [
+        {"name": f.name, "takes": kind_of(f), "default": f.default, "meaning": f.metadata["meaning"]}
+        for f in solver_options(info.name).values()
+    ]
+    rows = [tuple(str(cell).lower() if isinstance(cell, bool) else str(cell) for cell in o.values()) for o in options]
+
+    def render(console: "Console") -> None:
+        plain(console, f"{info.name}: {info.summary}; proves: {info.certificate}")
+        if not options:
+            plain(console, "It has no options.")
+            return
+        wide_table(console, ("option", "takes", "default", "meaning"), rows)
+        example = ":".join((info.name, *(f"{row[0]}={row[2]}" for row in rows[:2])))
+        plain(console, f"Options stand behind the name: --solver {example}")
+
+    output.show(
+        {"name": info.name, "summary": info.summary, "certificate": info.certificate, "options": options}, render
+    )

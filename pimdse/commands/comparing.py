@@ -16,6 +16,7 @@ from pimdse.commands.arguments import (
     TimeLimitOption,
     WeightsOption,
 )
+from pimdse.completion import solver_names
 from pimdse.output import output_of, plain, wide_table
 
 if TYPE_CHECKING:
@@ -47,7 +48,13 @@ def compare(
     model: Model,
     arch: ArchOption = DEFAULT_ARCH,
     solvers: Annotated[
-        str, typer.Option("--solvers", metavar="LIST", help="Names from [bold]pimdse solvers[/bold], with commas.")
+        str,
+        typer.Option(
+            "--solvers",
+            metavar="LIST",
+            help="Names from [bold]pimdse solvers[/bold], with commas.",
+            autocompletion=solver_names,
+        ),
     ] = DEFAULT_SOLVERS,
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", metavar="element|batch|both")] = "both",
     time_limit: TimeLimitOption = 10.0,
@@ -63,12 +70,14 @@ def compare(
     """Compare solvers: crossbars, time, energy, proven bounds, and the time they take."""
     from pimcomp.errors import ConfigError
     from pimcomp.frontend import load_network
-    from pimdse.building import check_writable, make_recipe, solver_name
+    from pimdse.building import check_writable, make_recipe
     from pimdse.comparison import planned, programmed, with_model_gaps
     from pimdse.pimsim import find_simulator
+    from solvers import canonical
+    from solvers.options import split_list
 
     output = output_of(context)
-    names = list(dict.fromkeys(solver_name(name.strip()) for name in solvers.split(",") if name.strip()))
+    names = list(dict.fromkeys(canonical(name, "--solvers") for name in split_list(solvers)))
     if not names:
         raise ConfigError("--solvers", "expected at least one name")
     executable = find_simulator(pimsim) if pimsim is not None else None

@@ -17,6 +17,7 @@ from pimdse.commands.arguments import (
     TimeLimitOption,
     WeightsOption,
 )
+from pimdse.completion import chip_names, outputs
 from pimdse.output import output_of
 
 SAVE = ("evaluation", "verification", "intermediate", "mapping", "weights", "listing")
@@ -58,7 +59,9 @@ def compile_(
     ] = None,
     save: Annotated[
         str,
-        typer.Option("--save", metavar="LIST", help=f"Further outputs, a list out of {', '.join(SAVE)}."),
+        typer.Option(
+            "--save", metavar="LIST", help=f"Further outputs, a list out of {', '.join(SAVE)}.", autocompletion=outputs
+        ),
     ] = "",
     form: Annotated[
         str,
@@ -104,7 +107,14 @@ def inspect(
     context: typer.Context,
     model: Model,
     arch: Annotated[
-        str | None, typer.Option("--arch", "-a", metavar="CFG", help="Also show what the layers take on this chip.")
+        str | None,
+        typer.Option(
+            "--arch",
+            "-a",
+            metavar="CFG",
+            help="Also show what the layers take on this chip.",
+            autocompletion=chip_names,
+        ),
     ] = None,
     weights: WeightsOption = None,
 ) -> None:

@@ -35,15 +35,14 @@ def import_config(
 ) -> None:
     """Turn a simulator's config.json into a chip's YAML, with notes on what the file leaves open."""
     from pimcomp.config import arch_from_simulator_config, arch_to_yaml
-    from pimcomp.errors import ConfigError
+    from pimcomp.errors import check_name
     from pimdse.whole_file import replace_file
 
+    check_name("--crossbars", crossbars, ("physical", "logical"))
     if crossbars == "logical":
         arch, notes = arch_from_simulator_config(config, crossbars="logical")
-    elif crossbars == "physical":
-        arch, notes = arch_from_simulator_config(config)
     else:
-        raise ConfigError("--crossbars", f"expected physical or logical, found {crossbars!r}")
+        arch, notes = arch_from_simulator_config(config)
     text = arch_to_yaml(arch, notes)
     output = output_of(context)
     data = {"name": arch.name, "notes": list(notes), "crossbars": arch.crossbars, "cores": arch.total_cores}

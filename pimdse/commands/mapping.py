@@ -1,12 +1,15 @@
 """`pimdse map`: the chip from above."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pimdse.commands.arguments import Folder
 from pimdse.output import output_of, plain
+
+if TYPE_CHECKING:
+    from pimdse.chip_use import ChipUse
 
 _FORMS = ("png", "svg", "pdf")
 _EPILOG = """[bold]Examples[/bold]
@@ -36,10 +39,6 @@ def map_(
 ) -> None:
     """Draw the floorplan: crossbars by layer, the busiest connections, the global memory."""
     from pimcomp.errors import ConfigError
-    from pimdse.chip_use import chip_use
-    from pimdse.program_folder import read_program_folder
-    from pimdse.report.floorplan import floorplan
-    from pimdse.whole_file import replace_file
 
     output = output_of(context)
     target = out if out is not None else folder / "map.png"
@@ -47,9 +46,7 @@ def map_(
     if form not in _FORMS:
         raise ConfigError("--out", f"expected a file that ends in .{', .'.join(_FORMS)}, found {target}")
     with output.stages(f"drawing {folder}"):
-        program = read_program_folder(folder)
-        use = chip_use(program)
-        replace_file(target, floorplan(program, use, form=form, lines=lines))
+        use = draw_map(folder, target, form=form, lines=lines)
     data = {
         "file": str(target),
         "crossbars_used": int(use.fill[:, 2].sum()),
@@ -59,3 +56,16 @@ def map_(
         "stored_bytes_per_round": int(use.memory_bytes[:, 1].sum()),
     }
     output.show(data, lambda console: plain(console, f"wrote {target}"))
+
+
+def draw_map(folder: Path, target: Path, *, form: str = "png", lines: int = 60) -> "ChipUse":
+    """Draw the floorplan of a compiled folder into a file; returns what is on it."""
+    from pimdse.chip_use import chip_use
+    from pimdse.program_folder import read_program_folder
+    from pimdse.report.floorplan import floorplan
+    from pimdse.whole_file import replace_file
+
+    program = read_program_folder(folder)
+    use = chip_use(program)
+    replace_file(target, floorplan(program, use, form=form, lines=lines))
+    return use

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pimdse.commands.arguments import Folder, StorageOption
+from pimdse.completion import metrics
 from pimdse.output import Output, output_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ pimdse pick results/isaac
 
 pimdse pick results/isaac --objective latency_ns --max-crossbars 8000
 
-pimdse pick results/isaac --knee --limit 'energy_pj<=3e9' --limit 'local_peak_bytes<=65536'
+pimdse pick results/isaac --knee --limit 'energy<3mJ' --limit 'memory<=64KiB'
 
 pimdse pick results/isaac --pipeline batch --objective throughput_per_s --out out/fastest
 
@@ -35,11 +36,20 @@ def pick(
     folder: Folder,
     objective: Annotated[
         str | None,
-        typer.Option("--objective", metavar="METRIC", help="What must be best: latency_ns (default), energy_pj, ..."),
+        typer.Option(
+            "--objective",
+            metavar="METRIC",
+            help="What must be best: latency_ns (default), energy_pj, ...",
+            autocompletion=metrics,
+        ),
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="METRIC<=N", help="A hard limit on any metric (or METRIC>=N). Repeatable."),
+        typer.Option(
+            "--limit",
+            metavar="METRIC<=N",
+            help="A hard limit (<=, <, >=, >): latency<2ms, crossbars<=8000. Repeatable.",
+        ),
     ] = None,
     max_crossbars: Annotated[
         int | None, typer.Option("--max-crossbars", metavar="N", min=1, help="Largest chip, in crossbars.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from pimcomp.errors import OutputError
+from pimcomp.errors import OutputError, check_name
 from pimdse.commands.arguments import Folder
 from pimdse.output import output_of, plain, rows_table, wide_table
 
@@ -49,13 +49,12 @@ def simulate(
     timeout: Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="Longest wait for it.")] = 7200,
 ) -> None:
     """Show a program's latency, throughput, power and energy, where the time goes, and what pimsim-nn says."""
-    from pimcomp.errors import ConfigError
     from pimdse.attribution_report import attribution_data, show_attribution
     from pimdse.pimsim import find_simulator
     from pimdse.program_folder import read_program_folder
 
-    if mode not in ("", "latency", "throughput"):
-        raise ConfigError("--mode", f"expected latency or throughput, found {mode!r}")
+    if mode:
+        check_name("--mode", mode, ("latency", "throughput"))
     output = output_of(context)
     executable = find_simulator(pimsim)
     with output.stages(f"reading {folder}") as observe:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pimdse.commands.arguments import Folder, StorageOption
+from pimdse.completion import chip_names
 from pimdse.output import Output, output_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def sweep(
     config: Annotated[
         str,
         typer.Argument(
-            metavar="CFG", help="A chip's YAML with a sweep: section, or a name of [bold]pimdse archs[/bold]."
+            metavar="CFG",
+            help="A chip's YAML with a sweep: section, or a name of [bold]pimdse archs[/bold].",
+            autocompletion=chip_names,
         ),
     ],
     trials: Annotated[

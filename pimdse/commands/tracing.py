@@ -21,8 +21,6 @@ pimdse trace out/my -o my.json --events 50000
 Open the file in ui.perfetto.dev or chrome://tracing: a process per core with a track per unit, layers as names, arrows
 for messages; the process 'chip' has the critical path and the global memory."""
 
-_UNITS_PS = {"": 1e3, "ns": 1e3, "us": 1e6, "ms": 1e9, "s": 1e12}
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -98,11 +96,13 @@ def _compressed(pieces: Iterable[bytes]) -> bytes:
 def _time_ps(option: str, text: str) -> int:
     """`20us` as ps. Raises ConfigError naming the option."""
     from pimcomp.errors import ConfigError
+    from pimdse.units import read_quantity
 
-    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(ns|us|ms|s|)", text)
-    if match is None:
-        raise ConfigError(option, f"expected a time such as 1500 (ns), 20us or 1.5ms, found {text!r}")
-    return int(float(match[1]) * _UNITS_PS[match[2]])
+    try:
+        time_ns = read_quantity(text, "ns", bare=True)
+    except ValueError:
+        raise ConfigError(option, f"expected a time such as 1500 (ns), 20us or 1.5ms, found {text!r}") from None
+    return int(time_ns * 1e3)
 
 
 def _cores(text: str, count: int) -> frozenset[int]:

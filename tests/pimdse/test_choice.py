@@ -104,3 +104,50 @@ def test_estimates_are_picked_by_number_only(tmp_path: Path) -> None:
     guess = next(t for t in found.feasible if t.candidate.fidelity is Fidelity.COST)
     wish = make_wish(objective=None, trial=guess.number)
     assert "estimates so far" in explain(found, choose(found, wish), wish)
+
+
+@pytest.mark.parametrize(
+    ("word", "limit"),
+    [
+        ("latency<=1ms", Limit(metric="latency_ns", high=1e6)),
+        ("latency_ns <= 2e6", Limit(metric="latency_ns", high=2e6)),
+        ("latency_ns<=2 ms", Limit(metric="latency_ns", high=2e6)),
+        ("energy <= 3 mJ", Limit(metric="energy_pj", high=3e9)),
+        ("power>=2W", Limit(metric="avg_power_mw", low=2e3)),
+        ("crossbars<=8,000", Limit(metric="crossbars", high=8000)),
+        ("crossbars < 8000", Limit(metric="crossbars", high=7999)),
+        ("crossbars_used>10", Limit(metric="crossbars_used", low=11)),
+        ("memory<=64KiB", Limit(metric="local_peak_bytes", high=65536)),
+        ("throughput>=1000", Limit(metric="throughput_per_s", low=1000)),
+        ("throughput>=1000/s", Limit(metric="throughput_per_s", low=1000)),
+        ("edp_pj_ns<=1e15", Limit(metric="edp_pj_ns", high=1e15)),
+        ("latency@net<=20us", Limit(metric="latency_ns@net", high=2e4)),
+    ],
+)
+def test_a_limit_takes_units_and_short_names(word: str, limit: Limit) -> None:
+    assert make_wish(objective=None, limits=[word]).limits == (limit,)
+
+
+def test_less_than_excludes_the_figure_itself() -> None:
+    (below,) = make_wish(objective=None, limits=["latency<1ms"]).limits
+    (above,) = make_wish(objective=None, limits=["latency>1ms"]).limits
+    assert below.excess(1e6) > 0 >= below.excess(999_999.9)
+    assert above.excess(1e6) > 0 >= above.excess(1_000_000.1)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("latency<=5", r"expected a number with a unit \(s, ms, us, ns\), found '5'"),
+        ("latency<=5 mJ", r"expected a number with a unit \(s, ms, us, ns\), found '5 mJ'"),
+        ("latency_ns<=much", r"with or without a unit .*, found 'much'"),
+        ("crossbars<=1,00", "expected a number"),
+        ("latencies<=1ms", "did you mean 'latency'"),
+        ("latency=1ms", "such as latency<2ms"),
+        ("energy<=nan", "expected a number"),
+        ("energy<=", "such as latency<2ms"),
+    ],
+)
+def test_a_wrong_limit_says_what_is_expected(word: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_wish(objective=None, limits=[word])

@@ -61,6 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "archs",
         "models",
         "solvers",
+        "solvers auto",
         "inspect digits_resnet8 --arch isaac",
         "inspect squeezenet1_1",
         "compare digits_mlp --solvers balance,W0H0 --pipeline element",

@@ -136,10 +136,10 @@ def test_options_may_stand_behind_the_name() -> None:
     assert (ga.iterations, ga.population, ga.keep) == (200, 100, 0.5)  # type: ignore[attr-defined]
     assert get_solver("cpsat:log=true").log is True  # type: ignore[attr-defined]
     for word, message in (
-        ("ga:population=many", "expected int, found 'many'"),
+        ("ga:population=many", "expected a whole number, found 'many'"),
         ("ga:population=0", "at least 1"),
-        ("ga:population=-3", "expected int from 0"),
-        ("ga:keep=nan", "expected float from 0"),
+        ("ga:population=-3", "expected a whole number from 0"),
+        ("ga:keep=nan", "expected a number from 0"),
         ("cpsat:log=perhaps", "expected true or false"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -25,9 +25,7 @@ def _chip(name: str) -> Arch:
 
 
 def _parse(**changes: object) -> Sweep:
-    return parse_sweep(
-        {**GOOD, **changes}, arch=ARCH, file="configs/isaac.yaml", solver_names=("balance", "uniform"), load_chip=_chip
-    )
+    return parse_sweep({**GOOD, **changes}, arch=ARCH, file="configs/isaac.yaml", load_chip=_chip)
 
 
 def test_section_becomes_a_typed_sweep() -> None:
@@ -42,6 +40,7 @@ def test_section_becomes_a_typed_sweep() -> None:
     assert sweep.pipelines == (Pipeline.ELEMENT, Pipeline.BATCH)
     assert sweep.limits == (Limit(metric="crossbars", high=20000),)
     assert sweep.size is None
+    assert _parse(solvers=["LNS:budget=2", "most=9", "ga"]).solvers == ("lns:budget=2:most=9", "ga")
     anchor = sweep.anchors()[0]
     assert dict(anchor.parameters) == {"cell_bits": 2, "cores": 168, "crossbar_latency_ns": 30.0}
 
@@ -53,8 +52,12 @@ def test_section_becomes_a_typed_sweep() -> None:
         ({"trials": 0}, r"sweep\.trials: expected an integer >= 1, found integer 0"),
         ({"trials": "many"}, r"sweep\.trials: expected an integer >= 1, found text 'many'"),
         ({"solvers": []}, r"sweep\.solvers: expected a list of solvers"),
-        ({"solvers": ["magic"]}, r"sweep\.solvers: expected some of balance, uniform; found 'magic'"),
-        ({"solvers": ["balance", "balance"]}, r"listed twice"),
+        ({"solvers": ["magic"]}, r"sweep\.solvers: solver: expected one of balance, uniform, .*, found 'magic'"),
+        ({"solvers": ["balance", "Balance"]}, r"listed twice"),
+        ({"solvers": ["lns:mots=4"]}, r"solver\.lns\.mots: unknown option; .* did you mean 'most'"),
+        ({"sampler": "tpa"}, r"sweep\.sampler: expected .*; did you mean 'tpe'"),
+        ({"pipelines": ["elment"]}, r"sweep\.pipelines.*did you mean 'element'"),
+        ({"objectives": ["latency_ns@nett", "crossbars"]}, r"expected a network of the sweep behind '@'"),
         ({"pipelines": ["stream"]}, r"sweep\.pipelines"),
         ({"objectives": ["latency_ns"]}, r"sweep\.objectives: expected a list of 2 or 3 metrics"),
         (
@@ -93,7 +96,7 @@ def test_mistakes_name_file_field_and_rule(changes: dict[str, object], message: 
 
 def test_missing_section_is_told() -> None:
     with pytest.raises(ConfigError, match=r"isaac\.yaml: sweep: missing"):
-        parse_sweep(None, arch=ARCH, file="isaac.yaml", solver_names=("balance",), load_chip=_chip)
+        parse_sweep(None, arch=ARCH, file="isaac.yaml", load_chip=_chip)
 
 
 def test_area_is_an_objective_only_where_it_is_known() -> None:
@@ -106,7 +109,6 @@ def test_area_is_an_objective_only_where_it_is_known() -> None:
             {**GOOD, "objectives": ["latency_ns", "area_mm2"]},
             arch=Arch(name="x", cores=1, crossbars_per_core=1),
             file="x.yaml",
-            solver_names=("balance",),
             load_chip=_chip,
         )
 
