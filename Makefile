@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types layers check test test-slow bench matrix golden docs site clean
+.PHONY: help install format lint types layers check test test-slow bench matrix docs site clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,6 @@ bench:  ## benchmarks of compile time, timeline and solvers
 
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
 	$(PYTHON) benchmarks/matrix.py
-
-golden:  ## rewrite the golden files; read the diff before committing it
-	$(PYTHON) -m pytest -q --update-golden
 
 docs:  ## regenerate docs/config-reference.md from the schema
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md

@@ -133,7 +133,7 @@ def test_the_bound_stays_below_the_timeline(pipeline: Pipeline) -> None:
     assert all(proven.period_ns <= line.period_ns for line in timed(pipeline))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(numbers=st.lists(st.integers(0, 300), min_size=1, max_size=6), pipeline=st.sampled_from(list(Pipeline)))
 def test_a_plan_is_estimated_alike_alone_and_in_company(numbers: list[int], pipeline: Pipeline) -> None:
     problem = small().problem(pipeline)
@@ -152,7 +152,7 @@ def _estimator() -> Estimator:
     return Estimator.of(small().graph, small().arch, small().partition)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(number=st.integers(0, 300))
 def test_a_chip_of_half_the_speed_takes_twice_the_time(number: int) -> None:
     plan = sampled_plan(small().problem(Pipeline.ELEMENT), number)

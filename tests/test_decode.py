@@ -44,7 +44,7 @@ def round_trip(program: Program, folder: Path) -> Decoded:
     return decode_program(folder / "program.gz")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 200), cores=st.integers(1, 6))
 def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, seed: int, rows: int, cores: int) -> None:
     program = random_program(seed, rows, cores)

@@ -69,7 +69,7 @@ def test_an_mvm_costs_the_full_crossbar() -> None:
     assert mvm_crossbar_pj(arch) == pytest.approx(8 * 30 * 10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps(), steps())
 def test_energy_of_two_programs_in_a_row_is_the_sum(first: list[Step], second: list[Step]) -> None:
     arch = replace(small_arch(3), crossbar_read_mw=10.0, local_read_pj=1.0, global_write_pj=2.0, vector_alu_pj=0.25)

@@ -39,7 +39,7 @@ def executed_operands(table: Table, core_start: LongArray, registers: Registers,
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), rows=st.integers(0, 300), cores=st.integers(1, 5), addresses=st.integers(1, 80))
 def test_executing_the_loads_gives_exactly_the_table_s_operands(
     seed: int, rows: int, cores: int, addresses: int
@@ -50,7 +50,7 @@ def test_executing_the_loads_gives_exactly_the_table_s_operands(
     assert (executed_operands(table, core_start, registers, values) == values).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), addresses=st.integers(20, 80))
 def test_never_more_loads_than_least_recently_used(seed: int, addresses: int) -> None:
     ops = tuple(op for op in ANY if op not in (Op.LD, Op.ST))

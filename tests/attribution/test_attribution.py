@@ -53,13 +53,13 @@ def path(found: Attribution) -> dict[str, float]:
     return dict(zip(UNITS, (found.path_by_node.sum(axis=0) / 1000).tolist(), strict=True))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(steps(cores=4, most=40), st.sampled_from((1, 2, 3, 8, 16)), st.sampled_from((0.5, 1.0, 1 / 1.28, 3.0)))
 def test_random_programs(program: list[Step], rob_size: int, period_ns: float) -> None:
     checked(stream_of_steps(program, 4), small_arch(rob_size=rob_size, core_period_ns=period_ns))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(steps(cores=4, most=60), st.integers(1, 500))
 def test_what_is_on_the_path_costs_latency(program: list[Step], slower_ns: int) -> None:
     """At rob_size 1 and without the memory's queue, time is a maximum over paths: a longer path is a later end."""
@@ -80,7 +80,7 @@ def test_what_is_on_the_path_costs_latency(program: list[Step], slower_ns: int) 
     assert later >= found.latency_ps + round(1000 * per_mvm_ns) * len(np.unique(fires))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps(cores=3, most=30), st.integers(0, 2))
 def test_a_core_alone_at_rob_size_1_is_its_own_critical_path(program: list[Step], core: int) -> None:
     alone = [s._replace(core=0) for s in program if s.op not in (Op.SEND, Op.LD, Op.ST)]

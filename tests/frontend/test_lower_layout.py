@@ -31,7 +31,7 @@ def elements(tensor: Tensor) -> np.ndarray:
     return grid.transpose(order).reshape(tensor.shape)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_rearrangements_are_those_of_numpy(data: st.DataObject) -> None:
     channels, height, width = data.draw(st.tuples(st.sampled_from([1, 4, 6, 8]), st.integers(1, 4), st.integers(1, 4)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pimcomp.errors import UnsupportedOp
@@ -13,7 +13,7 @@ from pimcomp.ir.graph import Pool
 from tests.frontend.small_onnx import agree, check, kinds, load, make, only, op
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(
     operator=st.sampled_from(["MaxPool", "AveragePool"]),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.errors import ModelError
@@ -39,7 +39,7 @@ def test_forms(tmp_path: Path, attributes: dict[str, Any], weights: tuple[int, .
     assert kinds(graph) in (["Standalone", "Pick", "Conv"], ["Standalone", "Conv"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_geometry(tmp_path: Path, data: st.DataObject) -> None:
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))

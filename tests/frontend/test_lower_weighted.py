@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.errors import ModelError, UnsupportedOp
@@ -13,7 +13,7 @@ from pimcomp.ir.graph import Conv
 from tests.frontend.small_onnx import check, kinds, load, make, normals, only, op
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     data=st.fixed_dictionaries(
         {

@@ -89,7 +89,7 @@ def windowed(window: Window, size: tuple[int, int]) -> tuple[int, int]:
     )
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(window=WINDOWS, groups=st.sampled_from([1, 2, 4]), bias=st.booleans(), seed=st.integers(0, 99))
 def test_convolutions(window: Window, groups: int, bias: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def test_convolutions(window: Window, groups: int, bias: bool, seed: int) -> Non
     assert_same(one_node(node, (4, 6, 5)), seed=seed)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(window=WINDOWS, method=st.sampled_from(["max", "avg"]), count=st.booleans(), data=st.data())
 def test_pooling_with_any_pads_and_divisors(window: Window, method: str, count: bool, data: st.DataObject) -> None:
     height, width = windowed(window, (6, 5))
@@ -182,7 +182,7 @@ def test_local_response_normalisation() -> None:
     )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_view(data: st.DataObject) -> None:
     """Identity, runs, permutations, repetitions and mixtures of sources, also as an output."""

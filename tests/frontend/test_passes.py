@@ -119,7 +119,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 @pytest.mark.parametrize("run", PASSES, ids=lambda run: run.__name__)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(graph=graphs())
 def test_passes_keep_the_function(run: Callable[[Graph], Graph], graph: Graph) -> None:
     image = {"x": np.random.default_rng(0).standard_normal((1, 4, 5, 5))}
@@ -131,7 +131,7 @@ def test_passes_keep_the_function(run: Callable[[Graph], Graph], graph: Graph) -
     assert np.allclose(before["y"], after["y"], rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(before["y"]).max())))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(graph=graphs())
 def test_sorting_is_idempotent_and_sorts_what_may_be_sorted(graph: Graph) -> None:
     once = sort_channels(graph)

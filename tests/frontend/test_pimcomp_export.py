@@ -240,7 +240,7 @@ def test_redundant_fields_are_those_of_pimcomp() -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     pieces=st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=4), groups=st.integers(1, 6), reader=st.booleans()
 )

@@ -9,7 +9,7 @@ from pimcomp.bit_serial import adc_bits_needed, bit_serial_product, cell_slices,
 bits = st.integers(1, 16)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 40), cols=st.integers(1, 5), input_bits=st.integers(2, 16),
     weight_bits=st.integers(1, 16), dac_bits=st.integers(1, 8), cell_bits=st.integers(1, 8), limited=st.booleans(),
@@ -27,7 +27,7 @@ def test_slices_add_up_to_the_exact_product(
     np.testing.assert_array_equal(found, x @ w)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(value=st.integers(-(2**15), 2**15 - 1), weight_bits=st.just(16), cell_bits=bits, dac_bits=bits)
 def test_slices_are_what_cells_and_dacs_can_hold(value: int, weight_bits: int, cell_bits: int, dac_bits: int) -> None:
     cells = cell_slices(offset_encode(np.array([value]), weight_bits), weight_bits, cell_bits)

@@ -95,7 +95,7 @@ def test_cells_never_written_are_found() -> None:
     assert error.value.fault == Fault.UNREADABLE
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(total=st.integers(-(2**40), 2**40), shift=st.integers(-8, 40), bits=st.sampled_from([8, 16]))
 def test_rescaling_rounds_half_up_and_saturates(total: int, shift: int, bits: int) -> None:
     top = (1 << (bits - 1)) - 1
@@ -103,7 +103,7 @@ def test_rescaling_rounds_half_up_and_saturates(total: int, shift: int, bits: in
     assert rescale(np.int64(total), np.int64(shift), np.int64(top)) == min(max(exact, -top - 1), top)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), wide=st.booleans())
 def test_products_equal_numpys(seed: int, wide: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +35,14 @@ def _json(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
     return found
 
 
-def test_help_is_fast_and_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from pimdse.cli import run; status = run(['--help']);"
         f"print([m for m in {_HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(status)"
     )
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=False)
-    elapsed_s = time.perf_counter() - started
     assert done.returncode == 0
     assert done.stderr.strip() == "[]"
-    assert elapsed_s < 2.0, "0.2 s on an idle machine"
     for command in (
         "compile",
         "verify",

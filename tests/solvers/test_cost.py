@@ -78,7 +78,7 @@ def test_fully_connected_layers_wait_for_everything() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_loads_equal_a_direct_count(seed: int) -> None:
     problem = random_problem(seed)
     plan = random_plan(problem, seed)
@@ -96,7 +96,7 @@ def test_loads_equal_a_direct_count(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from(Pipeline))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_mapping_beats_the_population_estimate_nor_that_the_bound(seed: int, pipeline: Pipeline) -> None:
     problem = random_problem(seed, pipeline)
     plan = random_plan(problem, seed)

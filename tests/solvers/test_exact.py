@@ -41,7 +41,7 @@ def test_useful_replications_are_the_least_of_each_share(firings: int) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_period_relaxation_is_the_minimum_over_all_choices(seed: int) -> None:
     problem = tiny_problem(seed, Pipeline.BATCH)
     option, replication = (np.array(part) for part in zip(*all_choices(problem), strict=True))
@@ -53,7 +53,7 @@ def test_period_relaxation_is_the_minimum_over_all_choices(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_latency_relaxation_brackets_the_minimum_over_all_choices(seed: int) -> None:
     problem = tiny_problem(seed, Pipeline.ELEMENT)
     table = configurations(problem)
@@ -69,7 +69,7 @@ def test_latency_relaxation_brackets_the_minimum_over_all_choices(seed: int) -> 
 
 
 @given(st.integers(0, 10_000), st.floats(0.5, 2.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_knapsack_finds_the_least_work(seed: int, scale: float) -> None:
     problem = tiny_problem(seed, Pipeline.BATCH)
     table = configurations(problem)

@@ -13,7 +13,7 @@ from tests.solvers.problems import check_plan, make_layer, make_option, make_pro
 
 
 @given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_sequence_of_mutations_stays_a_plan(seed: int, steps: int) -> None:
     evolution = _Evolution(random_problem(seed % 97), np.random.default_rng(seed))
     for held in evolution.first_generation(2):

@@ -1,7 +1,5 @@
 """Core mapping: PIMCOMP-NN's first fit by definition, and the balanced mapping's promises."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,7 +38,7 @@ def plan_of(option: tuple[int, ...], replication: tuple[int, ...], core_of: Core
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_first_fit_takes_the_lowest_core_with_room(seed: int) -> None:
     problem = random_problem(seed)
     option, replication = some_choice(problem, seed)
@@ -121,14 +119,3 @@ def test_spread_halves_the_busiest_core_of_first_fit_on_resnet18() -> None:
     better = plan_of(plan.option, plan.replication, core_of)
     check_plan(problem, better)
     assert plan_cost(problem, better).period_ns < 0.55 * plan_cost(problem, plan).period_ns
-
-
-def test_a_large_chip_is_mapped_in_a_moment() -> None:
-    """Some 5000 array groups on 144 cores; the limit is loose because machines differ."""
-    problem = resnet18_problem()
-    plan = get_solver("balance").solve(problem, time_limit_s=1.0, seed=0).plan
-    assert plan is not None
-    spread(problem, plan.option, plan.replication)
-    started = time.perf_counter()
-    spread(problem, plan.option, plan.replication)
-    assert time.perf_counter() - started < 2.0

@@ -16,7 +16,7 @@ from tests.solvers.trials import Recorder
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_repaired_genes_fit_the_budget(seed: int) -> None:
     problem = random_problem(seed)
     ranks = make_ranks(problem)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from spaces.search.settings import settings_from_json, settings_to_json
 from spaces.search.study import Trial, load_stored
 from spaces.space import Choice, FloatRange, Limit
 from tests.spaces import fake_chip
+from tests.spaces.sweeping_process import start
 
 CONTENT = {"network": "fake", "version": "0"}
 
@@ -171,25 +171,6 @@ def test_point_that_kills_its_worker_is_recorded_not_retried_forever(tmp_path: P
     assert all("killed again and again" in t.candidate.reason for t in trials if t.candidate.verdict is Verdict.ERROR)
 
 
-_CHILD = """
-import sys
-from pathlib import Path
-from spaces.search.run import run_sweep
-from tests.spaces import fake_chip
-if __name__ == "__main__":
-    sweep = fake_chip.sweep(trials=int(sys.argv[2]), jobs=int(sys.argv[3]))
-    run_sweep(sweep, Path(sys.argv[1]), content={"network": "fake", "version": "0"}, make_evaluator=fake_chip.make_slow)
-"""
-
-
-def _spawn(folder: Path, trials: int, jobs: int, log: Path) -> subprocess.Popen[bytes]:
-    script = log.with_suffix(".py")
-    script.write_text(_CHILD)
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "FAKE_CHIP_LOG": str(log), "PYTHONPATH": root}
-    return subprocess.Popen([sys.executable, str(script), str(folder), str(trials), str(jobs)], env=environment)
-
-
 def _finished(folder: Path) -> int:
     try:
         return len(load_stored(folder).trials)
@@ -199,18 +180,19 @@ def _finished(folder: Path) -> int:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_kill_9_at_any_time_loses_nothing(tmp_path: Path, jobs: int) -> None:
-    folder, log = tmp_path / "killed", tmp_path / "log"
+    folder = tmp_path / "killed"
     for target in (2, 7):
-        child = _spawn(folder, 14, jobs, log)
-        deadline = time.monotonic() + 30
-        while _finished(folder) < target and time.monotonic() < deadline:
+        child = start(folder, trials=14, jobs=jobs)
+        while child.is_alive() and _finished(folder) < target:
             time.sleep(0.02)
         time.sleep(0.03)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        child.kill()
+        child.join()
     before = {t.candidate.point for t in load_stored(folder).trials}
     assert len(before) >= 7
-    assert _spawn(folder, 14, jobs, log).wait() == 0
+    last = start(folder, trials=14, jobs=jobs)
+    last.join()
+    assert last.exitcode == 0
     after = load_stored(folder).trials
     assert before <= {t.candidate.point for t in after}
     assert len({t.candidate.point for t in after}) == 14

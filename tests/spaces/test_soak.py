@@ -22,7 +22,8 @@ TRIALS = {"sequential": 70, "parallel": 70, "postgresql": 40}
 
 def _start(folder: Path, kind: str, database: str | None) -> ForkServerProcess:
     jobs = 2 if kind == "parallel" else 1
-    return start(folder, trials=TRIALS[kind], timed=TIMED, jobs=jobs, database=database)
+    settings = {"trials": TRIALS[kind], "timed": TIMED, "jobs": jobs, "fidelity": Fidelity.COST}
+    return start(folder, database=database, **settings)
 
 
 def _sleep_until_some_moment(folder: Path, moments: random.Random) -> None:

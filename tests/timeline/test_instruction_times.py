@@ -40,7 +40,7 @@ def _same_core(stream: Stream) -> np.ndarray:
     return same
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps(most=30), st.sampled_from((1, 2, 4, 16)), st.sampled_from((1.0, 1 / 1.28, 3.0)))
 def test_random_programs_end_when_the_timeline_says(program: list[Step], rob_size: int, period_ns: float) -> None:
     check(stream_of_steps(program), small_arch(rob_size=rob_size, core_period_ns=period_ns))

@@ -33,7 +33,7 @@ def test_two_units_at_one_port() -> None:
     assert min(found) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps())
 def test_nothing_contends_for_the_port_at_rob_size_1(program: list[Step]) -> None:
     assert contests(program, 1).local_memory == 0

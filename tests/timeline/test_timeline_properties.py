@@ -17,7 +17,7 @@ from pimcomp.timeline.transfers import transfers_of
 from pimcomp.timeline.work import PS_PER_NS, work_of
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
 
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=60)
 PERIODS = st.sampled_from((0.5, 1.0, 1 / 1.28, 3.0))
 
 

@@ -1,0 +1,39 @@
+"""Tests depend on nothing but the code: none asserts how long something took."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "thread_time"}
+
+
+def readings(tree: ast.AST) -> set[str]:
+    """Names that hold what a clock said, the clocks themselves included."""
+    found, before = set(CLOCKS), 0
+    while len(found) != before:
+        before = len(found)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and mentions(node.value, found):
+                found |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+def mentions(node: ast.AST, names: set[str]) -> bool:
+    """Whether one of the names occurs, alone or behind a dot."""
+    return any(
+        (isinstance(part, ast.Name) and part.id in names) or (isinstance(part, ast.Attribute) and part.attr in names)
+        for part in ast.walk(node)
+    )
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_test_asserts_a_duration(path: Path) -> None:
+    """A slow or busy machine fails no test; durations are measured in benchmarks/."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
+            clocks = readings(function)
+            asserts = [node for node in ast.walk(function) if isinstance(node, ast.Assert)]
+            assert not [f"{path.name}:{node.lineno}" for node in asserts if mentions(node.test, clocks)]
