@@ -18,6 +18,7 @@ import orjson
 from isal import igzip, isal_zlib
 
 from pimcomp.errors import ModelError
+from pimcomp.file_kind import BOM, file_kind
 from pimcomp.instruction_columns import Columns, json_columns, pim_columns
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import ByteArray, LongArray
@@ -153,9 +154,9 @@ def _read(path: Path) -> bytes:
 
 def _json_object(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        value = orjson.loads(content)
+        value = orjson.loads(content.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
-        raise ModelError(f"{path}: not JSON: {error}") from error
+        raise ModelError(f"{path}: not JSON: {file_kind(content) or error}") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: expected an object, found {type(value).__name__}")
     return value
@@ -204,7 +205,7 @@ def _directory_lists(path: Path, cores: int) -> Iterable[Columns]:
             yield pim_columns(_read(binary), core, cores, binary)
             continue
         try:
-            instructions = orjson.loads(_read(text))
+            instructions = orjson.loads(_read(text).removeprefix(BOM))
         except orjson.JSONDecodeError as error:
             raise ModelError(f"{text}: not JSON: {error}") from error
         yield json_columns(instructions, core, cores, text)

@@ -18,6 +18,7 @@ from pimcomp.interpret.run import Prepared, Values, execute
 from pimcomp.interpret.scale_classes import ANY, Classes, find_classes
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import Op
+from pimcomp.own_files import COMPILE, staged
 
 _FINER = 6  # how many halvings of the scale below the one that fits everything are considered
 
@@ -202,4 +203,5 @@ def write_integer(program: IntegerProgram, prepared: Prepared, path: Path) -> No
             start, size = weights.start[g], weights.rows[g] * weights.cols[g]
             matrix = weights.values[start : start + size].reshape(weights.rows[g], weights.cols[g])
             arrays[f"core{core}_group{g - prepared.group_start[core]}"] = matrix.astype(np.int16)
-    write_npz(path, arrays)
+    with staged(path.parent, COMPILE) as folder:
+        write_npz(folder / path.name, arrays)

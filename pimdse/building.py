@@ -1,7 +1,6 @@
 """From the words of the command line to a compiled network: the one path that compile, verify and pick share."""
 
 import dataclasses
-import os
 import re
 import shlex
 import time
@@ -10,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pimcomp.errors import ConfigError, OutputError, check_name, did_you_mean
-from pimdse.whole_file import replace_file
+from pimcomp.errors import ConfigError, check_name, did_you_mean
 
 if TYPE_CHECKING:
     from pimcomp.emit.report import Report
@@ -119,8 +117,16 @@ def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
     return ScheduleOptions(**values)  # type: ignore[arg-type]
 
 
-def build(recipe: Recipe, observe: Observe = lambda stage, result: None, solver: "Solver | None" = None) -> Built:
+def build(
+    recipe: Recipe,
+    observe: Observe = lambda stage, result: None,
+    *,
+    solver: "Solver | None" = None,
+    source: str | None = None,
+) -> Built:
     """Load the network and compile it, with another solver than the recipe's if one is given.
+
+    source: where the network is now, if not where the recipe says.
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """
@@ -138,7 +144,7 @@ def build(recipe: Recipe, observe: Observe = lambda stage, result: None, solver:
         last = now
         observe(name, result)
 
-    network = load_network(recipe.model, weights=recipe.weights)
+    network = load_network(source or recipe.model, weights=recipe.weights)
     stage("load", network)
     compiled = compile_network(
         network.graph,
@@ -158,6 +164,24 @@ def build(recipe: Recipe, observe: Observe = lambda stage, result: None, solver:
     return Built(recipe=recipe, network=network, compiled=compiled, stages_s=tuple(stages))
 
 
+BESIDE = ("chip.yaml", "manifest.yaml")
+
+
+def check_target(
+    folder: Path, arch: "Arch", *, form: str = "gz", save: Collection[str] = (), inputs: Sequence[str] = ()
+) -> None:
+    """Refuse now what `write` would refuse in the end. inputs: what the user named for model and chip.
+
+    Raises ConfigError for an unknown form or save, OutputError for a folder that cannot be written or a file there that
+    is not ours.
+    """
+    from pimcomp.emit.outputs import check_choices, file_names
+    from pimcomp.own_files import COMPILE, check_free
+
+    check_choices(form, save)
+    check_free(folder, (*file_names(form, save, arch.total_cores), *BESIDE), COMPILE, inputs)
+
+
 def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str] = ()) -> "Report":
     """Write the compiled program's folder, with chip.yaml and manifest.yaml beside it, and return its report.
 
@@ -166,10 +190,9 @@ def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str]
     from pimcomp.config import arch_to_yaml
     from pimcomp.emit.outputs import emit
 
-    report = emit(built.compiled, folder, form=form, save=save)
-    replace_file(folder / "chip.yaml", arch_to_yaml(built.recipe.arch, built.recipe.notes).encode())
-    replace_file(folder / "manifest.yaml", manifest(built, form, save).encode())
-    return report
+    texts = (arch_to_yaml(built.recipe.arch, built.recipe.notes), manifest(built, form, save))
+    beside = {name: text.encode() for name, text in zip(BESIDE, texts, strict=True)}
+    return emit(built.compiled, folder, form=form, save=save, beside=beside)
 
 
 def manifest(built: Built, form: str, save: Collection[str]) -> str:
@@ -225,12 +248,3 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
 def _number(value: float | None) -> float | None:
     """A plain float: YAML knows no numpy."""
     return None if value is None else float(value)
-
-
-def check_writable(folder: Path) -> None:
-    """Raise OutputError now if `folder` could not be written after minutes of work."""
-    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not existing.is_dir():
-        raise OutputError(f"{folder}: {existing} is a file, expected a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder}: no permission to write in {existing}")

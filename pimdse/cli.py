@@ -1,14 +1,16 @@
 """The command line. Commands are in pimdse/commands, one file per group; each loads heavy libraries itself."""
 
 import errno
+import io
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from pimcomp.errors import InvariantError, PimdseError
+from pimcomp.errors import ConfigError, InvariantError, PimdseError
 from pimdse.commands import (
     catalogue,
     comparing,
@@ -106,7 +108,9 @@ def run(arguments: list[str]) -> int:
     """
     words = hoist_global_flags(arguments)
     tell = show_error if "--json" in _global_flags(arguments) else _tell_nobody
+    _print_whatever_it_is()
     try:
+        _check_text(arguments)
         app(words)
     except SystemExit as done:  # typer's end, usage errors (2) and Ctrl-C (130) included
         cause = done.__context__
@@ -132,6 +136,23 @@ def _message(error: PimdseError | MemoryError | OSError) -> str:
     if isinstance(error, MemoryError):
         return "out of memory: use a smaller network, fewer cores or fewer --jobs"
     return _os_error_text(error) if isinstance(error, OSError) else str(error)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Names go into files, as UTF-8. Raises ConfigError for one that is no text in the locale of this shell."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                argument, "its bytes are no text in this locale: rename it, or set PYTHONUTF8=1 if it is UTF-8"
+            ) from None
+
+
+def _print_whatever_it_is() -> None:
+    """A character that the locale's encoding lacks is shown as ?; files and JSON do not depend on the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _os_error_text(error: OSError) -> str:

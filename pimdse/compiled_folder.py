@@ -44,6 +44,25 @@ def _weights(given: object) -> str | None:
     return given
 
 
+def is_compiled_folder(target: str) -> bool:
+    """Whether DIR|MODEL means a folder: any does, but one that only shares its name with a shipped network."""
+    from pimcomp.frontend.model_index import is_shipped
+
+    return (Path(target) / "report.json").is_file() or (Path(target).is_dir() and not is_shipped(target))
+
+
+def recorded_model(model: str, folder: Path, remedy: str = "") -> str:
+    """Where the network is that `folder` names: as seen from here, or from the folder or one above it.
+
+    Raises ModelError if it is nowhere there; remedy: what else the user may do.
+    """
+    from pimcomp.frontend.load_network import locate_from
+
+    where = folder.resolve()
+    advice = f"{folder} names it as seen from where it was made: put it beside that folder{remedy}"
+    return locate_from(model, (where, *where.parents), advice)
+
+
 def read_compiled_folder(path: Path) -> CompiledFolder:
     """Read report.json. Raises OutputError if the folder is no complete compile."""
     file = path / "report.json"

@@ -125,7 +125,7 @@ def _agreement(report: "IntegerReport") -> str:
 
 def write_record(folder: Path, report: "VerifyReport") -> None:
     """Leave the verdict in the folder: verified.json."""
-    from pimdse.whole_file import replace_file
+    from pimcomp.own_files import COMPILE, write_file
 
     text = json_object(RECORD, _record(report)) + "\n"
-    replace_file(folder / RECORD, text.encode())
+    write_file(folder / RECORD, text.encode(), COMPILE)

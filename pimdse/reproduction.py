@@ -43,7 +43,8 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
 
     Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
     """
-    from pimdse.building import build, write
+    from pimdse.building import build, check_target, write
+    from pimdse.compiled_folder import recorded_model
     from pimdse.sweep_settings import digest
 
     content = _manifest(folder)
@@ -52,10 +53,15 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
         outcome = _outcome(content["outcome"], orjson.loads((folder / PLAN).read_bytes()))
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise OutputError(f"{folder}: no complete recipe there ({type(error).__name__}: {error})") from None
-    built = build(recipe, observe, StoredPlan(str(content["outcome"]["solver"]), outcome))
+    if out.exists() and out.samefile(folder):
+        raise OutputError(f"--out {out}: is the folder to compare with: give another one")
+    form, save = str(content["format"]), tuple(content["save"])
+    check_target(out, recipe.arch, form=form, save=save)
+    stored = StoredPlan(str(content["outcome"]["solver"]), outcome)
+    built = build(recipe, observe, solver=stored, source=recorded_model(recipe.model, folder))
     if digest(built.network.graph) != content["network_sha256"]:
         raise ModelError(f"{recipe.model}: not the network that {folder} was made from (its content differs)")
-    write(built, out, form=str(content["format"]), save=tuple(content["save"]))
+    write(built, out, form=form, save=save)
     return _compare(folder, out)
 
 
@@ -116,7 +122,9 @@ def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> "Outcome":
 
 
 def _compare(folder: Path, out: Path) -> Reproduction:
-    made = sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file())
+    from pimcomp.own_files import COMPILE, recorded
+
+    made = [Path(name) for name in recorded(out, COMPILE)]
     missing = [p for p in made if not (folder / p).is_file()]
     there = [p for p in made if p not in missing]
     same = [p for p in there if (folder / p).read_bytes() == (out / p).read_bytes()]

@@ -2,9 +2,11 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pimcomp.errors import PimdseError
 from pimdse.output import Output
 from pimdse.report.findings import Findings
 
@@ -28,34 +30,43 @@ def prove_winners(output: Output, findings: Findings, place: "Place") -> None:
 
     for trial in winners(findings):
         for network in findings.sweep.networks:
-            if (trial.number, network.label) in findings.proofs:
+            known = findings.proofs.get((trial.number, network.label))
+            if known is not None and known.executed:
                 continue
             with output.stages(f"verifying trial {trial.number}, {network.label}") as observe:
                 store_proof(place, findings.sweep, trial.number, prove_trial(findings.sweep, trial, network, observe))
 
 
 def prove_trial(sweep: "Sweep", trial: "Trial", network: "Network", observe: Callable[[str, object], None]) -> "Proof":
-    """Compile a trial for a network, execute the emitted files and look inside."""
+    """Compile a trial for a network, execute the emitted files and look inside.
+
+    Whatever prevents that is the proof's reason: one design that cannot be checked costs the others nothing.
+    """
     from pimdse.building import build, write
     from pimdse.proof import prove
     from pimdse.sweep_recipe import recipe_of
     from spaces.proof import Proof, cores_of, layers_of
 
-    built = build(recipe_of(sweep, trial, network), observe)
-    with tempfile.TemporaryDirectory() as folder:
-        write(built, Path(folder) / "program")
-        observe("write", folder)
-        report = prove(Path(folder) / "program", built.network)
-    arch = built.compiled.arch
-    return Proof(
-        network=network.label,
+    recipe = recipe_of(sweep, trial, network)
+    proof = Proof(
+        network=network.label, passed=False, images=0, error=0.0, reason="", layers=(), cores=(), executed=False,
+        mesh=recipe.arch.mesh, chips=recipe.arch.chips, crossbars_per_core=recipe.arch.crossbars_per_core,
+    )  # fmt: skip
+    try:
+        built = build(recipe, observe)
+        proof = replace(proof, layers=layers_of(built.compiled), cores=cores_of(built.compiled))
+        with tempfile.TemporaryDirectory() as folder:
+            write(built, Path(folder) / "program")
+            observe("write", folder)
+            report = prove(Path(folder) / "program", built.network)
+    except Exception as error:  # a defect too: it stands in the report, and `pimdse verify` shows all of it
+        known = isinstance(error, PimdseError)
+        return replace(proof, reason=str(error) if known else f"{type(error).__name__}: {error}")
+    return replace(
+        proof,
         passed=report.passed,
         images=report.images,
         error=report.max_error / report.range if report.range else 0.0,
         reason=report.reason,
-        layers=layers_of(built.compiled),
-        cores=cores_of(built.compiled),
-        mesh=arch.mesh,
-        chips=arch.chips,
-        crossbars_per_core=arch.crossbars_per_core,
+        executed=True,
     )

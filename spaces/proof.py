@@ -39,6 +39,7 @@ class Proof:
     """The verdict on a candidate's program for one network, and where its plan puts what.
 
     error: largest difference from onnxruntime, as a share of the output's range. mesh: (rows, columns) of one chip.
+    executed: whether there is a verdict; if not, `reason` says what prevented it, and passed is false.
     """
 
     network: str
@@ -51,10 +52,18 @@ class Proof:
     mesh: tuple[int, int]
     chips: int
     crossbars_per_core: int
+    executed: bool = True
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the program ran and something was not right."""
+        return self.executed and not self.passed
 
     @property
     def verdict(self) -> str:
         """One line for tables."""
+        if not self.executed:
+            return f"not executed: {self.reason}"
         if not self.passed:
             return f"mismatch: {self.reason}"
         return f"verified: {self.images} images, every output equals onnxruntime"

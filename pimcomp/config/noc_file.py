@@ -15,6 +15,7 @@ import orjson
 from pimcomp.config.fields import ARCH_DEFAULTS
 from pimcomp.config.validation import found_text
 from pimcomp.errors import ConfigError
+from pimcomp.file_kind import BOM
 from pimcomp.ir.arch import NocTable
 
 MEMORY_ID = "-10"  # the simulator's default id of global memory's switch
@@ -42,7 +43,7 @@ def read_noc_tables(path: Path, cores: int, memory_id: str = MEMORY_ID) -> tuple
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(str(path), f"expected at most {MAX_FILE_BYTES} bytes")
-        data = orjson.loads(path.read_bytes())
+        data = orjson.loads(path.read_bytes().removeprefix(BOM))
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:

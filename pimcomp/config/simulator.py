@@ -15,6 +15,7 @@ from pimcomp.config.fields import ARCH_DEFAULTS, arch_field, flatten
 from pimcomp.config.noc_file import complete_table, mesh_costs, read_noc_tables
 from pimcomp.config.validation import field_path, submodel, validate
 from pimcomp.errors import ConfigError
+from pimcomp.file_kind import BOM, file_kind
 from pimcomp.ir.arch import MAX_CORES, Arch
 
 MAX_BYTES = 1_000_000
@@ -222,9 +223,9 @@ def _load_json(path: Path) -> object:
     if len(content) > MAX_BYTES:
         raise ConfigError(str(path), f"expected at most {MAX_BYTES} bytes of JSON, found more")
     try:
-        return orjson.loads(content)
+        return orjson.loads(content.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
-        raise ConfigError(str(path), f"expected JSON: {error}") from None
+        raise ConfigError(str(path), f"expected JSON, found {file_kind(content) or error}") from None
 
 
 def _unknown_keys(section: SimulatorSection, prefix: str) -> list[str]:

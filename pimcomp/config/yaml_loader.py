@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from pimcomp.errors import ConfigError
+from pimcomp.file_kind import file_kind
 
 MAX_BYTES = 1_000_000  # a chip or a sweep is a few kilobytes
 MAX_DEPTH = 32  # keeps the recursive composer off Python's recursion limit
@@ -68,9 +69,10 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     if len(content) > MAX_BYTES:
         raise ConfigError(str(path), f"expected at most {MAX_BYTES} bytes of YAML, found more")
     try:
-        data = yaml.load(content.decode("utf-8"), _Loader)
+        data = yaml.load(content.decode("utf-8-sig"), _Loader)
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"expected UTF-8 text, found byte {error.object[error.start]:#04x}") from None
+        found = file_kind(content) or f"byte {error.object[error.start]:#04x}"
+        raise ConfigError(str(path), f"expected UTF-8 text, found {found}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -78,6 +80,6 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date or a number of thousands of digits
         raise ConfigError(str(path), str(error)) from None
     if not isinstance(data, dict):
-        found = "an empty file" if data is None else type(data).__name__
+        found = "an empty file" if data is None else file_kind(content) or type(data).__name__
         raise ConfigError(str(path), f"expected a mapping of keys, found {found}")
     return data

@@ -1,9 +1,8 @@
 """All files of one compile, in one folder, complete or not at all."""
 
-import shutil
-import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,45 +17,58 @@ from pimcomp.emit.pimsim import emitted_start, write_program
 from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
-from pimcomp.errors import OutputError, check_name
+from pimcomp.errors import check_name
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op, Program
+from pimcomp.own_files import COMPILE, staged
 
 SAVES = ("evaluation", "verification", "intermediate", "mapping", "weights", "listing")
 FORMS = ("gz", "directory", "pim")
 CORES_FOLDER = "cores"
 LATENCY_MARGIN = 1.5  # simulated time over predicted latency: the simulator reports nothing that ends later
-_NAMES = (
+_ALWAYS = (
     "program.gz", "config.json", "config_throughput.json", "network.json", "memory.npz", "checkpoints.npz", "plan.json",
-    "listing.txt", "evaluation.json", "verification.json", "intermediate.json", "mapping.txt", "weights.npz",
-    "integer.npz", CORES_FOLDER, "report.json",
+    "report.json",
 )  # fmt: skip
+_SAVED = {save: f"{save}.json" for save in SAVES} | {
+    "mapping": "mapping.txt",
+    "weights": "weights.npz",
+    "listing": "listing.txt",
+}
 
 
-def emit(compiled: Compiled, out_dir: Path, *, form: str = "gz", save: Collection[str] = ()) -> Report:
+def emit(
+    compiled: Compiled,
+    out_dir: Path,
+    *,
+    form: str = "gz",
+    save: Collection[str] = (),
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> Report:
     """Writes program.gz, the simulator's configurations, memory.npz, checkpoints.npz, plan.json and report.json.
 
-    form: "directory" or "pim" adds the per-core folder `cores`. save: any of `SAVES`, one more file each. Files of an
-    earlier compile in out_dir are replaced or removed, anything else there stays. report.json comes last: a folder
-    with it is complete.
+    form: "directory" or "pim" adds the per-core folder `cores`. save: any of `SAVES`, one more file each. beside:
+    further files and their content. What an earlier compile left in out_dir is replaced or removed, anything else there
+    stays. report.json comes last: a folder with it is complete.
 
-    Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
+    Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written or a file that is not
+    of an earlier compile is in the way.
     """
     check_choices(form, save)
     report = make_report(compiled)
-    staging: Path | None = None
-    try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
-        _write_all(compiled, report, staging, form, save)
-        _publish(staging, out_dir)
-    except OSError as error:
-        raise OutputError(f"{out_dir}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+    with staged(out_dir, COMPILE, whole=True, last="report.json") as folder:
+        _write_all(compiled, report, folder, form, save)
+        for name, content in beside.items():
+            (folder / name).write_bytes(content)
     return report
+
+
+def file_names(form: str, save: Collection[str], cores: int) -> tuple[str, ...]:
+    """The files that `emit` writes for a chip of so many cores."""
+    suffix = {"directory": "json", "pim": "pim"}.get(form)
+    per_core = ("config.json", *(f"core_{core}.{suffix}" for core in range(cores))) if suffix else ()
+    return (*_ALWAYS, *(_SAVED[name] for name in save), *(f"{CORES_FOLDER}/{name}" for name in per_core))
 
 
 def check_choices(form: str, save: Collection[str]) -> None:
@@ -96,34 +108,15 @@ def _write_all(compiled: Compiled, report: Report, folder: Path, form: str, save
         write_directory(program, arch, folder / CORES_FOLDER, binary=form == "pim", clip_code=compiled.clip_code)
     for name in SAVES:
         if name in save:
-            _SAVE[name](compiled, folder)
+            _SAVE[name](compiled, folder / _SAVED[name])
     (folder / "report.json").write_bytes(report_json(report))
 
 
 _SAVE: dict[str, Callable[[Compiled, Path], object]] = {
-    "evaluation": lambda c, folder: (folder / "evaluation.json").write_bytes(evaluation_json(c)),
-    "verification": lambda c, folder: write_verification(c.program, folder / "verification.json"),
-    "intermediate": lambda c, folder: (folder / "intermediate.json").write_bytes(intermediate_json(c)),
-    "mapping": lambda c, folder: (folder / "mapping.txt").write_text(mapping_text(c.program)),
-    "weights": lambda c, folder: write_weights(c.program, c.arch, folder / "weights.npz"),
-    "listing": lambda c, folder: write_listing(c.program, folder / "listing.txt"),
+    "evaluation": lambda c, file: file.write_bytes(evaluation_json(c)),
+    "verification": lambda c, file: write_verification(c.program, file),
+    "intermediate": lambda c, file: file.write_bytes(intermediate_json(c)),
+    "mapping": lambda c, file: file.write_text(mapping_text(c.program), encoding="utf-8"),
+    "weights": lambda c, file: write_weights(c.program, c.arch, file),
+    "listing": lambda c, file: write_listing(c.program, file),
 }
-
-
-def _publish(staging: Path, out_dir: Path) -> None:
-    """Moves the finished files into place: the whole folder if there is none yet, else file by file, report last."""
-    staging.chmod(0o755)  # temporary folders are private
-    if not out_dir.exists():
-        staging.rename(out_dir)
-        return
-    if not out_dir.is_dir():
-        raise NotADirectoryError(f"{out_dir} is a file")
-    (out_dir / "report.json").unlink(missing_ok=True)
-    for name in _NAMES:
-        target = out_dir / name
-        if target.is_dir():
-            shutil.rmtree(target)
-        elif not (staging / name).exists():
-            target.unlink(missing_ok=True)
-        if (staging / name).exists():
-            (staging / name).replace(target)

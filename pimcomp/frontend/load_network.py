@@ -1,10 +1,11 @@
 """One way in: a file (ONNX, or PIMCOMP-NN's JSON) or the name of a shipped network."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
-from pimcomp.frontend.model_index import find_model
+from pimcomp.frontend.model_index import find_model, is_shipped
 
 
 def load_network(source: str | Path, *, weights: str | None = None) -> LoadedNetwork:
@@ -31,8 +32,26 @@ def locate(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
+    if is_shipped(str(source)):  # also beside a folder of that name
+        return find_model(str(source))
     if path.is_dir():
         raise ModelError(f"{path}: is a folder: expected an ONNX or JSON file")
     if path.suffix.lower() in (".onnx", ".json") or path.name != str(source):
         raise ModelError(f"{path}: no such file")
     return find_model(str(source))
+
+
+def locate_from(source: str, folders: Iterable[Path], remedy: str) -> str:
+    """What a file of ours calls `source`: as it is, or where a relative path leads from the first folder that has it.
+
+    A compiled folder or a sweep names its networks as seen from where it was made. remedy: what to do about a file that
+    is nowhere. Raises ModelError.
+    """
+    path = Path(source)
+    if path.is_file() or is_shipped(source):
+        return source
+    near = () if path.is_absolute() else (folder / path for folder in folders)
+    for file in near:
+        if file.is_file():
+            return str(file)
+    raise ModelError(f"{source}: no such file: {remedy}")

@@ -28,6 +28,11 @@ def list_models() -> tuple[ModelEntry, ...]:
     return tuple(ModelEntry(file.stem, file, *rows.get(file.stem, ("", ""))) for file in files)
 
 
+def is_shipped(name: str) -> bool:
+    """Whether a shipped network has this name."""
+    return any(entry.name == name for entry in list_models())
+
+
 def find_model(name: str) -> Path:
     """The file of a shipped network.
 

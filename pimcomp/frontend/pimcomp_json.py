@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pimcomp.errors import ConfigError, ModelError
+from pimcomp.file_kind import file_kind
 
 MAX_EXTENT = 1 << 24  # of one dimension, stride or channel count: far above any network, far below overflow
 MAX_TEXT = 1024  # characters of a name
@@ -127,7 +128,8 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+        found = file_kind(error.object) or f"byte {error.start} is not UTF-8"
+        raise ModelError(f"{path}: not a text file: {found}") from error
 
 
 def parse_node_list(text: str, file: str) -> NodeList:
@@ -154,7 +156,7 @@ def _json_object(text: str, file: str) -> Fields:
     except RecursionError as error:
         raise ModelError(f"{file}: not a network: the JSON is nested too deeply") from error
     except ValueError as error:  # JSONDecodeError, and integers too long to convert
-        raise ModelError(f"{file}: not valid JSON: {error}") from error
+        raise ModelError(f"{file}: not valid JSON: {file_kind(text[:1000].encode()) or error}") from error
     if not isinstance(root, dict):
         raise ModelError(f"{file}: expected an object with node_list, found {_shorten(root)}")
     return Fields(file, root)

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from pimcomp.errors import ModelError
+from pimcomp.file_kind import file_kind
 from pimcomp.frontend.live_nodes import drop_dead_nodes
 from pimcomp.frontend.widen_halves import HALVES
 
@@ -64,12 +65,14 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not data:
         raise ModelError(f"{path}: the file is empty: expected an ONNX model")
     model = onnx.ModelProto()
+    kind = file_kind(data)
     try:
         model.ParseFromString(data)
     except DecodeError as error:
-        raise ModelError(f"{path}: not an ONNX model: the file is corrupt or incomplete ({error})") from error
+        found = kind or f"its {len(data):,} bytes are corrupt or incomplete ({error}): download or export it again"
+        raise ModelError(f"{path}: not an ONNX model: {found}") from error
     if not model.HasField("graph"):
-        raise ModelError(f"{path}: not an ONNX model: it holds no graph")
+        raise ModelError(f"{path}: not an ONNX model: {kind or 'it holds no graph'}")
     return model
 
 
@@ -126,7 +129,8 @@ def _read_part(file: Path, fields: dict[str, str], expected: int, where: str) ->
     except (OSError, ValueError, OverflowError) as error:
         raise ModelError(f"{where}: cannot read it: {error}") from error
     if length != len(data):
-        raise ModelError(f"{where}: expected {length} bytes at {offset}, found {len(data)}")
+        kind = file_kind(data) if offset == 0 else None
+        raise ModelError(f"{where}: expected {length} bytes at {offset}, found {kind or len(data)}")
     return data
 
 

@@ -5,9 +5,18 @@ from typing import Annotated
 
 import typer
 
+from pimcomp.errors import ConfigError
 from pimdse.completion import chip_names, folders, network_names, pipelines, solver_names
 
 DEFAULT_ARCH = "pimcomp_default"
+
+
+def out_path(text: str) -> Path:
+    """Where to write. Raises ConfigError for an empty path, which would be the current folder: a variable not set."""
+    if not text.strip():
+        raise ConfigError("--out or --png", "expected a path, found nothing (a variable that is not set?)")
+    return Path(text)
+
 
 Model = Annotated[
     str,

@@ -15,6 +15,7 @@ from pimdse.commands.arguments import (
     SeedOption,
     TimeLimitOption,
     WeightsOption,
+    out_path,
 )
 from pimdse.completion import solver_names
 from pimdse.output import output_of, plain, wide_table
@@ -65,12 +66,13 @@ def compare(
         Path | None,
         typer.Option("--pimsim", metavar="PATH", help="Also run every program in pimsim-nn: its executable."),
     ] = None,
-    png: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write a picture.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", parser=out_path, metavar="FILE", help="Write a picture.")] = None,
 ) -> None:
     """Compare solvers: crossbars, time, energy, proven bounds, and the time they take."""
     from pimcomp.errors import ConfigError
     from pimcomp.frontend import load_network
-    from pimdse.building import check_writable, make_recipe
+    from pimcomp.own_files import check_free, write_file
+    from pimdse.building import make_recipe
     from pimdse.comparison import planned, programmed, with_model_gaps
     from pimdse.pimsim import find_simulator
     from solvers import canonical
@@ -82,7 +84,7 @@ def compare(
         raise ConfigError("--solvers", "expected at least one name")
     executable = find_simulator(pimsim) if pimsim is not None else None
     if png is not None:
-        check_writable(png.parent)
+        check_free(png.parent, [png.name], "compare")
     recipes = [
         make_recipe(
             model=model, weights=weights, arch=arch, solver=names[0], pipeline=word, time_limit_s=time_limit, seed=seed,
@@ -105,9 +107,8 @@ def compare(
     chip = recipes[0].arch.name
     if png is not None:
         from pimdse.report.comparison_picture import comparison_png
-        from pimdse.whole_file import replace_file
 
-        replace_file(png, comparison_png(rows, f"{model} on {chip}"))
+        write_file(png, comparison_png(rows, f"{model} on {chip}"), "compare")
     data = {
         "model": model, "arch": chip, "seed": seed, "time_limit_s": time_limit,
         "rows": [dataclasses.asdict(row) for row in rows],

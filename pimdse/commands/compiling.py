@@ -16,6 +16,7 @@ from pimdse.commands.arguments import (
     SolverOption,
     TimeLimitOption,
     WeightsOption,
+    out_path,
 )
 from pimdse.completion import chip_names, outputs
 from pimdse.output import output_of
@@ -55,7 +56,9 @@ def compile_(
     options: ScheduleOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder to write; default results/compile/NAME-ARCH-PIPELINE."),
+        typer.Option(
+            "--out", parser=out_path, metavar="DIR", help="Folder to write; default results/compile/NAME-ARCH-PIPELINE."
+        ),
     ] = None,
     save: Annotated[
         str,
@@ -69,8 +72,7 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
-    from pimcomp.emit.outputs import check_choices
-    from pimdse.building import build, check_writable, make_recipe, write
+    from pimdse.building import build, check_target, make_recipe, write
     from pimdse.summary import show_compiled
 
     output = output_of(context)
@@ -86,8 +88,7 @@ def compile_(
     )
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
-    check_choices(form, further)
-    check_writable(folder)
+    check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
     with output.stages(f"compiling {recipe.label}") as observe:
         built = build(recipe, observe)
         started = time.perf_counter()

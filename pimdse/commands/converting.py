@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Model
+from pimdse.commands.arguments import Model, out_path
 from pimdse.output import output_of, plain
 
 
@@ -31,12 +31,14 @@ def import_config(
             "--crossbars", metavar="physical|logical", help="logical: one cell holds a weight, as PIMCOMP-NN counts."
         ),
     ] = "physical",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="YAML to write; default: print it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="YAML to write; default: print it.")
+    ] = None,
 ) -> None:
     """Turn a simulator's config.json into a chip's YAML, with notes on what the file leaves open."""
     from pimcomp.config import arch_from_simulator_config, arch_to_yaml
     from pimcomp.errors import check_name
-    from pimdse.whole_file import replace_file
+    from pimcomp.own_files import write_file
 
     check_name("--crossbars", crossbars, ("physical", "logical"))
     if crossbars == "logical":
@@ -47,9 +49,9 @@ def import_config(
     output = output_of(context)
     data = {"name": arch.name, "notes": list(notes), "crossbars": arch.crossbars, "cores": arch.total_cores}
     if out is None:
-        output.show({**data, "yaml": text}, lambda console: console.out(text, end=""))
+        output.show({**data, "yaml": text}, lambda console: typer.echo(text.encode(), nl=False))
         return
-    replace_file(out, text.encode())
+    write_file(out, text.encode(), "import-config")
     output.show(
         {**data, "file": str(out)},
         lambda console: plain(console, "\n".join([*(f"note: {n}" for n in notes), f"wrote {out}"])),
@@ -64,17 +66,19 @@ pimdse export-json squeezenet1_1 --out squeezenet.json"""
 def export_json(
     context: typer.Context,
     model: Model,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="JSON to write; default: print it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="JSON to write; default: print it.")
+    ] = None,
 ) -> None:
     """Write a network as PIMCOMP-NN's node list, the form its compiler reads."""
     from pimcomp.frontend.load_structure import load_structure
     from pimcomp.frontend.pimcomp_export import export_pimcomp_text
-    from pimdse.whole_file import replace_file
+    from pimcomp.own_files import write_file
 
     text = export_pimcomp_text(load_structure(model))
     output = output_of(context)
     if out is None:
-        output.show({"network": json.loads(text)}, lambda console: console.out(text, end=""))
+        output.show({"network": json.loads(text)}, lambda console: typer.echo(text.encode(), nl=False))
         return
-    replace_file(out, text.encode())
+    write_file(out, text.encode(), "export-json")
     output.show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))

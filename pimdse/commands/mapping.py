@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder
+from pimdse.commands.arguments import Folder, out_path
 from pimdse.output import output_of, plain
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def map_(
     context: typer.Context,
     folder: Folder,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default DIR/map.png; .svg and .pdf work too.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", parser=out_path, metavar="FILE", help="Default DIR/map.png; .svg and .pdf work too."
+        ),
     ] = None,
     lines: Annotated[
         int, typer.Option("--lines", metavar="N", min=0, max=100_000, help="Pairs of cores that get a line.")
@@ -39,12 +42,14 @@ def map_(
 ) -> None:
     """Draw the floorplan: crossbars by layer, the busiest connections, the global memory."""
     from pimcomp.errors import ConfigError
+    from pimcomp.own_files import check_free
 
     output = output_of(context)
     target = out if out is not None else folder / "map.png"
     form = target.suffix.lower().removeprefix(".")
     if form not in _FORMS:
         raise ConfigError("--out", f"expected a file that ends in .{', .'.join(_FORMS)}, found {target}")
+    check_free(target.parent, [target.name], "map")
     with output.stages(f"drawing {folder}"):
         use = draw_map(folder, target, form=form, lines=lines)
     data = {
@@ -60,12 +65,12 @@ def map_(
 
 def draw_map(folder: Path, target: Path, *, form: str = "png", lines: int = 60) -> "ChipUse":
     """Draw the floorplan of a compiled folder into a file; returns what is on it."""
+    from pimcomp.own_files import write_file
     from pimdse.chip_use import chip_use
     from pimdse.program_folder import read_program_folder
     from pimdse.report.floorplan import floorplan
-    from pimdse.whole_file import replace_file
 
     program = read_program_folder(folder)
     use = chip_use(program)
-    replace_file(target, floorplan(program, use, form=form, lines=lines))
+    write_file(target, floorplan(program, use, form=form, lines=lines), "map")
     return use

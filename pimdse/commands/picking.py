@@ -1,11 +1,12 @@
 """`pimdse pick`: the best stored candidate within limits, compiled again with the files the simulator runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pimdse.commands.arguments import Folder, StorageOption
+from pimdse.commands.arguments import Folder, StorageOption, out_path
 from pimdse.completion import metrics
 from pimdse.output import Output, output_of
 
@@ -62,17 +63,21 @@ def pick(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Execute the result and compare with onnxruntime.")
     ] = True,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write; default DIR/pick.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Folder to write; default DIR/pick.")
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
     """Compile the best stored candidate within limits and write the simulator's files."""
-    from pimdse.building import check_writable
+    from pimdse.building import check_target
     from pimdse.choice import choose, explain, make_wish
     from pimdse.report.findings import find
+    from pimdse.sweep_settings import same_networks
     from spaces.search.study import load_stored
 
     output = output_of(context)
-    findings = find(load_stored(folder, storage))
+    stored = load_stored(folder, storage)
+    findings = find(replace(stored, sweep=same_networks(stored.sweep, stored.content, folder)))
     wish = make_wish(
         objective=objective,
         limits=limit or (),
@@ -83,12 +88,13 @@ def pick(
     )
     chosen = choose(findings, wish)
     target = out if out is not None else folder / "pick"
-    check_writable(target)
-    output.note(explain(findings, chosen, wish))
     networks = findings.sweep.networks
+    places = [target / network.label if len(networks) > 1 else target for network in networks]
+    for place in places:
+        check_target(place, findings.sweep.arch)
+    output.note(explain(findings, chosen, wish))
     programs = []
-    for network in networks:
-        place = target / network.label if len(networks) > 1 else target
+    for network, place in zip(networks, places, strict=True):
         programs.append(_compile(output, findings.sweep, chosen, network, place, verify=verify))
     wrong = [p["verification"]["error"] for p in programs if p["verification"] and "error" in p["verification"]]
     failure = {"error": wrong[0]} if wrong else {}

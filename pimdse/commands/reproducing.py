@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder
+from pimdse.commands.arguments import Folder, out_path
 from pimdse.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
@@ -27,16 +27,14 @@ def reproduce(
     context: typer.Context,
     folder: Folder,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Keep the new files there; default: only compare.")
+        Path | None,
+        typer.Option("--out", parser=out_path, metavar="DIR", help="Keep the new files there; default: only compare."),
     ] = None,
 ) -> None:
     """Build a compiled folder again from its manifest and stored plan, and compare it byte for byte."""
-    from pimdse.building import check_writable
     from pimdse.reproduction import as_data, rebuild
 
     output = output_of(context)
-    if out is not None:
-        check_writable(out)
     with output.stages(f"reproducing {folder}") as observe, tempfile.TemporaryDirectory() as scratch:
         result = rebuild(folder, out if out is not None else Path(scratch) / "again", observe)
     bad = [*(f"{name} differs" for name in result.different), *(f"{name} is gone" for name in result.missing)]

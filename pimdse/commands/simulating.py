@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from pimcomp.errors import OutputError, check_name
+from pimcomp.file_kind import BOM
 from pimdse.commands.arguments import Folder
 from pimdse.output import output_of, plain, rows_table, wide_table
 
@@ -202,7 +203,7 @@ def _ask(
 def _simulated_ns(file: Path) -> float:
     """sim_time of a simulator configuration. Raises OutputError if that is not there."""
     try:
-        return float(orjson.loads(file.read_bytes())["sim_config"]["sim_time"]) * 1e6
+        return float(orjson.loads(file.read_bytes().removeprefix(BOM))["sim_config"]["sim_time"]) * 1e6
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

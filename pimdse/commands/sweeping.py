@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, StorageOption
+from pimdse.commands.arguments import Folder, StorageOption, out_path
 from pimdse.completion import chip_names
 from pimdse.output import Output, output_of
 
@@ -51,17 +51,19 @@ def sweep(
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Another network than the file's.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default results/NAME.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Default results/NAME.")
+    ] = None,
     storage: StorageOption = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Execute the knee's and each objective's best program.")
     ] = True,
 ) -> None:
     """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
-    from pimdse.building import check_writable
+    from pimcomp.own_files import check_free
     from pimdse.interrupt import stop_on_interrupt
     from pimdse.report.findings import find
-    from pimdse.report.write import write_report
+    from pimdse.report.write import COMMAND, FILES, write_report
     from pimdse.sweep_progress import sweep_progress
     from pimdse.sweep_proofs import prove_winners
     from pimdse.sweep_settings import load_sweep, study_content
@@ -74,7 +76,7 @@ def sweep(
     output = output_of(context)
     settings = with_options(load_sweep(config), trials=trials, jobs=jobs, seed=seed, model=model)
     folder = out if out is not None else Path("results") / settings.name
-    check_writable(folder)
+    check_free(folder, FILES, COMMAND)
     content, place = study_content(settings), Place(folder=folder, database=storage)
     with sweep_progress(output, settings) as (observe, note), stop_on_interrupt(note) as stop:
         progress = run_sweep(
@@ -87,10 +89,12 @@ def sweep(
             stop=stop,
         )
     findings = find(load_stored(folder, storage))
-    if verify and not progress.interrupted:
-        prove_winners(output, findings, place)
-        findings = find(load_stored(folder, storage))
-    files = write_report(findings, folder)
+    try:
+        if verify and not progress.interrupted:
+            prove_winners(output, findings, place)
+            findings = find(load_stored(folder, storage))
+    finally:  # Ctrl-C too: what was searched for is worth its report
+        files = write_report(findings, folder)
     show_findings(output, findings, folder, files)
     if progress.interrupted:
         output.note(f"interrupted after {progress.distinct} of {progress.budget} candidates; the same command goes on")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder
+from pimdse.commands.arguments import Folder, out_path
 from pimdse.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
@@ -31,7 +31,8 @@ def trace(
     context: typer.Context,
     folder: Folder,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default DIR/trace.json.gz; .gz compresses.")
+        Path | None,
+        typer.Option("--out", "-o", parser=out_path, metavar="FILE", help="Default DIR/trace.json.gz; .gz compresses."),
     ] = None,
     start: Annotated[
         str, typer.Option("--from", metavar="TIME", help="Leave out what ends earlier: 1500 (ns), 20us, 1.5ms.")
@@ -45,10 +46,10 @@ def trace(
 ) -> None:
     """Write what every core does when, with layer names, for Perfetto or Chrome."""
     from pimcomp.errors import ConfigError
+    from pimcomp.own_files import check_free, write_file
     from pimdse.program_folder import read_program_folder
     from pimdse.trace.chrome import largest_messages, trace_json
     from pimdse.trace.slices import clip, join_neighbours, slices_of
-    from pimdse.whole_file import replace_file
 
     output = output_of(context)
     begin = _time_ps("--from", start)
@@ -56,6 +57,7 @@ def trace(
     if begin >= end:
         raise ConfigError("--to", f"expected a time after --from {start}, found {stop}")
     target = out if out is not None else folder / "trace.json.gz"
+    check_free(target.parent, [target.name], "trace")
     with output.stages(f"tracing {folder}") as observe:
         program = read_program_folder(folder)
         chosen = _cores(cores, program.stream.cores) if cores else None
@@ -67,7 +69,7 @@ def trace(
         shown = join_neighbours(every, events - 2 * len(arrows))
         pieces = trace_json(program, found, shown, arrows)
         content = _compressed(pieces) if target.suffix == ".gz" else b"".join(pieces)
-        replace_file(target, content)
+        write_file(target, content, "trace")
     size_mb = len(content) / 1e6
     data = {
         "file": str(target),

@@ -70,15 +70,15 @@ def verify(
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
     from pimcomp.errors import ConfigError
     from pimdse.building import build, make_recipe, write
-    from pimdse.compiled_folder import read_compiled_folder
+    from pimdse.compiled_folder import is_compiled_folder, read_compiled_folder, recorded_model
 
     output = output_of(context)
     task = _Task(integer, images, seed, input_file)
-    if Path(target).is_dir():
+    if is_compiled_folder(target):
         from pimcomp.frontend import load_network
 
         compiled = read_compiled_folder(Path(target))
-        source = model or compiled.model
+        source = model or recorded_model(compiled.model, Path(target), ", or --model PATH says where it is now")
         with output.stages(f"verifying {target}"):
             network = load_network(source, weights=compiled.weights)
             show = task.run(Path(target), network, source, compiled.weights, save=True)

@@ -3,6 +3,7 @@
 import io
 import math
 import textwrap
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +69,9 @@ def floorplan(folder: "ProgramFolder", use: "ChipUse", *, form: str, lines: int)
         figure.text(0.3 / width, 0.6 / height, caption, fontsize=8.5, color=_INK, va="top")
         picture = io.BytesIO()
         metadata = {"png": {"Software": "pimdse"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
-        figure.savefig(picture, format=form, metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a layer's name in letters that the font lacks
+            figure.savefig(picture, format=form, metadata=metadata)
     return picture.getvalue()
 
 

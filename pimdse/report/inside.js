@@ -78,7 +78,7 @@ function inside(trial) {
 }
 let coreChosen = 0;
 function drawInside(p) {
-  byId("verdict").textContent = p.passed ? `executed: ${p.images} images, every output equals onnxruntime (largest error ${p.error.toExponential(1)} of the range)` : `WRONG: ${p.reason}`;
+  byId("verdict").textContent = p.passed ? `executed: ${p.images} images, every output equals onnxruntime (largest error ${p.error.toExponential(1)} of the range)` : `${p.executed ? "WRONG" : "not executed"}: ${p.reason}`;
   byId("verdict").className = p.passed ? "" : "bad";
   const body = byId("layers").tBodies[0];
   body.replaceChildren();
@@ -92,7 +92,8 @@ function drawInside(p) {
   });
   byId("layerscale").style.background = `linear-gradient(to right, ${viridis.join(",")})`;
   coreChosen = Math.max(0, p.cores.findIndex(c => c.layer >= 0));
-  coreMap(p);
+  byId("coretext").textContent = ""; byId("coremap").replaceChildren();
+  if (p.cores.length) coreMap(p);
 }
 function coreMap(p) {
   const [rows, columns] = p.mesh, perChip = p.cores.length / p.chips, across = Math.ceil(Math.sqrt(p.chips)), down = Math.ceil(p.chips / across);

@@ -127,7 +127,7 @@ function detail() {
   row("pipeline", t.pipeline); row("solver", t.solver); row("its answer", t.solver_status);
   row("figures", t.fidelity === "timeline" ? "of its program" : "estimates");
   const proofs = data.proofs.filter(p => p.trial === t.trial);
-  if (proofs.length) row("executed", proofs.every(p => p.passed) ? "yes, right" : "yes, WRONG");
+  if (proofs.length) row("executed", proofs.some(p => p.executed && !p.passed) ? "yes, WRONG" : proofs.every(p => p.passed) ? "yes, right" : "not possible");
   list.append(document.createElement("hr"));
   for (const name of data.parameters) row(title(name), show(t[name], name));
   list.append(document.createElement("hr"));

@@ -102,10 +102,13 @@ def summary_sentence(findings: Findings) -> str:
 
 
 def _proven(findings: Findings) -> str:
-    wrong = sorted({n for (n, _), proof in findings.proofs.items() if not proof.passed})
-    right = sorted({n for (n, _), proof in findings.proofs.items() if proof.passed} - set(wrong))
+    wrong = sorted({n for (n, _), proof in findings.proofs.items() if proof.wrong})
+    unknown = sorted({n for (n, _), proof in findings.proofs.items() if not proof.executed} - set(wrong))
+    right = sorted({n for (n, _), proof in findings.proofs.items() if proof.passed} - {*wrong, *unknown})
     parts = [f" Executed and right: trial {', '.join(map(str, right))}."] if right else []
     parts += [f" Executed and WRONG: trial {', '.join(map(str, wrong))}."] if wrong else []
+    for number, why in ((n, p.reason) for (n, _), p in findings.proofs.items() if n in unknown and not p.executed):
+        parts.append(f" Not executed: trial {number} ({why.rstrip('.')}).")
     return "".join(parts)
 
 

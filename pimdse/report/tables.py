@@ -26,9 +26,9 @@ def front_csv(findings: Findings) -> str:
 def verified(findings: Findings, trial: Trial) -> str:
     """ "yes" if the trial's programs were executed for every network and right, "no" if one was wrong, else nothing."""
     proofs = [findings.proofs.get((trial.number, n.label)) for n in findings.sweep.networks]
-    if any(p is not None and not p.passed for p in proofs):
+    if any(p is not None and p.wrong for p in proofs):
         return "no"
-    return "yes" if all(p is not None for p in proofs) else ""
+    return "yes" if all(p is not None and p.passed for p in proofs) else ""
 
 
 def network_fields(sweep: Sweep) -> tuple[str, ...]:

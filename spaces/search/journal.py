@@ -37,7 +37,7 @@ class FileLock(BaseJournalFileLock):
     def acquire(self) -> bool:
         """Wait for the lock."""
         handle = self._path.open("ab")
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _flock(handle, fcntl.LOCK_EX)
         self._handle = handle
         return True
 
@@ -46,6 +46,20 @@ class FileLock(BaseJournalFileLock):
         if self._handle is not None:
             self._handle.close()
             self._handle = None
+
+
+def _flock(handle: BinaryIO, operation: int) -> None:
+    """Lock a file. Raises OutputError where the file system cannot, BlockingIOError where somebody else holds it."""
+    try:
+        fcntl.flock(handle, operation)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        folder = Path(handle.name).parent
+        raise OutputError(
+            f"{folder / JOURNAL}: its file system has no locks ({error.strerror}), and processes writing at once would "
+            "damage it: use --out with a folder on a local disk, or --storage with a database"
+        ) from error
 
 
 class Journal(JournalFileBackend):
@@ -168,7 +182,7 @@ def _locked(handle: BinaryIO, wait_s: float) -> bool:
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
@@ -181,5 +195,5 @@ def _locked(handle: BinaryIO, wait_s: float) -> bool:
 def working(folder: Path) -> Iterator[None]:
     """Held by a worker process for its life: a resumed sweep waits until it is gone."""
     with (folder / _WORKER_LOCK).open("ab") as handle:
-        fcntl.flock(handle, fcntl.LOCK_SH)
+        _flock(handle, fcntl.LOCK_SH)
         yield

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from pimcomp.own_files import check_free
 from spaces.candidate import MakeEvaluator
 from spaces.search.agenda import Agenda, Observe, Progress
 from spaces.search.crew import record_killer, work_in_processes
-from spaces.search.journal import owned
+from spaces.search.journal import JOURNAL, owned
 from spaces.search.sampler import check_installed
 from spaces.search.storage import Place, answering
-from spaces.search.study import copy_to_journal, open_study
+from spaces.search.study import COPY, copy_to_journal, open_study
 from spaces.search.trial import fail_running, run_trial
 from spaces.space import Sweep
 
@@ -38,6 +39,8 @@ def run_sweep(
     Raises ConfigError, OutputError, PimdseError; every finished trial is stored whatever happens.
     """
     where = place or Place(folder=folder)
+    if where.shared:  # the journal there will be a copy; one that is not, is another sweep
+        check_free(folder, [JOURNAL], COPY)
     check_installed(sweep.sampler)
     with owned(folder), answering(where), closing(open_study(where, sweep, content)) as studies:
         if not where.shared:

@@ -91,7 +91,7 @@ def _open(place: Place) -> BaseStorage:
     path = place.folder / JOURNAL
     try:
         if place.database is None:
-            path.touch()
+            path.open("ab").close()
             return optuna.storages.JournalStorage(Journal(path))
         return database(place)
     except OSError as error:

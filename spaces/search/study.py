@@ -1,5 +1,6 @@
 """The stored trials of a sweep: opened to go on, or read back."""
 
+import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
+from pimcomp.own_files import write_file
 from spaces.candidate import Candidate
 from spaces.proof import Proof
 from spaces.search.journal import JOURNAL, Journal, StoredLogs, check_whole, readable_logs
@@ -25,6 +27,7 @@ _SETTINGS = "settings"
 _CONTENT = "content"
 _PROOFS = "proof:"
 CANDIDATE = "candidate"
+COPY = "sweep --storage"  # who wrote a journal that is only a copy, in the folder's record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,16 +195,15 @@ def store_proof(place: Place, sweep: Sweep, number: int, proof: Proof) -> None:
 
 def copy_to_journal(studies: Studies, place: Place, sweep: Sweep) -> None:
     """Leave the trials of a shared study in the folder's journal too, so that reports need no database."""
-    path = place.folder / JOURNAL
-    fresh = path.with_name(f".{path.name}.part")
-    fresh.unlink(missing_ok=True)
-    fresh.touch()
-    storage = optuna.storages.JournalStorage(Journal(fresh))
     local = Place(folder=place.folder)
-    for fidelity, study in ((sweep.fidelity, studies.search), (Fidelity.TIMELINE, studies.timed)):
-        if study is not None:
-            _copy(study, storage, study_name(local, fidelity))
-    fresh.replace(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch) / JOURNAL
+        fresh.touch()
+        storage = optuna.storages.JournalStorage(Journal(fresh))
+        for fidelity, study in ((sweep.fidelity, studies.search), (Fidelity.TIMELINE, studies.timed)):
+            if study is not None:
+                _copy(study, storage, study_name(local, fidelity))
+        write_file(place.folder / JOURNAL, fresh.read_bytes(), COPY)
 
 
 def _copy(study: Study, storage: BaseStorage, name: str) -> None:

@@ -4,15 +4,17 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pimcomp.decode import decode_program, read_checkpoints, read_memory
 from pimcomp.emit import outputs
-from pimcomp.emit.outputs import FORMS, SAVES, emit, message_pairs, throughput_rounds
+from pimcomp.emit.outputs import FORMS, SAVES, emit, file_names, message_pairs, throughput_rounds
 from pimcomp.errors import ConfigError, OutputError
 from pimcomp.ir.program import Op
+from pimcomp.own_files import COMPILE, RECORD, write_file
 from tests.emit.compiled import small_compiled
 from tests.emit.programs import make_table, program_of, random_program
 
@@ -29,7 +31,11 @@ ALWAYS = {
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != RECORD
+    }
 
 
 def test_a_plain_compile_writes_exactly_the_promised_files(tmp_path: Path) -> None:
@@ -83,13 +89,22 @@ def test_an_earlier_compile_is_replaced_and_foreign_files_stay(tmp_path: Path) -
     out = tmp_path / "out"
     emit(small_compiled(), out, form="pim", save=SAVES)
     (out / "notes.txt").write_text("mine")
-    (out / "cores" / "stray").write_text("old")
-    (out / "integer.npz").write_text("scales of the earlier program")
+    (out / "cores" / "important").write_text("mine")
+    write_file(out / "integer.npz", b"scales of the earlier program", COMPILE)
+    foreign = {"notes.txt": b"mine", "cores/important": b"mine"}
     emit(small_compiled(random_program(22)), out, form="directory")
     emit(small_compiled(random_program(22)), tmp_path / "fresh", form="directory")
-    assert content(out) == content(tmp_path / "fresh") | {"notes.txt": b"mine"}
+    assert content(out) == content(tmp_path / "fresh") | foreign
+    (out / "weights.npz").write_text("mine")
     emit(small_compiled(random_program(22)), out)
-    assert set(content(out)) == ALWAYS | {"notes.txt"}
+    assert set(content(out)) == ALWAYS | {*foreign, "weights.npz"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_files_are_known_before_the_work(tmp_path: Path, form: str) -> None:
+    compiled = small_compiled()
+    emit(compiled, tmp_path / "out", form=form, save=SAVES)
+    assert set(file_names(form, SAVES, compiled.arch.total_cores)) == set(content(tmp_path / "out"))
 
 
 def test_a_failure_leaves_the_old_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,13 +125,13 @@ def test_unwritable_places_are_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"is a file|Not a directory"):
         emit(small_compiled(), tmp_path / "file")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="is a file, expected a folder"):
         emit(small_compiled(), tmp_path / "file" / "out")
     assert sorted(os.listdir(tmp_path)) == ["file"]
 
 
 @pytest.mark.parametrize(("options", "message"), [({"form": "zip"}, "--format"), ({"save": ("all",)}, "--save")])
-def test_unknown_options_are_named(tmp_path: Path, options: dict[str, str], message: str) -> None:
+def test_unknown_options_are_named(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         emit(small_compiled(), tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

@@ -213,7 +213,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read the model: Is a directory"):
         read_pimcomp(tmp_path)
     (tmp_path / "latin.json").write_bytes(b'{"name": "\xe9"}')
-    with pytest.raises(ModelError, match=r"latin.json: not a text file \(byte 10"):
+    with pytest.raises(ModelError, match=r"latin.json: not a text file: byte 10"):
         read_pimcomp(tmp_path / "latin.json")
 
 

@@ -14,7 +14,6 @@ import pytest
 
 import pimcomp
 from pimdse.cli import app, run
-from pimdse.whole_file import replace_file
 
 _DOCUMENT = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text(encoding="utf-8")
 _CHIP = """
@@ -226,8 +225,8 @@ def test_a_mismatch_is_a_result_with_an_error(commands: dict[str, Object], place
     folder.mkdir()
     for file in (place / "out").iterdir():
         if file.is_file():
-            replace_file(folder / file.name, file.read_bytes())
-    replace_file(folder / "report.json", json.dumps(json.loads((folder / "report.json").read_text())).encode())
+            (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "report.json").write_text(json.dumps(json.loads((folder / "report.json").read_text())))
     status, out, _ = _run("--json", "reproduce", str(folder))
     found = json.loads(out)
     assert (status, found["schema"], found["different"]) == (1, "pimdse.reproduce/1", ["report.json"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pimcomp.own_files import RECORD
 from pimdse.cli import run
 
 
@@ -22,7 +23,7 @@ def test_every_file_comes_out_the_same(compiled: Path, capsys: pytest.CaptureFix
     result = json.loads(capsys.readouterr().out)
     assert result["different"] == result["missing"] == []
     names = {p.name for p in compiled.iterdir()}
-    assert set(result["same"]) == names >= {"program.gz", "memory.npz", "plan.json", "report.json", "listing.txt"}
+    assert {*result["same"], RECORD} == names >= {"program.gz", "memory.npz", "plan.json", "report.json", "listing.txt"}
     assert {p.name for p in (tmp_path / "again").iterdir()} == names
 
 
@@ -33,6 +34,11 @@ def test_changed_files_are_named(compiled: Path, capsys: pytest.CaptureFixture[s
     (copy / "mapping.txt").unlink()
     assert run(["reproduce", str(copy)]) == 1
     assert "network.json differs, mapping.txt is gone" in capsys.readouterr().out
+
+
+def test_a_folder_is_not_compared_with_itself(compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["reproduce", str(compiled), "--out", f"{compiled}/../out"]) == 2
+    assert "is the folder to compare with" in capsys.readouterr().err
 
 
 def test_unusable_folders_are_clear_errors(compiled: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
