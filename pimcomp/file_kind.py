@@ -46,6 +46,4 @@ def file_kind(content: bytes) -> str | None:
         return "an XML file (OpenVINO?): export the network to ONNX"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "text in UTF-16: save it as UTF-8"
-    if text.startswith((b"{", b"[")):
-        return "JSON text: a node list must be named .json"
     return None

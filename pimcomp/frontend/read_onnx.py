@@ -65,7 +65,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not data:
         raise ModelError(f"{path}: the file is empty: expected an ONNX model")
     model = onnx.ModelProto()
-    kind = file_kind(data)
+    kind = "JSON text: a node list's name must end in .json" if data.lstrip()[:1] == b"{" else file_kind(data)
     try:
         model.ParseFromString(data)
     except DecodeError as error:

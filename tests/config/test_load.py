@@ -129,7 +129,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     [
         (b"", "an empty file"),
         (b"- 1\n", "found list"),
-        (b"\xff\xfe\x00", "expected UTF-8 text, found byte 0xff"),
+        (b"\xff\xfe\x00", "expected UTF-8 text, found text in UTF-16"),
         (b"a: [1,\n", "tiny.yaml:2:1"),
         (b"a: " + b"[" * 5000, "nested deeper than 32 levels"),
         (b"a: " + b"9" * 5000, "5000 digits"),

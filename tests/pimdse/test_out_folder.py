@@ -58,34 +58,34 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        ("compile net.onnx --arch chip.yaml --out mine", "config.json"),
-        ("compile net.onnx --arch chip.yaml --out mine --save weights", "weights.npz"),
-        ("compile net.onnx --arch chip.yaml --out mine --format pim", "cores/core_0.pim"),
-        ("compile net.onnx --arch mine/chip.yaml --out mine", "chip.yaml"),
+        ("compile net.onnx --arch chip.yaml --out mine", "mine/config.json"),
+        ("compile net.onnx --arch chip.yaml --out mine --save weights", "mine/weights.npz"),
+        ("compile net.onnx --arch chip.yaml --out mine --format pim", "mine/cores/core_0.pim"),
+        ("compile net.onnx --arch mine/chip.yaml --out mine", "mine/chip.yaml"),
         ("compile net.onnx --arch compiled/chip.yaml --out compiled", "compiled/chip.yaml"),
-        ("pick swept --out mine", "memory.npz"),
+        ("pick swept --out mine", "mine/memory.npz"),
         ("pick swept --out swept", "swept/manifest.yaml"),
-        ("sweep small.yaml --out mine", "report.html"),
-        ("reproduce compiled --out mine", "program.gz"),
-        ("trace compiled --out mine/trace.json", "trace.json"),
+        ("sweep small.yaml --out mine", "mine/report.html"),
+        ("reproduce compiled --out mine", "mine/program.gz"),
+        ("trace compiled --out mine/trace.json", "mine/trace.json"),
         ("trace compiled --out compiled/config.json", "compiled/config.json"),
-        ("map compiled --out mine/map.png", "map.png"),
-        ("export-json net.onnx --out mine/net.json", "net.json"),
-        ("import-config compiled/config.json --out mine/chip.yaml", "chip.yaml"),
-        ("compare net.onnx --arch chip.yaml --solvers balance --png mine/a.png", "a.png"),
+        ("map compiled --out mine/map.png", "mine/map.png"),
+        ("export-json net.onnx --out mine/net.json", "mine/net.json"),
+        ("import-config compiled/config.json --out mine/chip.yaml", "mine/chip.yaml"),
+        ("compare net.onnx --arch chip.yaml --solvers balance --png mine/a.png", "mine/a.png"),
     ],
 )
 def test_a_file_that_is_not_the_commands_own_stops_it(
     here: Path, words: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = here / name if (here / name).exists() else here / "mine" / name
+    mine = here / name
     mine.parent.mkdir(parents=True, exist_ok=True)
     if not mine.exists():
         mine.write_text(_CHIP)
     before = content(here)
     assert run(words.split()) == 2
     error = capsys.readouterr().err
-    assert f"in the way: {name.removeprefix('compiled/').removeprefix('swept/')} (" in error
+    assert f"in the way: {name.partition('/')[2]} (" in error
     assert "another --out" in error
     assert content(here) == before
 
