@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types layers check test test-slow bench matrix docs site clean
+.PHONY: help install format lint types layers check test test-slow bench matrix docs site
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,3 @@ docs:  ## regenerate docs/config-reference.md from the schema
 
 site:  ## the documentation as pages in results/site (needs `pip install -e '.[docs]'`); broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
-
-clean:  ## delete numba's compiled kernels; they are built again when needed
-	find benchmarks pimcomp pimdse solvers spaces tests -path '*/__pycache__/*' '(' -name '*.nbc' -o -name '*.nbi' ')' -delete

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
+from pimcomp.kernels import kernel
 
 FloatVector = npt.NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def _loads_and_blocks(problem: MappingProblem, plan: Plan) -> tuple[FloatVector,
     return load, block_ns
 
 
-@njit(cache=True)
+@kernel
 def _add_layer(load, core_of, blocks, weights, message):  # type: ignore[no-untyped-def]
     block = np.zeros(len(load))  # of the current replica, on each core
     slowest = 0.0

@@ -146,7 +146,7 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
         if content[:2] != _GZIP_MAGIC:
             return content
-        unpacked: bytes = igzip.decompress(content)  # type: ignore[no-untyped-call]
+        unpacked: bytes = igzip.decompress(content)
         return unpacked
     except (OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]  # its stub has an instance
         raise ModelError(f"{path}: cannot be read: {error}") from error

@@ -3,7 +3,6 @@
 There are no branches and registers never depend on data, so every list is run through once.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +11,7 @@ from pimcomp.errors import ModelError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.kernels import kernel
 from pimcomp.registers import REGISTERS
 from pimcomp.timeline.work import Stream, Widths
 
@@ -111,7 +111,7 @@ def _addresses(
     return dst, src, src2
 
 
-@numba.njit(cache=True)
+@kernel
 def _run_scalars(
     core_start: LongArray,
     op: ByteArray,

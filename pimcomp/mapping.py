@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.cost import firing_ns, plan_cost, shares
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Plan
+from pimcomp.kernels import kernel
 from pimcomp.rebalance import rebalance
 
 CoreOf = tuple[IntArray, ...]
@@ -73,7 +73,7 @@ def _split(
     return tuple(result)
 
 
-@njit(cache=True)
+@kernel
 def _first_fit(sizes, cores, capacity):  # type: ignore[no-untyped-def]
     free = np.full(cores, capacity, dtype=np.int64)
     lowest = np.zeros(capacity + 1, dtype=np.int64)  # per size: cores below it are too full, and stay so
@@ -93,7 +93,7 @@ def _first_fit(sizes, cores, capacity):  # type: ignore[no-untyped-def]
     return result
 
 
-@njit(cache=True)
+@kernel
 def _best_fit(sizes, cores, capacity):  # type: ignore[no-untyped-def]
     free = np.full(cores, capacity, dtype=np.int64)
     result = np.full(len(sizes), -1, dtype=np.int32)
@@ -106,7 +106,7 @@ def _best_fit(sizes, cores, capacity):  # type: ignore[no-untyped-def]
     return result
 
 
-@njit(cache=True)
+@kernel
 def _best_fit_cores(sizes, capacity):  # type: ignore[no-untyped-def]
     """How many cores `_best_fit` opens: cores with equal room are alike, so counting them is enough."""
     with_room = np.zeros(capacity + 1, dtype=np.int64)
@@ -149,7 +149,7 @@ def near_path(hops_ns: npt.NDArray[np.float64]) -> IntArray:
     return np.asarray(_near_path(np.ascontiguousarray(hops_ns)), dtype=np.int32)
 
 
-@njit(cache=True)
+@kernel
 def _near_path(hops):  # type: ignore[no-untyped-def]
     cores = len(hops)
     path = np.zeros(cores, dtype=np.int32)
@@ -242,7 +242,7 @@ def _orders(
     ]
 
 
-@njit(cache=True)
+@kernel
 def _extent(chunk, sizes, loads):  # type: ignore[no-untyped-def]
     size, load = 0, 0.0
     for i in range(chunk[1], chunk[2]):
@@ -251,7 +251,7 @@ def _extent(chunk, sizes, loads):  # type: ignore[no-untyped-def]
     return size, load
 
 
-@njit(cache=True)
+@kernel
 def _place_wide(chunks, tight, sizes, loads, cores, capacity):  # type: ignore[no-untyped-def]
     free = np.full(cores, capacity, dtype=np.int64)
     busy = np.zeros(cores)
@@ -279,7 +279,7 @@ def _place_wide(chunks, tight, sizes, loads, cores, capacity):  # type: ignore[n
     return result
 
 
-@njit(cache=True)
+@kernel
 def _calmest(free, busy, own, size):  # type: ignore[no-untyped-def]
     best = -1
     for core in range(len(free)):
@@ -288,7 +288,7 @@ def _calmest(free, busy, own, size):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True)
+@kernel
 def _fullest(free, size):  # type: ignore[no-untyped-def]
     best = -1
     for core in range(len(free)):
@@ -297,7 +297,7 @@ def _fullest(free, size):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True)
+@kernel
 def _place_banded(chunks, sizes, loads, path, capacity, limit):  # type: ignore[no-untyped-def]
     cores = len(path)
     free = np.full(cores, capacity, dtype=np.int64)
@@ -324,7 +324,7 @@ def _place_banded(chunks, sizes, loads, path, capacity, limit):  # type: ignore[
     return result
 
 
-@njit(cache=True)
+@kernel
 def _next_with_room(free, busy, cursor, size, load, limit):  # type: ignore[no-untyped-def]
     cores = len(free)
     for step in range(cores):

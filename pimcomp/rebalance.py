@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.cost import firing_ns, message_ns, shares
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem
+from pimcomp.kernels import kernel
 
 # Typed, because numba compiles a function again for every literal argument.
 ADD, REMOVE, NOTHING = np.int64(1), np.int64(-1), np.int64(0)
@@ -67,7 +67,7 @@ def rebalance(
     return tuple(part.reshape(cores.shape).astype(np.int32) for part, cores in zip(parts, core_of, strict=True))
 
 
-@njit(cache=True)
+@kernel
 def _descend(  # type: ignore[no-untyped-def]
     group_kind, group_core, load, size, replica, leader, message, head, cores, capacity, budget
 ):
@@ -104,7 +104,7 @@ def _descend(  # type: ignore[no-untyped-def]
     return _assignment(group_kind, held, number, length, replica, head)
 
 
-@njit(cache=True)
+@kernel
 def _inventory(group_kind, group_core, cores, capacity):  # type: ignore[no-untyped-def]
     """What every core holds: kinds held[core, i] and how many number[core, i], for i < length[core]."""
     held = np.full((cores, capacity + 1), -1, dtype=np.int64)
@@ -115,7 +115,7 @@ def _inventory(group_kind, group_core, cores, capacity):  # type: ignore[no-unty
     return held, number, length
 
 
-@njit(cache=True)
+@kernel
 def _add(held, number, length, core, kind, count):  # type: ignore[no-untyped-def]
     for i in range(length[core]):
         if held[core, i] == kind:
@@ -128,7 +128,7 @@ def _add(held, number, length, core, kind, count):  # type: ignore[no-untyped-de
     length[core] += 1
 
 
-@njit(cache=True)
+@kernel
 def _first_of_replica(held, replica, core, i):  # type: ignore[no-untyped-def]
     earlier = 0
     for before in range(i):
@@ -136,7 +136,7 @@ def _first_of_replica(held, replica, core, i):  # type: ignore[no-untyped-def]
     return earlier == 0
 
 
-@njit(cache=True)
+@kernel
 def _groups_of(held, number, length, replica, core, which):  # type: ignore[no-untyped-def]
     """How many array groups of a replica a core holds."""
     total = 0
@@ -146,7 +146,7 @@ def _groups_of(held, number, length, replica, core, which):  # type: ignore[no-u
     return total
 
 
-@njit(cache=True)
+@kernel
 def _alone(held, length, replica, busy, core, which):  # type: ignore[no-untyped-def]
     """Whether a replica is on this core only."""
     for c in range(len(busy)):
@@ -157,7 +157,7 @@ def _alone(held, length, replica, busy, core, which):  # type: ignore[no-untyped
     return True
 
 
-@njit(cache=True)
+@kernel
 def _price(state, kind, count, source, target, sign):  # type: ignore[no-untyped-def]
     """Add the effect of moving `count` of a kind to `busy` (ADD) or take it back (REMOVE), before the move is made.
 
@@ -185,7 +185,7 @@ def _price(state, kind, count, source, target, sign):  # type: ignore[no-untyped
     return True
 
 
-@njit(cache=True)
+@kernel
 def _transfer(state, kind, count, source, target):  # type: ignore[no-untyped-def]
     held, number, length, _, free, _, size, replica, _, _, head = state
     _price(state, kind, count, source, target, ADD)
@@ -198,7 +198,7 @@ def _transfer(state, kind, count, source, target):  # type: ignore[no-untyped-de
     free[target] -= count * size[kind]
 
 
-@njit(cache=True)
+@kernel
 def _best_move(state, top, limit):  # type: ignore[no-untyped-def]
     held, number, length, busy, free, load, size, replica, _, _, head = state
     best, best_i, best_give, best_to = limit, -1, NOTHING, -1
@@ -223,7 +223,7 @@ def _best_move(state, top, limit):  # type: ignore[no-untyped-def]
     return best, best_i, best_give, best_to, NOTHING, NOTHING
 
 
-@njit(cache=True)
+@kernel
 def _calmest(busy, count):  # type: ignore[no-untyped-def]
     """So many of the least busy cores, or all."""
     if count >= len(busy):
@@ -240,7 +240,7 @@ def _calmest(busy, count):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@kernel
 def _best_exchange(state, top, limit, among):  # type: ignore[no-untyped-def]
     held, number, length, busy, free, load, size, replica, _, _, head = state
     best, best_i, best_give, best_to, best_j, best_take = limit, -1, NOTHING, -1, -1, NOTHING
@@ -276,7 +276,7 @@ def _best_exchange(state, top, limit, among):  # type: ignore[no-untyped-def]
     return best, best_i, best_give, best_to, best_j, best_take
 
 
-@njit(cache=True)
+@kernel
 def _assignment(group_kind, held, number, length, replica, head):  # type: ignore[no-untyped-def]
     """A core for each array group: those of a kind in order, the core of array group 0 first."""
     kinds = len(replica)

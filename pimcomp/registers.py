@@ -7,11 +7,11 @@ full.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Registers, Table
+from pimcomp.kernels import kernel
 
 REGISTERS = 32
 NEVER = np.iinfo(np.int64).max
@@ -115,7 +115,7 @@ def _value_ids(
     return value_id, next_use, int(numbers[-1]) + 1 if len(numbers) else 0
 
 
-@njit(cache=True)
+@kernel
 def _assign(
     core_start: LongArray,
     global_slot: npt.NDArray[np.int8],

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.cost import firing_ns, message_ns
 from pimcomp.ir.plan import LayerOption, MappingProblem
+from pimcomp.kernels import kernel
 from solvers.patterns import alike_groups
 from solvers.relaxation import FloatVector, IntVector
 
@@ -238,7 +238,7 @@ def _largest_part_ns(option: LayerOption, capacity: int, *, whole: bool) -> floa
     return total
 
 
-@njit(cache=True)
+@kernel
 def product(matrix, vector):  # type: ignore[no-untyped-def]
     """The matrix times the vector, the same to the last digit wherever they lie in memory (BLAS is not)."""
     result = np.zeros(len(matrix))

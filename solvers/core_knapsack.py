@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from pimcomp.kernels import kernel
 from solvers.core_contents import ROUNDING, Contents, dot, product
 from solvers.relaxation import FloatVector, IntVector
 
@@ -120,7 +120,7 @@ class Lift:
         return price, dot(price, contents.needs) + room
 
 
-@njit(cache=True)
+@kernel
 def with_idle(table, idle, rest):  # type: ignore[no-untyped-def]
     """The highest values of at most so many steps, idle ones included."""
     for k in range(len(table)):
@@ -129,7 +129,7 @@ def with_idle(table, idle, rest):  # type: ignore[no-untyped-def]
             rest[k, t] = max(table[k, t], rest[k, t - 1] + idle)
 
 
-@njit(cache=True)
+@kernel
 def _extend(source, target, cells, gain):  # type: ignore[no-untyped-def]
     """A further copy of an item wherever it is worth it: source is so many crossbars before target."""
     count = len(target) - cells
@@ -138,14 +138,14 @@ def _extend(source, target, cells, gain):  # type: ignore[no-untyped-def]
         after[t] = max(after[t], before[t] + gain)
 
 
-@njit(cache=True)
+@kernel
 def _set_up(table, setup, price, part):  # type: ignore[no-untyped-def]
     for k in range(len(table)):
         part[k, :setup] = -1e30
         part[k, setup:] = table[k, : table.shape[1] - setup] - price
 
 
-@njit(cache=True)
+@kernel
 def _fill(begin, end, size, cells, gain, part):  # type: ignore[no-untyped-def]
     """Any copies of the items begin to end."""
     for i in range(begin, end):
@@ -154,7 +154,7 @@ def _fill(begin, end, size, cells, gain, part):  # type: ignore[no-untyped-def]
                 _extend(part[k - size[i]], part[k], cells[i], np.float32(gain[i]))
 
 
-@njit(cache=True)
+@kernel
 def _one(begin, end, size, cells, gain, part, one):  # type: ignore[no-untyped-def]
     """Exactly one copy of one of the items begin to end."""
     one[:] = -1e30
@@ -164,7 +164,7 @@ def _one(begin, end, size, cells, gain, part, one):  # type: ignore[no-untyped-d
                 _extend(part[k - size[i]], one[k], cells[i], np.float32(gain[i]))
 
 
-@njit(cache=True)
+@kernel
 def _forward(order, first, size, cells, gain, setup, setup_price, tables):  # type: ignore[no-untyped-def]
     """Stage after stage, a core's contents are extended by nothing, or by its set-up and some copies of its items."""
     tables[0] = 0.0
@@ -185,7 +185,7 @@ def _forward(order, first, size, cells, gain, setup, setup_price, tables):  # ty
             _extend(tables[n][k], part[k], 0, np.float32(0.0))
 
 
-@njit(cache=True)
+@kernel
 def _backward(  # type: ignore[no-untyped-def]
     order, first, size, cells, gain, setup, setup_price, idle, tables, near
 ):
@@ -236,7 +236,7 @@ def _backward(  # type: ignore[no-untyped-def]
     return highest, copies[:many], times[:many], left[:many]
 
 
-@njit(cache=True)
+@kernel
 def _emptied(begin, end, size, cells, gain, empty, full, k, t, copies):  # type: ignore[no-untyped-def]
     """Where the value of full[k, t] came from, at least one copy before: crossbars and steps; counts the copies."""
     value = np.float32(-1e30)
@@ -255,7 +255,7 @@ def _emptied(begin, end, size, cells, gain, empty, full, k, t, copies):  # type:
         value = empty[k, t]
 
 
-@njit(cache=True)
+@kernel
 def _scales(first, size, cells, setup, setup_price, rest, highest, per_step, per_crossbar):  # type: ignore[no-untyped-def]
     """For each slant: how often a copy may gain what it says and no contents with the best of `rest` exceed `highest`.
 
@@ -290,7 +290,7 @@ def _scales(first, size, cells, setup, setup_price, rest, highest, per_step, per
     return np.maximum(scale, 0.0)
 
 
-@njit(cache=True)
+@kernel
 def _insert(first, size, cells, gain, setup, setup_price, table, part):  # type: ignore[no-untyped-def]
     """Extend a table by the stages of one mode."""
     for s in range(len(setup)):

@@ -105,7 +105,7 @@ def interruptible_solve(solver: mip.Solver, model: mip.Model) -> mip.SolveStatus
         try:
             return search.result()
         except KeyboardInterrupt:
-            solver.stop_search()  # type: ignore[no-untyped-call]
+            solver.stop_search()
             raise
 
 
@@ -122,7 +122,7 @@ def _option(offer: Offer, layer: int, configuration: Configuration) -> LayerOpti
 
 def declare(offer: Offer, reference_ns: float) -> Variables:
     """All variables, no constraints; `reference_ns` is the unit of time."""
-    model, problem = mip.Model(), offer.problem  # type: ignore[no-untyped-call]
+    model, problem = mip.Model(), offer.problem
     groups, layers = range(len(offer.group_cores)), range(len(problem.layers))
     inf = math.inf
 

@@ -13,10 +13,10 @@ after Geoffrion 1974.
 """
 
 import numpy as np
-from numba import njit
 
 from pimcomp.cost import chain_ns, first_rows, heights
 from pimcomp.ir.plan import MappingProblem
+from pimcomp.kernels import kernel
 from solvers.relaxation import Configurations, FloatVector, IntVector, issue_ns
 
 ROUNDS = 40  # the bound moves by less than 1 % afterwards on the shipped networks
@@ -84,7 +84,7 @@ def _tight_sum(
         at_finish = False
 
 
-@njit(cache=True)
+@kernel
 def _cheapest(start, cost, crossbars, budget, steps):  # type: ignore[no-untyped-def]
     """Best bound over the price per crossbar and the rows of the cheapest choice within the budget that it met."""
     high = 1.0
@@ -112,7 +112,7 @@ def _cheapest(start, cost, crossbars, budget, steps):  # type: ignore[no-untyped
     return bound, best
 
 
-@njit(cache=True)
+@kernel
 def _respond(start, cost, crossbars, price):  # type: ignore[no-untyped-def]
     layers = len(start) - 1
     rows = np.empty(layers, dtype=np.int64)

@@ -8,11 +8,11 @@ The budget counts steps, so equal seeds give equal plans on any machine.
 """
 
 import numpy as np
-from numba import njit
 
 from pimcomp.cost import firing_ns, message_ns, shares
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Plan
+from pimcomp.kernels import kernel
 
 WHOLE_PARTS = 0.03  # share of steps that move all array groups of the replica on that core
 NEAR = 0.4  # share of steps that go to a core which already holds a part of the same replica
@@ -51,7 +51,7 @@ def settled(
     return Plan(option=plan.option, replication=plan.replication, core_of=core_of), float(excess)
 
 
-@njit(cache=True)
+@kernel
 def _search(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915  one step, its undoing and their accounts
     size, work, message, of, head, end, core, cores, capacity, vector, target, steps, rng, heat
 ):
@@ -130,7 +130,7 @@ def _search(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915  one step
     return core, _excess(busy, target) + cores * _over((busy.sum() + vector) / cores, target)
 
 
-@njit(cache=True)
+@kernel
 def _next(state):  # type: ignore[no-untyped-def]
     """The next of a sequence of pseudo-random 32-bit numbers (splitmix64, Steele et al. 2014): quicker than numpy's."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -140,22 +140,22 @@ def _next(state):  # type: ignore[no-untyped-def]
     return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
 
 
-@njit(cache=True)
+@kernel
 def _below(state, count):  # type: ignore[no-untyped-def]
     return np.int64((_next(state) * np.uint64(count)) >> np.uint64(32))
 
 
-@njit(cache=True)
+@kernel
 def _share(state):  # type: ignore[no-untyped-def]
     return np.float64(_next(state)) / 4294967296.0
 
 
-@njit(cache=True)
+@kernel
 def _over(b, target):  # type: ignore[no-untyped-def]
     return (b / target - 1.0) ** 2 if b > target else 0.0
 
 
-@njit(cache=True)
+@kernel
 def _excess(busy, target):  # type: ignore[no-untyped-def]
     total = 0.0
     for b in busy:
@@ -163,7 +163,7 @@ def _excess(busy, target):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@kernel
 def _move(size, work, message, of, head, state, g, to, target):  # type: ignore[no-untyped-def]
     """Move array group g to another core; by how much excess and total load change."""
     core, count, parts, busy, full, held, many, place = state

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.cost import firing_ns
 from pimcomp.ir.plan import MappingProblem
+from pimcomp.kernels import kernel
 from solvers.capacity import smallest_options
 from solvers.relaxation import Choice, useful_replications
 
@@ -107,7 +107,7 @@ def fit_budget(ranks: Ranks, genes: IntMatrix, budget: int) -> IntMatrix:
     return fitted
 
 
-@njit(cache=True)
+@kernel
 def _lower(genes, replication, replica_crossbars, smallest, budget):  # type: ignore[no-untyped-def]
     layers = genes.shape[1] // 2
     for i in range(genes.shape[0]):

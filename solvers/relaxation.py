@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.cost import firing_ns, issue_bound_ns
 from pimcomp.ir.plan import MappingProblem
+from pimcomp.kernels import kernel
 
 IntVector = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
@@ -139,7 +139,7 @@ def _cheapest_rows(
     return np.concatenate(parts), np.cumsum([len(part) for part in parts])[:-1]
 
 
-@njit(cache=True)
+@kernel
 def _knapsack(bounds, size, work, budget):  # type: ignore[no-untyped-def]
     layers = len(bounds) - 1
     total = np.zeros(budget + 1)

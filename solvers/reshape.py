@@ -12,11 +12,11 @@ The budget counts cores looked at, so equal seeds give equal plans on any machin
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from pimcomp.cost import MESSAGE_NS, firing_ns
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Plan
+from pimcomp.kernels import kernel
 from solvers.relaxation import FloatVector, IntVector
 
 PARTIAL = 0.5  # share of steps that move some parts of a layer and keep its shape
@@ -113,7 +113,7 @@ def reshaped(
     )
 
 
-@njit(cache=True)
+@kernel
 def _search(shapes, option, replication, held, cores, capacity, rob, vector, goal, work, rng, warmth, step):  # type: ignore[no-untyped-def]
     layers = len(option)
     load = np.zeros((layers, cores))
@@ -161,7 +161,7 @@ def _search(shapes, option, replication, held, cores, capacity, rob, vector, goa
     return best_option, best_replication, best_held
 
 
-@njit(cache=True)
+@kernel
 def _put_back(shapes, state, torn, busy, full, capacity, rob, target, rng, seen):  # type: ignore[no-untyped-def]
     """Place the torn layers again, in another shape or elsewhere; (whether all found room, cores looked at)."""
     option, replication, held, load, used, floor = state
@@ -184,7 +184,7 @@ def _put_back(shapes, state, torn, busy, full, capacity, rob, target, rng, seen)
     return True, looked
 
 
-@njit(cache=True)
+@kernel
 def _copy(shapes, source, i, target, j):  # type: ignore[no-untyped-def]
     """Row i of one set of arrays (option, replication, held, load, used, floor) to row j of another."""
     o, r = source[0][i], source[1][i]
@@ -195,7 +195,7 @@ def _copy(shapes, source, i, target, j):  # type: ignore[no-untyped-def]
     target[5][j] = source[5][i]
 
 
-@njit(cache=True)
+@kernel
 def _torn(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
     """One or two layers to place again, in this order: int64[2], how many."""
     torn = np.empty(2, dtype=np.int64)
@@ -207,13 +207,13 @@ def _torn(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
     return torn, count
 
 
-@njit(cache=True)
+@kernel
 def _highest(busy, floor, vector):  # type: ignore[no-untyped-def]
     """The period: busiest core, busiest array group, or the even share of all work."""
     return max(busy.max(), floor.max(), (busy.sum() + vector) / len(busy))
 
 
-@njit(cache=True)
+@kernel
 def _excess(busy, floor, vector, target):  # type: ignore[no-untyped-def]
     """Sum of squares of what exceeds the target; the even share of all work counts for every core."""
     mean = (busy.sum() + vector) / len(busy)
@@ -227,7 +227,7 @@ def _excess(busy, floor, vector, target):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@kernel
 def _culprit(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
     """A layer on a core above the target, in proportion to its share there."""
     for k in range(len(floor)):
@@ -248,7 +248,7 @@ def _culprit(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
     return len(load) - 1
 
 
-@njit(cache=True)
+@kernel
 def _shape(shapes, layer, option, replication, target, room, capacity, rng):  # type: ignore[no-untyped-def]
     """A random (option, replication, parts per replica) for a layer that fits `room` crossbars."""
     first, firings, _, groups, crossbars, weight = shapes[0], shapes[1], shapes[2], shapes[3], shapes[4], shapes[5]
@@ -271,7 +271,7 @@ def _shape(shapes, layer, option, replication, target, room, capacity, rng):  # 
     return o, r, max(1, min(parts, groups[o]))
 
 
-@njit(cache=True)
+@kernel
 def _place(shapes, o, r, parts, busy, full, capacity, out):  # type: ignore[no-untyped-def]
     """Cores for all array groups of a layer, into `out`; (whether all found room, cores looked at)."""
     firings, groups, start = shapes[1][o], shapes[3][o], shapes[7][o]
@@ -311,7 +311,7 @@ def _place(shapes, o, r, parts, busy, full, capacity, out):  # type: ignore[no-u
     return True, cost
 
 
-@njit(cache=True)
+@kernel
 def _shift(shapes, o, r, busy, full, capacity, out, rng):  # type: ignore[no-untyped-def]
     """Other cores for some parts of a layer that keeps its shape; (whether all found room, cores looked at)."""
     firings, groups, start = shapes[1][o], shapes[3][o], shapes[7][o]
@@ -353,7 +353,7 @@ def _shift(shapes, o, r, busy, full, capacity, out, rng):  # type: ignore[no-unt
     return True, cost
 
 
-@njit(cache=True)
+@kernel
 def _least_busy(calm, taken, need, capacity):  # type: ignore[no-untyped-def]
     best = -1
     lowest = np.inf
@@ -363,13 +363,13 @@ def _least_busy(calm, taken, need, capacity):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True)
+@kernel
 def _message_ns(shapes, o, r):  # type: ignore[no-untyped-def]
     blocks = shapes[2][o]
     return MESSAGE_NS / -(-blocks // min(r, blocks))
 
 
-@njit(cache=True)
+@kernel
 def _account(shapes, o, r, held, load, used, rob, seen):  # type: ignore[no-untyped-def]
     """Load and crossbars of a layer on every core, into `load` and `used`; how long its busiest array group takes."""
     firings, groups, start = shapes[1][o], shapes[3][o], shapes[7][o]

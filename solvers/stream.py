@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.cost import plan_cost
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Plan, Status
+from pimcomp.kernels import kernel
 from solvers.capacity import no_plan, shortfall, smallest_options
 from solvers.options import setting
 
@@ -208,7 +208,7 @@ def pack(
     return Plan(option=tuple(options), replication=tuple(replicas), core_of=core_of)
 
 
-@njit(cache=True)
+@kernel
 def _place(sizes, replicas, spread, work, free, load):
     """int32[replicas, groups] cores; entry [0, 0] is -1 when a replica found no room. Updates `free` and `load`.
 

@@ -1,10 +1,10 @@
 """What every core does with the time of one pass: at work by unit, waiting, idle."""
 
-import numba
 import numpy as np
 
 from pimcomp.attribution.links import Links
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
 from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT, Stream, Work
@@ -27,7 +27,7 @@ def core_uses(stream: Stream, work: Work, times: Times, links: Links) -> LongArr
     return uses
 
 
-@numba.njit(cache=True)
+@kernel
 def _use(
     core_start: LongArray,
     unit: ByteArray,
@@ -66,7 +66,7 @@ def _use(
             going_on[changes[k, 1]] += changes[k, 2]
 
 
-@numba.njit(cache=True)
+@kernel
 def _phases(
     i: int,
     unit: ByteArray,
@@ -100,7 +100,7 @@ def _phases(
     return _change(changes, used, resumed, finished, COPY, end)
 
 
-@numba.njit(cache=True)
+@kernel
 def waits_from_to(
     i: int,
     unit: ByteArray,
@@ -127,7 +127,7 @@ def waits_from_to(
     return started[i], started[i]
 
 
-@numba.njit(cache=True)
+@kernel
 def _change(changes: Longs, used: int, start: int, stop: int, use: int, end: int) -> int:
     """Note that a use begins and ends, cut off at the end of the pass; returns how many changes are noted now."""
     stop = min(stop, end)

@@ -9,13 +9,13 @@ several conditions hold at the same instant, any of them is a cause; one is foll
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from pimcomp.attribution.links import Links
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import (
     READ2_FIRST,
@@ -89,7 +89,7 @@ def critical_path(stream: Stream, work: Work, arch: Arch, times: Times, links: L
     return Path(segments=segments)
 
 
-@numba.njit(cache=True)
+@kernel
 def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitting it would hide the steps
     last: int,
     facts: Longs,
@@ -215,13 +215,13 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
     return out[:used], event, int(row)
 
 
-@numba.njit(cache=True)
+@kernel
 def _sent_at(row: int, facts: Longs, moments: Longs, links: Links) -> int:
     """When a send's or sync's message has left the core's switch."""
     return int(moments[_RESUMED, links.partner[row]] if facts[_KIND, row] == SEND else moments[_ARRIVED, row])
 
 
-@numba.njit(cache=True)
+@kernel
 def _moment(event: int, row: int, facts: Longs, moments: Longs, links: Links) -> int:
     """When an event happened."""
     if event == _SENT:
@@ -237,7 +237,7 @@ def _moment(event: int, row: int, facts: Longs, moments: Longs, links: Links) ->
     return int(moments[_STARTED if event == _START else _DISPATCHED, row])
 
 
-@numba.njit(cache=True)
+@kernel
 def _why_dispatched(
     row: int,
     facts: Longs,
@@ -271,7 +271,7 @@ def _why_dispatched(
     return row, _BEGIN, now
 
 
-@numba.njit(cache=True)
+@kernel
 def _conflict(new: LongArray, old: LongArray) -> bool:
     """Whether an instruction has to wait for an older one: the timeline's hazard rule."""
     return bool(

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.work import LOAD, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, Stream, Work
 
@@ -60,7 +60,7 @@ def _served_before(unit: ByteArray, resumed: LongArray) -> LongArray:
     return before
 
 
-@numba.njit(cache=True)
+@kernel
 def _own_predecessors(
     core_start: LongArray, unit: ByteArray, group: IntArray, groups: int
 ) -> tuple[LongArray, LongArray, LongArray]:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from pimcomp.attribution.core_use import waits_from_to
 from pimcomp.attribution.links import Links
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.work import LOAD, STORE, Stream, Work
 
@@ -79,7 +79,7 @@ def largest_waits(spans: WaitSpans, links: Links, node: IntArray, count: int) ->
     return tuple(found)
 
 
-@numba.njit(cache=True)
+@kernel
 def _waits(
     unit: ByteArray,
     service: LongArray,

@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
 
     def _error(self, problem: str) -> yaml.MarkedYAMLError:
         """An error at the event that comes next."""
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

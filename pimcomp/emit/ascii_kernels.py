@@ -1,11 +1,10 @@
 """Compiled building blocks that write text into a byte buffer."""
 
-from numba import njit
-
 from pimcomp.ir.program import ByteArray
+from pimcomp.kernels import kernel
 
 
-@njit(cache=True)
+@kernel
 def put(buffer: ByteArray, at: int, text: ByteArray | bytes) -> int:
     """Copies text to buffer[at:]; returns the position behind it."""
     for k in range(len(text)):
@@ -13,7 +12,7 @@ def put(buffer: ByteArray, at: int, text: ByteArray | bytes) -> int:
     return at + len(text)
 
 
-@njit(cache=True)
+@kernel
 def put_integer(buffer: ByteArray, at: int, value: int) -> int:
     """Writes a decimal integer; returns the position behind it."""
     if value < 0:

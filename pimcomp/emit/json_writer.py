@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.emit.ascii_kernels import put, put_integer
 from pimcomp.emit.instruction_fields import FIELDS, SOURCES, Source, templates
@@ -13,6 +12,7 @@ from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.kernels import kernel
 from pimcomp.registers import LOAD_HIGH, operand_values
 
 BUFFER_BYTES = 4 << 20
@@ -100,7 +100,7 @@ def _text(arch: Arch) -> _Text:
     return _Text(*templates(), np.frombuffer(head.encode(), np.uint8))
 
 
-@njit(cache=True)
+@kernel
 def _put_load(buffer: ByteArray, at: int, register: int, value: int) -> int:
     """Writes `sldi register, value`, with the low 32 bits as the signed number that the simulator's registers hold."""
     value &= 0xFFFFFFFF
@@ -113,7 +113,7 @@ def _put_load(buffer: ByteArray, at: int, register: int, value: int) -> int:
     return put(buffer, at, b"}")
 
 
-@njit(cache=True)
+@kernel
 def _put_row(buffer: ByteArray, at: int, row: int, rows: _Rows, text: _Text) -> int:
     """Writes the sldi's a row needs and the row itself; returns the position behind it."""
     op, loads, numbers = rows.op[row], rows.loads[row], rows.numbers[row]
@@ -133,7 +133,7 @@ def _put_row(buffer: ByteArray, at: int, row: int, rows: _Rows, text: _Text) -> 
     return at
 
 
-@njit(cache=True)
+@kernel
 def _fill(buffer: ByteArray, state: LongArray, core_stop: int, keyed: bool, rows: _Rows, text: _Text) -> int:
     """Fills the buffer from where state = [core, row, list begun] stands and advances it; returns the bytes written."""
     at = 0

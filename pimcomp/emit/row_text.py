@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.emit.ascii_kernels import put, put_integer
 from pimcomp.emit.instruction_fields import FIELDS, Source
 from pimcomp.emit.pimsim import emitted_index
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.kernels import kernel
 
 BUFFER_BYTES = 1 << 20
 _NUMBERS = ("index", "dst", "src", "src2", "size", "group", "peer", "relu")
@@ -126,7 +126,7 @@ def row_chunks(program: Program, numbers: LongArray, text: RowText, rows: range)
         yield buffer[:used].data
 
 
-@njit(cache=True)
+@kernel
 def _fill(
     buffer: ByteArray, state: LongArray, stop: int, op: ByteArray, node: IntArray, numbers: LongArray, text: RowText
 ) -> int:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.estimate.tables import INPUT, LAYER, VECTOR
+from pimcomp.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
     needed_set: LongArray
 
 
-@njit(cache=True)
+@kernel
 def place(net, cores, option, replication, core_of, core_start, loaders, window_columns):
     """The Layout of one plan; core_of: cores of all array groups by layer, replica, group.
 
@@ -100,7 +100,7 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
     )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _core_loads(net, cores, option, replication, core_of, core_start):
     """float64[cores]: time of every core's MVMs."""
     option_start, group_start, firings, mvm_ns = net.option_start, net.group_start, net.firings, net.mvm_ns
@@ -113,7 +113,7 @@ def _core_loads(net, cores, option, replication, core_of, core_start):
     return load
 
 
-@njit(cache=True)
+@kernel
 def _loaders(load, core_of, cores, loaders):
     """The cores in use with the least crossbar work, in order."""
     held = np.zeros(cores, np.bool_)
@@ -125,7 +125,7 @@ def _loaders(load, core_of, cores, loaders):
     return np.sort(used[np.argsort(load[used], kind="mergesort")][:loaders])
 
 
-@njit(cache=True)
+@kernel
 def _sets_and_room(net, option, replication, core_of, core_start, first, weight, sites, loaders, window_columns):
     """Row sets of every node, and an upper limit of its sites; fills in the sites of all layers.
 
@@ -156,7 +156,7 @@ def _sets_and_room(net, option, replication, core_of, core_start, first, weight,
     return sets, room
 
 
-@njit(cache=True)
+@kernel
 def _set_of_rows(net, sets):
     kind, base, height, row_start, followed_row = net.kind, net.base, net.height, net.row_start, net.followed_row
     set_of = np.zeros(row_start[-1], np.int64)
@@ -167,7 +167,7 @@ def _set_of_rows(net, sets):
     return set_of
 
 
-@njit(cache=True)
+@kernel
 def _share(
     begin, end, columns, owner, work_ns, first, stop, at, low, high, head, given, load, queue, queued_ns
 ):  # fmt: skip
@@ -197,7 +197,7 @@ def _share(
     return at
 
 
-@njit(cache=True)
+@kernel
 def _sink(queue, queued_ns):
     """Move the top of a heap down to its place; ties go by core."""
     i, core, ns = 0, queue[0], queued_ns[0]
@@ -212,7 +212,7 @@ def _sink(queue, queued_ns):
     queue[i], queued_ns[i] = core, ns
 
 
-@njit(cache=True)
+@kernel
 def _sites(core_of, begin, replication, groups, at, first, weight, key, table):
     """Group replicas by equal cores: first[at + s] is the first of site s, weight[at + s] how many it has; the count.
 
@@ -239,7 +239,7 @@ def _sites(core_of, begin, replication, groups, at, first, weight, key, table):
     return count
 
 
-@njit(cache=True)
+@kernel
 def _row_sets(height, blocks, count):
     """schedule/sites.py, `_row_sets`, for segments of one window block."""
     best, best_load, best_length = 1, np.inf, 0
@@ -251,7 +251,7 @@ def _row_sets(height, blocks, count):
     return best
 
 
-@njit(cache=True)
+@kernel
 def _cut(width, block, chosen, count, sets, begin, weight, first, at, low, high, replica):
     """Cut a row set's columns in proportion to its sites' replicas, on whole blocks. Returns the next free site.
 
@@ -271,7 +271,7 @@ def _cut(width, block, chosen, count, sets, begin, weight, first, at, low, high,
     return at
 
 
-@njit(cache=True)
+@kernel
 def _rows_of_sets(net, sets, set_of):
     height, row_start, before = net.height, net.row_start, net.needed_before
     nodes = len(height)

@@ -1,11 +1,11 @@
 """The estimate of many plans: one pass over each, all in one kernel."""
 
 import numpy as np
-from numba import njit
 
 from pimcomp.estimate.layout import place
 from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
 from pimcomp.estimate.work import work_of
+from pimcomp.kernels import kernel
 
 # Images that are followed strip by strip. The first one has the cores to itself, the second shows what one more costs.
 FOLLOWED_IMAGES = 2
@@ -13,7 +13,7 @@ FOLLOWED_IMAGES = 2
 MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
 
 
-@njit(cache=True)
+@kernel
 def population(net, chip, option, replication, core_of, core_start, images, loaders, window_columns, most_strips):
     """float64[plans, 5]: makespan of `images` images, peak bytes, dynamic energy per image, cores, busiest core's ns.
 
@@ -35,7 +35,7 @@ def population(net, chip, option, replication, core_of, core_start, images, load
     return out
 
 
-@njit(cache=True)
+@kernel
 def _all_images_ns(ends, images, busiest):
     """Makespan of `images` images from the ends of those that were followed: each further one costs as the last did."""
     makespan = ends.max()

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.estimate.tables import INPUT
+from pimcomp.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 
@@ -30,7 +30,7 @@ class Strips(NamedTuple):
     end: LongArray
 
 
-@njit(cache=True)
+@kernel
 def strips_of(net, layout, most):
     """Strips of rows; a strip's inputs come before it.
 
@@ -83,7 +83,7 @@ def strips_of(net, layout, most):
     return Strips(node[:count], begin[:count], end[:count])
 
 
-@njit(cache=True)
+@kernel
 def _insert(used, following, core, width, per_ns, ready, need):
     """Take `need` ns of a core's idle time from `ready` on; (start, end)."""
     b = min(int(ready * per_ns), BUCKETS - 1)
@@ -113,7 +113,7 @@ def _insert(used, following, core, width, per_ns, ready, need):
             b += following[core, b]
 
 
-@njit(cache=True)
+@kernel
 def busiest_ns(layout, work, cores):
     """Issue time of the busiest core for one image."""
     start, core, own, receive, join, send = (
@@ -130,7 +130,7 @@ def busiest_ns(layout, work, cores):
     return load.max()
 
 
-@njit(cache=True)
+@kernel
 def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  one pass over strips
     """(finish of each image in ns, float64[images]; peak bytes of local memory).
 
@@ -218,7 +218,7 @@ def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  o
     return image_end, _peak(memory, work.base_bytes)
 
 
-@njit(cache=True)
+@kernel
 def _peak(memory, base):
     worst = 0.0
     for core in range(memory.shape[0]):

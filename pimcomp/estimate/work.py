@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.estimate.tables import (
     ADD_NS,
@@ -26,6 +25,7 @@ from pimcomp.estimate.tables import (
     TWO_OPERAND,
     WINDOW_ROWS,
 )
+from pimcomp.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ class Work(NamedTuple):
     cores: int
 
 
-@njit(cache=True)
+@kernel
 def vector_cost(chip, elements, operands):
     """(ns, pJ) of a vector instruction."""
     beats = np.ceil(elements * chip.element_bytes * chip.beats_per_byte - ROUNDING)
@@ -71,14 +71,14 @@ def vector_cost(chip, elements, operands):
     return ns + chip.instruction_ns, pj + chip.instruction_pj
 
 
-@njit(cache=True)
+@kernel
 def fill_cost(chip, size_bytes):
     """(ns, pJ) of writing zeros."""
     beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
     return beats * chip.local_write_ns + chip.instruction_ns, beats * chip.local_beat_pj[1] + chip.instruction_pj
 
 
-@njit(cache=True)
+@kernel
 def message_cost(chip, hop_ns, flit_pj, size_bytes):
     """(ns of the sender, ns of the receiver, pJ) of one message (docs/timing.md, Rendezvous)."""
     beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
@@ -89,7 +89,7 @@ def message_cost(chip, hop_ns, flit_pj, size_bytes):
     return send, receive, pj
 
 
-@njit(cache=True)
+@kernel
 def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, PLR0915  one pass over sites
     """The Work of a plan."""
     kind, layer, channels, constant_ns, width = net.kind, net.layer, net.channels, net.constant_ns, net.width
@@ -174,7 +174,7 @@ def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, P
     )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _vector_work(chip, price, pixels, columns, channels):
     """(ns, pJ) of one row segment of a node without crossbars: `pixels` of its columns from `columns` input ones."""
     ns = price[FIXED_NS] + pixels * price[PIXEL_NS]
@@ -191,7 +191,7 @@ def _vector_work(chip, price, pixels, columns, channels):
     return ns, pj
 
 
-@njit(cache=True)
+@kernel
 def _fire(price, covers, rows, begin, end, core_of, first, mvms, adds, zeros, scatters, entry_of, at, core, mask, own,
           spared):  # fmt: skip
     """Array groups [begin, end) of one site and row: entries from `at` on, and their computing time; (stop, pJ).
@@ -228,7 +228,7 @@ def _fire(price, covers, rows, begin, end, core_of, first, mvms, adds, zeros, sc
     return stop, pj
 
 
-@njit(cache=True)
+@kernel
 def _scattered(chip, first_column, last_column, reach, low, pixels, step, kernel, channels):
     """(MVMs, (ns, pJ) of the additions per array group) of one input row of a scattering segment."""
     mvms, ns, pj = 0, 0.0, 0.0
@@ -242,7 +242,7 @@ def _scattered(chip, first_column, last_column, reach, low, pixels, step, kernel
     return mvms, (ns, pj)
 
 
-@njit(cache=True)
+@kernel
 def _finish(chip, price, pixels, channels, pieces, first, stop, core, own, flit_ns, flit_pj):
     """Partial sums on their way to the head, bias and activation. Returns (ns of the head, pJ).
 
@@ -272,7 +272,7 @@ def _finish(chip, price, pixels, channels, pieces, first, stop, core, own, flit_
     return ns, pj
 
 
-@njit(cache=True)
+@kernel
 def _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_bytes, send):
     """What node n receives from its sources: time at both ends and bytes (added to the arrays). Returns pJ."""
     source, extents, base_start, base_row = net.source, net.extent, net.base_start, net.base_row

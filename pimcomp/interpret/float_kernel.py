@@ -1,11 +1,11 @@
 """Executes steps in real numbers (float32), as a numba kernel."""
 
 import numpy as np
-from numba import njit
 
 from pimcomp.interpret.faults import Fault
 from pimcomp.interpret.moves import load, look, move, store
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 
 _OK, _UNREADABLE, _NO_BOUND, _BAD_SHIFT = (
     int(Fault.OK),
@@ -16,7 +16,7 @@ _OK, _UNREADABLE, _NO_BOUND, _BAD_SHIFT = (
 _MAX_SHIFT = 31
 
 
-@njit(cache=True)
+@kernel
 def _products(x, rows, cols, weights, start, out):  # type: ignore[no-untyped-def]
     """out[:cols] = weights^T x lane by lane: vectorised over the columns, four rows at a time."""
     acc, v = np.empty(cols, np.float32), np.empty(rows, np.float32)
@@ -41,7 +41,7 @@ def _products(x, rows, cols, weights, start, out):  # type: ignore[no-untyped-de
         out[:cols, k] = acc
 
 
-@njit(cache=True)
+@kernel
 def multiply(x, rows, cols, weights, start, relu, out):  # type: ignore[no-untyped-def]
     """out[:cols] = weights^T x for every lane, accumulated in float32, with ReLU if asked for."""
     lanes = x.shape[1]
@@ -53,7 +53,7 @@ def multiply(x, rows, cols, weights, start, relu, out):  # type: ignore[no-untyp
                     out[c, k] = np.float32(0.0)
 
 
-@njit(cache=True)
+@kernel
 def _pairs(op, n, a, b, out):  # type: ignore[no-untyped-def]
     """Two-operand vector operations; NaN (poison during fill rounds) stays NaN."""
     lanes = a.shape[1]
@@ -75,7 +75,7 @@ def _pairs(op, n, a, b, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel
 def _singles(op, n, bound, a, out):  # type: ignore[no-untyped-def]
     """One-operand vector operations; NaN stays NaN."""
     lanes = a.shape[1]
@@ -96,7 +96,7 @@ def _singles(op, n, bound, a, out):  # type: ignore[no-untyped-def]
                 out[i, k] = x
 
 
-@njit(cache=True)
+@kernel
 def _reduce(op, n, a, b, out):  # type: ignore[no-untyped-def]
     """vavg and vvdmul: one element of all."""
     for k in range(a.shape[1]):
@@ -106,7 +106,7 @@ def _reduce(op, n, a, b, out):  # type: ignore[no-untyped-def]
         out[0, k] = total if op == Op.VVDMUL else total / n
 
 
-@njit(cache=True)
+@kernel
 def execute(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - the instruction set in one loop
     steps, stream, matrices, cells, bounds, probes, memories, limits
 ):

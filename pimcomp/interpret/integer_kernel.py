@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.interpret.faults import Fault
 from pimcomp.interpret.moves import load, look, move, store
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 
 POISON = np.int32(np.iinfo(np.int32).min)
 """What a cell holds that holds nothing. Elements have at most 16 bits."""
@@ -40,7 +40,7 @@ class Weights(NamedTuple):
     narrow: bool  # whether 32 bits hold every sum of products
 
 
-@njit(cache=True)
+@kernel
 def rescale(total, shift, top):  # type: ignore[no-untyped-def]
     """total / 2 ** shift, rounded half up, saturated to [-top - 1, top]."""
     if shift > 0:
@@ -50,7 +50,7 @@ def rescale(total, shift, top):  # type: ignore[no-untyped-def]
     return min(max(total, -top - 1), top)
 
 
-@njit(cache=True)
+@kernel
 def multiply(x, rows, cols, weights, start, acc, out):  # type: ignore[no-untyped-def]
     """out[:cols] = weights^T x for every lane, exact; acc is the scratch whose type can hold every partial sum."""
     v = np.empty(rows, acc.dtype)
@@ -66,7 +66,7 @@ def multiply(x, rows, cols, weights, start, acc, out):  # type: ignore[no-untype
         out[:cols, k] = acc
 
 
-@njit(cache=True)
+@kernel
 def _function(op, x, in_exponent, out_exponent, top):  # type: ignore[no-untyped-def]
     """Sigmoid or tanh of x * 2 ** in_exponent, in units of 2 ** out_exponent."""
     real = x * 2.0**in_exponent
@@ -74,7 +74,7 @@ def _function(op, x, in_exponent, out_exponent, top):  # type: ignore[no-untyped
     return min(max(np.int64(np.floor(y * 2.0**-out_exponent + 0.5)), -top - 1), top)
 
 
-@njit(cache=True)
+@kernel
 def _elements(op, n, a, b, scales, row, top, out):  # type: ignore[no-untyped-def]
     """Element-wise operations; poison (while a pipeline fills) stays poison. False for a shift count out of range."""
     two = op <= Op.VVSRA
@@ -110,7 +110,7 @@ def _elements(op, n, a, b, scales, row, top, out):  # type: ignore[no-untyped-de
     return True
 
 
-@njit(cache=True)
+@kernel
 def _reduce(op, n, a, b, shift, top, out):  # type: ignore[no-untyped-def]
     """vavg (rounded half up) and vvdmul: one element of all."""
     for k in range(a.shape[1]):
@@ -124,7 +124,7 @@ def _reduce(op, n, a, b, shift, top, out):  # type: ignore[no-untyped-def]
         out[0, k] = POISON if poisoned else (rescale(total, shift, top) if op == Op.VVDMUL else mean)
 
 
-@njit(cache=True)
+@kernel
 def _matrix(x, rows, group, weights, shift, relu, top, wide, sums, out):  # type: ignore[no-untyped-def]
     """mvmul: exact product, rescaled, saturated, ReLU."""
     cols, lanes = weights.cols[group], x.shape[1]
@@ -141,7 +141,7 @@ def _matrix(x, rows, group, weights, shift, relu, top, wide, sums, out):  # type
             out[c, k] = POISON if poisoned else (max(y, np.int64(0)) if relu else y)
 
 
-@njit(cache=True)
+@kernel
 def execute(steps, stream, weights, cells, scales, probes, memories, limits):  # type: ignore[no-untyped-def]
     """Run all steps. Returns (fault, row, detail); limits: (delay, longest vector), as in the float kernel."""
     lanes, (delay, longest) = memories.local.shape[1], limits

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.interpret.faults import Fault
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
+from pimcomp.kernels import kernel
 
 _OK, _UNREADABLE, _WRITES_INPUT = int(Fault.OK), int(Fault.UNREADABLE), int(Fault.WRITES_INPUT)
 
@@ -51,7 +51,7 @@ class Probes(NamedTuple):
     turn: int
 
 
-@njit(cache=True)
+@kernel
 def magnitude_bin(value):  # type: ignore[no-untyped-def]
     """The bin of a value: 0 for zero and NaN, else four per octave, from 2**-40 to 2**40."""
     if not abs(value) > 0:
@@ -66,7 +66,7 @@ def bin_magnitudes() -> npt.NDArray[np.float64]:
     return np.concatenate([[0.0], np.ldexp(0.5 + (quarter + 0.5) / 8, octave - OCTAVES)])
 
 
-@njit(cache=True)
+@kernel
 def load(local, cell, step, n, out, poison, strict):  # type: ignore[no-untyped-def]
     """Read n elements, `step` cells apart, into out[:n]; returns -1 or the position of the first that is poison."""
     lanes = local.shape[1]
@@ -80,7 +80,7 @@ def load(local, cell, step, n, out, poison, strict):  # type: ignore[no-untyped-
     return -1
 
 
-@njit(cache=True)
+@kernel
 def store(local, cell, width, n, values, poison, memories, row):  # type: ignore[no-untyped-def]
     """Write n consecutive elements of `width` cells and count their magnitudes if that is asked for."""
     lanes = local.shape[1]
@@ -97,7 +97,7 @@ def store(local, cell, width, n, values, poison, memories, row):  # type: ignore
                 counts[magnitude_bin(values[i, k])] += 1
 
 
-@njit(cache=True)
+@kernel
 def fill_value(byte, width):  # type: ignore[no-untyped-def]
     """The signed integer whose `width` bytes all equal `byte`."""
     value = 0
@@ -107,7 +107,7 @@ def fill_value(byte, width):  # type: ignore[no-untyped-def]
     return value - 2 * half if value >= half else value
 
 
-@njit(cache=True)
+@kernel
 def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ignore[no-untyped-def]
     """Execute ld, st, lldi, lmv or a transfer; returns (fault, detail)."""
     op, size, local = stream.op[row], stream.size[row], memories.local
@@ -140,7 +140,7 @@ def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ig
     return _OK, 0
 
 
-@njit(cache=True)
+@kernel
 def look(probes, row, memories):  # type: ignore[no-untyped-def]
     """Copy out what is to be seen after this row."""
     for p in range(probes.first[row], probes.first[row + 1]):

@@ -7,13 +7,13 @@ by itself, as in the simulator's throughput mode.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pimcomp.decode import Decoded
 from pimcomp.interpret.faults import Deadlock, Fault
 from pimcomp.interpret.resolve import Stream, fault
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 
 _OK, _SIZE, _DEADLOCK = int(Fault.OK), int(Fault.SIZE_MISMATCH), int(Fault.DEADLOCK)
 _EVENTS = 32
@@ -56,7 +56,7 @@ def linearise(decoded: Decoded, stream: Stream, rounds: int) -> Steps:
     return Steps(row, mate, turn)
 
 
-@njit(cache=True)
+@kernel
 def _linearise(core_start, op, peer, size, event, rounds):  # type: ignore[no-untyped-def]  # noqa: PLR0915
     cores = len(core_start) - 1
     total = len(op) * rounds
@@ -115,7 +115,7 @@ def _linearise(core_start, op, peer, size, event, rounds):  # type: ignore[no-un
     return code, row[:n], mate[:n], turn[:n], at, finished
 
 
-@njit(cache=True)
+@kernel
 def _advance(core, at, lap, finished, core_start, rounds):  # type: ignore[no-untyped-def]
     """Go to the core's next row; at the end of its list begin the next round or finish."""
     at[core] += 1

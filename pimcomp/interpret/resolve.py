@@ -6,12 +6,12 @@ There are no branches and registers never depend on data, so this is done once p
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pimcomp.decode import Decoded, MemoryImage
 from pimcomp.interpret.faults import ExecutionError, Fault
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.kernels import kernel
 from pimcomp.registers import REGISTERS
 
 _OK, _UNKNOWN, _UNSET, _BADREG = (
@@ -146,13 +146,13 @@ def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_
     )
 
 
-@njit(cache=True)
+@kernel
 def _word(value: int) -> int:
     """A 32-bit register's content, signed."""
     return ((value + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
-@njit(cache=True)
+@kernel
 def _scalar(op, rd, rs1, rs2, imm, value, known):  # type: ignore[no-untyped-def]
     """Execute one scalar instruction; returns (fault, detail)."""
     if op == Op.SLD:
@@ -179,7 +179,7 @@ def _scalar(op, rd, rs1, rs2, imm, value, known):  # type: ignore[no-untyped-def
     return _OK, 0
 
 
-@njit(cache=True)
+@kernel
 def _operand(register, is_global, value, known):  # type: ignore[no-untyped-def]
     """(fault, detail, address) of a register operand; a global address is an even register (high half) and the next."""
     if register >= REGISTERS or (is_global and register % 2):
@@ -193,7 +193,7 @@ def _operand(register, is_global, value, known):  # type: ignore[no-untyped-def]
     return _OK, 0, (value[register] << 32) | (value[register + 1] & 0xFFFFFFFF)
 
 
-@njit(cache=True)
+@kernel
 def _extents(op, size, stride, rows, cols, ib, ob):  # type: ignore[no-untyped-def]
     """Bytes an instruction reads at src, reads at src2 and writes at dst, in local memory (0: none)."""
     if op == Op.MVMUL:
@@ -218,12 +218,12 @@ def _extents(op, size, stride, rows, cols, ib, ob):  # type: ignore[no-untyped-d
     return 0, 0, 0
 
 
-@njit(cache=True)
+@kernel
 def _vector(op):  # type: ignore[no-untyped-def]
     return Op.VVADD <= op <= Op.VRSL and op != 21
 
 
-@njit(cache=True)
+@kernel
 def _shape(op, f, e, core, group_start):  # type: ignore[no-untyped-def]
     """(fault, detail, size, group) of an instruction: f = group, len, size, core, ibiw, obiw, mbiw, relu, offset."""
     if f[8] != 0:
@@ -247,7 +247,7 @@ def _shape(op, f, e, core, group_start):  # type: ignore[no-untyped-def]
     return _OK, 0, size, -1
 
 
-@njit(cache=True)
+@kernel
 def _addresses(op, regs, imm, event, value, known):  # type: ignore[no-untyped-def]
     """(fault, detail, dst, src, src2) of a non-scalar instruction."""
     code, detail, dst, src, src2 = _OK, 0, 0, 0, 0
@@ -264,7 +264,7 @@ def _addresses(op, regs, imm, event, value, known):  # type: ignore[no-untyped-d
     return code, detail, dst, src, src2
 
 
-@njit(cache=True)
+@kernel
 def _resolve(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass over all operands
     core_start, op, regs, imm, field, event, groups, limit
 ):

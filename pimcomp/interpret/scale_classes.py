@@ -7,13 +7,14 @@ vvmul, vvdmul, vsigm and vtanh begin a new one. Union-find merges classes while 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.typed import Dict
 
 from pimcomp.errors import InvariantError
 from pimcomp.interpret.run import Prepared
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
+from pimcomp.kernels import kernel
 
 ANY = -1  # the class of zero, which is zero in every scale, and of cells that hold nothing
 _SWEEPS = 4  # merging changes which products count as the same; it settles in two sweeps in practice
@@ -58,7 +59,7 @@ def find_classes(prepared: Prepared, row_node: IntArray) -> Classes:
     constant_class[p.memory.global_values.ravel() == 0] = ANY
     parent = np.arange(first_sum + nodes + groups + 3 * len(stream.op), dtype=np.int32)
     row_start = np.concatenate([[0], np.cumsum(p.matrices.rows)]).astype(np.int64)
-    products = Dict.empty(types.UniTuple(types.int64, 3), types.int32)  # type: ignore[no-untyped-call]
+    products = Dict.empty(types.UniTuple(types.int64, 3), types.int32)
     for _ in range(_SWEEPS):
         before, known_products = _roots(parent, np.arange(len(parent), dtype=np.int32)), len(products)
         found = _follow(
@@ -88,7 +89,7 @@ def _roots(parent: IntArray, classes: IntArray) -> IntArray:
     return np.where(classes >= 0, root[np.maximum(classes, 0)], ANY).astype(np.int32)
 
 
-@njit(cache=True)
+@kernel
 def _find(parent, x):  # type: ignore[no-untyped-def]
     while parent[x] != x:
         parent[x] = parent[parent[x]]
@@ -96,7 +97,7 @@ def _find(parent, x):  # type: ignore[no-untyped-def]
     return x
 
 
-@njit(cache=True)
+@kernel
 def _union(parent, x, y, low, high):  # type: ignore[no-untyped-def]
     """Merge two classes (ANY merges with nothing); the representative is no constant ([low, high)) if one is not."""
     if x < 0:
@@ -112,7 +113,7 @@ def _union(parent, x, y, low, high):  # type: ignore[no-untyped-def]
     return x
 
 
-@njit(cache=True)
+@kernel
 def _fresh(products, kind, a, b, used):  # type: ignore[no-untyped-def]
     """The class of the results of one kind of operation on these classes."""
     key = (np.int64(kind), np.int64(a), np.int64(b))
@@ -121,7 +122,7 @@ def _fresh(products, kind, a, b, used):  # type: ignore[no-untyped-def]
     return products[key]
 
 
-@njit(cache=True)
+@kernel
 def _gather(parent, local, at, n, step, low, high):  # type: ignore[no-untyped-def]
     """Merge the classes of n elements into one."""
     c = np.int32(ANY)
@@ -130,14 +131,14 @@ def _gather(parent, local, at, n, step, low, high):  # type: ignore[no-untyped-d
     return c
 
 
-@njit(cache=True)
+@kernel
 def _fill(local, at, n, step, c):  # type: ignore[no-untyped-def]
     """Give n elements, `step` cells apart, one class."""
     for i in range(n):
         local[at + i * step] = c
 
 
-@njit(cache=True)
+@kernel
 def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output):  # type: ignore[no-untyped-def]
     """ld, st, lldi, lmv and transfers move classes as they move cells."""
     row, mate = steps.row[step], steps.mate[step]
@@ -161,7 +162,7 @@ def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, inp
                 output[cells.output_slot[at]] = c
 
 
-@njit(cache=True)
+@kernel
 def _changed(parent, products, kind, c, span):  # type: ignore[no-untyped-def]
     """The class of a result of class c: not a constant's alone, and not ANY."""
     low, high, used = span
@@ -170,7 +171,7 @@ def _changed(parent, products, kind, c, span):  # type: ignore[no-untyped-def]
     return c
 
 
-@njit(cache=True)
+@kernel
 def _element_wise(parent, local, stream, row, base, products, kind, span, tables):  # type: ignore[no-untyped-def]
     """Operations that keep the scale of their operands."""
     op, n, (low, high, _), (_, b, out) = stream.op[row], stream.size[row], span, tables
@@ -200,7 +201,7 @@ def _element_wise(parent, local, stream, row, base, products, kind, span, tables
         local[dst + i * wide] = moved[i]
 
 
-@njit(cache=True)
+@kernel
 def _rescaling(parent, local, stream, row, base, products, kind, span, tables):  # type: ignore[no-untyped-def]
     """Operations whose results begin a class (and vavg, whose one result does not)."""
     op, n, (low, high, used), (a, b, out) = stream.op[row], stream.size[row], span, tables
@@ -217,7 +218,7 @@ def _rescaling(parent, local, stream, row, base, products, kind, span, tables): 
     _fill(local, base + stream.dst[row], count, np.int64(stream.obytes[row]), out[row])
 
 
-@njit(cache=True)
+@kernel
 def _follow(steps, stream, cells, names, known, parent, products, used):  # type: ignore[no-untyped-def]
     """One sweep over all steps; see find_classes."""
     sums, row_node, row_start, cols, outputs = names

@@ -8,13 +8,13 @@ Vector clocks carry that (C. Fidge, ACSC 1988) for the cores that share global m
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.byte_space import ByteSpace, byte_space
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.operands import Extents
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.kernels import kernel
 
 _UNWRITTEN, _READ_ONLY, _RAW, _WAR, _WAW = 1, 2, 3, 4, 5
 FLOW_MESSAGES = {
@@ -125,7 +125,7 @@ def _share(
     return _Shared(first, count, column, len(using), output, kept)
 
 
-@njit(cache=True)
+@kernel
 def _merge(clock, a, b):  # type: ignore[no-untyped-def]
     """Both ends of a transfer know what either knew."""
     for k in range(clock.shape[1]):
@@ -134,7 +134,7 @@ def _merge(clock, a, b):  # type: ignore[no-untyped-def]
         clock[b, k] = top
 
 
-@njit(cache=True)
+@kernel
 def _touch(op, row, core, now, turn, shared, clock, state):  # type: ignore[no-untyped-def]
     """Check an ld or st against earlier accesses of its pieces and note it; returns (message, piece)."""
     writer, written, write_turn, read = state
@@ -155,7 +155,7 @@ def _touch(op, row, core, now, turn, shared, clock, state):  # type: ignore[no-u
     return 0, 0
 
 
-@njit(cache=True)
+@kernel
 def _through_world(is_ld, full, here, world, cell, size, stored, turn):  # type: ignore[no-untyped-def]
     """Move what is written between local and global memory; returns the first byte not to be stored to, or -1."""
     for i in range(size):
@@ -170,7 +170,7 @@ def _through_world(is_ld, full, here, world, cell, size, stored, turn):  # type:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _follow(sequence, columns, reads, local, world, shared, stored, limits):  # type: ignore[no-untyped-def]
     """Go through the rows in the global order, `rounds` times; see check_flow."""
     op, core, dst, src, size, address = columns
@@ -227,7 +227,7 @@ def _follow(sequence, columns, reads, local, world, shared, stored, limits):  # 
     return 0, 0, 0
 
 
-@njit(cache=True)
+@kernel
 def _missing(full, start, extent, step, width):  # type: ignore[no-untyped-def]
     """The first unwritten byte of the elements in [start, start + extent), or -1; step: bytes from one to the next."""
     at = 0

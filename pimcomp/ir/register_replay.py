@@ -1,9 +1,9 @@
 """Replays the register loads of a table: does every operand find its value?"""
 
 import numpy as np
-from numba import njit
 
 from pimcomp.ir.program import Op, Program
+from pimcomp.kernels import kernel
 
 REGISTERS = 32  # of a core (instruction set, 32 bits each)
 REGISTER_MESSAGES = {
@@ -37,13 +37,13 @@ def check_registers(program: Program) -> tuple[int, int, int]:
     return int(code), int(row), int(detail)
 
 
-@njit(cache=True)
+@kernel
 def _word(value):  # type: ignore[no-untyped-def]
     """The low 32 bits."""
     return value & 0xFFFFFFFF
 
 
-@njit(cache=True)
+@kernel
 def _replay(core_start, op, values, registers, loads, uses):  # type: ignore[no-untyped-def]
     for core in range(len(core_start) - 1):
         held, known = np.zeros(REGISTERS, np.int64), np.zeros(REGISTERS, np.bool_)

@@ -4,11 +4,11 @@ A check for tests of schedules, not for every compile: a schedule may have good 
 """
 
 import numpy as np
-from numba import njit
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.operands import extents
 from pimcomp.ir.program import LongArray, Op, Program
+from pimcomp.kernels import kernel
 
 _MAY_BE_PARTLY_UNREAD = (Op.MVMUL, Op.LD, Op.RECV, Op.LLDI)
 """A crossbar delivers all its columns, memory whole beats, a message whole row segments, a fill the widest border."""
@@ -43,7 +43,7 @@ def verify_nothing_lost(program: Program) -> None:
         )
 
 
-@njit(cache=True)
+@kernel
 def _count(order, base, reads, writes, width, cells):  # type: ignore[no-untyped-def]
     writer = np.full(cells, -1, np.int64)  # the row that wrote a byte, until it is read
     write, write_bytes = writes

@@ -1,10 +1,11 @@
 """Local-memory addresses by liveness: buffers of a core that are alive together never overlap."""
 
 import numpy as np
-from numba import njit
+
+from pimcomp.kernels import kernel
 
 
-@njit(cache=True)
+@kernel
 def allocate(core, first, last, size, base, gap):
     """Address of every buffer and the peak per core: (int64[buffers], int64[cores]).
 

@@ -1,10 +1,10 @@
 """Which layers the last result waited for: the critical path of an order, by layer."""
 
 import numpy as np
-from numba import njit
 
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Graph
+from pimcomp.kernels import kernel
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.durations import DoubleArray
 from pimcomp.schedule.order import Placed
@@ -35,7 +35,7 @@ def critical_share(flow: Flow, placed: Placed, layer_of_node: LongArray, layers:
     return np.asarray(_walk(placed.timed.cause, placed.timed.start, layer, last, placed.timed.makespan_ns, layers))
 
 
-@njit(cache=True)
+@kernel
 def _walk(cause, start, layer, last, end, layers):
     share = np.zeros(layers)
     a = last

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 from pimcomp.schedule.tape import LITERAL, SCRATCH, put
 
 LMV, LLDI, MVMUL = int(Op.LMV), int(Op.LLDI), int(Op.MVMUL)
@@ -79,7 +79,7 @@ class ConvTasks(NamedTuple):
     turn: npt.NDArray[np.int64]
 
 
-@njit(cache=True)
+@kernel
 def activate(tape, at, task, f, node, buffer, offset, pixels, eb, constants, temp):
     """Apply a node's activation in place; `temp`: scratch offset of one spare pixel."""
     code = f.code[node]
@@ -114,7 +114,7 @@ def activate(tape, at, task, f, node, buffer, offset, pixels, eb, constants, tem
     return at
 
 
-@njit(cache=True)
+@kernel
 def finish(tape, at, task, f, node, src, src_at, out, out_at, pixels, eb, constants, temp):
     """Bias and activation of `pixels` sums at (src, src_at), results at (out, out_at)."""
     c = f.channels[node]
@@ -127,7 +127,7 @@ def finish(tape, at, task, f, node, src, src_at, out, out_at, pixels, eb, consta
     return activate(tape, at, task, f, node, out, out_at, pixels, eb, constants, temp)
 
 
-@njit(cache=True)
+@kernel
 def scratch_layout(t, f, template, node, windows, eb):
     """Scratch offsets of a convolution task: (block result, sums, spare pixel, end). One element apart each."""
     block = t.staging_bytes[template] + eb
@@ -136,7 +136,7 @@ def scratch_layout(t, f, template, node, windows, eb):
     return block, sums, spare, spare + f.channels[node] * eb + eb
 
 
-@njit(cache=True)
+@kernel
 def fire_block(tape, at, tasks, i, t, x, again, acc, acc_at, read_buffer, buffer_low, group_table, turn, eb, block_at):
     """One window block at output column x: stage, fire, accumulate.
 
@@ -180,7 +180,7 @@ def fire_block(tape, at, tasks, i, t, x, again, acc, acc_at, read_buffer, buffer
     return at
 
 
-@njit(cache=True)
+@kernel
 def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, eb):
     """Emit all convolution tasks; bounds int64[tasks + 1] receives where each begins. Returns the number of rows."""
     at = 0
@@ -237,7 +237,7 @@ class JoinTasks(NamedTuple):
     parts_each: npt.NDArray[np.int64]
 
 
-@njit(cache=True)
+@kernel
 def emit_join(tape, bounds, tasks, f, part_buffer, buffer_low, eb):
     """Emit all joins; bounds as in `emit_conv`."""
     at = 0

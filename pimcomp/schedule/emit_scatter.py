@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 from pimcomp.schedule.emit_conv import finish
 from pimcomp.schedule.tape import LITERAL, SCRATCH, put
 
@@ -50,7 +50,7 @@ class Contributions(NamedTuple):
     last: npt.NDArray[np.int64]
 
 
-@njit(cache=True)
+@kernel
 def emit_scatter(tape, bounds, tasks, t, f, c, sum_buffer, read_buffer, buffer_low, group_table, eb):
     """Emit all scattering tasks; bounds as in `emit_conv`. sum_buffer: buffer of every contribution."""
     at = 0
@@ -115,7 +115,7 @@ def emit_scatter(tape, bounds, tasks, t, f, c, sum_buffer, read_buffer, buffer_l
     return at
 
 
-@njit(cache=True)
+@kernel
 def _sum_at(c, p, sum_buffer, buffer_low, start, width):
     """Offset of output column `start` in the buffer of a contribution."""
     if c.segment[p] >= 0:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 from pimcomp.schedule.emit_conv import activate
 from pimcomp.schedule.tape import LITERAL, SCRATCH, put
 
@@ -59,7 +59,7 @@ class VectorTasks(NamedTuple):
     rows: npt.NDArray[np.int64]
 
 
-@njit(cache=True)
+@kernel
 def _whole(v, node, channels, eb):
     """Every operand is one feature map as it is: segments can be processed as one vector."""
     for r in range(v.run_start[node], v.run_start[node + 1]):
@@ -69,7 +69,7 @@ def _whole(v, node, channels, eb):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):
     """out = operand 0 (op) operand 1 (op) ...; op < 0 copies operand 0."""
     task, start, pixels = tasks.task[i], tasks.start[i], tasks.stop[i] - tasks.start[i]
@@ -104,7 +104,7 @@ def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer
     return at
 
 
-@njit(cache=True)
+@kernel
 def _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb):
     """Copy the chosen columns of the input row, neighbours at once where the map stays as it is; zero elsewhere."""
     task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
@@ -132,7 +132,7 @@ def _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffe
     return at
 
 
-@njit(cache=True)
+@kernel
 def _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low, eb):
     """Combine the rows of a window over input columns [low, high); returns (at, buffer, offset of column `low`)."""
     task = tasks.task[i]
@@ -150,7 +150,7 @@ def _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low
     return at, held, held_at
 
 
-@njit(cache=True)
+@kernel
 def _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):
     """Max or sum over a window: rows first, over the whole segment, then columns per output position."""
     task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
@@ -182,7 +182,7 @@ def _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, b
     return at
 
 
-@njit(cache=True)
+@kernel
 def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):
     """Sums to averages: multiply by the constant 1 / n of every position."""
     for x in range(tasks.start[i], tasks.stop[i]):
@@ -199,7 +199,7 @@ def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):
     return at
 
 
-@njit(cache=True)
+@kernel
 def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb):
     """Average of a whole map: all pixels gathered, then one `vavg` per channel (exact rounding in integers)."""
     task, width, rows = tasks.task[i], v.width[node], v.size[node]
@@ -219,7 +219,7 @@ def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
     return at
 
 
-@njit(cache=True)
+@kernel
 def _mean_by_lanes(tape, at, tasks, i, v, node, r, out, out_at, read_buffer, buffer_low, eb):
     """`_mean` of one run where scratch holds some channels of the map at a time."""
     task, width, rows, run = tasks.task[i], v.width[node], v.size[node], v.runs[r]
@@ -237,7 +237,7 @@ def _mean_by_lanes(tape, at, tasks, i, v, node, r, out, out_at, read_buffer, buf
     return at
 
 
-@njit(cache=True)
+@kernel
 def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):
     """Local response normalisation of the values already in `out`: x * polynomial(sum of squares)."""
     task, constants, size = tasks.task[i], tasks.constants[i], v.size[node]
@@ -262,7 +262,7 @@ def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):
     return at
 
 
-@njit(cache=True)
+@kernel
 def _depthwise(tape, at, tasks, i, v, f, node, out, out_at, channels, read_buffer, buffer_low, eb):
     """Sum of products with a channel's own weights, pixel by pixel; taps outside the map add nothing."""
     task, constants, kernel = tasks.task[i], tasks.constants[i], v.kernel[node]
@@ -292,7 +292,7 @@ def _depthwise(tape, at, tasks, i, v, f, node, out, out_at, channels, read_buffe
     return at
 
 
-@njit(cache=True)
+@kernel
 def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):
     """Emit all vector tasks; bounds as in `emit_conv`."""
     at = 0

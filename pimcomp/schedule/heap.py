@@ -1,12 +1,12 @@
 """A binary min-heap in rows of an array, for kernels: rows are (key, rank, item), ordered by key, then rank."""
 
-from numba import njit
+from pimcomp.kernels import kernel
 
 KEY, RANK, ITEM = range(3)
 HEAP_COLUMNS = 4  # two rows fill a cache line
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def push(heap, size, key, rank, item):
     """Insert into a heap of `size` rows; the new size."""
     i = size
@@ -20,7 +20,7 @@ def push(heap, size, key, rank, item):
     return size + 1
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def pop(heap, size):
     """Remove the minimum; (item, its key, new size)."""
     item, first_key = int(heap[0, ITEM]), heap[0, KEY]

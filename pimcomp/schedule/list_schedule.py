@@ -7,8 +7,8 @@ make one of its ends wait up to `slack_ns`, otherwise transfers starve because b
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from pimcomp.kernels import kernel
 from pimcomp.schedule.heap import HEAP_COLUMNS, KEY, RANK, pop, push
 from pimcomp.timeline.borrow import borrow
 
@@ -61,7 +61,7 @@ def list_schedule(
     return order[:committed], start, cause, makespan
 
 
-@njit(cache=True)
+@kernel
 def _run(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the order of updates
     tasks,
     who,

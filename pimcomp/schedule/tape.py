@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from pimcomp.kernels import kernel
 
 LITERAL = -1  # buffer of an operand that is a plain number (stride, bound, global address)
 SCRATCH = -2  # the scratch area of the core that executes the instruction
@@ -42,7 +43,7 @@ def blank_tape(rows: int) -> Tape:
     )
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def put(tape, at, task, op, dst, dst_at, src, src_at, src2, src2_at, size):
     """Write one instruction and return the next position; a tape of length 0 only counts."""
     if len(tape.op) > 0:

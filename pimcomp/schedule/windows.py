@@ -1,9 +1,9 @@
 """One core's local memory as a cache of byte ranges of buffers that knows all coming uses; see `spill`."""
 
 import numpy as np
-from numba import njit
 
 from pimcomp.ir.program import Op
+from pimcomp.kernels import kernel
 
 LD, ST, LLDI = int(Op.LD), int(Op.ST), int(Op.LLDI)
 NEVER = 1 << 60
@@ -17,7 +17,7 @@ ADDED = 6  # columns of added instructions: the touch they precede, op, dst, src
 WINDOWS, INSTRUCTIONS, PEAK, GLOBAL = range(4)
 
 
-@njit(cache=True)
+@kernel
 def hold_windows(uses, contents, completed, memory, global_end):
     """Addresses for all touches of a core, and the loads, stores and zero fills that make them right.
 
@@ -72,7 +72,7 @@ def hold_windows(uses, contents, completed, memory, global_end):
     return address, complete, added[: state[INSTRUCTIONS]].copy(), state[PEAK], state[GLOBAL]
 
 
-@njit(cache=True)
+@kernel
 def _bring_all(uses, contents, memory, windows, here, state, added, i):
     """Windows for all touches of instruction i, in memory together. Returns `added`, which may have grown."""
     first, buffer, low, high = uses[0], uses[1], uses[2], uses[3]
@@ -99,7 +99,7 @@ def _bring_all(uses, contents, memory, windows, here, state, added, i):
     raise ValueError("the operands of an instruction do not fit")
 
 
-@njit(cache=True)
+@kernel
 def _bring(contents, memory, windows, here, state, added, i, touch, buffer, low, high, generous):
     """A new window around the bytes, filled with what is known of them: (whether there is room, added)."""
     element, size, slot, _, padded, padding, known = contents
@@ -139,7 +139,7 @@ def _bring(contents, memory, windows, here, state, added, i, touch, buffer, low,
     return True, added
 
 
-@njit(cache=True)
+@kernel
 def _place(contents, memory, windows, here, state, added, i, touch, size):
     """(row of a window of that size at the lowest address with room, after as many have left as it takes, -1 if there
     is none; added)."""
@@ -169,7 +169,7 @@ def _place(contents, memory, windows, here, state, added, i, touch, size):
         added = _drop(contents, memory, windows, here, state, added, latest, touch)
 
 
-@njit(cache=True)
+@kernel
 def _drop(contents, memory, windows, here, state, added, w, touch):
     """Free a window; what was written and is needed again is stored. Returns `added`."""
     element, size, slot, _, _, _, known = contents
@@ -210,7 +210,7 @@ def _drop(contents, memory, windows, here, state, added, w, touch):
     return added
 
 
-@njit(cache=True)
+@kernel
 def _fill(here, begin, end, window):
     """These elements of a window have values."""
     window[BEGIN], window[END] = min(window[BEGIN], begin), max(window[END], end)
@@ -218,7 +218,7 @@ def _fill(here, begin, end, window):
         here[e] = 1
 
 
-@njit(cache=True)
+@kernel
 def _find(windows, buffer, low, high):
     """The window that holds these bytes, -1 if there is none."""
     table, _, head = windows
@@ -228,7 +228,7 @@ def _find(windows, buffer, low, high):
     return w
 
 
-@njit(cache=True)
+@kernel
 def _next_use(window, by_buffer, pointer, starts, low, high, now):
     """The first touch of a window after touch `now`."""
     buffer = window[BUFFER]
@@ -241,7 +241,7 @@ def _next_use(window, by_buffer, pointer, starts, low, high, now):
     return NEVER
 
 
-@njit(cache=True)
+@kernel
 def _add(added, state, touch, op, dst, src, size, buffer):
     """One more instruction; returns `added`, longer if it was full."""
     if state[INSTRUCTIONS] == len(added):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from pimcomp.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 
@@ -79,7 +80,7 @@ def merge_accesses(
     )
 
 
-@njit(cache=True)
+@kernel
 def _sweep(order, key, low, high, is_read):
     count = len(order)
     buffer_of = np.empty(count, np.int64)
@@ -101,7 +102,7 @@ def _sweep(order, key, low, high, is_read):
     return buffer_of, b_low[:n], b_high[:n], r_low[:n], r_high[:n]
 
 
-@njit(cache=True)
+@kernel
 def find_transfers(
     core, tensor, row, read_low, read_high, row_start, row_index, seg_low, seg_high, seg_owner, fill, out
 ):
@@ -127,7 +128,7 @@ def find_transfers(
     return count
 
 
-@njit(cache=True)
+@kernel
 def link_readers(
     reader_start, readers, read_task, read_low, read_high, source_buffer, source_low, source_high, source, fill, out
 ):

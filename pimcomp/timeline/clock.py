@@ -1,9 +1,9 @@
 """When the core's clock notices that a unit has finished."""
 
-import numba
+from pimcomp.kernels import kernel
 
 
-@numba.njit(cache=True)
+@kernel
 def finish_edge(now: int, delay: int, after: bool, period: int) -> int:
     """Clock edge (ps) at which a unit that waits `delay` from `now` is seen to have finished.
 
@@ -20,13 +20,13 @@ def finish_edge(now: int, delay: int, after: bool, period: int) -> int:
     return end
 
 
-@numba.njit(cache=True)
+@kernel
 def runs_after_clock(now: int, delay: int, after: bool, period: int) -> bool:
     """Whether that unit, if it ends on an edge, runs after the clock there."""
     return delay < period or (delay == period and after)
 
 
-@numba.njit(cache=True)
+@kernel
 def two_waits_edge(start: int, first: int, second: int, period: int) -> int:
     """Finish edge of a unit that starts on a clock edge and waits `first`, then `second` ps."""
     return finish_edge(start + first, second, runs_after_clock(start, first, True, period), period)

@@ -8,8 +8,7 @@ cycle after F. Docs: docs/timing.md.
 into `advance`, which borrows its arrays: calls would count references to them, which costs more than the work itself.
 """
 
-import numba
-
+from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import READ2_FIRST, READ2_LAST, READ_FIRST, READ_LAST, WRITE_FIRST, WRITE_LAST
@@ -76,7 +75,7 @@ _WOKEN, WOKEN_BY_SWITCH, _STARTED, _STARTED_GROUP = range(4)
 _GOES_ON, _WAITS_FOR_OTHERS = -1, -2
 
 
-@numba.njit(cache=True)
+@kernel
 def advance(c: int, m: Machine) -> None:
     """Run core c until it needs another core or the memory (see its state), or has nothing left to do."""
     me, slots, groups = borrow(m.core[c]), borrow(m.slots[c]), borrow(m.group_free[c])
@@ -100,7 +99,7 @@ def advance(c: int, m: Machine) -> None:
             return
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _next_event(me: Longs, slots: Longs, ring: int) -> int:
     """The slot whose event comes first; -1 if none is scheduled."""
     slot = -1
@@ -123,7 +122,7 @@ def _next_event(me: Longs, slots: Longs, ring: int) -> int:
     return slot
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _dispatch(
     me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, limit: int, rob_size: int, ring: int
 ) -> bool:
@@ -160,7 +159,7 @@ def _dispatch(
     return edge <= limit
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _conflict(code: Longs, new: int, old: int) -> bool:
     """Whether instruction `new` has to wait for `old`; see `hazards`."""
     write_first, write_last = code[new, RANGES + WRITE_FIRST], code[new, RANGES + WRITE_LAST]
@@ -173,7 +172,7 @@ def _conflict(code: Longs, new: int, old: int) -> bool:
     )
 
 
-@numba.njit(cache=True)
+@kernel
 def _count_fetch(edge: int, bubbles: int, me: Longs, code: Longs, period: int, limit: int) -> None:
     """Count a round if its last entry is fetched when a bubble in front of the next instruction leaves the dispatcher.
 
@@ -189,7 +188,7 @@ def _count_fetch(edge: int, bubbles: int, me: Longs, code: Longs, period: int, l
         me[COUNTED] = me[ISSUED]
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _issue(edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, ring: int) -> None:
     """Put the next instruction into the reorder buffer at `edge` and schedule its start."""
     row, slot = me[NEXT_ROW], me[ISSUED] & ring
@@ -228,7 +227,7 @@ def _issue(edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, perio
         me[TRANSFER] = slot
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _event(  # noqa: PLR0912, PLR0915  inlined; the cases of a state machine
     slot: int, me: Longs, slots: Longs, code: Longs, tokens: Longs, period: int
 ) -> int:
@@ -307,7 +306,7 @@ def _event(  # noqa: PLR0912, PLR0915  inlined; the cases of a state machine
     return outcome
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _finish(slot: int, edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, period: int) -> None:
     """A unit is seen finished at `edge`: it is free, and the reorder buffer learns of it one cycle later."""
     row = slots[slot, ROW]
@@ -328,7 +327,7 @@ def _finish(slot: int, edge: int, me: Longs, slots: Longs, groups: Longs, code: 
         slots[slot, COMMIT] = edge + period
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _retire(c: int, me: Longs, slots: Longs, finish: Longs, ring: int) -> None:
     """Let instructions leave the reorder buffer in order, as far as their commits are known."""
     while me[RETIRED] < me[ISSUED] and slots[me[RETIRED] & ring, COMMIT] != UNKNOWN:

@@ -5,13 +5,13 @@ what else is in the queue (`request_queue`). That early it is known without a re
 in its first transfer.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, SEND, UNIT_OF, Stream, Tables, durations, period_of, tables_of
@@ -38,7 +38,7 @@ def early_waits(stream: Stream, tables: Tables, period: int) -> LongArray:
     return ordered
 
 
-@numba.njit(cache=True)
+@kernel
 def _walk(
     core_start: LongArray,
     op: ByteArray,

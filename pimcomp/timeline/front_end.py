@@ -9,13 +9,13 @@ everything settles in rounds, and each round sees what the round before has left
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from pimcomp.decode import Decoded
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.kernels import kernel
 from pimcomp.registers import LOAD_HIGH, operand_values
 from pimcomp.timeline.instruction_times import Times, instruction_times
 from pimcomp.timeline.work import Stream, work_of
@@ -129,7 +129,7 @@ def held_out_of_order(listing: Listing, times: Times, rob_size: int, period: int
     return held
 
 
-@numba.njit(cache=True)
+@kernel
 def _list(
     core_start: LongArray,
     table_op: ByteArray,
@@ -170,7 +170,7 @@ def _list(
             k += 1
 
 
-@numba.njit(cache=True)
+@kernel
 def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in which it settles
     core_start: LongArray,
     op: ByteArray,
@@ -255,7 +255,7 @@ def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in w
                     offered, offered_rs1, offered_rs2 = np.int64(entry), seen_rs1, seen_rs2
 
 
-@numba.njit(cache=True)
+@kernel
 def _execute(op: int, rd: int, rs1: int, rs2: int, imm: int) -> tuple[int, int]:
     """Register that a scalar instruction writes, and the 32-bit value; `sld` writes 0 to register 0."""
     if op == _SLD:

@@ -5,13 +5,13 @@ one's writes; two writes never conflict. Ranges are closed intervals [first, fir
 conflict. Both are the simulator's behaviour, as are the exceptions below.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.kernels import kernel
 from pimcomp.timeline.work import (
     LOAD,
     LOCAL,
@@ -55,7 +55,7 @@ def write_ranges(stream: Stream, arch: Arch, ranges: npt.NDArray[np.int64]) -> N
     )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill(
     op: ByteArray,
     unit: ByteArray,

@@ -5,12 +5,12 @@ at the one global memory in order of arrival. Exact up to the order in which the
 instant.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.early_waits import early_waits
 from pimcomp.timeline.prefetch import prefetch
@@ -54,7 +54,7 @@ def run_in_order(stream: Stream, transfers: Transfers, rounds: int) -> Run:
     return Run(finish=finish, state=state, at=at, since=since)
 
 
-@numba.njit(cache=True)
+@kernel
 def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurrence
     start: LongArray,
     code: IntArray | LongArray,

@@ -6,12 +6,12 @@ between, so that the replay of a search pays nothing for a table that only peopl
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from pimcomp.errors import DeadlockError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.core_step import _WAITS_FOR_OTHERS, _dispatch, _event, _finish, _next_event, _retire
 from pimcomp.timeline.deadlock import find_deadlock
@@ -99,7 +99,7 @@ def instruction_times(stream: Stream, work: Work, arch: Arch) -> Times:
     )
 
 
-@numba.njit(cache=True)
+@kernel
 def _retirements(committed: LongArray, core_start: LongArray) -> LongArray:
     """In order: an instruction leaves once all before it have committed."""
     retired = np.empty_like(committed)
@@ -111,7 +111,7 @@ def _retirements(committed: LongArray, core_start: LongArray) -> LongArray:
     return retired
 
 
-@numba.njit(cache=True)
+@kernel
 def _advance(c: int, m: Machine, notes: Longs) -> None:
     """`core_step.advance` with notes."""
     me, slots, groups = borrow(m.core[c]), borrow(m.slots[c]), borrow(m.group_free[c])
@@ -142,7 +142,7 @@ def _advance(c: int, m: Machine, notes: Longs) -> None:
             return
 
 
-@numba.njit(cache=True)
+@kernel
 def _replay(m: Machine, notes: Longs) -> None:
     """`out_of_order.replay` of one pass, with notes; `wait` counts as in the HEAPLab fork."""
     for c in range(len(m.core) - 1, -1, -1):

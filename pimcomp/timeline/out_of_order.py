@@ -5,11 +5,11 @@ meet. That is exact because cores influence each other through their transfer un
 `core_step` has the rules of one core; here is what happens between cores.
 """
 
-import numba
 import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.core_step import WOKEN_BY_SWITCH, advance
 from pimcomp.timeline.request_queue import ask, next_request
 from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run
@@ -65,7 +65,7 @@ def run_out_of_order(
     )
 
 
-@numba.njit(cache=True)
+@kernel
 def replay(m: Machine, counting_wait: bool) -> None:
     """Let cores run, pair senders with receivers; when none can move, serve the earliest memory request or `wait`.
 
@@ -103,7 +103,7 @@ def replay(m: Machine, counting_wait: bool) -> None:
             return
 
 
-@numba.njit(cache=True)
+@kernel
 def _let_run(c: int, m: Machine) -> None:
     """Core c can make progress."""
     m.core[c, STATE] = RUNNING
@@ -111,7 +111,7 @@ def _let_run(c: int, m: Machine) -> None:
     m.ready[-1] += 1
 
 
-@numba.njit(cache=True)
+@kernel
 def _wake(c: int, now: int, m: Machine) -> None:
     """Wake the transfer unit of core c at `now`."""
     slot = m.core[c, TRANSFER]
@@ -121,7 +121,7 @@ def _wake(c: int, now: int, m: Machine) -> None:
     _let_run(c, m)
 
 
-@numba.njit(cache=True)
+@kernel
 def _pair(c: int, m: Machine) -> None:
     """Grant a transfer if core c and its peer are at its two ends: the sender goes on, the receiver awaits the data."""
     peer = m.code[m.slots[c, m.core[c, TRANSFER], ROW], TARGET]
@@ -136,7 +136,7 @@ def _pair(c: int, m: Machine) -> None:
     _wake(a, granted, m)
 
 
-@numba.njit(cache=True)
+@kernel
 def _earliest_wait(m: Machine, counting: bool) -> tuple[int, int]:
     """The core whose `wait` is satisfied first by the tokens sent so far, and when; (-1, 0) if none is."""
     best, best_at = -1, 0
@@ -163,7 +163,7 @@ def _earliest_wait(m: Machine, counting: bool) -> tuple[int, int]:
     return best, best_at
 
 
-@numba.njit(cache=True)
+@kernel
 def _token_times(c: int, event: int, m: Machine) -> LongArray:
     """Arrival times of the unconsumed tokens for one event register, ascending."""
     times = np.empty(m.tokens[-1, 0], np.int64)
@@ -175,7 +175,7 @@ def _token_times(c: int, event: int, m: Machine) -> LongArray:
     return np.sort(times[:count])
 
 
-@numba.njit(cache=True)
+@kernel
 def _take_tokens(c: int, at: int, m: Machine, counting: bool) -> None:
     """Consume what a satisfied `wait` takes: its value, or (upstream) everything that has arrived."""
     row = m.slots[c, m.core[c, TRANSFER], ROW]

@@ -9,10 +9,10 @@ is taken as empty.
 
 import heapq
 
-import numba
 import numpy as np
 
 from pimcomp.ir.program import LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.early_waits import BEGIN, CORE, END, REQUEST
 
 Request = tuple[np.int64, np.int64, np.int64, np.int64]
@@ -21,13 +21,13 @@ Request = tuple[np.int64, np.int64, np.int64, np.int64]
 _CLOCK = -1
 
 
-@numba.njit(cache=True)
+@kernel
 def ask(queue: list[Request], arrival: int, sent: int, core: int) -> None:
     """Add a request."""
     heapq.heappush(queue, (np.int64(arrival), np.int64(sent), np.int64(core), np.int64(core)))
 
 
-@numba.njit(cache=True)
+@kernel
 def next_request(queue: list[Request], period: int, early: LongArray) -> tuple[int, int]:
     """Take the request that is served next: (arrival, core). All that arrive when it does have to be in the queue.
 
@@ -51,7 +51,7 @@ def next_request(queue: list[Request], period: int, early: LongArray) -> tuple[i
     return int(arrival), int(order[0])
 
 
-@numba.njit(cache=True)
+@kernel
 def served_order(waits: LongArray, sent: int, arrival: int, period: int) -> LongArray:
     """int64[cores]: those whose requests are sent and arrive at the given times, in the order of service.
 
@@ -82,7 +82,7 @@ def served_order(waits: LongArray, sent: int, arrival: int, period: int) -> Long
     return order[:served]
 
 
-@numba.njit(cache=True)
+@kernel
 def _insert(times: LongArray, names: LongArray, size: int, time: int, name: int) -> int:
     """Put an element into a heap that starts at index 1; returns the new size."""
     i = size + 1
@@ -93,7 +93,7 @@ def _insert(times: LongArray, names: LongArray, size: int, time: int, name: int)
     return size + 1
 
 
-@numba.njit(cache=True)
+@kernel
 def _remove_top(times: LongArray, names: LongArray, size: int) -> int:
     """Take the top out: the last element takes its place and sinks below what is strictly earlier."""
     time, name = times[size], names[size]

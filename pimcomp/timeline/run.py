@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import LOCAL, MATRIX, Stream, Work
 
@@ -43,7 +43,7 @@ def own_work_ps(stream: Stream, work: Work) -> LongArray:
     return busy
 
 
-@numba.njit(cache=True)
+@kernel
 def local_cost(unit: int, read: int, leg: int, write: int, period: int) -> int:
     """What an instruction that needs no other core adds at rob_size 1 (ps): its unit's time and 2 cycles (mvmul: 3)."""
     if unit == LOCAL:
@@ -51,7 +51,7 @@ def local_cost(unit: int, read: int, leg: int, write: int, period: int) -> int:
     return two_waits_edge(0, read + leg, write, period) + (3 if unit == MATRIX else 2) * period
 
 
-@numba.njit(cache=True)
+@kernel
 def _own_work(
     core_start: LongArray,
     bubbles: IntArray | ByteArray,

@@ -5,13 +5,13 @@ Few arrays on purpose: numba passes every array of a kernel's arguments on each 
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.early_waits import early_waits_of
 from pimcomp.timeline.hazards import RANGE_COLUMNS, write_ranges
 from pimcomp.timeline.work import MATRIX, SYNC, WAIT, Stream, Work
@@ -121,7 +121,7 @@ def new_machine(
     )
 
 
-@numba.njit(cache=True)
+@kernel
 def _pack(
     unit: ByteArray,
     bubbles: IntArray | ByteArray,

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +9,7 @@ from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import (
@@ -103,7 +103,7 @@ def _is_aligned(tables: Tables, period: int) -> bool:
     return PS_PER_NS % period == 0 and not any((x % period).any() for x in times)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def edge_after(now: int, delay: int, period: int, aligned: bool) -> int:
     """`clock.finish_edge` of a unit that runs after the clock; without divisions where all times are aligned."""
     if aligned:
@@ -111,7 +111,7 @@ def edge_after(now: int, delay: int, period: int, aligned: bool) -> int:
     return finish_edge(now, delay, True, period)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _two_waits(first: int, second: int, period: int, aligned: bool) -> int:
     """`clock.two_waits_edge` from time 0."""
     if aligned:
@@ -119,7 +119,7 @@ def _two_waits(first: int, second: int, period: int, aligned: bool) -> int:
     return two_waits_edge(0, first, second, period)
 
 
-@numba.njit(cache=True)
+@kernel
 def _reduce(
     core_start: LongArray,
     op: ByteArray,
@@ -172,19 +172,19 @@ def _reduce(
     return latest < SYNC, longest
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _which(op: int, size: int, crossbars: int, width: int) -> int:
     """What an instruction's cost depends on, besides its peer, as one number."""
     return int((np.int64(size) << 32) ^ (np.int64(crossbars) << 16) ^ (np.int64(width) << 8) ^ op)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _hash(which: int) -> int:
     """Where it is remembered: here, or in the next place if another is here."""
     return int(((which ^ (which >> 27)) * 0x9E3779B97F4A7C1 >> 20) & (_MEMO - 1))
 
 
-@numba.njit(cache=True)
+@kernel
 def _walk(
     core: int,
     i: int,
@@ -243,7 +243,7 @@ def _walk(
     return i, k, since, total, longest
 
 
-@numba.njit(cache=True)
+@kernel
 def _remember(
     memo: LongArray,
     op: int,

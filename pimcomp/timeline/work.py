@@ -7,13 +7,13 @@ durations"; each is the behaviour of pimsim-nn, factors and floors included.
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 
 PS_PER_NS = 1000
@@ -219,13 +219,13 @@ def _mvm_compute_ps(arch: Arch, input_bits: int) -> int:
     return _ps(replace(arch, activation_bits=input_bits, psum_bits=input_bits).mvm_compute_ns)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def units(amount: int, width: int, shift: int) -> int:
     """How many `width`s hold an amount; shift: log2 of the width, negative where it is no power of two."""
     return (amount + width - 1) >> shift if shift >= 0 else (amount + width - 1) // width
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def beats_ps(
     beats: int, what: int, memory_ps: LongArray, cycles: LongArray, periods_ns: npt.NDArray[np.float64]
 ) -> int:
@@ -235,7 +235,7 @@ def beats_ps(
     return int(beats * cycles[what] * periods_ns[what] * PS_PER_NS + 0.5)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def durations(
     core: int,
     kind: int,
@@ -286,7 +286,7 @@ def durations(
     return read, leg, write, payload, service
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill(
     core_start: LongArray,
     op: ByteArray,

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.graph import IntArray
+from pimcomp.kernels import kernel
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
@@ -146,7 +146,7 @@ def lanes(core: Longs, start: Longs, stop: Longs) -> Longs:
     return lane
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill_lanes(core: Longs, start: Longs, stop: Longs, order: Longs, lane: Longs) -> None:
     until = np.zeros(1, np.int64)  # when each lane is free
     used, now = 0, np.int64(-1)

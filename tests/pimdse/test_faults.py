@@ -65,7 +65,7 @@ def test_a_full_disk_is_a_message_and_leaves_nothing_half_written(words: list[st
     (tmp_path / "warm").mkdir()
     for folder in (tmp_path, tmp_path / "warm"):
         (folder / "small.yaml").write_text(SWEEP, encoding="utf-8")
-    assert limited(words, tmp_path / "warm").returncode == 0  # compiles what numba keeps beside the sources
+    assert limited(words, tmp_path / "warm").returncode == 0  # compiles the kernels
     shutil.rmtree(tmp_path / "warm")
     done = limited(words, tmp_path, no_space)
     assert done.returncode == 2, done.stderr

@@ -1,0 +1,196 @@
+"""How numba kernels are declared, and where their machine code is kept between runs.
+
+One file per kernel and argument types, named by a digest of all it was made from: byte code of the kernel and of every
+kernel it calls, constants and tuples they mention, argument types, numba, Python, processor. What changes gets another
+name, so nothing is ever stale; equal sources share files wherever they are installed, and processes that write at the
+same time write the same.
+"""
+
+import contextlib
+import enum
+import functools
+import hashlib
+import logging
+import os
+import pickle
+import stat
+import sys
+import tempfile
+import types
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import llvmlite
+import numba
+import numpy as np
+import platformdirs
+from numba.core import caching, compiler, serialize, sigutils
+from numba.core.dispatcher import Dispatcher
+from numba.core.types import Type
+
+_VERSIONS = f"{sys.version} numba {numba.__version__} llvmlite {llvmlite.__version__}"
+_numba: Any = numba  # what is used here is not in its types
+Function = TypeVar("Function", bound=Callable[..., Any])
+_log = logging.getLogger(__name__)
+
+
+@overload
+def kernel(function: Function, /) -> Function: ...
+@overload
+def kernel(*, inline: str) -> Callable[[Function], Function]: ...
+def kernel(function: Any = None, /, *, inline: str = "never") -> Any:
+    """Decorator of every kernel: machine code, kept between runs. inline: "always" copies it into its callers."""
+    if function is None:
+        return functools.partial(kernel, inline=inline)
+    dispatcher = _numba.njit(inline=inline)(function)
+    dispatcher._cache = _Cache(dispatcher)  # what njit(cache=True) does, with another cache
+    return dispatcher
+
+
+def cache_folders() -> tuple[Path, ...]:
+    """Where machine code is looked for, and written to the first possible: $NUMBA_CACHE_DIR or the user's cache, then a
+    temporary folder.
+    """
+    chosen = Path(_numba.config.CACHE_DIR) if _numba.config.CACHE_DIR else platformdirs.user_cache_path("pimdse", False)
+    folder = chosen / "kernels"
+    # without a home (a container's user that no file names) the path would be relative to the current folder
+    return (folder, _temporary_folder()) if folder.is_absolute() or _numba.config.CACHE_DIR else (_temporary_folder(),)
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    """A folder that only this user can write, the same in every process where that is possible: machine code from a
+    stranger would run as this user.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"pimdse-kernels-{user}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and user in ("user", found.st_uid) and not found.st_mode & 0o022:
+            return folder
+    return folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+
+
+class _Cache(caching._Cache):
+    """What numba asks of a cache of one kernel."""
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
+
+    @property
+    def cache_path(self) -> str:
+        return str(cache_folders()[0])
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        name = self._name(sig, target_context.codegen())
+        for folder in cache_folders():
+            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+                data = pickle.loads((folder / name).read_bytes())
+                return compiler.CompileResult._rebuild(target_context, *data)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        content = serialize.dumps(data._reduce())
+        name = self._name(sig, data.codegen)
+        for folder in cache_folders():
+            try:
+                _write(folder / name, content)
+                return
+            except OSError as error:
+                _note_once(
+                    f"kernels cannot be kept in {folder} ({error.strerror}): set NUMBA_CACHE_DIR to another folder"
+                )
+
+    def enable(self) -> None:
+        pass
+
+    def disable(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def _name(self, sig: Any, codegen: Any) -> str:
+        arguments, _ = sigutils.normalize_signature(sig)
+        made_from = [_VERSIONS, repr(codegen.magic_tuple()), *map(_type_text, arguments)]
+        made_from += [str(self._dispatcher.targetoptions), *sorted(_reached(self._dispatcher))]
+        digest = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:32]
+        return f"{self._dispatcher.py_func.__name__}-{digest}.nbc"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@functools.cache
+def _note_once(text: str) -> None:
+    _log.warning(text)
+
+
+def _type_text(kind: Any) -> str:
+    """A type with what its name leaves out: where a named tuple is from, and what its fields are called."""
+    if not isinstance(kind, _numba.types.BaseTuple):
+        return str(kind)
+    text = f"({', '.join(map(_type_text, kind))})"
+    if isinstance(kind, _numba.types.BaseNamedTuple):
+        text += f" {kind.instance_class.__module__}.{kind.instance_class.__qualname__}{kind.fields}"
+    return text
+
+
+def _reached(root: Any) -> Iterator[str]:
+    """A text for everything that decides the machine code of a kernel: itself and all it mentions, at any depth."""
+    seen: set[int] = set()
+    left = [root]
+    while left:
+        value = left.pop()
+        if id(value) not in seen:
+            seen.add(id(value))
+            text, mentions = _described(value)
+            left += mentions
+            yield text
+
+
+def _described(value: Any) -> tuple[str, tuple[Any, ...]]:
+    """One value that a kernel mentions, as text that is equal in every process, and what it mentions in turn."""
+    if isinstance(value, Dispatcher):
+        return _function(value.py_func)
+    if isinstance(value, _numba.extending._Intrinsic):
+        return _function(value._defn)
+    if isinstance(value, tuple):
+        return f"tuple {len(value)}", value
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {value.tobytes().hex()}", ()
+    if isinstance(value, (int, float, str, np.generic, np.dtype, Type)):
+        return f"{type(value).__name__} {value!r}", ()
+    fields = tuple(value) if isinstance(value, enum.EnumType) else getattr(value, "_fields", ())
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)} {fields}", ()
+
+
+@functools.cache
+def _function(function: types.FunctionType) -> tuple[str, tuple[Any, ...]]:
+    """Names and byte code with constants, but neither comments nor lines; the values behind global names."""
+    codes = [function.__code__]
+    for code in codes:
+        codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+    text = [f"{function.__module__}.{function.__qualname__} {function.__defaults__}"]
+    for code in codes:
+        constants = [sorted(c, key=repr) if isinstance(c, frozenset) else c for c in code.co_consts]
+        text.append(f"{[c for c in constants if not isinstance(c, types.CodeType)]} {code.co_names} {code.co_varnames}")
+        text.append(code.co_code.hex())
+    names = sorted({name for code in codes for name in code.co_names})
+    values = [function.__globals__[name] for name in names if name in function.__globals__]
+    for module in [value for value in values if isinstance(value, types.ModuleType)]:
+        values += [getattr(module, name) for name in names if hasattr(module, name)]
+    return " ".join(text), tuple(values)
