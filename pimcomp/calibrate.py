@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pimcomp.ir.graph import Graph, Input, Lrn, View
+from pimcomp.ir.graph import Graph, Input, Lrn, View, image_shape
 from pimcomp.reference import intermediate_maps
 
 IMAGES = 4
@@ -21,7 +21,7 @@ def lrn_ranges(graph: Graph, seed: int) -> dict[int, float]:
         return {}
     rng = np.random.default_rng(seed)
     inputs = {
-        node.name: rng.standard_normal((IMAGES, *node.operation.onnx_shape[1:])).astype(np.float32)
+        node.name: rng.standard_normal((IMAGES, *image_shape(node.operation.onnx_shape))).astype(np.float32)
         for node in graph.nodes
         if isinstance(node.operation, Input)
     }

@@ -278,12 +278,12 @@ def _tensors(arrays: dict[str, Any], side: str, path: Path) -> dict[str, LongArr
     names = [""]
     if f"{side}_names" in arrays:
         names = [str(name) for name in np.atleast_1d(_entry(arrays, f"{side}_names", np.str_, path)).ravel()]
-    if len(names) == 1:
-        return {names[0]: _entry(arrays, f"{side}_addresses", np.int64, path)}
-    keys = {name: f"{name}_addresses" for name in names}
-    if side == "output":  # a network may have one name for an input and an output
-        keys = {name: f"output_{key}" if f"output_{key}" in arrays else key for name, key in keys.items()}
-    return {name: _entry(arrays, key, np.int64, path) for name, key in keys.items()}
+    keys = [f"{side}_addresses"] if len(names) == 1 else [f"{name}_addresses" for name in names]
+    if f"{side}_keys" in arrays:
+        keys = [str(key) for key in np.atleast_1d(_entry(arrays, f"{side}_keys", np.str_, path)).ravel()]
+    if len(keys) != len(names):
+        raise ModelError(f"{path}: {len(keys)} {side}_keys for {len(names)} {side}_names")
+    return {name: _entry(arrays, key, np.int64, path) for name, key in zip(names, keys)}
 
 
 def _npz(path: Path) -> dict[str, Any]:

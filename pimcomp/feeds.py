@@ -7,7 +7,7 @@ import numpy as np
 
 from pimcomp.decode import MemoryImage
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import FloatArray, Graph, Input
+from pimcomp.ir.graph import FloatArray, Graph, Input, image_shape
 from pimcomp.ir.program import LongArray
 
 
@@ -15,10 +15,25 @@ def random_inputs(graph: Graph, images: int, seed: int) -> dict[str, FloatArray]
     """Seeded standard normal images, float32[images, *shape without the batch], per network input."""
     rng = np.random.default_rng(seed)
     return {
-        node.name: rng.standard_normal((images, *node.operation.onnx_shape[1:]), np.float32)
+        node.name: rng.standard_normal((images, *image_shape(node.operation.onnx_shape)), np.float32)
         for node in graph.nodes
         if isinstance(node.operation, Input)
     }
+
+
+def count_images(inputs: Mapping[str, FloatArray]) -> int:
+    """How many images all inputs hold.
+
+    Raises ModelError if there are none, or another number in one input than in another.
+    """
+    counts = {name: len(array) if np.ndim(array) else 0 for name, array in inputs.items()}
+    if not counts or not min(counts.values()):
+        raise ModelError(f"no images: expected at least one for every input, found {counts or 'no inputs'}")
+    if len(set(counts.values())) > 1:
+        raise ModelError(
+            f"{', '.join(f'{count} images for {name}' for name, count in counts.items())}: expected as many"
+        )
+    return counts.popitem()[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

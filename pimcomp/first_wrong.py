@@ -1,6 +1,6 @@
 """Finds where a program first computes something else than the network: the node, the core and the instruction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,7 @@ def first_wrong(
     points: EmittedCheckpoints,
     inputs: Mapping[str, FloatArray],
     maps: Mapping[int, FloatArray],
+    floors: Sequence[float],
     image_of: LongArray,
     *,
     turn: int,
@@ -63,9 +64,10 @@ def first_wrong(
 ) -> Wrong | None:
     """Run one lane and compare every intermediate map that the checkpoints show in round `turn`.
 
-    inputs: of one lane, as for `execute`. maps: per node float32[images, channels, height, width]. image_of:
-    int64[rounds, images per round], the image (of maps) that enters. In a pipeline `delay` rounds deep a node may hold
-    any of the last images. tolerance: times the range of the node's map. None if every segment is right.
+    inputs: of one lane, as for `execute`. maps: per node float32[images, channels, height, width]. floors: per node,
+    what rounding explains (`rounding`). image_of: int64[rounds, images per round], the image (of maps) that enters. In
+    a pipeline `delay` rounds deep a node may hold any of the last images. tolerance: times the range of the node's map.
+    None if every segment is right.
     """
     looks = looks_at(points)
     seen = execute(prepared, dict(inputs), looks=looks, look_round=turn, strict=False).seen[0]
@@ -79,7 +81,7 @@ def first_wrong(
     for earlier in range(min(turn, prepared.memory.output_round_delay) + 1):
         images = image_of[turn - earlier][points.image]
         expected = _expected(maps, points, entry, images, column, channel)
-        error = np.abs(seen - expected) / np.repeat(_ranges(maps, points.node), looks.length)
+        error = np.abs(seen - expected) / np.repeat(_ranges(maps, floors, points.node, tolerance), looks.length)
         error[~np.isfinite(error)] = np.inf
         worst = np.zeros(len(looks.length))
         np.maximum.at(worst, entry, error)
@@ -107,9 +109,11 @@ def first_wrong(
     )
 
 
-def _ranges(maps: Mapping[int, FloatArray], nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """The range of values of each entry's node, at least a little."""
-    table = {n: max(float(maps[n].max() - maps[n].min()), float(np.abs(maps[n]).max()) * 1e-3, 1e-30) for n in maps}
+def _ranges(
+    maps: Mapping[int, FloatArray], floors: Sequence[float], nodes: npt.NDArray[np.int32], tolerance: float
+) -> npt.NDArray[np.float64]:
+    """The range of values of each entry's node, at least so large that its floor is within the tolerance."""
+    table = {n: max(float(np.ptp(maps[n])), floors[n] / tolerance, 1e-30) for n in maps}
     return np.array([table[n] for n in nodes.tolist()])
 
 

@@ -3,14 +3,16 @@
 The only home of onnxruntime; it is imported when a function runs, so that importing this file stays cheap.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pimcomp.errors import InvariantError, ModelError
-from pimcomp.frontend.onnx_export import graph_to_onnx
-from pimcomp.ir.graph import FloatArray, Graph
+from pimcomp.frontend.onnx_export import exposed_names, graph_to_onnx
+from pimcomp.ir.graph import FloatArray, Graph, image_shape
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,28 +23,29 @@ THREADS = 2  # fixed, so that the order of additions does not depend on the mach
 def run_reference(onnx_bytes: bytes, inputs: Mapping[str, FloatArray], *, name: str = "model") -> dict[str, FloatArray]:
     """Execute a serialised ONNX model: tensor name -> array, for every output of the model.
 
-    inputs: one array per model input, float32, in the ONNX shape with any number of images along the first axis. A
-    model whose batch dimension is fixed is executed as often as needed; its outputs are joined along their first axis.
+    inputs: one array per model input, float32[images, *shape of one image] (`image_shape`); so are the outputs. A model
+    with a dynamic batch dimension takes all images at once; any other is executed image by image, whatever its tensors'
+    first axes mean.
 
     Raises ModelError with `name` for missing or unknown inputs and for whatever ONNX Runtime refuses.
     """
     session = _session(onnx_bytes, name)
-    expected = {tensor.name: tensor for tensor in session.get_inputs()}
+    expected = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     if set(expected) != set(inputs):
         raise ModelError(f"{name}: expected the inputs {sorted(expected)}, found {sorted(inputs)}")
     outputs = [tensor.name for tensor in session.get_outputs()]
     total = _images(inputs, name)
-    fixed = {t.shape[0] for t in expected.values() if t.shape and isinstance(t.shape[0], int)}
-    chunk = min(fixed, default=total) or total
-    if total % chunk:
-        raise ModelError(f"{name}: the model takes {chunk} images at a time, found {total}")
-    parts = [
-        _run(session, outputs, {key: array[i : i + chunk] for key, array in inputs.items()}, name)
-        for i in range(0, total, chunk)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    return {key: np.concatenate([part[key] for part in parts]) for key in outputs}
+    if all(shape and not isinstance(shape[0], int) for shape in expected.values()):
+        return _run(session, outputs, inputs, name)
+    parts = []
+    for i in range(total):
+        image = {}
+        for key, shape in expected.items():
+            if math.prod(shape) != inputs[key][i].size:
+                raise ModelError(f"{name}: input {key!r} takes {shape}, found {list(inputs[key][i].shape)} per image")
+            image[key] = inputs[key][i].reshape(shape)
+        parts.append(_run(session, outputs, image, name))
+    return {key: np.stack([part[key].reshape(image_shape(part[key].shape)) for part in parts]) for key in outputs}
 
 
 def intermediate_maps(
@@ -55,8 +58,10 @@ def intermediate_maps(
     Raises ModelError with the graph's name if ONNX Runtime refuses the inputs.
     """
     chosen = tuple(range(len(graph.nodes))) if nodes is None else tuple(dict.fromkeys(nodes))
+    graph = replace(graph, outputs=())  # not asked for, and one may have the name of an input
     results = run_reference(graph_to_onnx(graph, expose=chosen), inputs, name=graph.name)
-    maps = {index: results[f"node{index}"] for index in chosen}
+    names = exposed_names(graph)
+    maps = {index: results[names[index]] for index in chosen}
     for index, found in maps.items():
         node = graph.nodes[index]
         if found.shape[1:] != (node.channels, node.height, node.width):
@@ -88,7 +93,7 @@ def _session(onnx_bytes: bytes, name: str) -> "onnxruntime.InferenceSession":
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    options.log_severity_level = 3  # errors only: warnings about unused initializers are not the user's concern
+    options.log_severity_level = 4  # nothing: what is an error is raised, too, and told once
     try:
         return onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated classes

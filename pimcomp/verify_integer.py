@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from pimcomp.errors import InvariantError, ModelError
-from pimcomp.feeds import feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
+from pimcomp.feeds import count_images, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.interpret.integer_run import execute_integer
 from pimcomp.interpret.run import prepare
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.quantize import quantize, write_integer
 from pimcomp.reference import run_reference
-from pimcomp.verify_program import fault_report, host_epilogue, named_output, read_emitted
+from pimcomp.verify_program import expected_output, fault_report, host_epilogue, named_output, read_emitted
 
 ACCURACY_POINTS = 1.0
 """With labels: how many percentage points of top-1 accuracy integers may lose (the project's acceptance limit)."""
@@ -29,7 +29,8 @@ _CALIBRATION_IMAGES = 8
 class IntegerReport:
     """The verdict. images: how many were compared. agreement: share of images whose largest output is the same.
 
-    correlation: of all output elements with the reference. accuracy, reference_accuracy: shares of right answers, None
+    correlation: of all output elements with the reference; where those are all one number, 1 - the error as a share of
+    it. accuracy, reference_accuracy: shares of right answers, None
     without labels. reason: empty if passed; node, core, index: where a fault is, when there is one.
     """
 
@@ -70,10 +71,10 @@ def verify_integer(
     least = images_needed(memory)
     given = random_inputs(graph, max(images, least), seed) if inputs is None else inputs
     known = random_inputs(graph, max(_CALIBRATION_IMAGES, least), seed + 1) if calibration is None else calibration
-    count = len(next(iter(given.values())))
+    count = count_images(given)
     if labels is not None and len(labels) != count:
         raise ModelError(f"{len(labels)} labels for {count} images")
-    known_feed = plan_feed(memory, len(next(iter(known.values()))))
+    known_feed = plan_feed(memory, count_images(known))
     feed = plan_feed(memory, count)
     try:
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
@@ -89,7 +90,7 @@ def verify_integer(
         write_integer(program, prepared, out_dir / "integer.npz")
     output = graph.outputs[0]
     found = host_epilogue(output, named_output(observed_outputs(memory, feed, done), output))
-    expected = run_reference(network.onnx_bytes(), given, name=graph.name)[output.name].reshape(count, -1)
+    expected = expected_output(run_reference(network.onnx_bytes(), given, name=graph.name), output)
     entered = feed.observed.ravel()
     by_image = np.empty_like(expected)
     by_image[entered] = found
@@ -100,7 +101,11 @@ def _judge(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> 
     """Compare outputs float32[images, elements]."""
     top, reference_top = found.argmax(axis=1), expected.argmax(axis=1)
     spread = found.std() * expected.std()
-    correlation = float(np.mean((found - found.mean()) * (expected - expected.mean())) / spread) if spread > 0 else 0.0
+    if np.ptp(expected) > 0:
+        covariance = np.mean((found - found.mean()) * (expected - expected.mean()))
+        correlation = float(covariance / spread) if spread > 0 else 0.0
+    else:  # one number, as of a single image with one output: it has to be that number instead
+        correlation = 1 - float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
     accuracy, reference_accuracy, reason = None, None, ""
     if labels is not None:
         accuracy, reference_accuracy = float((top == labels).mean()), float((reference_top == labels).mean())

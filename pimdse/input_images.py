@@ -8,27 +8,36 @@ import numpy.typing as npt
 
 from pimcomp.decode import UNREADABLE_ARRAYS
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import Graph, Input
+from pimcomp.feeds import count_images
+from pimcomp.ir.graph import Graph, Input, Node, image_shape
 
 if TYPE_CHECKING:
     from pimcomp.ir.graph import FloatArray
+
+_ONE, _PICTURE = "", "\0picture"  # not the names of an archive's arrays
 
 
 def read_inputs(path: Path, graph: Graph) -> "dict[str, FloatArray]":
     """Per network input float32[images, *shape without the batch].
 
-    .npy: one array for a network with one input; .npz: one array per input name; .png: one picture, 0 to 1 per channel.
-    Raises ModelError naming the file, the expected and the found shape.
+    .npy: one array for a network with one input; .npz: one array per input name; .png: one picture, 0 to 1 per channel,
+    in the order of axes that the network wants. Raises ModelError naming the file, the expected and the found shape.
     """
-    shapes = {node.name: node.operation.onnx_shape for node in graph.nodes if isinstance(node.operation, Input)}
+    nodes = {node.name: node for node in graph.nodes if isinstance(node.operation, Input)}
     arrays = _read(path)
-    if "" in arrays:
-        if len(shapes) != 1:
-            raise ModelError(f"{path}: the network has {len(shapes)} inputs; give an .npz with {', '.join(shapes)}")
-        arrays = {next(iter(shapes)): arrays[""]}
-    if missing := sorted(set(shapes) - set(arrays)):
+    if arrays and arrays.keys() <= {_ONE, _PICTURE}:
+        if len(nodes) != 1:
+            raise ModelError(f"{path}: the network has {len(nodes)} inputs; give an .npz with {', '.join(nodes)}")
+        name, node = next(iter(nodes.items()))
+        arrays = {name: arrays[_ONE] if _ONE in arrays else _arrange(arrays[_PICTURE], node)}
+    if missing := sorted(set(nodes) - set(arrays)):
         raise ModelError(f"{path}: no array {', '.join(missing)}; found {', '.join(sorted(arrays))}")
-    return {name: _fit(path, arrays[name], shape) for name, shape in shapes.items()}
+    inputs = {name: _fit(path, arrays[name], node) for name, node in nodes.items()}
+    try:
+        count_images(inputs)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return inputs
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -38,7 +47,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         with path.open("rb") as file:  # not by name: numpy leaves a damaged archive open
             match path.suffix.lower():
                 case ".npy":
-                    return {"": np.asarray(np.load(file, allow_pickle=False))}
+                    return {_ONE: np.asarray(np.load(file, allow_pickle=False))}
                 case ".npz":
                     with np.load(file, allow_pickle=False) as archive:
                         return dict(archive)
@@ -46,8 +55,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
                     from matplotlib.image import imread
 
                     picture = np.asarray(imread(file))
-                    channels = picture[None] if picture.ndim == 2 else picture[:, :, :3].transpose(2, 0, 1)
-                    return {"": channels[None]}
+                    return {_PICTURE: picture[:, :, None] if picture.ndim == 2 else picture[:, :, :3]}
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UNREADABLE_ARRAYS:
@@ -55,12 +63,28 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     raise ModelError(f"{path}: expected .npy, .npz or .png")
 
 
-def _fit(path: Path, array: npt.NDArray[Any], shape: tuple[int, ...]) -> "FloatArray":
-    """The array as float32[images, *shape[1:]]; one image may come without the leading axis, grey pictures as RGB."""
-    wanted = tuple(shape[1:])
+def _arrange(picture: npt.NDArray[Any], node: Node) -> npt.NDArray[Any]:
+    """A picture [rows, columns, channels] in the axes of a network's input, colours as grey (or grey as colours) if it
+    wants those; left as it is if it does not fit.
+    """
+    if picture.shape[2] == 3 and node.channels == 1:
+        picture = picture.mean(axis=2, keepdims=True)
+    elif picture.shape[2] == 1 and node.channels == 3:
+        picture = picture.repeat(3, axis=2)
+    if picture.shape != (node.height, node.width, node.channels):
+        return picture
+    assert isinstance(node.operation, Input)
+    ordered = picture if node.operation.layout == "NHWC" else picture.transpose(2, 0, 1)
+    return ordered.reshape(image_shape(node.operation.onnx_shape))
+
+
+def _fit(path: Path, array: npt.NDArray[Any], node: Node) -> "FloatArray":
+    """The array as float32[images, *shape of one image]; a single image may come without the leading axis."""
+    assert isinstance(node.operation, Input)
+    wanted = image_shape(node.operation.onnx_shape)
     if array.shape == wanted:
         array = array[None]
-    if array.ndim == len(shape) == 4 and array.shape[1] == 3 and wanted[0] == 1 and array.shape[2:] == wanted[1:]:
+    if len(wanted) == 3 and array.shape[1:] == (3, *wanted[1:]) and wanted[0] == 1:
         array = array.mean(axis=1, keepdims=True)
     if array.shape[1:] != wanted or not len(array):
         found = " x ".join(map(str, array.shape))

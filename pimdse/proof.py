@@ -95,10 +95,9 @@ def render_verdict(console: "Console", report: "VerifyReport", what: str) -> Non
     if not report.passed:
         plain(console, f"mismatch: {what}: {report.reason}", "red")
         return
-    share = report.max_error / report.range
     text = (
         f"verified: {what}: {report.images} images, every output equals onnxruntime; largest error "
-        f"{share:.2g} of the output's range (allowed {report.tolerance:g})"
+        f"{report.share:.2g} of the output's range (allowed {report.tolerance:g})"
     )
     plain(console, text, "green")
 

@@ -11,6 +11,7 @@ import orjson
 from pimcomp.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
+    from pimcomp.frontend import LoadedNetwork
     from pimcomp.ir.plan import MappingProblem, Outcome
     from pimdse.building import Observe, Recipe
 
@@ -45,7 +46,6 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
     """
     from pimdse.building import build, check_target, write
     from pimdse.compiled_folder import recorded_model
-    from pimdse.sweep_settings import digest
 
     content = _manifest(folder)
     try:
@@ -59,10 +59,28 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
     check_target(out, recipe.arch, form=form, save=save)
     stored = StoredPlan(str(content["outcome"]["solver"]), outcome)
     built = build(recipe, observe, solver=stored, source=recorded_model(recipe.model, folder))
-    if digest(built.network.graph) != content["network_sha256"]:
-        raise ModelError(f"{recipe.model}: not the network that {folder} was made from (its content differs)")
+    _check_network(folder, content, built.network, recipe.model)
     write(built, out, form=form, save=save)
     return _compare(folder, out)
+
+
+def check_network(folder: Path, network: "LoadedNetwork", source: str) -> None:
+    """Raise ModelError if `network`, read from `source`, is another one than `folder` was made from.
+
+    A folder that the library wrote has no manifest, so that nothing is known; OutputError if the manifest is damaged.
+    """
+    if (folder / MANIFEST).exists():
+        _check_network(folder, _manifest(folder), network, source)
+
+
+def _check_network(folder: Path, content: Mapping[str, Any], network: "LoadedNetwork", source: str) -> None:
+    from pimdse.sweep_settings import digest
+
+    named = dataclasses.replace(
+        network.graph, name=Path(str(content["model"])).stem
+    )  # a copy may be called as it likes
+    if digest(named) != content.get("network_sha256"):
+        raise ModelError(f"{source}: not the network that {folder} was made from (its content differs)")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -73,7 +91,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(content, dict) or "outcome" not in content:
+    if not isinstance(content, dict) or not {"outcome", "model", "network_sha256"} <= content.keys():
         raise OutputError(f"{path}: expected the manifest of `pimdse compile` or `pimdse pick` (with `outcome:`)")
     return content
 

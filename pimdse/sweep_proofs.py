@@ -1,5 +1,6 @@
 """The winners of a sweep, executed: the knee and the best per objective are compiled again and proven."""
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,7 +50,7 @@ def prove_trial(sweep: "Sweep", trial: "Trial", network: "Network", observe: Cal
 
     recipe = recipe_of(sweep, trial, network)
     proof = Proof(
-        network=network.label, passed=False, images=0, error=0.0, reason="", layers=(), cores=(), executed=False,
+        network=network.label, passed=False, images=0, error=None, reason="", layers=(), cores=(), executed=False,
         mesh=recipe.arch.mesh, chips=recipe.arch.chips, crossbars_per_core=recipe.arch.crossbars_per_core,
     )  # fmt: skip
     try:
@@ -66,7 +67,7 @@ def prove_trial(sweep: "Sweep", trial: "Trial", network: "Network", observe: Cal
         proof,
         passed=report.passed,
         images=report.images,
-        error=report.max_error / report.range if report.range else 0.0,
+        error=report.share if math.isfinite(report.share) else None,
         reason=report.reason,
         executed=True,
     )

@@ -38,14 +38,15 @@ class CoreUse:
 class Proof:
     """The verdict on a candidate's program for one network, and where its plan puts what.
 
-    error: largest difference from onnxruntime, as a share of the output's range. mesh: (rows, columns) of one chip.
+    error: largest difference from onnxruntime, as a share of the output's range; None if there is nothing to compare.
+    mesh: (rows, columns) of one chip.
     executed: whether there is a verdict; if not, `reason` says what prevented it, and passed is false.
     """
 
     network: str
     passed: bool
     images: int
-    error: float
+    error: float | None
     reason: str
     layers: tuple[LayerUse, ...]
     cores: tuple[CoreUse, ...]

@@ -21,7 +21,7 @@ def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHAR
     global_addresses int64[n], global_values float32[n]: every constant element in global memory.
     input_names, output_names: the tensors. input_addresses, output_addresses int64: addresses in the tensor's shape,
     with a leading axis of images_per_round when that is > 1; with several inputs (outputs) NAME_addresses for each
-    instead (output_NAME_addresses if an input has that name too).
+    instead, or another key where that one is taken: input_keys, output_keys say which.
     core{c}_group{g} float32[rows, cols]: the weights of an array group, rows in the order of its input vector; above
     `shared_above_bytes` in total, `matrix_{m}` and core{c}_groups int32[groups] (group -> m) take their place.
     clip_core, clip_index, clip_value: bound of the vrsu/vrsl at that position of that core's list.
@@ -33,11 +33,13 @@ def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHAR
     }
     for side, tensors in (("input", program.inputs), ("output", program.outputs)):
         arrays[f"{side}_names"] = np.array(list(tensors), np.str_)
+        keys = []
         for name, addresses in tensors.items():
-            key = f"{side}_addresses" if len(tensors) == 1 else f"{name}_addresses"
-            if key in arrays:  # an output that is an input
-                key = f"output_{key}"
-            arrays[key] = addresses.astype(np.int64)
+            keys.append(f"{side}_addresses" if len(tensors) == 1 else f"{name}_addresses")
+            while keys[-1] in arrays:  # an output that is an input, an input called "global"
+                keys[-1] = f"{side}_{keys[-1]}"
+            arrays[keys[-1]] = addresses.astype(np.int64)
+        arrays[f"{side}_keys"] = np.array(keys, np.str_)
     clip_core, clip_index, clip_value = _clips(program)
     arrays |= {
         "images_per_round": np.array(program.images_per_round, np.int64),

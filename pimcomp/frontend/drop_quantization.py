@@ -77,9 +77,22 @@ def drop_quantization(model: onnx.ModelProto) -> tuple[str, ...]:
             one = next(iter(known)) if len(known) == 1 else None
             if one is not None:
                 scales.update(dict.fromkeys(node.output, one))
-    if not pairs:
-        return ()
-    return (f"{pairs} pair(s) of QuantizeLinear and DequantizeLinear became clamps: rounding is left to the chip",)
+    notes = [f"{pairs} pair(s) of QuantizeLinear and DequantizeLinear became clamps: rounding is left to the chip"]
+    return tuple(notes[: bool(pairs)] + _real_outputs(model, scales))
+
+
+def _real_outputs(model: onnx.ModelProto, scales: Mapping[str, _Scale]) -> list[str]:
+    """Outputs of integers become the real numbers, clamped, that the integers stand for; notes that say so."""
+    notes = []
+    for value in model.graph.output:
+        if (scale := scales.get(value.name)) is not None:
+            kind = TensorProto.DataType.Name(scale.data_type).lower()
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+            notes.append(
+                f"output {value.name!r} is the real number behind the {kind}, clamped: rounding it, "
+                f"real / {scale.factor:g} + {scale.zero}, is left to the host"
+            )
+    return notes
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:

@@ -14,7 +14,7 @@ from pimcomp.frontend.fold_scales import fold_scales
 from pimcomp.frontend.fuse_activations import fuse_activations
 from pimcomp.frontend.fuse_hard_swish import fuse_hard_swish
 from pimcomp.frontend.loaded_network import LoadedNetwork
-from pimcomp.frontend.lower import lower
+from pimcomp.frontend.lower import lower, node_label
 from pimcomp.frontend.merge_padding import merge_padding
 from pimcomp.frontend.random_weights import parse_weights_option
 from pimcomp.frontend.read_onnx import read_onnx
@@ -50,10 +50,12 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     if seed is not None:
         randomize(model, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
-        graph = clean(lower(model, path.stem, str(path)))
+        lowered = lower(model, path.stem, str(path))
+        graph = clean(lowered)
     graph = replace(graph, notes=(*graph.notes, *notes))
     _refuse_infinities(graph, str(path))
     _match_interface(model, graph)
+    _spell_out_padding(model, lowered)
     return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
 
 
@@ -100,6 +102,25 @@ def _match_interface(model: onnx.ModelProto, graph: Graph) -> None:
         del shape.dim[:]
         for size in shapes[value.name]:
             shape.dim.add().dim_value = size
+
+
+def _spell_out_padding(model: onnx.ModelProto, lowered: Graph) -> None:
+    """Give dilated convolutions of the reference model explicit pads, in place: onnxruntime refuses SAME ones."""
+    windows = {node.name: node.operation.window for node in lowered.nodes if isinstance(node.operation, Conv)}
+    for proto in model.graph.node:
+        attributes = {attribute.name: attribute for attribute in proto.attribute}
+        dilations = attributes["dilations"].ints if "dilations" in attributes else ()
+        window = windows.get(node_label(proto))
+        auto = attributes.get("auto_pad")
+        if proto.op_type != "Conv" or window is None or auto is None or not auto.s.startswith(b"SAME"):
+            continue
+        if max(dilations, default=1) > 1:
+            top, left, bottom, right = window.pads
+            pads = (left, right) if len(dilations) == 1 else (top, left, bottom, right)
+            proto.attribute.remove(auto)
+            if "pads" in attributes:
+                proto.attribute.remove(attributes["pads"])
+            proto.attribute.append(onnx.helper.make_attribute("pads", pads))
 
 
 class _Reference:

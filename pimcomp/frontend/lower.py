@@ -103,6 +103,11 @@ def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     return lowering.graph(name)
 
 
+def node_label(proto: onnx.NodeProto) -> str:
+    """What a node is called in messages and in the Graph."""
+    return str(proto.name or next(iter(proto.output), proto.op_type))
+
+
 class _Lowering:
     """What is known so far: tensors and constants by name, offenders, and names whose value is unknown."""
 
@@ -127,7 +132,7 @@ class _Lowering:
 
     def add(self, proto: onnx.NodeProto) -> None:
         """Lower one node; what it cannot express becomes an offender."""
-        label = proto.name or next(iter(proto.output), proto.op_type)
+        label = node_label(proto)
         reason = self._unknown_operator(proto)
         if not reason and any(name in self.unknown for name in proto.input):
             reason = self._always_unsupported(proto)

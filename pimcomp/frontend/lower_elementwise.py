@@ -108,8 +108,10 @@ def clip(name: str, builder: GraphBuilder, tensor: Tensor, low: float, high: flo
 def lower_batch_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Inference-mode BatchNormalization as scale and shift per channel."""
     tensor = node.tensor(0)
-    if node.integer("training_mode", 0) or any(name in node.used_outputs for name in node.outputs[1:]):
-        raise Unsupported("training mode")
+    # Before opset 14 there is no training_mode: having statistics as outputs says it, whether they are used or not.
+    asked = node.outputs[1:] if node.opset < 14 else node.used_outputs.intersection(node.outputs[1:])
+    if node.integer("training_mode", 0) or any(asked):
+        raise Unsupported("training mode: export the model in evaluation mode")
     if not node.integer("spatial", 1) and tensor.height * tensor.width > 1:
         raise Unsupported("spatial=0: statistics per pixel")
     named = ("scale", "bias", "mean", "variance")

@@ -94,7 +94,11 @@ def _borders(
         elif at >= 0 and auto.startswith("SAME"):
             target = size * stride
         if target is not None:
-            total = max(0, stride * (size - 1) + extra[axis] + reach + 1 - target)
+            total = stride * (size - 1) + extra[axis] + reach + 1 - target
+            if total < 0 and wanted:
+                what = "rows" if axis == 0 else "columns"
+                raise Unsupported(f"{target} {what} are asked for, {-total} more than the kernel reaches")
+            total = max(0, total)
             short, long = total // 2, total - total // 2
             head, tail = (short, long) if auto == "SAME_UPPER" else (long, short)
         borders.append((reach - head, reach - tail + extra[axis]))

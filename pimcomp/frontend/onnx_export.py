@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from pimcomp.errors import InvariantError
 from pimcomp.frontend.onnx_operations import emit_activation, emit_operation
 from pimcomp.frontend.onnx_writer import MapTensor, OnnxWriter
-from pimcomp.ir.graph import Graph, Input, Node, Output, View
+from pimcomp.ir.graph import Graph, Input, Node, Output, View, image_shape
 
 OPSET = 19  # the first with dilated average pooling
 IR_VERSION = 9
@@ -24,7 +24,8 @@ def graph_to_onnx(graph: Graph, *, expose: Sequence[int] = ()) -> bytes:
     """Serialised ONNX model (opset 19) that computes the outputs of `graph`, softmax epilogues included.
 
     The batch dimension "N" is dynamic. Graph inputs are named as their `Input` nodes. For every index in `expose`
-    the map of that node, after its activation, is a further output `node{index}` [N, channels, height, width].
+    the map of that node, after its activation, is a further output [N, channels, height, width] with the name that
+    `exposed_names` gives it.
 
     Raises InvariantError for an operation it does not know and for an index that the graph does not have.
     """
@@ -42,6 +43,15 @@ def graph_to_onnx(graph: Graph, *, expose: Sequence[int] = ()) -> bytes:
     return writer.writer.serialise()
 
 
+def exposed_names(graph: Graph) -> list[str]:
+    """The model outputs that hold the maps of all nodes: node{index}, or another word if its names start so."""
+    taken = [output.name for output in graph.outputs] + [n.name for n in graph.nodes if isinstance(n.operation, Input)]
+    stem = "node"
+    while any(name.startswith(stem) for name in taken):
+        stem = f"_{stem}"
+    return [f"{stem}{index}" for index in range(len(graph.nodes))]
+
+
 def _images(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
     """A float tensor [N, *shape] of the model's interface."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
@@ -51,7 +61,8 @@ class _GraphWriter:
     """The ONNX form of a graph under construction: `maps[i]` is the map of graph node i."""
 
     def __init__(self, graph: Graph, model: onnx.ModelProto) -> None:
-        interface = {output.name for output in graph.outputs} | {f"node{i}" for i in range(len(graph.nodes))}
+        self.exposed = exposed_names(graph)
+        interface = {output.name for output in graph.outputs} | set(self.exposed)
         interface |= {node.name for node in graph.nodes if isinstance(node.operation, Input)}
         self.graph = graph
         self.writer = OnnxWriter(model, frozenset(interface))
@@ -70,13 +81,15 @@ class _GraphWriter:
 
     def _input(self, node: Node, operation: Input) -> str:
         """Declare a model input and bring it to [N, C, H, W]."""
-        shape = tuple(operation.onnx_shape[1:])
+        shape = image_shape(operation.onnx_shape)
         self.writer.model.graph.input.append(_images(node.name, shape))
-        if operation.layout == "NHWC":
-            return self.writer.add("Transpose", [node.name], f"{node.name}.nchw", perm=[0, 3, 1, 2])
-        if shape == (node.channels, node.height, node.width):
-            return node.name
-        return self.writer.reshape(node.name, (node.channels, node.height, node.width), f"{node.name}.map")
+        last = operation.layout == "NHWC"
+        natural = (node.channels, node.height, node.width)
+        natural = (*natural[1:], natural[0]) if last else natural
+        tensor = node.name
+        if shape != natural:
+            tensor = self.writer.reshape(tensor, natural, f"{node.name}.map")
+        return self.writer.add("Transpose", [tensor], f"{node.name}.nchw", perm=[0, 3, 1, 2]) if last else tensor
 
     def _view(self, view: View) -> MapTensor:
         """The channels of a view as one tensor; the same view is gathered only once."""
@@ -114,7 +127,7 @@ class _GraphWriter:
     def output(self, output: Output) -> onnx.ValueInfoProto:
         """Bring a view to the ONNX output's layout and shape and apply the epilogue."""
         result = self._view(output.view)
-        tensor, shape = result.name, tuple(output.onnx_shape[1:])
+        tensor, shape = result.name, image_shape(output.onnx_shape)
         natural = (result.channels, result.height, result.width)
         if output.layout == "NHWC":
             tensor = self.writer.add("Transpose", [tensor], f"{output.name}.nhwc", perm=[0, 2, 3, 1])
@@ -122,7 +135,10 @@ class _GraphWriter:
         if natural != shape:
             tensor = self.writer.reshape(tensor, shape, f"{output.name}.flat")
         if output.epilogue == "softmax":
-            self.writer.add_named("Softmax", [tensor], output.name, axis=output.epilogue_axis)
+            axis = output.epilogue_axis - (len(output.onnx_shape) if output.epilogue_axis >= 0 else 0)
+            tensor = self.writer.reshape(tensor, output.onnx_shape, f"{output.name}.logits")
+            tensor = self.writer.add("Softmax", [tensor], f"{output.name}.softmax", axis=axis)
+            self.writer.reshape_named(tensor, shape, output.name)
         elif output.epilogue is None:
             self.writer.add_named("Identity", [tensor], output.name)
         else:
@@ -132,5 +148,5 @@ class _GraphWriter:
     def expose(self, index: int) -> onnx.ValueInfoProto:
         """Make node `index`'s map a model output."""
         whole = self.maps[index]
-        self.writer.add_named("Identity", [whole.name], f"node{index}")
-        return _images(f"node{index}", (whole.channels, whole.height, whole.width))
+        name = self.writer.add_named("Identity", [whole.name], self.exposed[index])
+        return _images(name, (whole.channels, whole.height, whole.width))

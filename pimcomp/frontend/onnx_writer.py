@@ -71,7 +71,11 @@ class OnnxWriter:
 
     def reshape(self, tensor: str, shape: Sequence[int], stem: str) -> str:
         """Reshape to [N, *shape], whatever N is."""
-        return self.add("Reshape", [tensor, self.integers(f"{stem}.shape", [-1, *shape])], stem)
+        return self.reshape_named(tensor, shape, self.fresh(stem))
+
+    def reshape_named(self, tensor: str, shape: Sequence[int], output: str) -> str:
+        """`reshape` whose output is exactly `output`."""
+        return self.add_named("Reshape", [tensor, self.integers(f"{output}.shape", [-1, *shape])], output)
 
     def serialise(self) -> bytes:
         """The model with its initializers as bytes.

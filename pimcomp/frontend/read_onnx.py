@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from pimcomp.errors import ModelError
 from pimcomp.file_kind import file_kind
 from pimcomp.frontend.live_nodes import drop_dead_nodes
+from pimcomp.frontend.mixed_batch import refuse_mixed_batch, static_shapes
 from pimcomp.frontend.widen_halves import HALVES
 
 OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
@@ -40,8 +41,8 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     _embed_external_data(model, path)
     if model.functions:
         model = _without_functions(model, path)
-    set_batch_to_one(model, str(path))
     drop_dead_nodes(model)
+    set_batch_to_one(model, str(path))
     return model
 
 
@@ -143,16 +144,19 @@ def _tensors(model: onnx.ModelProto) -> list[TensorProto]:
 def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
     """Give every network input a concrete shape whose first dimension is 1, in place.
 
-    Raises ModelError for another dynamic dimension, a zero size, a missing shape or a type other than float32.
+    Raises ModelError for another dynamic dimension, a zero size, a missing shape, a type other than float32, and for a
+    network that mixes the images of its batch.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     old_batches: set[int] = set()
-    for value in model.graph.input:
-        if value.name in weights:  # IR version 3 lists initializers among the inputs
-            continue
+    inputs = [
+        value for value in model.graph.input if value.name not in weights
+    ]  # IR version 3 lists weights there, too
+    before = static_shapes(model) if any(map(_fixed_batch, inputs)) else {}
+    for value in inputs:
         _check_input(value, where)
         first = value.type.tensor_type.shape.dim[0]
-        if len(value.type.tensor_type.shape.dim) in (2, 4) and first.dim_value > 1:
+        if _fixed_batch(value):
             old_batches.add(first.dim_value)
             first.dim_value = 1
         elif not first.dim_value > 0:
@@ -161,6 +165,14 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
     del model.graph.value_info[:]
     for batch in old_batches:
         _rewrite_reshapes(model, batch)
+    if len(old_batches) == 1:
+        refuse_mixed_batch(model, before, old_batches.pop(), where)
+
+
+def _fixed_batch(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is an image or a vector for a batch of several."""
+    dims = value.type.tensor_type.shape.dim
+    return len(dims) in (2, 4) and dims[0].dim_value > 1
 
 
 def _check_input(value: onnx.ValueInfoProto, where: str) -> None:

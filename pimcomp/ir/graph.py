@@ -62,10 +62,21 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A network input. `layout` tells how the ONNX tensor holds it: "NCHW", "NHWC" or "NC" (1 x 1 map)."""
+    """A network input. `layout` tells how the ONNX tensor holds it: "NCHW", "NHWC" or "NC" (1 x 1 map).
+
+    Axes of size 1 may be missing from the ONNX tensor: [1, T, F] is "NHWC", too, with one row of T columns.
+    """
 
     onnx_shape: tuple[int, ...]
     layout: str = "NCHW"
+
+
+def image_shape(onnx_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one image's part of an input or output: without the batch axis.
+
+    A model exported without a batch has none ([C, H, W], [n], a scalar); then the whole tensor is the image's.
+    """
+    return onnx_shape[1:] if onnx_shape[:1] == (1,) else onnx_shape
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

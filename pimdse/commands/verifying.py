@@ -76,11 +76,13 @@ def verify(
     task = _Task(integer, images, seed, input_file)
     if is_compiled_folder(target):
         from pimcomp.frontend import load_network
+        from pimdse.reproduction import check_network
 
         compiled = read_compiled_folder(Path(target))
         source = model or recorded_model(compiled.model, Path(target), ", or --model PATH says where it is now")
         with output.stages(f"verifying {target}"):
             network = load_network(source, weights=compiled.weights)
+            check_network(Path(target), network, source)
             show = task.run(Path(target), network, source, compiled.weights, save=True)
         show(output, target)
         return

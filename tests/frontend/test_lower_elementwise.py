@@ -68,6 +68,14 @@ def test_batch_normalization_of_the_input_folds_forwards_where_nothing_is_padded
     assert kinds(check(tmp_path, [norm, padded], X, weights)) == ["Conv", "Conv"]
 
 
+def test_outputs_for_statistics_mean_training_before_opset_14(tmp_path: Path) -> None:
+    norm = op("BatchNormalization", "x scale bias mean var", "y m v sm sv")
+    with pytest.raises(UnsupportedOp, match="training mode"):
+        load(make([norm], X, norm_weights(3), opset=9), tmp_path)
+    norm = op("BatchNormalization", "x scale bias mean var", "y")
+    check(tmp_path, [norm], X, norm_weights(3), opset=9)
+
+
 def test_chains_of_scales_fold_whole(tmp_path: Path) -> None:
     nodes = [
         op("Mul", "x k", "a"),
