@@ -128,6 +128,21 @@ def static_power_mw(arch: Arch, cores: int) -> float:
     return cores * core_mw + arch.global_static_mw
 
 
+def not_counted(arch: Arch) -> tuple[str, ...]:
+    """Contributors (fields of Energy) that the chip's description has no figures for: they are 0 in every program."""
+    noc = arch.noc_table.energy_pj if arch.noc_table is not None else (arch.noc_energy_pj,)
+    figures = {
+        "mvm": mvm_crossbar_pj(arch),
+        "local_memory": arch.local_read_pj + arch.local_write_pj,
+        "global_memory": arch.global_read_pj + arch.global_write_pj,
+        "vector": arch.vector_alu_pj + arch.vector_reg_read_pj + arch.vector_reg_write_pj,
+        "noc": any(noc),
+        "static": static_power_mw(arch, 1),
+        "front_end": _front_end_mw(arch).any(),
+    }
+    return tuple(name for name, figure in figures.items() if not figure)
+
+
 def local_beats(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> tuple[int, int]:
     """Beats read from and written to all local memories."""
     width = arch.local_width_bytes

@@ -42,6 +42,15 @@ class LayerLine:
     work_ns: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipUse:
+    """A network on a chip: its layers, and proven lower bounds of any program's latency and period per image."""
+
+    layers: tuple[LayerLine, ...]
+    bound_ns: float
+    bound_period_ns: float
+
+
 def show_network(output: Output, model: str, weights: str | None, arch: str | None) -> None:
     """Show a network and, with a chip, what its layers take there.
 
@@ -53,7 +62,7 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
     graph = load_network(model, weights=weights).graph
     nodes = [node_line(i, node) for i, node in enumerate(graph.nodes)]
     chip = read_arch(arch)[0] if arch is not None else None
-    layers = layer_lines(graph, chip) if chip is not None else []
+    use = chip_use(graph, chip) if chip is not None else None
     data: dict[str, object] = {
         "name": graph.name,
         "nodes": [asdict(n) for n in nodes],
@@ -62,13 +71,13 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
         "macs": sum(n.macs for n in nodes),
         "notes": list(graph.notes),
     }
-    if chip is not None:
-        data |= {"arch": chip.name, "crossbars": chip.crossbars, "layers": [asdict(line) for line in layers]}
+    if chip is not None and use is not None:
+        data |= {"arch": chip.name, "crossbars": chip.crossbars, **asdict(use)}
 
     def render(console: "Console") -> None:
         _render_nodes(console, graph, nodes)
-        if chip is not None:
-            _render_layers(console, chip, layers)
+        if chip is not None and use is not None:
+            _render_layers(console, chip, use)
 
     output.show(data, render)
 
@@ -109,8 +118,9 @@ def operation_text(node: Node) -> str:
     return " ".join(words)
 
 
-def layer_lines(graph: Graph, arch: "Arch") -> list[LayerLine]:
-    """The plain unfolding of every weighted layer on a chip."""
+def chip_use(graph: Graph, arch: "Arch") -> ChipUse:
+    """The plain unfolding of every weighted layer on a chip, and what is proven for all unfoldings."""
+    from pimcomp.bounds import bounds
     from pimcomp.ir.plan import Pipeline
     from pimcomp.partition import partition
     from pimcomp.problem import build_problem
@@ -118,7 +128,8 @@ def layer_lines(graph: Graph, arch: "Arch") -> list[LayerLine]:
     from pimcomp.schedule import ScheduleOptions
 
     graph = rewrite(graph, arch, ScheduleOptions())
-    problem = build_problem(graph, arch, partition(graph, arch), Pipeline.ELEMENT)
+    parts = partition(graph, arch)
+    problem = build_problem(graph, arch, parts, Pipeline.ELEMENT)
     lines = []
     for layer in problem.layers:
         option = layer.options[0]
@@ -132,7 +143,8 @@ def layer_lines(graph: Graph, arch: "Arch") -> list[LayerLine]:
                 work_ns=option.work_ns,
             )
         )
-    return lines
+    least = bounds(graph, arch, parts)
+    return ChipUse(layers=tuple(lines), bound_ns=float(least.latency_ns), bound_period_ns=float(least.period_ns))
 
 
 def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -> None:
@@ -159,16 +171,21 @@ def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -
         plain(console, f"note: {note}", "yellow")
 
 
-def _render_layers(console: "Console", arch: "Arch", layers: Sequence[LayerLine]) -> None:
+def _render_layers(console: "Console", arch: "Arch", use: ChipUse) -> None:
     header = ("layer", "array groups", "crossbars", "firings", "issue time")
-    rows = [(x.name, str(x.array_groups), str(x.crossbars), f"{x.firings:,}", time_text(x.work_ns)) for x in layers]
+    rows = [(x.name, str(x.array_groups), str(x.crossbars), f"{x.firings:,}", time_text(x.work_ns)) for x in use.layers]
     console.print()
     wide_table(console, header, rows, numeric=header[1:])
-    need = sum(x.crossbars for x in layers)
-    work = sum(x.work_ns for x in layers)
+    need = sum(x.crossbars for x in use.layers)
+    work = sum(x.work_ns for x in use.layers)
     plain(
         console,
         f"on {arch.name}: one replica of every layer takes {need:,} of {arch.crossbars:,} crossbars "
-        f"({share_text(need, arch.crossbars)}); issue time {time_text(work)}, over {arch.total_cores} cores at best "
-        f"{time_text(work / arch.total_cores)}",
+        f"({share_text(need, arch.crossbars)}) and {time_text(work)} of issue time, shared by up to {arch.total_cores} "
+        "cores; window blocks and scattering, which the solvers may choose, take other numbers",
+    )
+    plain(
+        console,
+        f"bound: no program that the compiler can make here, with default options, takes less than "
+        f"{time_text(use.bound_ns)} for an image or {time_text(use.bound_period_ns)} per image in steady state",
     )

@@ -50,6 +50,7 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
         ("period", period_text(report.period_ns, report.images_per_round)),
         ("bound", f"{time_text(bound_ns)} proven for any {'latency' if element else 'period'}, {_times(gap)} below"),
         ("energy", f"{energy_text(report.energy_pj)} per image{_shares(report)}"),
+        *(("", text) for text in [not_counted_text(report.energy_not_counted)] if text),
         ("average power", power_text(report.avg_power_mw)),
         ("solver", _certificate(report)),
         (
@@ -62,6 +63,12 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
     if report.area_mm2 is not None:
         rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
     return rows
+
+
+def not_counted_text(parts: Sequence[str]) -> str:
+    """What a printed energy leaves out; empty if nothing."""
+    names = ", ".join(part.replace("_", " ") for part in parts)
+    return f"energy without {names}: the chip's description has no figures for it" if names else ""
 
 
 def _spilled(report: "Report") -> str:
@@ -88,5 +95,5 @@ def _shares(report: "Report") -> str:
 def _certificate(report: "Report") -> str:
     if report.solver_objective_ns is None or report.solver_bound_ns is None:
         return f"{report.status}, no bound claimed"
-    model = f"{time_text(report.solver_objective_ns)}, at least {time_text(report.solver_bound_ns)}"
-    return f"{report.status} in its model: {model}"
+    found, proven = time_text(report.solver_objective_ns), time_text(report.solver_bound_ns)
+    return f"{report.status}: {found} in its own cost model, where no plan is below {proven}"

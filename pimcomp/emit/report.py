@@ -7,6 +7,7 @@ import orjson
 
 from pimcomp.bounds import bounds
 from pimcomp.emit.pimsim import emitted_start
+from pimcomp.energy import not_counted
 from pimcomp.ir.compiled import Compiled
 
 _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
@@ -21,6 +22,7 @@ class Report:
     has none. bound_ns, gap: proven lower bound of the latency of any program, and 1 - bound_ns / latency_ns;
     bound_period_ns, gap_period: the same for the period (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
     solver's own objective at the plan and its lower bound in the solver's model; None where nothing is claimed.
+    energy_not_counted: contributors without figures in the chip's description.
     instructions_per_round: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
     spilled_bytes_per_round: to and from global memory because local memory is too small.
     """
@@ -40,6 +42,7 @@ class Report:
     throughput_per_s: float
     energy_pj: float
     energy_by_pj: dict[str, float]
+    energy_not_counted: tuple[str, ...]
     avg_power_mw: float
     cores: int
     cores_used: int
@@ -82,6 +85,7 @@ def make_report(compiled: Compiled) -> Report:
         throughput_per_s=float(compiled.throughput_per_s),
         energy_pj=float(compiled.energy_pj),
         energy_by_pj={name.removesuffix("_pj"): float(value) / images for name, value in parts.items()},
+        energy_not_counted=not_counted(arch),
         avg_power_mw=float(compiled.avg_power_mw),
         cores=arch.total_cores,
         cores_used=int(np.count_nonzero(np.diff(program.core_start))),

@@ -69,12 +69,14 @@ def compare(
     png: Annotated[Path | None, typer.Option("--png", parser=out_path, metavar="FILE", help="Write a picture.")] = None,
 ) -> None:
     """Compare solvers: crossbars, time, energy, proven bounds, and the time they take."""
+    from pimcomp.energy import not_counted
     from pimcomp.errors import ConfigError
     from pimcomp.frontend import load_network
     from pimcomp.own_files import check_free, write_file
     from pimdse.building import make_recipe
     from pimdse.comparison import planned, programmed, with_model_gaps
     from pimdse.pimsim import find_simulator
+    from pimdse.summary import not_counted_text
     from solvers import canonical
     from solvers.options import split_list
 
@@ -104,16 +106,23 @@ def compare(
                 found.append(programmed(network, recipe, row, outcome, executable))
                 observe(f"{name}, {common.pipeline}", found[-1])
             rows += with_model_gaps(found)
-    chip = recipes[0].arch.name
+    chip, unpriced = recipes[0].arch.name, not_counted(recipes[0].arch)
     if png is not None:
         from pimdse.report.comparison_picture import comparison_png
 
         write_file(png, comparison_png(rows, f"{model} on {chip}"), "compare")
     data = {
         "model": model, "arch": chip, "seed": seed, "time_limit_s": time_limit,
+        "energy_not_counted": unpriced,
         "rows": [dataclasses.asdict(row) for row in rows],
     }  # fmt: skip
-    output.show(data, lambda console: _render(console, rows, executable is not None))
+
+    def render(console: "Console") -> None:
+        _render(console, rows, executable is not None)
+        if missing := not_counted_text(unpriced):
+            plain(console, missing, "dim")
+
+    output.show(data, render)
     if png is not None:
         output.note(f"wrote {png}")
 

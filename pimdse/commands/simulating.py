@@ -103,6 +103,7 @@ class _Prediction:
     period_ns_per_round: float
     images_per_round: int
     energy: "Energy"
+    not_counted: tuple[str, ...]
     layers: "tuple[LayerEnergy, ...]"
 
     @property
@@ -129,6 +130,7 @@ class _Prediction:
             "throughput_per_s": self.throughput_per_s,
             "energy_pj": self.energy.total_pj / self.images_per_round,
             "energy_by_pj": self._energy_parts(),
+            "energy_not_counted": list(self.not_counted),
             "energy_by_layer_pj": [
                 {
                     "layer": layer.layer or None,
@@ -146,6 +148,7 @@ class _Prediction:
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for people."""
+        from pimdse.summary import not_counted_text
         from pimdse.units import energy_text, period_text, power_text, share_text, time_text
 
         energy_pj = self.energy.total_pj / self.images_per_round
@@ -157,6 +160,7 @@ class _Prediction:
             ("period", period_text(self.period_ns, self.images_per_round, _DIGITS)),
             ("average power", power_text(self.avg_power_mw)),
             ("energy", f"{energy_text(energy_pj)} per image{shares}"),
+            *(("", text) for text in [not_counted_text(self.not_counted)] if text),
         ]
 
     def _energy_parts(self) -> dict[str, float]:
@@ -165,7 +169,7 @@ class _Prediction:
 
 
 def _predict(program: "ProgramFolder") -> _Prediction:
-    from pimcomp.energy import energy_of_stream, energy_of_stream_by_layer
+    from pimcomp.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
     from pimcomp.timeline.front_end import listing_of_file
     from pimcomp.timeline.timing import time_stream
 
@@ -176,6 +180,7 @@ def _predict(program: "ProgramFolder") -> _Prediction:
         period_ns_per_round=timing.period_ns_per_round,
         images_per_round=program.images_per_round,
         energy=energy_of_stream(stream, arch, timing.latency_ns, listing),
+        not_counted=not_counted(arch),
         layers=energy_of_stream_by_layer(stream, program.node, program.node_names, arch, listing=listing),
     )
 

@@ -4,10 +4,12 @@ import html
 import json
 from importlib.resources import files
 
+from pimcomp.energy import not_counted
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
+from pimdse.summary import not_counted_text
 from pimdse.units import figure_text, time_text
 from pimdse.versions import versions
 from spaces.metrics import METRICS, Metric, metric
@@ -97,8 +99,15 @@ def summary_sentence(findings: Findings) -> str:
         f"{count}, {len(findings.front)} of them on the Pareto front. Best {first.title}: {shown} with "
         f"{best.candidate.metrics.crossbars:,} crossbars (trial {best.number}); the knee is trial {knee.number}: "
         f"{time_text(knee.candidate.metrics.latency_ns)} with {knee.candidate.metrics.crossbars:,} crossbars."
-        f"{_proven(findings)}"
+        f"{_proven(findings)}{_without(findings)}"
     )
+
+
+def _without(findings: Findings) -> str:
+    """What the energies leave out on some chip of the sweep."""
+    chips = (findings.sweep.arch, *findings.sweep.other_chips)
+    text = not_counted_text(tuple(dict.fromkeys(part for chip in chips for part in not_counted(chip))))
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def _proven(findings: Findings) -> str:

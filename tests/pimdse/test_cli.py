@@ -126,7 +126,33 @@ def test_inspect_counts_parameters_and_crossbars(capsys: pytest.CaptureFixture[s
     assert found["parameters"] == sum(n["parameters"] for n in found["nodes"])  # type: ignore[attr-defined]
     assert len(found["layers"]) == 3  # type: ignore[arg-type]
     assert run(["inspect", "digits_mlp", "--arch", "pimcomp_default"]) == 0
-    assert "one replica of every layer takes" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "one replica of every layer takes" in said
+    assert "at best" not in said
+
+
+def test_inspect_proves_what_compile_proves(compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = json.loads((compiled / "report.json").read_text())
+    found = _json(capsys, "inspect", "digits_mlp", "--arch", "pimcomp_default")
+    assert (found["bound_ns"], found["bound_period_ns"]) == (report["bound_ns"], report["bound_period_ns"])
+    assert report["bound_ns"] <= report["latency_ns"]
+
+
+def test_an_energy_says_what_it_leaves_out(
+    compiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIMSIM_NN", raising=False)
+    said = "energy without local memory, global memory, vector, front end"
+    out, chip = str(tmp_path / "out"), ["--arch", "pimcomp_default"]
+    assert run(["compile", "digits_mlp", *chip, "--solver", "balance", "--out", out]) == 0
+    assert said in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["energy_not_counted"] == ["local_memory", "global_memory", "vector", "front_end"]
+    assert all(report["energy_by_pj"][name] == 0 for name in report["energy_not_counted"])
+    assert run(["simulate", out]) == 0
+    assert said in capsys.readouterr().out
+    assert run(["compare", "digits_mlp", *chip, "--solvers", "balance", "-p", "element"]) == 0
+    assert said in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

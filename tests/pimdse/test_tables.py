@@ -45,6 +45,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[Console], None]]
     """What commands would print, in their order."""
     found: list[Callable[[Console], None]] = []
     monkeypatch.setattr(Output, "show", lambda self, data, render: found.append(render))
+    monkeypatch.setattr(Output, "text", lambda self, render: found.append(render))
     return found
 
 
