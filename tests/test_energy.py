@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from pimcomp.emit.pimsim import write_program
 from pimcomp.energy import energy_by_layer, energy_of, energy_of_stream, mvm_crossbar_pj, not_counted
 from pimcomp.errors import InvariantError
-from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.timeline.front_end import listing_of
 from pimcomp.timeline.work import stream_of
@@ -121,8 +120,9 @@ def test_listing_of_a_program_is_the_list_in_its_file(tmp_path: Path) -> None:
 
 def test_what_a_chip_has_no_figures_for_is_named() -> None:
     names = ("mvm", "local_memory", "global_memory", "vector", "noc", "static", "front_end")
-    assert not_counted(Arch(noc_energy_pj=0.0)) == names
-    full = Arch(
+    assert not_counted(replace(small_arch(), noc_energy_pj=0.0, local_static_mw=0.0, global_static_mw=0.0)) == names
+    full = replace(
+        small_arch(),
         crossbar_read_mw=1.0,
         local_read_pj=1.0,
         global_write_pj=1.0,

@@ -50,6 +50,13 @@ def _said(*words: str) -> Object:
     return found
 
 
+def _viewed(folder: str) -> Object:
+    """What `view` says where no browser is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("webbrowser.open", lambda address: False)
+        return _said("view", folder)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("json")
@@ -75,6 +82,7 @@ def commands(place: Path) -> dict[str, Object]:
         "report": _said("report", str(place / "sweep")),
         "pick": _said("pick", str(place / "sweep")),
         "reproduce": _said("reproduce", out),
+        "view": _viewed(out),
         "archs": _said("archs"),
         "models": _said("models"),
         "solvers": _said("solvers"),
@@ -166,7 +174,7 @@ def test_every_figure_has_a_line_in_the_documentation(
     [
         (["compile", "missing.onnx"], {"kind": "ModelError"}),
         (["inspect", "missing.onnx"], {"kind": "ModelError"}),
-        (["compare", "digits_mlp", "--solvers", "magic"], {"kind": "ConfigError", "field": "--solver"}),
+        (["compare", "digits_mlp", "--solvers", "magic"], {"kind": "ConfigError", "field": "--solvers"}),
         (["verify", "missing.onnx"], {"kind": "ModelError"}),
         (["simulate", "no_folder"], {"kind": "OutputError"}),
         (["trace", "no_folder"], {"kind": "OutputError"}),
@@ -182,7 +190,8 @@ def test_every_figure_has_a_line_in_the_documentation(
         (["compile"], {"kind": "UsageError"}),
         (["archs", "--seed"], {"kind": "UsageError"}),
         (["models", "x"], {"kind": "UsageError"}),
-        (["solvers", "x"], {"kind": "UsageError"}),
+        (["solvers", "x"], {"kind": "ConfigError", "field": "NAME"}),
+        (["view", "no_folder"], {"kind": "OutputError"}),
         (["no_command"], {"kind": "UsageError"}),
     ],
 )
