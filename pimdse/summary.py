@@ -68,7 +68,7 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
 def not_counted_text(parts: Sequence[str]) -> str:
     """What a printed energy leaves out; empty if nothing."""
     names = ", ".join(part.replace("_", " ") for part in parts)
-    return f"energy without {names}: the chip's description has no figures for it" if names else ""
+    return f"energy without {names}: the chip's description has no figures for that" if names else ""
 
 
 def _spilled(report: "Report") -> str:
