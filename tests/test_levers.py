@@ -38,6 +38,7 @@ def solved(graph: Graph, arch: Arch) -> bool:
     return get_solver("balance").solve(problem, time_limit_s=1.0, seed=0).plan is not None
 
 
+@pytest.mark.slow
 def test_vgg16_on_isaac_says_what_would_help() -> None:
     graph, arch = network("vgg16"), load_arch("isaac")
     with pytest.raises(CapacityError) as caught:
@@ -51,6 +52,7 @@ def test_vgg16_on_isaac_says_what_would_help() -> None:
         assert solved(graph, with_lever(arch, lever)), lever
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smaller", [{"chips": 4}, {"weight_bits": 8, "chips": 2}])
 def test_no_fewer_chips_than_promised_hold_vgg16(smaller: dict[str, int]) -> None:
     arch = dataclasses.replace(load_arch("isaac"), **smaller)  # type: ignore[arg-type]

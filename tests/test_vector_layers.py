@@ -94,6 +94,7 @@ def test_shuffled_channels_stay_on_crossbars() -> None:
     assert marked.weighted() == (1, 2, 3)
 
 
+@pytest.mark.slow
 def test_mobilenet_has_all_depthwise_layers_there_on_the_default_chip() -> None:
     graph = load_network("mobilenet_v2").graph
     marked = use_vector_unit(graph, load_arch("pimcomp_default"))

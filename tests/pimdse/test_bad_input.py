@@ -197,11 +197,6 @@ def test_export_into_a_file_says_so(refused: Refused, tmp_path: Path) -> None:
     assert "is a file" in refused("export-json", "digits_mlp", "--out", "file/x.json")
 
 
-def test_vgg16_at_16_bit_on_isaac(refused: Refused) -> None:
-    said = refused("compile", "vgg16", "--arch", "isaac", "--solver", "balance")
-    assert "16128 crossbars, needs 67576: chips: 5; or cores: 716; or weight_bits: 8 with chips: 3" in said
-
-
 def test_the_command_line_offers_every_further_output() -> None:
     from pimcomp.emit.outputs import SAVES
 

@@ -35,13 +35,21 @@ def test_rows_hold_model_and_program_apart(capsys: pytest.CaptureFixture[str], t
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_does_not_fit_is_a_row_with_a_lever(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = compared(capsys, "vgg16", "--arch", "pimsim_example", "--solvers", "balance,exact", "-p", "batch")
+def test_what_does_not_fit_is_a_row_with_a_lever(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    chip = tmp_path / "tiny.yaml"
+    chip.write_text(
+        "name: tiny\nchip: {cores: 4, crossbars_per_core: 11}\n"
+        "crossbar: {rows: 64, cols: 64, cell_bits: 2, dac: {count: 64}, adc: {count: 8}}\n"
+        "core: {rob_size: 1, period_ns: 1.0, vector_width: 16, vector_latency_ns: 4}\n"
+        "numbers: {weight_bits: 16, activation_bits: 16}\nlocal_memory: {bytes: 65536, width_bytes: 16}\n"
+        "global_memory: {width_bytes: 16}\nnoc: {interconnect: mesh, mesh_rows: 2, flit_bytes: 8}\n"
+    )
+    rows = compared(capsys, "digits_resnet8", "--arch", str(chip), "--solvers", "balance,exact", "-p", "batch")
     assert {r["status"] for r in rows} == {"infeasible"}
     for row in rows:
         assert row["latency_ns"] is row["period_ns"] is None
-        assert "needs 8454" in row["missing"]
-        assert "chips: 3" in row["missing"]
+        assert "44 crossbars, needs 172" in row["missing"]
+        assert "chips: 5" in row["missing"]
 
 
 def test_table_for_people_has_both_gaps(capsys: pytest.CaptureFixture[str]) -> None:
