@@ -29,7 +29,7 @@ layers:  ## imports point down; every heavy library has one home
 check: lint types layers test  ## what CI runs: lint, types, layers, fast tests
 
 test:  ## fast tests
-	$(PYTHON) -m pytest -q -n $(JOBS)
+	$(PYTHON) -m pytest -q -n $(JOBS) --durations=10
 
 test-slow:  ## end to end on real networks, the built wheel, real simulators when PIMSIM_NN names one
 	$(PYTHON) -m pytest -q -m slow

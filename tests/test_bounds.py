@@ -12,10 +12,11 @@ from pimcomp.merge_siblings import merge_siblings
 from pimcomp.schedule import ScheduleOptions
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
+from tests.seeds import seeds
 
 
 @pytest.mark.parametrize("pipeline", list(Pipeline))
-@pytest.mark.parametrize("seed", range(60, 85))
+@pytest.mark.parametrize("seed", seeds(8, 25, first=60))
 def test_no_random_program_beats_the_bounds(seed: int, pipeline: Pipeline) -> None:
     graph, arch = random_network(seed), random_chip(seed)
     least = bounds(graph, arch)

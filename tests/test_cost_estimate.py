@@ -29,6 +29,7 @@ from pimcomp.schedule.rows import needed_rows
 from pimcomp.schedule.sites import place_work
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
+from tests.seeds import seeds
 
 
 @cache
@@ -65,7 +66,7 @@ def layout_of(compiled: Compiled, options: ScheduleOptions) -> Layout:
     return layout
 
 
-@pytest.mark.parametrize("seed", range(400, 430))
+@pytest.mark.parametrize("seed", seeds(12, 30, first=400))
 def test_the_estimate_and_the_scheduler_agree_on_who_computes_what(seed: int) -> None:
     compiled = compiled_at_random(seed, Pipeline.ELEMENT)
     graph, options = compiled.graph, ScheduleOptions(window_columns=1 + seed % 3)
@@ -96,7 +97,7 @@ def _owners(segments: Sequence[tuple[int, ...]]) -> dict[tuple[int, int], int]:
 
 
 @pytest.mark.parametrize("pipeline", list(Pipeline))
-@pytest.mark.parametrize("seed", range(430, 450))
+@pytest.mark.parametrize("seed", seeds(8, 20, first=430))
 def test_any_network_has_an_estimate(seed: int, pipeline: Pipeline) -> None:
     compiled = compiled_at_random(seed, pipeline)
     estimate = Estimator.of(compiled.graph, compiled.arch, compiled.partition).estimate([compiled.plan], pipeline)

@@ -301,7 +301,7 @@ def test_the_map_counts_what_the_report_counts(compiled: Path) -> None:
     assert all(used[layer["name"]] <= layer["crossbars"] for layer in layers)
 
 
-@pytest.mark.parametrize("which", ["compiled", "micro"])
+@pytest.mark.parametrize("which", [pytest.param("compiled", marks=pytest.mark.slow), "micro"])
 def test_maps_are_pictures_and_repeatable(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     folder: Path = request.getfixturevalue(which)
     starts = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF"}

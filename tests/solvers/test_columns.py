@@ -9,6 +9,7 @@ from solvers.core_contents import Mode, all_modes, relaxed
 from solvers.core_master import WORK_PER_S, Master
 from solvers.relaxation import configurations, period_relaxation
 from solvers.warm_start import warm_start
+from tests.seeds import seeds
 from tests.solvers.oracle import best_objective_ns
 from tests.solvers.problems import make_layer, make_option, make_problem, random_problem
 
@@ -39,7 +40,7 @@ def tiny_problem(seed: int) -> MappingProblem:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(6, 30))
 def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
     problem = tiny_problem(seed)
     optimum = best_objective_ns(problem)
@@ -54,7 +55,7 @@ def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
     assert master.bound <= problem.cores * (1 + SAFETY)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", seeds(5, 16))
 def test_what_lifted_modes_refute_all_modes_in_the_master_refute(seed: int) -> None:
     problem = tiny_problem(seed)
     optimum = best_objective_ns(problem)
@@ -70,7 +71,7 @@ def test_what_lifted_modes_refute_all_modes_in_the_master_refute(seed: int) -> N
         assert master.bound > problem.cores * (1 - 1e-6)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(4, 10))
 def test_no_plan_found_is_below_the_bound(seed: int) -> None:
     problem = random_problem(seed)
     bound_ns, best = warm_start(problem, 0.2, seed)

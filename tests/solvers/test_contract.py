@@ -9,9 +9,10 @@ from pimcomp.cost import plan_cost
 from pimcomp.errors import ConfigError
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Status
 from solvers import SOLVER_NAMES, describe, get_solver
+from tests.seeds import seeds
 from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, random_problem, same_plan
 
-SEEDS = range(6)
+SEEDS = seeds(2, 6)
 TIME_LIMIT_S = 0.2
 
 

@@ -13,6 +13,7 @@ from solvers.core_search import improved
 from solvers.exact import solve_exactly
 from solvers.packing import Priced
 from solvers.relaxation import Choice
+from tests.seeds import seeds
 from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, random_problem, same_plan
 
 
@@ -26,7 +27,7 @@ def choice_of(known: Priced) -> Choice:
     return Choice(known.plan.option, known.plan.replication)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(8, 20))
 def test_columns_become_a_plan_of_the_choice(seed: int) -> None:
     problem = random_problem(seed)
     choice = choice_of(start_of(problem))
@@ -78,7 +79,7 @@ def test_rounding_that_would_not_end_is_given_up() -> None:
             assert taken is None or sum(taken.values()) <= 3 * problem.cores
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(3, 8))
 def test_the_search_is_never_worse_and_repeatable(seed: int) -> None:
     problem = random_problem(seed)
     start = start_of(problem)
