@@ -20,6 +20,7 @@ from isal import igzip, isal_zlib
 from pimcomp.errors import ModelError
 from pimcomp.file_kind import BOM, file_kind
 from pimcomp.instruction_columns import Columns, json_columns, pim_columns
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 
@@ -32,6 +33,7 @@ UNREADABLE_ARRAYS = (
 )  # fmt: skip
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Decoded:
     """A program file as it stands: one entry per emitted instruction (setbw and sldi included), core after core.
@@ -70,6 +72,7 @@ class Decoded:
         return len(self.op)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MemoryImage:
     """The real numbers a program works with (memory.npz).
@@ -93,6 +96,7 @@ class MemoryImage:
     output_round_delay: int
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class EmittedCheckpoints:
     """Where feature maps can be seen while a program runs (checkpoints.npz).

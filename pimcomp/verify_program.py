@@ -15,6 +15,7 @@ from pimcomp.first_wrong import Wrong, check_points, first_wrong
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.interpret.faults import ExecutionError
 from pimcomp.interpret.run import DEFAULT_LOCAL_BYTES, Prepared, execute, prepare
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, Graph, Output, image_shape
 from pimcomp.merge_siblings import merge_siblings
 from pimcomp.reference import intermediate_maps, run_reference
@@ -37,6 +38,7 @@ class OutputReport:
     passed: bool
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
     """The verdict. max_error, range, tolerance: of the worst output. images: how many were compared.
@@ -65,6 +67,7 @@ class VerifyReport:
         return self.max_error / self.range
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Emitted:
     """The files of one compile, read back."""

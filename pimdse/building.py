@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pimcomp.errors import ConfigError, check_name, did_you_mean
+from pimcomp.ir.brief import brief
 
 if TYPE_CHECKING:
     from pimcomp.emit.report import Report
-    from pimcomp.frontend import LoadedNetwork
+    from pimcomp.frontend import LoadedNetwork, ModelSource
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.compiled import Compiled
     from pimcomp.ir.plan import Pipeline, Solver
@@ -26,6 +27,7 @@ MAX_COUNT, MAX_NUMBER = 10_000, 1e12
 Observe = Callable[[str, object], None]
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What to compile and how; `arch_source` is the user's word for the chip, `solver` is never "auto" here."""
@@ -48,6 +50,7 @@ class Recipe:
         return re.sub(r"[^\w.\-]+", "_", text)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Built:
     """A compiled recipe; `stages_s`: wall-clock seconds of each stage, in order."""
@@ -122,11 +125,11 @@ def build(
     observe: Observe = lambda stage, result: None,
     *,
     solver: "Solver | None" = None,
-    source: str | None = None,
+    source: "ModelSource | None" = None,
 ) -> Built:
     """Load the network and compile it, with another solver than the recipe's if one is given.
 
-    source: where the network is now, if not where the recipe says.
+    source: the network itself, or where it is now, if not where the recipe says.
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """

@@ -51,9 +51,9 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from pimdse.versions import own_version
 
-        typer.echo(f"pimdse {version('pimdse')}")
+        typer.echo(f"pimdse {own_version()}")
         raise typer.Exit
 
 

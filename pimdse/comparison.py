@@ -13,7 +13,7 @@ from pimcomp.errors import CapacityError
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
     from pimcomp.ir.plan import MappingProblem, Outcome
-    from pimdse.building import Built, Recipe
+    from pimdse.building import Built, Observe, Recipe
 
 SIMULATOR_TIMEOUT_S = 7200.0
 
@@ -75,6 +75,27 @@ class Known:
     def solve(self, problem: "MappingProblem", *, time_limit_s: float, seed: int) -> "Outcome":
         """The known answer."""
         return self.outcome
+
+
+def compared(
+    network: "LoadedNetwork",
+    recipe: "Recipe",
+    names: Sequence[str],
+    executable: Path | None = None,
+    observe: "Observe" = lambda stage, result: None,
+) -> list[Row]:
+    """A row for each solver, with gaps to the best bound of them all; the recipe says the rest.
+
+    executable: of a simulator that runs every program, too.
+    """
+    rows = []
+    for name in names:
+        own = dataclasses.replace(recipe, solver=name)
+        row, outcome = planned(network, own)
+        observe(f"{name}, {recipe.pipeline}: plan", row)
+        rows.append(programmed(network, own, row, outcome, executable))
+        observe(f"{name}, {recipe.pipeline}", rows[-1])
+    return with_model_gaps(rows)
 
 
 def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]:

@@ -1,6 +1,7 @@
 """Ctrl-C: a command stops at once, except long work that wants to finish what is running first."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,8 +30,11 @@ def noticed_interrupt() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def stop_on_interrupt(announce: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Within the block the first Ctrl-C (or SIGTERM) makes the yielded function true and calls `announce`; another one
-    raises KeyboardInterrupt.
+    raises KeyboardInterrupt. In another thread than the main one there are no signals, and it stays false.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked = False
 
     def handle(number: int, frame: FrameType | None) -> None:

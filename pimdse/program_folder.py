@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pimcomp.errors import DeadlockError, ModelError, OutputError
+from pimcomp.ir.brief import brief
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
@@ -19,6 +20,7 @@ _PROGRAMS = ("program.gz", "program.json")
 _CHIPS = ("chip.yaml", "config.json")  # the former says more: mesh, area, where the numbers come from
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ProgramFolder:
     """A program and its chip.

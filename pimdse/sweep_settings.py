@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pimcomp.config import find_arch, load_arch, load_yaml
 from pimcomp.errors import ConfigError, ModelError
 from pimcomp.frontend import load_network
 from pimdse.compiled_folder import recorded_model
+from pimdse.versions import own_version
 from spaces.space import Network, Sweep
 from spaces.sweep_file import parse_sweep
 
@@ -57,14 +57,10 @@ def study_content(sweep: Sweep) -> dict[str, str]:
     Raises ModelError, which names the sweep's file, or UnsupportedOp before any worker starts.
     """
     try:
-        own = version("pimdse")
-    except PackageNotFoundError:
-        own = "source"
-    try:
         graphs = tuple(load_network(n.model, weights=n.weights).graph for n in sweep.networks)
     except ModelError as error:
         raise ModelError(f"sweep of {sweep.file}: {error}") from None
-    return {"network": digest(graphs if len(graphs) > 1 else graphs[0]), "version": own}
+    return {"network": digest(graphs if len(graphs) > 1 else graphs[0]), "version": own_version()}
 
 
 def digest(value: object) -> str:

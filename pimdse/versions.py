@@ -7,6 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = ("pimdse", "numpy", "numba", "onnx", "onnxruntime", "optuna", "ortools", "pymoo")
 
 
+def own_version() -> str:
+    """Version of pimdse; "source" for a checkout that is not installed."""
+    try:
+        return version("pimdse")
+    except PackageNotFoundError:
+        return "source"
+
+
 def versions() -> dict[str, str]:
     """Python's version and those of the packages that decide results."""
     found = {"python": platform.python_version()}

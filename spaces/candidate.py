@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
 from spaces.metrics import METRIC_FIELDS, Metrics, metric
 from spaces.space import Fidelity, Limit, Point, Sweep
@@ -21,6 +22,7 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A point and its verdict.

@@ -15,6 +15,7 @@ from pimcomp.estimate import Estimator
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
+from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
@@ -59,6 +60,7 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
     )
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """A network as a chip computes it, cut into array groups."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 
 
@@ -34,6 +35,7 @@ class CoreUse:
     layer: int
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """The verdict on a candidate's program for one network, and where its plan puts what.

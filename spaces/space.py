@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
 from pimcomp.schedule.options import ScheduleOptions
 from spaces.metrics import OF_THE_CHIP
@@ -133,6 +134,7 @@ class Point:
         return {**dict(self.parameters), "solver": self.solver, "pipeline": str(self.pipeline)}
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """A checked `sweep:` section: what to evaluate, how often, what counts as better. `file` only names its origin.

@@ -9,6 +9,7 @@ from pimcomp.attribution.critical_path import Path, critical_path
 from pimcomp.attribution.links import Links, link
 from pimcomp.attribution.waits import Wait, WaitSpans, largest_waits, wait_spans
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray
 from pimcomp.timeline.instruction_times import Times, instruction_times
@@ -17,6 +18,7 @@ from pimcomp.timeline.work import Stream, Work, work_of
 LISTED_WAITS = 20
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Attribution:
     """One pass taken apart; all times in ps.

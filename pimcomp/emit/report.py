@@ -8,11 +8,13 @@ import orjson
 from pimcomp.bounds import bounds
 from pimcomp.emit.pimsim import emitted_start
 from pimcomp.energy import not_counted
+from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 
 _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One compile in figures (docs/file-formats.md has the table). Times and energies are predictions of the timeline,

@@ -11,6 +11,7 @@ from pimcomp.estimate.population import BUSIEST_NS, CORES, DYNAMIC_PJ, MAKESPAN_
 from pimcomp.estimate.tables import Chip, Network, chip_table, network_table
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Pipeline, Plan
 from pimcomp.schedule.options import ScheduleOptions
@@ -21,6 +22,7 @@ FloatVector = npt.NDArray[np.float64]
 ONE_IMAGE_STRIPS, MORE_IMAGES_STRIPS = 28, 10
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Estimate:
     """Figures of a population: arrays of one value per plan, as the timeline reports them for the compiled program.
@@ -47,6 +49,7 @@ class Estimate:
         return self.latency_ns if pipeline is Pipeline.ELEMENT else self.period_ns
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
     """Plans of one problem as arrays: option, replication int64[plans, layers]; the cores of all array groups one after
@@ -72,6 +75,7 @@ def population_of(plans: Sequence[Plan]) -> Population:
     )
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimator:
     """A network on a chip, prepared for estimates: make it once, ask often."""

@@ -17,7 +17,7 @@ from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.lower import lower, node_label
 from pimcomp.frontend.merge_padding import merge_padding
 from pimcomp.frontend.random_weights import parse_weights_option
-from pimcomp.frontend.read_onnx import read_onnx
+from pimcomp.frontend.read_onnx import copy_onnx, read_onnx
 from pimcomp.frontend.seeded_onnx_weights import randomize
 from pimcomp.frontend.sort_channels import sort_channels
 from pimcomp.frontend.split_pools import split_pools
@@ -45,8 +45,21 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     Raises ModelError (file missing, corrupt or inconsistent), UnsupportedOp (every operator that cannot be lowered),
     ConfigError (another form of `weights`).
     """
+    return _imported(read_onnx(path), path, weights)
+
+
+def import_model(given: onnx.ModelProto, *, weights: str | None = None) -> LoadedNetwork:
+    """`import_onnx` for a model in memory; its graph's name stands for a file's. The model itself stays as it is.
+
+    Raises ModelError also for something that is no ModelProto, or one whose weights are in files.
+    """
+    model = copy_onnx(given)
+    return _imported(model, Path(model.graph.name or "model"), weights)
+
+
+def _imported(model: onnx.ModelProto, path: Path, weights: str | None) -> LoadedNetwork:
     seed = None if weights is None else parse_weights_option(weights)
-    model, notes = read_in_real_numbers(path)
+    notes = in_real_numbers(model, path)
     if seed is not None:
         randomize(model, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
@@ -59,14 +72,13 @@ def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
     return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
 
 
-def read_in_real_numbers(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """The model in an ONNX file without number formats of its own, and notes on what was changed for that.
+def in_real_numbers(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
+    """Take number formats of its own out of a model, in place; gives notes on what was changed for that.
 
     Raises ModelError.
     """
-    model = read_onnx(path)
     try:
-        return model, widen_halves(model) + drop_quantization(model)
+        return widen_halves(model) + drop_quantization(model)
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path}: weights: {error}") from error
 

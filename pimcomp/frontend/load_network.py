@@ -1,19 +1,29 @@
-"""One way in: a file (ONNX, or PIMCOMP-NN's JSON) or the name of a shipped network."""
+"""One way in: a file (ONNX, or PIMCOMP-NN's JSON), the name of a shipped network, or an ONNX model in memory."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.model_index import find_model, is_shipped
 
+if TYPE_CHECKING:
+    import onnx
 
-def load_network(source: str | Path, *, weights: str | None = None) -> LoadedNetwork:
-    """The network in `source`: a path to .onnx or .json, or a name that `list_models` knows.
+ModelSource: TypeAlias = "str | Path | onnx.ModelProto"
 
-    weights: None keeps the file's; "random:SEED" replaces them by seeded ones, in memory only. Raises ModelError,
-    UnsupportedOp or ConfigError with the file and what is wrong with it.
+
+def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNetwork:
+    """The network in `source`: a path to .onnx or .json, a name that `list_models` knows, or an onnx.ModelProto.
+
+    A ModelProto is copied, not changed. weights: None keeps the file's; "random:SEED" replaces them by seeded ones, in
+    memory only. Raises ModelError, UnsupportedOp or ConfigError with the file and what is wrong with it.
     """
+    if not isinstance(source, (str, Path)):
+        from pimcomp.frontend.import_onnx import import_model
+
+        return import_model(source, weights=weights)
     path = locate(source)
     if path.suffix.lower() == ".json":
         from pimcomp.frontend.pimcomp_import import load_pimcomp

@@ -20,12 +20,15 @@ def load_structure(source: str | Path) -> Graph:
         from pimcomp.frontend.pimcomp_import import read_pimcomp
 
         return read_pimcomp(path)
-    from pimcomp.frontend.import_onnx import PASSES, read_in_real_numbers
+    from pimcomp.frontend.import_onnx import PASSES, in_real_numbers
     from pimcomp.frontend.lower import lower
+    from pimcomp.frontend.read_onnx import read_onnx
     from pimcomp.frontend.sort_channels import sort_channels
     from pimcomp.frontend.split_pools import split_pools
 
-    graph = lower(read_in_real_numbers(path)[0], path.stem, str(path))
+    model = read_onnx(path)
+    in_real_numbers(model, path)
+    graph = lower(model, path.stem, str(path))
     for run in PASSES:
         if run not in (sort_channels, split_pools):
             graph = run(graph)

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedNetwork:
     """A network ready to compile. `source` is the file (or shipped name) it came from.

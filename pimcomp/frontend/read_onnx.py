@@ -29,7 +29,23 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     Raises ModelError naming the file: missing, unreadable, empty, not ONNX, without nodes, opset out of range, external
     data missing or outside the model's folder, an input with an unusable shape or type.
     """
-    model = _parse(path)
+    return _prepared(_parse(path), path)
+
+
+def copy_onnx(given: onnx.ModelProto) -> onnx.ModelProto:
+    """As read_onnx, for a model in memory, which is only read."""
+    if not isinstance(given, onnx.ModelProto):
+        raise ModelError(f"expected a path, a network's name or an onnx.ModelProto, found {type(given).__name__}")
+    model = onnx.ModelProto()
+    model.CopyFrom(given)
+    path = Path(model.graph.name or "model")
+    outside = next((t.name for t in _tensors(model) if t.data_location == TensorProto.EXTERNAL), None)
+    if outside is not None:
+        raise ModelError(f"{path}: weights {outside!r} are in a file: expected a model with its weights inside")
+    return _prepared(model, path)
+
+
+def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelError(f"{path}: the model has no nodes: expected an ONNX network with at least one operator")
     opset = opset_of(model)

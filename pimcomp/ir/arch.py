@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.errors import ConfigError
+from pimcomp.ir.brief import brief
 
 MAX_CORES = 16384  # of all chips: the network tables are quadratic in cores
 MAX_CHIPS = 1024
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class NocTable:
     """Measured or simulated network costs per flit, in place of the mesh formula.
@@ -30,6 +32,7 @@ class NocTable:
     energy_pj: tuple[float, ...]
 
 
+@brief
 @dataclass(frozen=True, kw_only=True)
 class Arch:
     """A crossbar PIM chip (or `chips` copies joined by an off-chip link). Equal chips compare equal and hash alike."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
 
 
@@ -39,6 +40,7 @@ class ArrayGroup:
         return sum(stop - start for start, stop in self.col_spans)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerMatrix:
     """One layer's weights unfolded to a matrix, for one choice of unfolding, and its array groups (one replica).
@@ -71,6 +73,7 @@ class LayerMatrix:
         return sum(g.crossbars for g in self.groups)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Partition:
     """Every weighted layer's possible unfoldings: `options[k]` belongs to the k-th weighted node `nodes[k]`."""

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.program import LongArray
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class ByteSpace:
     """Disjoint segments: segment k begins at address `segment[k]`; its bytes are numbered from `first[k]` on."""

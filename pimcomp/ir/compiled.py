@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan
 from pimcomp.ir.program import LongArray, Program
@@ -27,6 +28,7 @@ class Provenance:
     notes: tuple[str, ...] = ()
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Compiled:
     """A program, what it was made from, and its predicted figures.

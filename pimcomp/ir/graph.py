@@ -12,6 +12,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.ir.brief import brief
+
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
 
@@ -39,6 +41,7 @@ class Activation:
     beta: float = 0.0
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """Channels gathered from earlier nodes: channel k of the view is channel `channels[k]` of node `sources[k]`.
@@ -79,6 +82,7 @@ def image_shape(onnx_shape: tuple[int, ...]) -> tuple[int, ...]:
     return onnx_shape[1:] if onnx_shape[:1] == (1,) else onnx_shape
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Conv:
     """Convolution or fully connected layer: the work of the crossbars.
@@ -155,6 +159,7 @@ class Pick:
 Operation = Input | Conv | Pool | Eltwise | Standalone | Lrn | Crop | Pick
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Node:
     """One feature map and the operation that produces it; `activation` is applied to the result."""
@@ -168,6 +173,7 @@ class Node:
     activation: Activation | None = None
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Output:
     """A network output: a view, the ONNX tensor's name and shape, its layout and what the host still has to do.
@@ -185,6 +191,7 @@ class Output:
     epilogue_axis: int = -1
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Graph:
     """A network: nodes in topological order (views refer to earlier nodes by index) and its outputs."""

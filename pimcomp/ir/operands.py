@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.program import LongArray, Op, Program
 
 _ONE_RESULT = (Op.VVDMUL, Op.VAVG)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Extents:
     """int64[rows] each: local byte ranges [address, address + bytes) read as first and second operand and written.

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.array_group import Unfolding
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
 
 
@@ -22,6 +23,7 @@ class Pipeline(StrEnum):
     BATCH = "batch"
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class LayerOption:
     """One way to unfold a layer: `ag_crossbars` int32[array groups] of one replica, and what it costs at rob_size 1.
@@ -48,6 +50,7 @@ class LayerOption:
         return float(self.firings * (self.mvm_ns.sum() + self.vector_ns))
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Layer:
     """A weighted layer. `depends` are the weighted layers (by k) whose results it reads, possibly through vector
@@ -69,6 +72,7 @@ class Layer:
     join_ns: float = 0.0
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MappingProblem:
     """Choose for every layer an option, a replication and a core for each array group.
@@ -96,6 +100,7 @@ class MappingProblem:
         return self.cores * self.crossbars_per_core
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Plan:
     """The decision. For layer k: `option[k]` index, `replication[k]` >= 1, `core_of[k]` int32[replication, array
@@ -113,6 +118,7 @@ class Plan:
         )
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Trial:
     """What ordering a plan's program told. time_ns: per image (inf: it does not fit local memory). actions: tasks and
@@ -134,6 +140,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Outcome:
     """A solver's answer. `plan` is set iff status is OPTIMAL or FEASIBLE.

@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, IntArray
 
 LongArray = npt.NDArray[np.int64]
@@ -54,6 +55,7 @@ class Op(IntEnum):
     SYNC = 32
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Table:
     """Structure of arrays, one entry per instruction, all of the same length.
@@ -78,6 +80,7 @@ class Table:
     order: LongArray
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Registers:
     """Which registers hold an instruction's operands, and which of them an `sldi` must load first.
@@ -93,6 +96,7 @@ class Registers:
     loads: ByteArray
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Checkpoints:
     """Where intermediate feature maps can be seen: after row `after` of the table, core-local bytes hold part of a map.
@@ -110,6 +114,7 @@ class Checkpoints:
     address: LongArray
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Program:
     """A compiled program.

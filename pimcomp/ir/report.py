@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.ir.brief import brief
 
+
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Timing:
     """What the simulator would report for one pass (`latency_ns`) and in steady state, per round of images.

@@ -74,7 +74,7 @@ def compare(
     from pimcomp.frontend import load_network
     from pimcomp.own_files import check_free, write_file
     from pimdse.building import make_recipe
-    from pimdse.comparison import planned, programmed, with_model_gaps
+    from pimdse.comparison import compared
     from pimdse.pimsim import find_simulator
     from pimdse.summary import not_counted_text
     from solvers import canonical
@@ -107,6 +107,9 @@ def compare(
                 observe(f"{name}, {common.pipeline}", found[-1])
             rows += with_model_gaps(found)
     chip, unpriced = recipes[0].arch.name, not_counted(recipes[0].arch)
+        for recipe in recipes:
+            rows += compared(network, recipe, names, executable, observe)
+    chip = recipes[0].arch.name
     if png is not None:
         from pimdse.report.comparison_picture import comparison_png
 

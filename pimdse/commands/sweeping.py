@@ -60,44 +60,18 @@ def sweep(
     ] = True,
 ) -> None:
     """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
-    from pimcomp.own_files import check_free
-    from pimdse.interrupt import stop_on_interrupt
-    from pimdse.report.findings import find
-    from pimdse.report.write import COMMAND, FILES, write_report
-    from pimdse.sweep_progress import sweep_progress
-    from pimdse.sweep_proofs import prove_winners
-    from pimdse.sweep_settings import load_sweep, study_content
-    from spaces.evaluate import compile_evaluator
-    from spaces.search.run import run_sweep
-    from spaces.search.storage import Place
-    from spaces.search.study import load_stored
+    from pimdse.sweep_run import run_and_report
+    from pimdse.sweep_settings import load_sweep
     from spaces.space import with_options
 
     output = output_of(context)
     settings = with_options(load_sweep(config), trials=trials, jobs=jobs, seed=seed, model=model)
     folder = out if out is not None else Path("results") / settings.name
-    check_free(folder, FILES, COMMAND)
-    content, place = study_content(settings), Place(folder=folder, database=storage)
-    with sweep_progress(output, settings) as (observe, note), stop_on_interrupt(note) as stop:
-        progress = run_sweep(
-            settings,
-            folder,
-            content=content,
-            make_evaluator=compile_evaluator,
-            place=place,
-            observe=observe,
-            stop=stop,
-        )
-    findings = find(load_stored(folder, storage))
-    try:
-        if verify and not progress.interrupted:
-            prove_winners(output, findings, place)
-            findings = find(load_stored(folder, storage))
-    finally:  # Ctrl-C too: what was searched for is worth its report
-        files = write_report(findings, folder)
+    findings, files, interrupted = run_and_report(output, settings, folder, storage=storage, verify=verify)
     show_findings(output, findings, folder, files)
-    if progress.interrupted:
-        output.note(f"interrupted after {progress.distinct} of {progress.budget} candidates; the same command goes on")
+    if interrupted:
+        done = len(findings.trials)
+        output.note(f"interrupted after {done} of {settings.budget} candidates; the same command goes on")
         raise typer.Exit(130)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pimcomp.ir.brief import brief
 from spaces.candidate import Candidate, Verdict, objective_costs
 from spaces.hypervolume import history
 from spaces.metrics import metric
@@ -15,6 +16,7 @@ from spaces.search.study import Stored, Trial, best_known
 from spaces.space import Fidelity, Scalar, Sweep
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Findings:
     """The distinct trials of a sweep, sorted out.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from pimcomp.ir.brief import brief
 from spaces.candidate import Candidate
 from spaces.search.promote import most_promising
 from spaces.search.storage import Place, Studies, without_heartbeat
@@ -31,6 +32,7 @@ _LOOK_FOR_DEAD_S = 2.0
 Values = dict[str, Scalar]
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """State of a sweep: distinct candidates so far, of how many; all finished trials; trials now running.

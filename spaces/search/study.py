@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
+from pimcomp.ir.brief import brief
 from pimcomp.own_files import write_file
 from spaces.candidate import Candidate
 from spaces.proof import Proof
@@ -39,6 +40,7 @@ class Trial:
     duplicate_of: int | None = None
 
 
+@brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A study read back.

@@ -1,0 +1,131 @@
+"""pimdse as a library: search chips, and take the best of what was found.
+
+    import pimcomp
+    found = pimcomp.sweep("my_chip.yaml", trials=40)
+    print(found.knee)
+    pimcomp.pick(found, max_crossbars=8000).write("results/best")
+
+Apart from `pimdse.api`, because a search loads Optuna.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import current_process
+from pathlib import Path
+
+from pimcomp.errors import ConfigError
+from pimdse.api import CompiledModel
+from pimdse.building import build, check_writable
+from pimdse.choice import choose, make_wish
+from pimdse.html_table import records_html
+from pimdse.output import Output
+from pimdse.report.findings import Findings, find
+from pimdse.report.tables import trial_row
+from pimdse.sweep_recipe import recipe_of
+from pimdse.sweep_run import run_and_report
+from pimdse.sweep_settings import load_sweep
+from spaces.search.study import load_stored
+from spaces.space import with_options
+
+__all__ = ["SweepResult", "pick", "sweep"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SweepResult:
+    """A sweep's stored trials, sorted out. `findings` has everything; `files`: the report that was written."""
+
+    folder: Path
+    findings: Findings
+    files: tuple[Path, ...]
+
+    @property
+    def front(self) -> list[dict[str, object]]:
+        """The trials that nothing dominates in the objectives, by the first one: the rows of front.csv."""
+        return [trial_row(t) for t in self.findings.front]
+
+    @property
+    def trials(self) -> list[dict[str, object]]:
+        """Every distinct trial: the rows of trials.csv."""
+        return [trial_row(t) for t in self.findings.trials]
+
+    @property
+    def knee(self) -> dict[str, object] | None:
+        """The balanced trial of the front; None where no trial is feasible."""
+        return trial_row(self.findings.knee) if self.findings.knee else None
+
+    def __repr__(self) -> str:
+        found = self.findings
+        return (
+            f"SweepResult({found.sweep.name}: {len(found.trials)} trials, {len(found.feasible)} feasible, "
+            f"{len(found.front)} on the front; {self.folder})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The front as a table, for notebooks."""
+        return records_html(self.front)
+
+
+def sweep(
+    config: str | Path,
+    *,
+    trials: int | None = None,
+    jobs: int | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    out: str | Path | None = None,
+    storage: str | None = None,
+    verify: bool = True,
+    progress: bool = False,
+) -> SweepResult:
+    """Search chip parameters, solvers and pipelines for the best trade-offs, as `pimdse sweep` does.
+
+    config: a chip's YAML with a `sweep:` section, or a shipped chip's name. trials, jobs, seed, model: in place of the
+    file's. out: the folder, default results/NAME; a sweep that is stored there goes on. storage: address of a database
+    that several hosts share. verify: execute the winners. progress: show it on stderr.
+
+    With several jobs a script calls this under `if __name__ == "__main__":`, as with any process pool. After Ctrl-C the
+    running candidates are finished and stored, and KeyboardInterrupt is raised.
+
+    Raises ConfigError, ModelError, UnsupportedOp, OutputError.
+    """
+    if getattr(current_process(), "_inheriting", False):  # a worker imports the script that called us
+        raise ConfigError("sweep", "with several jobs, call it under `if __name__ == '__main__':`; or give jobs=1")
+    settings = with_options(load_sweep(str(config)), trials=trials, jobs=jobs, seed=seed, model=model)
+    folder = Path(out) if out is not None else Path("results") / settings.name
+    check_writable(folder)
+    findings, files, interrupted = run_and_report(
+        Output(quiet=not progress), settings, folder, storage=storage, verify=verify
+    )
+    if interrupted:
+        raise KeyboardInterrupt
+    return SweepResult(folder, findings, files)
+
+
+def pick(
+    folder: str | Path | SweepResult,
+    *,
+    objective: str | None = None,
+    limits: Sequence[str] = (),
+    max_crossbars: int | None = None,
+    pipeline: str | None = None,
+    knee: bool = False,
+    trial: int | None = None,
+    network: str | None = None,
+    storage: str | None = None,
+) -> CompiledModel:
+    """The best stored candidate of a sweep within limits, compiled again.
+
+    folder: of the sweep, or its result. objective: what must be best, default latency_ns. limits: "METRIC<=NUMBER" or
+    "METRIC>=NUMBER". knee: the balanced one; trial: this one. network: which, where the sweep has several.
+
+    Raises OutputError without a stored sweep, ConfigError, PimdseError where no candidate keeps the limits.
+    """
+    findings = folder.findings if isinstance(folder, SweepResult) else find(load_stored(Path(folder), storage))
+    wish = make_wish(
+        objective=objective, limits=limits, max_crossbars=max_crossbars, pipeline=pipeline, knee=knee, trial=trial
+    )
+    by_label = {n.label: n for n in findings.sweep.networks}
+    label = next(iter(by_label)) if network is None and len(by_label) == 1 else network
+    if label not in by_label:
+        raise ConfigError("network", f"expected one of {', '.join(by_label)}, found {network!r}")
+    return CompiledModel(build(recipe_of(findings.sweep, choose(findings, wish), by_label[label])))
