@@ -110,9 +110,7 @@ def test_a_model_in_memory_compiles_as_its_file_does(tmp_path: Path) -> None:
     assert from_memory.verify(images=1).passed
     from_memory.write(tmp_path / "out")
     assert pimcomp.verify_folder(tmp_path / "out", model, images=1).passed
-    with pytest.raises(
-        pimcomp.PimdseError, match="expected a path, a network's name or an onnx.ModelProto, found bytes"
-    ):
+    with pytest.raises(pimcomp.PimdseError, match=r"expected a path, .* or an onnx\.ModelProto, found bytes"):
         pimcomp.load_network(before)
     onnx.external_data_helper.convert_model_to_external_data(model, size_threshold=0)
     onnx.save(model, tmp_path / "outside.onnx")
