@@ -18,7 +18,7 @@ from pathlib import Path
 from pimcomp.config import list_archs, read_arch
 from pimcomp.emit.outputs import emit
 from pimcomp.emit.report import Report, make_report
-from pimcomp.errors import ConfigError, did_you_mean
+from pimcomp.errors import check_name
 from pimcomp.frontend import LoadedNetwork, ModelEntry, ModelSource, list_models, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
@@ -32,7 +32,7 @@ from pimdse.comparison import Row, compared
 from pimdse.html_table import html_table, records_html
 from pimdse.summary import compiled_rows
 from pimdse.units import count_text, energy_text, time_text
-from solvers import SOLVER_NAMES, SolverInfo, describe, get_solver
+from solvers import SOLVER_NAMES, SolverInfo, canonical, describe, get_solver
 
 __all__ = [
     "Comparison",
@@ -166,7 +166,7 @@ def compile_model(
     chosen = get_solver(solver) if isinstance(solver, str) else solver
     recipe = _recipe(model, arch, pipeline, weights=weights, seed=seed, time_limit_s=time_limit_s, options=options)
     network = load_network(model, weights=weights)
-    named = replace(recipe, solver=solver if isinstance(solver, str) else chosen.name)
+    named = replace(recipe, solver=canonical(solver) if isinstance(solver, str) else chosen.name)
     return CompiledModel(build(named, solver=chosen, network=network))
 
 
@@ -197,10 +197,9 @@ def compare(
     Arguments as for `compile_model`. A solver without a plan has a row that says why. Raises ModelError, UnsupportedOp,
     ConfigError.
     """
-    for name in solvers:
-        get_solver(name)  # a wrong name is said before the first solver has run
+    names = [canonical(name) for name in solvers]
     recipe = _recipe(model, arch, pipeline, weights=weights, seed=seed, time_limit_s=time_limit_s, options=options)
-    return Comparison(tuple(compared(load_network(model, weights=weights), recipe, solvers)))
+    return Comparison(tuple(compared(load_network(model, weights=weights), recipe, names)))
 
 
 def archs() -> tuple[str, ...]:
@@ -229,9 +228,7 @@ def _recipe(
     options: ScheduleOptions,
 ) -> Recipe:
     chip, notes = (arch, ()) if isinstance(arch, Arch) else read_arch(arch)
-    if pipeline not in tuple(Pipeline):
-        hint = did_you_mean(str(pipeline), Pipeline)
-        raise ConfigError("pipeline", f"expected {' or '.join(Pipeline)}, found {pipeline!r}{hint}")
+    check_name("pipeline", pipeline, tuple(Pipeline))
     return Recipe(
         model=str(model) if isinstance(model, (str, Path)) else model.graph.name or "model",
         weights=weights,
