@@ -165,9 +165,8 @@ def compile_model(
     """
     chosen = get_solver(solver) if isinstance(solver, str) else solver
     recipe = _recipe(model, arch, pipeline, weights=weights, seed=seed, time_limit_s=time_limit_s, options=options)
-    network = load_network(model, weights=weights)
     named = replace(recipe, solver=canonical(solver) if isinstance(solver, str) else chosen.name)
-    return CompiledModel(build(named, solver=chosen, network=network))
+    return CompiledModel(build(named, solver=chosen, source=model))
 
 
 def verify_folder(
@@ -230,7 +229,7 @@ def _recipe(
     chip, notes = (arch, ()) if isinstance(arch, Arch) else read_arch(arch)
     check_name("pipeline", pipeline, tuple(Pipeline))
     return Recipe(
-        model=str(model) if isinstance(model, (str, Path)) else model.graph.name or "model",
+        model=str(model) if isinstance(model, (str, Path)) else _graph_name(model),
         weights=weights,
         arch=chip,
         arch_source="chip.yaml" if isinstance(arch, Arch) else str(arch),
@@ -241,3 +240,8 @@ def _recipe(
         options=options,
         notes=notes,
     )
+
+
+def _graph_name(model: object) -> str:
+    """What a model in memory is called; whether it is one is seen when it is loaded."""
+    return getattr(getattr(model, "graph", None), "name", "") or "model"

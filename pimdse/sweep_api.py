@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pimcomp.errors import ConfigError
 from pimdse.api import CompiledModel
-from pimdse.building import build, check_writable
+from pimdse.building import build
 from pimdse.choice import choose, make_wish
 from pimdse.html_table import records_html
 from pimdse.output import Output
@@ -92,7 +92,6 @@ def sweep(
         raise ConfigError("sweep", "with several jobs, call it under `if __name__ == '__main__':`; or give jobs=1")
     settings = with_options(load_sweep(str(config)), trials=trials, jobs=jobs, seed=seed, model=model)
     folder = Path(out) if out is not None else Path("results") / settings.name
-    check_writable(folder)
     findings, files, interrupted = run_and_report(
         Output(quiet=not progress), settings, folder, storage=storage, verify=verify
     )
