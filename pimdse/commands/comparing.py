@@ -97,19 +97,9 @@ def compare(
     rows: list[Row] = []
     with output.stages(f"comparing {len(names)} solvers on {model}") as observe:
         network = load_network(model, weights=weights)
-        for common in recipes:
-            found = []
-            for name in names:
-                recipe = dataclasses.replace(common, solver=name)
-                row, outcome = planned(network, recipe)
-                observe(f"{name}, {common.pipeline}: plan", row)
-                found.append(programmed(network, recipe, row, outcome, executable))
-                observe(f"{name}, {common.pipeline}", found[-1])
-            rows += with_model_gaps(found)
-    chip, unpriced = recipes[0].arch.name, not_counted(recipes[0].arch)
         for recipe in recipes:
             rows += compared(network, recipe, names, executable, observe)
-    chip = recipes[0].arch.name
+    chip, unpriced = recipes[0].arch.name, not_counted(recipes[0].arch)
     if png is not None:
         from pimdse.report.comparison_picture import comparison_png
 

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from pimcomp.api import compile_model
 from pimcomp.errors import ModelError, PimdseError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
 from pimcomp.verify_integer import verify_integer
 from pimcomp.verify_program import VerifyReport, verify_program
+from pimdse.api import compile_model
 from tests.frontend.small_onnx import load, make, normals, op
 
 CHIP = Arch(
