@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types layers check test test-slow bench matrix docs site
+.PHONY: help install format lint types layers check test test-slow bench matrix docs site vendor
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,3 +45,9 @@ docs:  ## regenerate docs/config-reference.md from the schema
 
 site:  ## the documentation as pages in results/site (needs `pip install -e '.[docs]'`); broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+vendor:  ## fetch the report page's libraries again, in the versions named here (needs npm)
+	npm pack --silent --pack-destination pimdse/report/vendor d3@7.9.2 @observablehq/plot@0.6.17
+	cd pimdse/report/vendor; take() { tar -xzOf $$1.tgz package/$$2 > $$3; }; \
+	take d3-7.9.2 dist/d3.min.js d3.min.js; take d3-7.9.2 LICENSE d3.LICENSE; \
+	take observablehq-plot-0.6.17 dist/plot.umd.min.js plot.min.js; take observablehq-plot-0.6.17 LICENSE plot.LICENSE; rm *.tgz

@@ -19,13 +19,12 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "sqlalchemy": "spaces.search",
     "onnx": "pimcomp.frontend",
     "onnxruntime": "pimcomp.reference",
-    "plotly": "pimdse",
     "matplotlib": "pimdse",
     "typer": "pimdse",
     "rich": "pimdse",
 }
 # Never loaded by importing the packages or the command line: `pimdse --help` has to answer at once.
-LAZY = ("ortools", "pymoo", "optuna", "onnxruntime", "onnx", "plotly", "matplotlib", "numba", "scipy", "pandas")
+LAZY = ("ortools", "pymoo", "optuna", "onnxruntime", "onnx", "matplotlib", "numba", "scipy", "pandas")
 MAX_LINES = 600
 
 

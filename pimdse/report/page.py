@@ -1,39 +1,37 @@
-"""report.html: the interactive page. One file, no network: the plotting library and the data are inside."""
+"""report.html: the interactive page. One file, no network: the libraries that draw and the data are inside."""
 
 import html
 import json
+import re
 from importlib.resources import files
 
 from pimcomp.energy import not_counted
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
-from pimdse.report.picture import PIPELINE_COLOURS
 from pimdse.report.tables import trial_row
 from pimdse.summary import not_counted_text
-from pimdse.units import figure_text, time_text
+from pimdse.units import SCALES, figure_text, time_text
 from pimdse.versions import versions
 from spaces.metrics import METRICS, Metric, metric
 from spaces.search.importance import importance
 from spaces.space import Fidelity
 
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+_LIBRARIES = ("d3", "plot")
 
 
 def report_html(findings: Findings, folder_name: str) -> str:
     """The page; `folder_name` is the results folder as commands should name it."""
-    from plotly.offline import get_plotlyjs
-
-    template = _part("page.html")
-    for name, text in {
+    parts = {
         "STYLE": _part("page.css"),
-        "SCRIPT": _part("page.js") + _part("inside.js"),
         "TITLE": html.escape(f"{findings.sweep.name}: {portable(findings.sweep.model)}"),
         "SUMMARY": html.escape(summary_sentence(findings)),
         "DATA": _script_json(page_data(findings, folder_name)),
-        "PLOTLY": get_plotlyjs().replace("</script", "<\\/script"),
-    }.items():
-        template = template.replace(f"__{name}__", text)
-    return template
+        "LIBRARIES": "".join(
+            f"/*\n{_part(f'vendor/{x}.LICENSE')}*/\n{_part(f'vendor/{x}.min.js')}" for x in _LIBRARIES
+        ),
+        "SCRIPT": "".join(_part(f"{x}.js") for x in ("page", "charts", "inside")) + "start();\n",
+    }
+    return re.sub("__([A-Z]+)__", lambda place: parts[place[1]], _part("page.html"))
 
 
 def _part(name: str) -> str:
@@ -62,8 +60,7 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "skipped": len(findings.skipped),
         "importance": importance(sweep, findings.comparable),
         "proofs": [{"trial": number, **proof.to_json()} for (number, _), proof in findings.proofs.items()],
-        "colours": PIPELINE_COLOURS,
-        "symbols": {s: SYMBOLS[i % len(SYMBOLS)] for i, s in enumerate(sweep.solvers)},
+        "scales": SCALES,
         "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
         "hypervolume": list(findings.hypervolume),
         "duplicates": findings.duplicates,

@@ -21,7 +21,6 @@ _HEAVY = (
     "pymoo",
     "optuna",
     "pydantic",
-    "plotly",
     "matplotlib",
     "yaml",
 )

@@ -89,6 +89,8 @@ def test_page_stands_alone_and_carries_the_trials(findings: Findings) -> None:
     parsed = _Page()
     parsed.feed(page)
     assert parsed.fetched == []
+    assert len(page) < 1_000_000
+    assert page.count("Permission to use, copy, modify") == 2, "the licences of the libraries inside"
     assert {"chart", "table", "detail", "reasons", "growth", "command"} <= parsed.ids
     data = _data(page)
     assert data["front"] == [t.number for t in findings.front]
