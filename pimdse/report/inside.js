@@ -41,7 +41,8 @@ function inside() {
   const own = data.proofs.filter(p => p.trial === selected), proof = own.find(p => p.network === network) ?? own[0];
   byId("proof").value = proof ? data.proofs.indexOf(proof) : "";
   byId("insidetitle").textContent = proof ? `Inside trial ${selected}` : "Inside a winner";
-  for (const id of ["proven", "verdict"]) byId(id).hidden = !proof;
+  byId("verdict").hidden = !proof;
+  byId("proven").hidden = !proof?.cores.length; // what cannot be compiled has none
   byId("unproven").hidden = Boolean(proof);
   byId("unproven").textContent = selected === null ? "" : `Trial ${selected} was not executed in the sweep; pimdse pick ${data.folder} --trial ${selected} compiles and executes it.`;
   if (proof) drawInside(proof);
@@ -50,6 +51,7 @@ let coreChosen = 0;
 function drawInside(p) {
   byId("verdict").textContent = p.passed ? `executed: ${p.images} images, every output equals onnxruntime (largest error ${p.error.toExponential(1)} of the range)` : `${p.executed ? "WRONG" : "not executed"}: ${p.reason}`;
   byId("verdict").className = p.passed ? "" : "bad";
+  if (!p.cores.length) return;
   const body = byId("layers").tBodies[0];
   body.replaceChildren();
   p.layers.forEach((layer, k) => {

@@ -263,6 +263,16 @@ def test_paper_holds_everything_in_dark_on_white(page: "Page", address: str, tmp
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 6
 
 
+def test_a_winner_that_could_not_be_executed_says_why(page: "Page", findings: Findings, tmp_path: Path) -> None:
+    assert findings.knee is not None
+    failed = replace(_proof(), passed=False, executed=False, reason="no model", layers=(), cores=())
+    broken = replace(findings, proofs={(findings.knee.number, "none"): failed})
+    (tmp_path / "page.html").write_text(report_html(broken, "results/fake"), encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("#verdict").inner_text() == "not executed: no model"
+    assert not page.locator("#proven").is_visible()
+
+
 def test_page_without_any_feasible_candidate_has_no_errors(page: "Page", tmp_path: Path) -> None:
     empty = find(store(tmp_path / "s", trials=6, limits=(Limit(metric="latency_ns", high=1.0),)))
     (tmp_path / "page.html").write_text(report_html(empty, "results/fake"), encoding="utf-8")
