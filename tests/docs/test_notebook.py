@@ -15,7 +15,7 @@ def test_the_notebook_gives_what_it_shows(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    notebook = nbformat.read(ROOT / "docs" / "examples" / "crossbars.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(ROOT / "docs" / "examples" / "crossbars.ipynb", as_version=4)
     stored = [_printed(cell) for cell in notebook.cells]
     NotebookClient(notebook, timeout=300, coalesce_streams=True).execute()
     assert [_printed(cell) for cell in notebook.cells] == stored

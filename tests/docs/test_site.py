@@ -73,3 +73,33 @@ def test_the_reference_of_the_library_has_every_name() -> None:
     text = on_page_markdown("<!-- made: library -->")
     missing = [name for name in pimcomp.__all__ if not name.startswith("_") and f".{name}\n" not in f"{text}\n"]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "file"),
+    [
+        ("index.md", "yaml", "small_chip.yaml"),
+        ("research.md", "python", "own_pass.py"),
+    ],
+)
+def test_code_on_a_page_is_that_of_its_example(page: str, kind: str, file: str) -> None:
+    example = (DOCS / "examples" / file).read_text(encoding="utf-8")
+    shown = [text for found, _, text in blocks(DOCS / page) if found == kind]
+    assert shown
+    assert all(text in example for text in shown)
+
+
+def test_the_chip_from_a_paper_is_the_shipped_one() -> None:
+    known: dict[str, list[Any]] = {}
+
+    def collect(entry: Any) -> None:
+        for key, value in entry.items():
+            known.setdefault(key, []).append(value)
+            if isinstance(value, dict):
+                collect(value)
+
+    collect(yaml.safe_load((ROOT / "configs" / "isaac.yaml").read_text(encoding="utf-8")))
+    page = (DOCS / "chip-from-a-paper.md").read_text(encoding="utf-8")
+    shown = re.findall(r"(\w+): ([\d.]+)", " ".join(re.findall(r"`[^`\n]*`", page)))
+    assert len(shown) > 10
+    assert [pair for pair in shown if float(pair[1]) not in known[pair[0]]] == []
