@@ -68,7 +68,10 @@ if not TYPE_CHECKING:  # a type checker shall know the names above, and no other
             return import_module("pimdse.versions").own_version()
         if name not in __all__:
             raise AttributeError(f"module 'pimcomp' has no attribute {name!r}")
-        return getattr(import_module(_HOMES.get(name, _FACE)), name)
+        home = _HOMES.get(name, _FACE)
+        if home.startswith("pimdse"):
+            import_module("pimdse.neighbours").check_neighbours()
+        return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -25,6 +25,7 @@ from pimdse.commands import (
     verifying,
     viewing,
 )
+from pimdse.neighbours import check_neighbours
 from pimdse.output import Output, error_data, show_error
 from pimdse.printable import printable
 
@@ -111,6 +112,7 @@ def run(arguments: list[str]) -> int:
     _print_whatever_it_is()
     try:
         _check_text(arguments)
+        check_neighbours()
         app(words)
     except SystemExit as done:  # typer's end, usage errors (2) and Ctrl-C (130) included
         cause = done.__context__

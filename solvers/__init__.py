@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SolverInfo:
-    """A registered solver: command-line name, where it lives, what it does, what it proves."""
+    """A registered solver: command-line name, its module in this package and class, what it does, what it proves."""
 
     name: str
     module: str
@@ -30,24 +30,18 @@ class SolverInfo:
 
 
 _REGISTRY = (
-    SolverInfo("balance", "solvers.balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
-    SolverInfo("uniform", "solvers.uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
-    SolverInfo("W0H0", "solvers.w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
-    SolverInfo("ga", "solvers.ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none"),
-    SolverInfo("exact", "solvers.exact", "Exact", "issue time of cores: relaxation solved, then packed", "bound"),
-    SolverInfo(
-        "exact-windows", "solvers.exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"
-    ),
-    SolverInfo(
-        "stream", "solvers.stream", "Stream", "short row times for low latency, pieces spread over cores", "none"
-    ),
-    SolverInfo("lns", "solvers.lns", "Lns", "local search on plans whose programs are ordered", "bound of the model"),
-    SolverInfo("cpsat", "solvers.cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap"),
-    SolverInfo("ilp", "solvers.ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap"),
-    SolverInfo("nsga2", "solvers.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none"),
-    SolverInfo(
-        "auto", "solvers.auto", "Auto", "the default: lns from stream's plans and exact's", "bound of the model"
-    ),
+    SolverInfo("balance", "balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
+    SolverInfo("uniform", "uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
+    SolverInfo("W0H0", "w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
+    SolverInfo("ga", "ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none"),
+    SolverInfo("exact", "exact", "Exact", "issue time of cores: relaxation solved, then packed", "bound"),
+    SolverInfo("exact-windows", "exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"),
+    SolverInfo("stream", "stream", "Stream", "short row times for low latency, pieces spread over cores", "none"),
+    SolverInfo("lns", "lns", "Lns", "local search on plans whose programs are ordered", "bound of the model"),
+    SolverInfo("cpsat", "cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap"),
+    SolverInfo("ilp", "ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap"),
+    SolverInfo("nsga2", "nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none"),
+    SolverInfo("auto", "auto", "Auto", "the default: lns from stream's plans and exact's", "bound of the model"),
 )
 SOLVER_NAMES = tuple(info.name for info in _REGISTRY)
 
@@ -99,5 +93,5 @@ def get_solver(name: str, options: Mapping[str, OptionValue] | None = None) -> "
 
 
 def _class_of(info: SolverInfo) -> type:
-    found: type = getattr(import_module(info.module), info.class_name)
+    found: type = getattr(import_module(f"{__name__}.{info.module}"), info.class_name)
     return found
