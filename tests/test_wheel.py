@@ -55,7 +55,7 @@ def test_imports_are_rewritten_for_the_wheel_and_nothing_else() -> None:
     )
     assert as_installed(source) == (
         "from pimdse.solvers.auto import Auto\nfrom pimdse.spaces import space\n    from pimdse.solvers import x\n"
-        "from solversx import y  # from solvers\n"
+        "from solversx import y\n"
     )
     with pytest.raises(ValueError, match=r"'import spaces': only"):
         as_installed("import numpy\nimport spaces.search\n")
