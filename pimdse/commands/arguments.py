@@ -75,7 +75,7 @@ StorageOption = Annotated[
     typer.Option(
         "--storage",
         metavar="URL",
-        help="A database that hosts share, like postgresql+psycopg://USER@HOST/DB; default: the folder's journal.",
+        help="A database that hosts share (an address of SQLAlchemy's form); default: the folder's journal.",
     ),
 ]
 Folder = Annotated[

@@ -55,6 +55,7 @@ def compare(
             metavar="LIST",
             help="Names from [bold]pimdse solvers[/bold], with commas.",
             autocompletion=solver_names,
+            show_default=DEFAULT_SOLVERS.replace(",", ", "),
         ),
     ] = DEFAULT_SOLVERS,
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", metavar="element|batch|both")] = "both",

@@ -52,8 +52,13 @@ def test_completing_names_loads_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_the_short_help_option_is_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_short_help_option_is_everywhere_and_cuts_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for words in ([], *([name] for name in commands)):
         assert run([*words, "-h"]) == 0
-        assert "Usage: " in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "Usage: " in said
+        assert "…" not in said
