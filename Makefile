@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types layers check test test-slow bench matrix docs site vendor
+.PHONY: help install format lint types layers check test test-slow bench matrix docs site vendor picture
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,3 +51,7 @@ vendor:  ## fetch the report page's libraries again, in the versions named here 
 	cd pimdse/report/vendor; take() { tar -xzOf $$1.tgz package/$$2 > $$3; }; \
 	take d3-7.9.2 dist/d3.min.js d3.min.js; take d3-7.9.2 LICENSE d3.LICENSE; \
 	take observablehq-plot-0.6.17 dist/plot.umd.min.js plot.min.js; take observablehq-plot-0.6.17 LICENSE plot.LICENSE; rm *.tgz
+
+picture:  ## docs/sweep-report.png, of the page that the README's sweep left in results/isaac (needs chromium)
+	chromium --headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars \
+	  --user-data-dir="$$(mktemp -d)" --window-size=1280,1960 --screenshot=docs/sweep-report.png file://$(CURDIR)/results/isaac/report.html

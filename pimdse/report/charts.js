@@ -55,7 +55,7 @@ function hover(t) {
   if (t.bound_ns) lines.push(`bound of the latency ${show(t.bound_ns, "bound_ns")}, gap ${show(t.gap, "gap")}`);
   return lines.join("\n");
 }
-const tip = (points, channels) => Plot.tip(points, Plot.pointer({maxRadius: 60, ...channels, lineWidth: 40, lineHeight: 1.25, stroke: "var(--line)"}));
+const tip = (points, width, channels) => Plot.tip(points, Plot.pointer({maxRadius: 60, ...channels, lineWidth: width < 500 ? 11 : 40, lineHeight: 1.25, stroke: "var(--line)"}));
 const widthOf = box => Math.max(box.clientWidth, 240); // a window may be closed up
 function put(box, figure) {
   figure.addEventListener("click", () => { if (figure.value?.trial !== undefined) choose(figure.value.trial); });
@@ -80,7 +80,7 @@ function scatter() {
       Plot.dot(points.filter(t => !isTimed(t)), {x, y, r: 3, symbol: "solver", stroke: colour, strokeOpacity: 0.55, className: "estimates"}),
       Plot.dot(points.filter(isTimed), {x, y, r: 5, symbol: "solver", fill: colour, stroke: "var(--panel)", strokeWidth: 0.8, className: "timed"}),
       ring(data.published, "published", 9), ring(data.knee, "knee", 9), ring(selected, "ink", 12),
-      tip(points, {x, y, title: hover}),
+      tip(points, width, {x, y, title: hover}),
     ]});
   const zoomed = name => ([from, to]) => d3.sort([from, to].map(figure.scale(name).invert));
   const brush = d3.brush().touchable(false).extent([[left, top], [width - right, height - bottom]]).on("end", ({selection}) => {
@@ -127,7 +127,7 @@ function parallel() {
         text(1, names2, {lineAnchor: "bottom", dy: -22, fontWeight: 600}),
         text(1, a => show(a.high, a.name), {dy: -11}), text(0, a => show(a.low, a.name), {dy: 13}),
       ]),
-      tip(rows(timed), {x: "x", y: "y", title: r => said[r.trial]}),
+      tip(rows(timed), width, {x: "x", y: "y", title: r => said[r.trial]}),
     ]}));
 }
 function growth() {

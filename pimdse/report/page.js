@@ -106,7 +106,7 @@ function head(name) {
   th.append(button);
   return th;
 }
-function line(t) {
+function line(t, columns) {
   const tr = make("tr");
   if (t.trial === selected) tr.setAttribute("aria-current", "true");
   for (const name of columns) tr.append(make("td", name === "trial" ? undefined : show(t[name], name), {className: isText(name) ? "text" : ""}));
@@ -120,11 +120,11 @@ function line(t) {
 function table() {
   const everything = byId("all").checked, rows = shown().filter(t => everything || front.has(t.trial));
   byId("tabletitle").textContent = everything ? (byId("estimates").checked ? "All feasible candidates" : "All timed candidates") : `The front: ${data.objectives.map(title).join(" against ")}`;
-  rows.sort((a, b) => (descending ? -1 : 1) * (a[sortBy] > b[sortBy] ? 1 : a[sortBy] < b[sortBy] ? -1 : 0));
-  const order = make("tr");
-  order.append(...columns.map(head));
+  rows.sort((a, b) => known(b[sortBy]) - known(a[sortBy]) || (descending ? -1 : 1) * (a[sortBy] > b[sortBy] ? 1 : a[sortBy] < b[sortBy] ? -1 : 0));
+  const order = make("tr"), some = columns.filter(n => rows.some(t => known(t[n])));
+  order.append(...some.map(head));
   byId("table").tHead.replaceChildren(order);
-  byId("table").tBodies[0].replaceChildren(...rows.map(line));
+  byId("table").tBodies[0].replaceChildren(...rows.map(t => line(t, some)));
 }
 function tiles() {
   const tile = (text, name) => { const box = make("div", undefined, {className: "tile"}); box.append(make("b", text), make("span", name)); byId("tiles").append(box); };

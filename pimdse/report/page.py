@@ -24,7 +24,7 @@ def report_html(findings: Findings, folder_name: str) -> str:
     parts = {
         "STYLE": _part("page.css"),
         "TITLE": html.escape(f"{findings.sweep.name}: {portable(findings.sweep.model)}"),
-        "SUMMARY": html.escape(summary_sentence(findings)),
+        "SUMMARY": html.escape(re.sub(r"(?<=\d )u(?=[sJW]\b)", "µ", summary_sentence(findings))),
         "DATA": _script_json(page_data(findings, folder_name)),
         "LIBRARIES": "".join(
             f"/*\n{_part(f'vendor/{x}.LICENSE')}*/\n{_part(f'vendor/{x}.min.js')}" for x in _LIBRARIES
