@@ -40,8 +40,9 @@ bench:  ## benchmarks of compile time, timeline and solvers
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
 	$(PYTHON) benchmarks/matrix.py
 
-docs:  ## regenerate docs/config-reference.md from the schema
+docs:  ## regenerate docs/config-reference.md and configs/chip.schema.json from the schema
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
+	$(PYTHON) -m pimdse.chip_schema configs/chip.schema.json
 
 site:  ## the documentation as pages in results/site (needs `pip install -e '.[docs]'`); broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet

@@ -155,6 +155,32 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
     )
 
 
+def section_schema(solver_names: Sequence[str]) -> dict[str, Any]:
+    """JSON Schema of the `sweep:` section, from its models and the names that are only known when it is parsed.
+
+    What it refers to is under its own "$defs", and is expected under those of the whole file.
+    """
+    schema = _Settings.model_json_schema()
+    shared = {"Values": {"anyOf": [{"type": "array", "minItems": 1}, _Range.model_json_schema()]}}
+    shared |= {"Limit": _Limit.model_json_schema(), "Network": _Network.model_json_schema()}
+    values, limit, network = ({"$ref": f"#/$defs/{name}"} for name in shared)
+    metrics = [m.name for m in METRICS]
+    searched = [m for m in [*metrics, *ALIASES] if m not in LIMITS_ONLY]
+    properties = schema["properties"]
+    properties["solvers"]["items"] = _any_of(solver_names)
+    properties["pipelines"]["items"] = {"enum": [str(p) for p in Pipeline]}
+    properties["objectives"]["items"] = _any_of(searched)
+    properties["models"]["anyOf"][0]["items"] = {"anyOf": [{"type": "string"}, network]}
+    properties["limits"] |= {"properties": dict.fromkeys([*metrics, *ALIASES], limit), "additionalProperties": False}
+    properties["space"] |= {"properties": dict.fromkeys(_searchable(), values), "additionalProperties": False}
+    return schema | {"$defs": shared}
+
+
+def _any_of(names: Sequence[str]) -> dict[str, Any]:
+    """Text of any kind, of which an editor suggests the names: options or a network may stand behind them."""
+    return {"anyOf": [{"enum": list(names)}, {"type": "string"}]}
+
+
 def _networks(model: _Settings, where: str) -> tuple[Network, ...]:
     """The section's network or networks, each under a label of its own."""
     if model.models is None:
@@ -231,8 +257,13 @@ def _known(names: Sequence[str], known: Sequence[str], where: str) -> None:
             raise ConfigError(where, f"{name!r} is listed twice")
 
 
+def _searchable() -> list[str]:
+    """Every name that may stand under `space`."""
+    return [CROSSBAR_SIZE, CHIP, *(f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE), *OPTION_NAMES]
+
+
 def _parameters(space: dict[str, Any], arch: Arch, where: str) -> tuple[Parameter, ...]:
-    known = [CROSSBAR_SIZE, CHIP, *(f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE), *OPTION_NAMES]
+    known = _searchable()
     for name in space:
         if name not in known:
             hint = did_you_mean(name, known) or f"; expected one of {', '.join(known)}"

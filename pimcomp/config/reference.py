@@ -18,6 +18,9 @@ keys, wrong types and values out of range are errors that name the file and the 
 unless its row says so. Numbers with an exponent are numbers (`1e-3`), duplicate keys and aliases are refused. The last
 column is the field of `Arch` (`pimcomp/ir/arch.py`), which is also the parameter's name in a sweep.
 
+For editors there is a JSON Schema of the whole file, `configs/chip.schema.json`, which `pimdse config-schema` prints.
+With `# yaml-language-server: $schema=chip.schema.json` as its first line, a chip beside it is checked and completed.
+
 The simulator's `config.json` (PIMCOMP-NN, pimsim-nn) is read as it is wherever a chip is expected;
 `pimdse import-config config.json` turns it into this format.
 """

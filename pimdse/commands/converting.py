@@ -1,4 +1,4 @@
-"""`pimdse import-config` and `pimdse export-json`: to and from the formats of PIMCOMP-NN and pimsim-nn."""
+"""`pimdse import-config`, `export-json`: to and from the formats of PIMCOMP-NN and pimsim-nn; `config-schema`."""
 
 import json
 from pathlib import Path
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     panel = "Other formats"
     app.command("import-config", epilog=_IMPORT_EPILOG, rich_help_panel=panel)(import_config)
     app.command("export-json", epilog=_EXPORT_EPILOG, rich_help_panel=panel)(export_json)
+    app.command("config-schema", epilog=_SCHEMA_EPILOG, rich_help_panel=panel)(config_schema)
 
 
 _IMPORT_EPILOG = """[bold]Example[/bold]
@@ -81,4 +82,30 @@ def export_json(
         output.show({"network": json.loads(text)}, lambda console: typer.echo(text.encode(), nl=False))
         return
     write_file(out, text.encode(), "export-json")
+    output.show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))
+
+
+_SCHEMA_EPILOG = """[bold]Example[/bold]
+
+pimdse config-schema --out chip.schema.json
+
+An editor that knows YAML schemas checks and completes a chip beside it whose first line is
+# yaml-language-server: $schema=chip.schema.json"""
+
+
+def config_schema(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="JSON to write; default: print it.")
+    ] = None,
+) -> None:
+    """Write the JSON Schema of a chip's YAML and its sweep: section, for editors."""
+    from pimcomp.own_files import write_file
+    from pimdse.chip_schema import chip_schema, schema_text
+
+    output = output_of(context)
+    if out is None:
+        output.show({"json_schema": chip_schema()}, lambda console: typer.echo(schema_text(), nl=False))
+        return
+    write_file(out, schema_text().encode(), "config-schema")
     output.show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))
