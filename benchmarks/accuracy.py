@@ -231,7 +231,7 @@ def measured_rows(executable: Path, options: argparse.Namespace, kept: dict[Case
             arch=chip,
             solver=solver,
             pipeline=pipeline,
-            time_limit_s=10.0,
+            time_limit_s=None,
             seed=0,
             options=(),
         )

@@ -82,7 +82,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for model, pipeline, solver, chip in PROGRAMS:
         recipe = make_recipe(
-            model=model, weights="random:0", arch=chip, solver=solver, pipeline=pipeline, time_limit_s=10.0, seed=0,
+            model=model, weights="random:0", arch=chip, solver=solver, pipeline=pipeline, time_limit_s=None, seed=0,
             options=(),
         )  # fmt: skip
         arch = replace(recipe.arch, **FRONT_END_MW)  # type: ignore[arg-type]

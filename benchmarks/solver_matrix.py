@@ -114,7 +114,12 @@ def digest(plan: Plan) -> str:
 
 
 def fill(
-    kept: Kept, networks: Sequence[str], solvers: Sequence[str], arch: str, time_limit_s: float, stages: Sequence[str]
+    kept: Kept,
+    networks: Sequence[str],
+    solvers: Sequence[str],
+    arch: str,
+    time_limit_s: float | None,
+    stages: Sequence[str],
 ) -> None:
     """All plans, then all programs that are not known yet; one line of progress for each."""
     for stage in stages:
@@ -167,15 +172,16 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
 
 
-def section(kept: Kept, networks: Sequence[str], solvers: Sequence[str], arch: str, time_limit_s: float) -> str:
+def section(kept: Kept, networks: Sequence[str], solvers: Sequence[str], arch: str, time_limit_s: float | None) -> str:
     """The section of the page."""
     cells = {(n, p): rows_of(kept, n, p, solvers) for n in networks for p in map(str, Pipeline)}
     rows = [row for found in cells.values() for row in found]
     programs = sum(row.timeline_ns is not None for row in rows)
     proven = [row for row in rows if row.status == "infeasible"]
+    limit = "within their own budgets" if time_limit_s is None else f"`--time-limit {time_limit_s:g}`"
     parts = [
         f"## Solvers\n\n{len(networks)} networks, {len(solvers)} solvers and both pipelines on `{arch}`, "
-        f"`--time-limit {time_limit_s:g}`: of {len(rows)} cells, {programs} have a verified plan and a verified "
+        f"{limit}: of {len(rows)} cells, {programs} have a verified plan and a verified "
         f"program with its timeline, {len(proven)} are proven infeasible, {len(rows) - programs - len(proven)} have "
         "neither. Weights random:0, seed 0, `rob_size` 1. Times are of one image.",
         _lost(cells),
@@ -249,7 +255,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help="shipped names or files")
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS))
     parser.add_argument("--arch", default="pimcomp_default")
-    parser.add_argument("--time-limit", type=float, default=10.0, help="of each solver, in seconds")
+    parser.add_argument("--time-limit", type=float, help="of each solver, in seconds; default: its own budget")
     parser.add_argument("--keep", type=Path, help="file of results so far")
     parser.add_argument("--again", nargs="+", default=[], help="solvers whose plans are made anew")
     parser.add_argument("--plans-only", action="store_true", help="stop before the programs; write nothing")

@@ -28,7 +28,7 @@ def compile_network(
     solver: Solver,
     *,
     pipeline: Pipeline = Pipeline.ELEMENT,
-    time_limit_s: float = 10.0,
+    time_limit_s: float | None = None,
     seed: int = 0,
     options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
     weights: str = "onnx",

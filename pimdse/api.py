@@ -150,7 +150,7 @@ def compile_model(
     solver: str | Solver = "auto",
     weights: str | None = None,
     seed: int = 0,
-    time_limit_s: float = 10.0,
+    time_limit_s: float | None = None,
     options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
 ) -> CompiledModel:
     """Compile a network for a chip.
@@ -159,7 +159,7 @@ def compile_model(
     YAML, a simulator's config.json, the name of a shipped chip, or an Arch. pipeline: "element" (one image soonest) or
     "batch" (most images per second). solver: a name (`pimcomp.solvers()`), with options behind it
     ("ga:iterations=200"), or anything that implements `pimcomp.ir.plan.Solver`. weights: "random:SEED" replaces the
-    file's. time_limit_s: of the solver.
+    file's. time_limit_s: bounds the solver; None: its own budget.
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """
@@ -188,7 +188,7 @@ def compare(
     pipeline: str | Pipeline = "element",
     weights: str | None = None,
     seed: int = 0,
-    time_limit_s: float = 10.0,
+    time_limit_s: float | None = None,
     options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
 ) -> Comparison:
     """Several solvers on one network and chip: figures, proven bounds and the time each took.
@@ -223,7 +223,7 @@ def _recipe(
     *,
     weights: str | None,
     seed: int,
-    time_limit_s: float,
+    time_limit_s: float | None,
     options: ScheduleOptions,
 ) -> Recipe:
     chip, notes = (arch, ()) if isinstance(arch, Arch) else read_arch(arch)

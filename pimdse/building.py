@@ -38,7 +38,7 @@ class Recipe:
     arch_source: str
     solver: str
     pipeline: "Pipeline"
-    time_limit_s: float = 10.0
+    time_limit_s: float | None = None
     seed: int = 0
     options: "ScheduleOptions"
     notes: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ def make_recipe(
     arch: str,
     solver: str,
     pipeline: str,
-    time_limit_s: float,
+    time_limit_s: float | None,
     seed: int,
     options: Sequence[str] | None,
 ) -> Recipe:
@@ -209,14 +209,8 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
 
     recipe, outcome = built.recipe, built.compiled.outcome
     words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]
-    words += [
-        "--pipeline",
-        str(recipe.pipeline),
-        "--seed",
-        str(recipe.seed),
-        "--time-limit",
-        f"{recipe.time_limit_s:g}",
-    ]
+    words += ["--pipeline", str(recipe.pipeline), "--seed", str(recipe.seed)]
+    words += ["--time-limit", f"{recipe.time_limit_s:g}"] if recipe.time_limit_s is not None else []
     words += ["--weights", recipe.weights] if recipe.weights else []
     chip = dataclasses.asdict(recipe.arch)
     del chip["noc_table"]  # large, and named by noc_file

@@ -72,7 +72,7 @@ class Known:
     name: str
     outcome: "Outcome"
 
-    def solve(self, problem: "MappingProblem", *, time_limit_s: float, seed: int) -> "Outcome":
+    def solve(self, problem: "MappingProblem", *, time_limit_s: float | None, seed: int) -> "Outcome":
         """The known answer."""
         return self.outcome
 

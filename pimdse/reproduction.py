@@ -25,7 +25,7 @@ class StoredPlan:
     name: str
     outcome: "Outcome"
 
-    def solve(self, problem: "MappingProblem", *, time_limit_s: float, seed: int) -> "Outcome":
+    def solve(self, problem: "MappingProblem", *, time_limit_s: float | None, seed: int) -> "Outcome":
         """The stored outcome; the compiler verifies its plan as it does any other."""
         return self.outcome
 

@@ -3,13 +3,13 @@
 Closed forms rank programs poorly; so every candidate is ordered, and the best one's neighbours are searched (`lns`).
 """
 
-import time
 from dataclasses import dataclass, field, replace
 
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan
 from solvers.balance import Balance
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
+from solvers.limit import Clock
 from solvers.lns import search
 from solvers.options import setting
 from solvers.packing import place
@@ -28,21 +28,21 @@ class Auto:
     candidates: int = setting(4, "packings that exact may compare")
     name: str = field(default="auto", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """Deterministic: the limit changes nothing, the seed only the local search."""
-        started = time.perf_counter()
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """The limit bounds the search; the bound and the first plan come before it, within a second or two."""
+        clock = Clock(time_limit_s)
         if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         bound_ns, exact = solve_exactly(problem, self.candidates)
         starts = [("stream", plan) for plan in stream_plans(problem)]
         starts += [("exact", exact.plan)] if exact is not None else []
-        starts += [] if starts else [("balance", plan) for plan in _balanced(problem, time_limit_s, seed)]
-        outcome = search(problem, starts, bound_ns, seed=seed, budget=self.budget, most=self.most)
-        return replace(outcome, wall_s=time.perf_counter() - started)
+        starts += [] if starts else [("balance", plan) for plan in _balanced(problem, seed)]
+        outcome = search(problem, starts, bound_ns, clock, seed=seed, budget=self.budget, most=self.most)
+        return replace(outcome, wall_s=clock.spent_s)
 
 
-def _balanced(problem: MappingProblem, time_limit_s: float, seed: int) -> list[Plan]:
+def _balanced(problem: MappingProblem, seed: int) -> list[Plan]:
     """Balance's replication on the least loaded cores, if it can be packed so."""
-    plan = Balance().solve(problem, time_limit_s=time_limit_s, seed=seed).plan
+    plan = Balance().solve(problem, time_limit_s=None, seed=seed).plan
     spread = place(problem, Choice(plan.option, plan.replication)) if plan is not None else None
     return [spread.plan] if spread is not None else []

@@ -18,7 +18,7 @@ class Balance:
 
     name: str = field(default="balance", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         option = plain_options(problem)
         added = added_replicas(problem, option)

@@ -1,6 +1,5 @@
 """cpsat: replication, unfolding and core mapping jointly, warm-started by `exact`, with a certified gap."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +8,7 @@ from ortools.sat.python import cp_model
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan
 from solvers.capacity import no_plan, shortfall
 from solvers.cpsat_model import Variables, build
+from solvers.limit import DEFAULT_S, Clock
 from solvers.options import setting
 from solvers.packing import OPTIMALITY, Priced, better, certified
 from solvers.patterns import Configuration, Offer, make_offer, patterns_of, realised
@@ -24,26 +24,26 @@ ROOM = 4.0  # objectives up to so many times the known plan's are searched where
 class CpSat:
     """The model of solvers/cpsat_model.py within a deterministic budget derived from the time limit."""
 
+    budget_s: float = setting(0.0, "work for so many seconds of an idle core; 0: for as many as the time limit, or 10")
     log: bool = setting(False, "true: print CP-SAT's search log")
     workers: int = setting(1, "searches in parallel; with more than one another run may find another plan")
     name: str = field(default="cpsat", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """A plan never worse than the warm start's. OPTIMAL only if the plan, packing included, attains a bound."""
-        started = time.perf_counter()
+        limit_s = DEFAULT_S if time_limit_s is None else time_limit_s
+        clock, budget_s = Clock(limit_s), self.budget_s or limit_s
         if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
-        bound_ns, known = warm_start(problem, time_limit_s, seed)
+            return no_plan(problem, clock.spent_s)
+        bound_ns, known = warm_start(problem, budget_s, seed)
         if known is None:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         if not problem.layers or known.objective_ns <= bound_ns * (1 + OPTIMALITY):
-            return certified(
-                known, bound_ns, time.perf_counter() - started, ("the warm start attains its bound: not searched",)
-            )
+            return certified(known, bound_ns, clock.spent_s, ("the warm start attains its bound: not searched",))
         offer, complete = make_offer(problem, known.plan, known.objective_ns)
         v = build(offer, known.objective_ns * (1.0 if complete else ROOM))
         hint(v, known.plan)
-        solver = self._solver(time_limit_s, time.perf_counter() - started, seed)
+        solver = self._solver(budget_s, max(0.1, limit_s - clock.spent_s), seed)
         status = interruptible_solve(solver, v.model)
         best: Priced | None = known
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
@@ -60,15 +60,15 @@ class CpSat:
             status not in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
             and solver.deterministic_time < 0.95 * solver.parameters.max_deterministic_time
         )
-        outcome = certified(best, bound_ns, time.perf_counter() - started, (note,))
+        outcome = certified(best, bound_ns, clock.spent_s, (note,))
         return replace(outcome, time_limited=cut_short or self.workers > 1)
 
-    def _solver(self, time_limit_s: float, spent_s: float, seed: int) -> cp_model.CpSolver:
+    def _solver(self, budget_s: float, left_s: float, seed: int) -> cp_model.CpSolver:
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = max(1, self.workers)
         solver.parameters.random_seed = seed
-        solver.parameters.max_deterministic_time = DETERMINISTIC_SHARE * time_limit_s
-        solver.parameters.max_time_in_seconds = max(0.1, time_limit_s - spent_s)
+        solver.parameters.max_deterministic_time = DETERMINISTIC_SHARE * budget_s
+        solver.parameters.max_time_in_seconds = left_s
         solver.parameters.log_search_progress = self.log
         solver.parameters.catch_sigint_signal = False  # its handler allocates memory, which can hang the process
         return solver

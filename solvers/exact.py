@@ -28,7 +28,7 @@ class Exact:
     candidates: int = setting(8, "packed choices that are compared")
     name: str = field(default="exact", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         started = time.perf_counter()
         if shortfall(problem) is not None:

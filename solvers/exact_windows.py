@@ -19,7 +19,7 @@ class ExactWindows:
 
     name: str = field(default="exact-windows", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         started = time.perf_counter()
         if shortfall(problem) is not None:

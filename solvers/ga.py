@@ -8,7 +8,6 @@ Sun et al. 2023 (PIMCOMP, DAC and TCAD) and PIMCOMP-NN's `GeneticAlgorithm`. Unl
 of kinds, fitness is pimcomp/cost.py's objective of the complete plan, and a seed makes the run reproducible.
 """
 
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +22,7 @@ from solvers.balance import added_replicas
 from solvers.capacity import no_plan, shortfall
 from solvers.faithful import Replication, capped, plain_options
 from solvers.ga_mutations import Kinds, mutate, replicas_of
+from solvers.limit import EVALUATIONS_PER_S, Clock, units
 from solvers.options import setting
 
 LOWEST_STOP, HIGHEST_STOP = 0.10, 0.89  # stop levels of `balance` in the first generation
@@ -47,24 +47,25 @@ class Ga:
         if self.population < 1:
             raise ConfigError("solver.ga.population", f"expected at least 1, found {self.population}")
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """The best individual of all generations."""
-        started = time.perf_counter()
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """The best individual of all generations, of as many as the time limit allows."""
+        clock = Clock(time_limit_s)
         if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         evolution = _Evolution(problem, np.random.default_rng(seed))
-        held = evolution.first_generation(self.population)
+        left = max(1, units(time_limit_s, EVALUATIONS_PER_S, self.population * (1 + self.iterations)))
+        held = evolution.first_generation(min(self.population, left))
         if not held:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         fitness = [evolution.fitness_ns(individual) for individual in held]
-        first_ns, time_limited = min(fitness), False
+        first_ns, left = min(fitness), left - len(held)
         for _ in range(self.iterations):
-            time_limited = time.perf_counter() - started > time_limit_s
-            if time_limited:
+            if left <= 0 or clock.ends():
                 break
             kept = self._survivors(fitness, evolution.rng)
             held, fitness = [held[i] for i in kept], [fitness[i] for i in kept]
-            while len(held) < self.population:
+            for _ in range(min(self.population - len(held), left)):
+                left -= 1
                 child = mutate(held[int(evolution.rng.integers(len(kept)))], evolution.kinds, evolution.rng)
                 held.append(child)
                 fitness.append(evolution.fitness_ns(child))
@@ -74,8 +75,8 @@ class Ga:
             plan=evolution.plan(held[best]),
             objective_ns=fitness[best],
             notes=(f"first generation's best: {first_ns:.0f} ns, last one's: {fitness[best]:.0f} ns",),
-            time_limited=time_limited,
-            wall_s=time.perf_counter() - started,
+            time_limited=clock.cut,
+            wall_s=clock.spent_s,
         )
 
     def _survivors(self, fitness: list[float], rng: np.random.Generator) -> list[int]:

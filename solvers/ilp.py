@@ -7,7 +7,6 @@ counts. Times are in units of the known plan's objective.
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from ortools.linear_solver.python import model_builder as mip
 from pimcomp.cost import firing_ns, first_rows
 from pimcomp.ir.plan import LayerOption, MappingProblem, Outcome, Pipeline, Plan
 from solvers.capacity import no_plan, shortfall
+from solvers.limit import DEFAULT_S, Clock
 from solvers.options import setting
 from solvers.packing import OPTIMALITY, Priced, better, certified
 from solvers.patterns import Configuration, Offer, make_offer, patterns_of, realised
@@ -53,27 +53,27 @@ Family = Callable[[Variables], None]
 class Ilp:
     """Branch and bound within `nodes_per_s` nodes per second of the time limit."""
 
-    nodes_per_s: int = setting(NODES_PER_S, "nodes of the search tree per second of the time limit")
+    budget_s: float = setting(0.0, "work for so many seconds of an idle core; 0: for as many as the time limit, or 10")
+    nodes_per_s: int = setting(NODES_PER_S, "nodes of the search tree per second of that")
     log: bool = setting(False, "true: print SCIP's search log")
     name: str = field(default="ilp", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """A plan never worse than the warm start's. OPTIMAL only if the plan, packing included, attains a bound."""
-        started = time.perf_counter()
+        limit_s = DEFAULT_S if time_limit_s is None else time_limit_s
+        clock, budget_s = Clock(limit_s), self.budget_s or limit_s
         if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
-        bound_ns, known = warm_start(problem, time_limit_s, seed)
+            return no_plan(problem, clock.spent_s)
+        bound_ns, known = warm_start(problem, budget_s, seed)
         if known is None:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         if not problem.layers or known.objective_ns <= bound_ns * (1 + OPTIMALITY):
-            return certified(
-                known, bound_ns, time.perf_counter() - started, ("the warm start attains its bound: not searched",)
-            )
+            return certified(known, bound_ns, clock.spent_s, ("the warm start attains its bound: not searched",))
         offer, complete = make_offer(problem, known.plan, known.objective_ns)
         v = build(offer, known.objective_ns)
         hint(v, known.plan)
-        left_s = max(0.1, time_limit_s - (time.perf_counter() - started))
-        solver = self._solver(left_s, math.ceil(self.nodes_per_s * time_limit_s), seed)
+        left_s = max(0.1, limit_s - clock.spent_s)
+        solver = self._solver(left_s, math.ceil(self.nodes_per_s * budget_s), seed)
         status = interruptible_solve(solver, v.model)
         best: Priced | None = known
         if status in (mip.SolveStatus.OPTIMAL, mip.SolveStatus.FEASIBLE):
@@ -85,7 +85,7 @@ class Ilp:
             f"SCIP: {status.name.lower()} for {'all' if complete else 'selected'} configurations on "
             f"{len(offer.group_cores)} groups of cores"
         )
-        outcome = certified(best, bound_ns, time.perf_counter() - started, (note,))
+        outcome = certified(best, bound_ns, clock.spent_s, (note,))
         return replace(outcome, time_limited=bool(solver.wall_time >= 0.98 * left_s))
 
     def _solver(self, left_s: float, nodes: int, seed: int) -> mip.Solver:

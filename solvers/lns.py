@@ -8,7 +8,6 @@ takes less time.
 The budget counts ordered tasks and messages, so that equal seeds give equal plans on any machine.
 """
 
-import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from pimcomp.cost import plan_cost
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Trial
 from solvers.capacity import no_plan, shortfall
 from solvers.exact import solve_exactly
+from solvers.limit import ACTIONS_PER_S, Clock, units
 from solvers.options import setting
 from solvers.packing import Priced, certified
 from solvers.stream import Stream, pack, restricted, stream_plans
@@ -37,34 +37,35 @@ class Lns:
     widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="lns", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """The limit changes nothing: the budget is deterministic. Without trials it is `Stream`."""
-        started = time.perf_counter()
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """As `Auto`, from stream's plans alone. Without trials it is `Stream`."""
+        clock = Clock(time_limit_s)
         if problem.trial is None:
             plain = Stream(self.scatter, self.widest_block).solve(problem, time_limit_s=time_limit_s, seed=seed)
             if plain.plan is not None:
                 return plain
         if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         bound_ns, exact = solve_exactly(problem, candidates=1)
         starts = [("stream", plan) for plan in stream_plans(problem, restricted(self.scatter, self.widest_block))]
         starts = starts or ([("exact", exact.plan)] if exact is not None else [])
-        outcome = search(problem, starts, bound_ns, seed=seed, budget=self.budget, most=self.most)
-        return replace(outcome, wall_s=time.perf_counter() - started)
+        outcome = search(problem, starts, bound_ns, clock, seed=seed, budget=self.budget, most=self.most)
+        return replace(outcome, wall_s=clock.spent_s)
 
 
 def search(
-    problem: MappingProblem, starts: list[tuple[str, Plan]], bound_ns: float, *, seed: int, budget: float, most: int
-) -> Outcome:
-    """The best of the given plans (each with the name of who made it) and of neighbours, within budget."""
-    found = _Search(problem, seed, int(budget * 1e6), most)
+    problem: MappingProblem, starts: list[tuple[str, Plan]], bound_ns: float, clock: Clock, *, seed: int,
+    budget: float, most: int,
+) -> Outcome:  # fmt: skip
+    """The best of the given plans (each with the name of who made it) and of neighbours, within budget and limit."""
+    found = _Search(problem, seed, units(clock.limit_s, ACTIONS_PER_S, int(budget * 1e6)), most, clock)
     best = found.run([_shape_of(name, plan) for name, plan in starts])
     if best is None or best.plan is None:
         return no_plan(problem, 0.0)
     changed = f", improved {found.improvements} times" if found.improvements else ""
     notes = (f"best of {found.trials} programs ordered: {best.origin}{changed}",) if found.trials else ()
     priced = Priced(plan_cost(problem, best.plan).objective_ns(problem.pipeline), best.plan)
-    return certified(priced, bound_ns, 0.0, notes)
+    return replace(certified(priced, bound_ns, 0.0, notes), time_limited=clock.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +88,30 @@ def _shape_of(origin: str, plan: Plan) -> Shape:
 class _Search:
     """The best plan so far, its trial and what the search has cost."""
 
-    def __init__(self, problem: MappingProblem, seed: int, budget: int, most: int) -> None:
-        self.problem, self.left, self.most = problem, budget, most
+    def __init__(self, problem: MappingProblem, seed: int, budget: int, most: int, clock: Clock) -> None:
+        self.problem, self.left, self.most, self.clock = problem, budget, most, clock
         self.rng = np.random.default_rng(seed)
         self.best: tuple[Shape, Trial] | None = None
         self.trials = self.improvements = 0
         self.seen: set[tuple[tuple[int, ...], ...]] = set()
 
     def run(self, starts: list[Shape]) -> Shape | None:
-        """Try the starts, then neighbours until the budget is spent. Without trials, the first start."""
-        if self.problem.trial is None or self.left <= 0:
-            return next(iter(starts), None)
+        """Try the starts, then neighbours until the budget is spent. Without any trial, the first start."""
         for shape in starts:
             self._try(shape)
         self.improvements = 0
         failures = 0
-        while self.best is not None and self.left > 0 and self.trials < self.most and failures < FAILURES:
+        while self.best is not None and self.trials < self.most and failures < FAILURES and self._goes_on():
             failures = 0 if self._try(self._neighbour(*self.best)) else failures + 1
-        return self.best[0] if self.best is not None else None
+        return self.best[0] if self.best is not None else next(iter(starts), None)
+
+    def _goes_on(self) -> bool:
+        return self.left > 0 and not self.clock.ends()
 
     def _try(self, shape: Shape) -> bool:
         """Pack and order a shape; keep it if it is the best. False if there was nothing to order."""
         key = (shape.option, shape.replication, shape.spread)
-        if key in self.seen or self.left <= 0 or self.problem.trial is None:
+        if key in self.seen or self.problem.trial is None or not self._goes_on():
             return False
         self.seen.add(key)
         plan = shape.plan or pack(self.problem, shape.option, shape.replication, shape.spread)

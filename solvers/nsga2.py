@@ -7,7 +7,7 @@ their ordered programs where the problem can order them (`MappingProblem.trial`)
 implemented by pymoo.
 """
 
-import time
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,12 +26,15 @@ from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status
 from solvers.capacity import no_plan, shortfall, smallest_options
 from solvers.exact import single
 from solvers.latency import latency_relaxation
+from solvers.limit import ACTIONS_PER_S, Clock, units
 from solvers.options import setting
 from solvers.packing import graded_choices, place
 from solvers.ranks import Ranks, fit_budget, make_ranks
 from solvers.relaxation import Choice, chosen, configurations, period_relaxation
 
 IntMatrix = npt.NDArray[np.int64]
+ESTIMATES_PER_S = 400  # individuals that an idle core estimates (500 to 20,000 measured on the shipped networks)
+ORDERING_SHARE = 0.5  # of a time limit, for the programs of the front
 
 
 # What may be minimised. time: the pipeline's own, latency or period. energy: crossbars fired per inference; every one
@@ -73,14 +76,14 @@ class Nsga2:
             if getattr(self, name) < 1:
                 raise ConfigError(f"solver.nsga2.{name}", f"expected at least 1, found {getattr(self, name)}")
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """The knee of the front, the point with the least sum of scaled objectives; or the best within the limit."""
-        started = time.perf_counter()
+        clock = Clock(time_limit_s)
         if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
-        front, time_limited = self._search(problem, time_limit_s, seed)
+            return no_plan(problem, clock.spent_s)
+        front = self._search(problem, clock, seed)
         if not front:
-            return no_plan(problem, time.perf_counter() - started)
+            return no_plan(problem, clock.spent_s)
         within = [p for p in front if p.crossbars_used <= self.max_crossbars]
         best = min(within, key=lambda p: p.values) if within else knee(front)
         least, most = min(p.crossbars_used for p in front), max(p.crossbars_used for p in front)
@@ -93,19 +96,18 @@ class Nsga2:
             plan=best.plan,
             objective_ns=best.objective_ns,
             notes=tuple(notes),
-            time_limited=time_limited,
-            wall_s=time.perf_counter() - started,
+            time_limited=clock.cut,
+            wall_s=clock.spent_s,
         )
 
-    def front(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> list[FrontPoint]:
+    def front(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> list[FrontPoint]:
         """Non-dominated complete plans in order of crossbars; empty if nothing fits."""
-        return self._search(problem, time_limit_s, seed)[0] if shortfall(problem) is None else []
+        return self._search(problem, Clock(time_limit_s), seed) if shortfall(problem) is None else []
 
-    def _search(self, problem: MappingProblem, time_limit_s: float, seed: int) -> tuple[list[FrontPoint], bool]:
-        started = time.perf_counter()
+    def _search(self, problem: MappingProblem, clock: Clock, seed: int) -> list[FrontPoint]:
         if not problem.layers:
             alone = single(problem)
-            return ([] if alone is None else [self._point(problem, alone.plan)]), False
+            return [] if alone is None else [self._point(problem, alone.plan)[0]]
         ranks = make_ranks(problem)
         search = _Search(problem, ranks, self.objectives.split("+"))
         algorithm = NSGA2(
@@ -116,25 +118,37 @@ class Nsga2:
             repair=_WithinBudget(),
             eliminate_duplicates=True,
         )
-        algorithm.setup(search, termination=("n_eval", self.evaluations), seed=seed)
-        time_limited = False
-        while algorithm.has_next() and not time_limited:
+        evaluations = max(1, units(clock.limit_s, ESTIMATES_PER_S, self.evaluations))
+        algorithm.setup(search, termination=("n_eval", evaluations), seed=seed)
+        algorithm.next()
+        while algorithm.has_next() and not clock.ends():
             algorithm.next()
-            time_limited = time.perf_counter() - started > time_limit_s and algorithm.has_next()
         found = np.atleast_2d(algorithm.opt.get("X")).astype(np.int64)
-        return self._mapped(problem, ranks, found), time_limited
+        return self._mapped(problem, ranks, found, clock)
 
-    def _mapped(self, problem: MappingProblem, ranks: Ranks, found: IntMatrix) -> list[FrontPoint]:
-        """Complete plans for at most `front_size` individuals, evenly over the front; dominated ones dropped."""
+    def _mapped(self, problem: MappingProblem, ranks: Ranks, found: IntMatrix, clock: Clock) -> list[FrontPoint]:
+        """Complete plans for at most `front_size` individuals, evenly over the front; dominated ones dropped.
+
+        With a time limit, those of most crossbars, as far as it allows to order their programs.
+        """
         option, replication = ranks.decode(found)
         order = np.argsort(ranks.crossbars(found).sum(axis=1), kind="stable")
         kept = order[np.unique(np.linspace(0, len(order) - 1, min(self.front_size, len(order))).astype(int))]
         choices = [Choice(tuple(option[i].tolist()), tuple(replication[i].tolist())) for i in kept]
-        placed = [place(problem, choice) for choice in choices]
-        points = [self._point(problem, p.plan) for p in (*placed, single(problem)) if p is not None]
+        points: list[FrontPoint] = []
+        left = None if clock.limit_s is None else ORDERING_SHARE * ACTIONS_PER_S * clock.limit_s
+        makers = [functools.partial(place, problem, choice) for choice in choices]
+        for make in (*(makers if left is None else reversed(makers)), functools.partial(single, problem)):
+            if points and left is not None and (left <= 0 or clock.ends()):
+                break
+            if (priced := make()) is not None:
+                point, actions = self._point(problem, priced.plan)
+                points.append(point)
+                left = None if left is None else left - actions
         return non_dominated([p for p in points if np.isfinite(p.values).all()] or points)
 
-    def _point(self, problem: MappingProblem, plan: Plan) -> FrontPoint:
+    def _point(self, problem: MappingProblem, plan: Plan) -> tuple[FrontPoint, int]:
+        """A plan with its figures, and the tasks and messages that were ordered for them."""
         cost = plan_cost(problem, plan)
         chosen = [layer.options[o] for layer, o in zip(problem.layers, plan.option, strict=True)]
         value = {
@@ -144,11 +158,14 @@ class Nsga2:
             "crossbars": float(cost.crossbars_used),
             "energy": float(sum(o.firings * o.crossbars for o in chosen)),
         }
+        actions = 0
         if problem.trial is not None:
             own = "latency" if problem.pipeline is Pipeline.ELEMENT else "period"
-            value["time"] = value[own] = problem.trial(plan).time_ns
+            trial = problem.trial(plan)
+            value["time"] = value[own] = trial.time_ns
+            actions = trial.actions
         values = tuple(value[name] for name in self.objectives.split("+"))
-        return FrontPoint(plan, cost.objective_ns(problem.pipeline), cost.crossbars_used, values)
+        return FrontPoint(plan, cost.objective_ns(problem.pipeline), cost.crossbars_used, values), actions
 
 
 def non_dominated(points: Sequence[FrontPoint]) -> list[FrontPoint]:

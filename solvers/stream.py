@@ -68,7 +68,7 @@ class Stream:
     widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="stream", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         started = time.perf_counter()
         if shortfall(problem) is None:

@@ -13,6 +13,6 @@ class Uniform:
 
     name: str = field(default="uniform", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         return solve_in_proportion(problem, dict.fromkeys(convolutions(problem), 1), self.name)

@@ -13,7 +13,7 @@ class W0H0:
 
     name: str = field(default="W0H0", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         return solve_in_proportion(problem, proportions(problem), self.name)
 

@@ -22,7 +22,7 @@ from solvers.exact import Exact, solve_exactly
 from solvers.packing import OPTIMALITY, Priced, better, price
 from solvers.relaxation import Choice
 
-SHARE = 0.8  # of the time limit, on an idle machine
+SHARE = 0.8  # of the budget
 RESHAPING_SHARE, RESHAPING_S = 0.4, 3.6  # for reshaping, but no longer than so many seconds; cores get the rest
 BOUND_SHARE = 0.5  # of that rest, at most; plans from columns get what remains
 # (warmth, step) of the runs from every start, and of the last run, from the best plan; found by trial on 6 networks.
@@ -30,19 +30,19 @@ RUNS = ((0.02, 0.9), (0.1, 0.9), (0.02, 0.8))
 LAST_RUN = (0.02, 0.97)
 
 
-def warm_start(problem: MappingProblem, time_limit_s: float, seed: int) -> tuple[float, Priced | None]:
+def warm_start(problem: MappingProblem, budget_s: float, seed: int) -> tuple[float, Priced | None]:
     """Proven lower bound of the objective (ns) and the best plan found; the problem must pass `shortfall`.
 
-    Deterministic: the time limit is converted into budgets of counted work.
+    Deterministic: the budget, in seconds of an idle core, is converted into budgets of counted work.
     """
     bound_ns, best = solve_exactly(problem, Exact().candidates)
     if best is None or problem.pipeline is not Pipeline.BATCH or best.objective_ns <= bound_ns * (1 + OPTIMALITY):
         return bound_ns, best
-    reshaping_s = min(RESHAPING_SHARE * time_limit_s, RESHAPING_S)
+    reshaping_s = min(RESHAPING_SHARE * budget_s, RESHAPING_S)
     best = reshape_all(problem, best, bound_ns, reshaping_s * reshape.WORK_PER_S, seed)
     if best.objective_ns <= bound_ns * (1 + OPTIMALITY):
         return bound_ns, best
-    work = (SHARE * time_limit_s - reshaping_s) * WORK_PER_S
+    work = (SHARE * budget_s - reshaping_s) * WORK_PER_S
     modes = [Mode(k, o, r, r) for k, (o, r) in enumerate(zip(best.plan.option, best.plan.replication, strict=True))]
     bound = column_bound(problem, bound_ns, best.objective_ns, modes, BOUND_SHARE * work)
     return bound.period_ns, improved(problem, best, bound, work - bound.spent, seed)

@@ -161,7 +161,7 @@ class Sweep:
     jobs: int = 1
     sampler: str = "tpe"
     seed: int = 0
-    time_limit_s: float = 5.0
+    time_limit_s: float | None = None
 
     @property
     def model(self) -> str:

@@ -89,7 +89,7 @@ class _Settings(Section):
     jobs: int = Field(1, ge=1)
     sampler: Literal["tpe", "nsga2", "nsga3", "qmc", "gp", "random"] = "tpe"
     seed: int = Field(0, ge=0)
-    time_limit_s: float = Field(5.0, gt=0)
+    time_limit_s: float | None = Field(None, gt=0, json_schema_extra={"expected": "a number > 0"})
     solvers: list[str] = Field(min_length=1, json_schema_extra={"expected": "a list of solvers"})
     pipelines: list[str] = Field(
         ["element", "batch"], min_length=1, json_schema_extra={"expected": "a list of element and batch"}

@@ -14,7 +14,7 @@ class OnceEach:
 
     name: str = "once-each"
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """One replica of every layer in its plain unfolding, first fit."""
         free = np.full(problem.cores, problem.crossbars_per_core)
         core_of = []

@@ -168,6 +168,10 @@ class Solver(Protocol):
         """The name on the command line."""
         ...
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
-        """Choose a plan. Never raises for a problem that does not fit: that is an INFEASIBLE or UNKNOWN outcome."""
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """Choose a plan. Never raises for a problem that does not fit: that is an INFEASIBLE or UNKNOWN outcome.
+
+        time_limit_s: bounds the search, by a budget in deterministic units derived from it and, marked `time_limited`,
+        by the clock; None: the solver's own budget.
+        """
         ...

@@ -57,7 +57,13 @@ PipelineOption = Annotated[
     ),
 ]
 TimeLimitOption = Annotated[
-    float, typer.Option("--time-limit", metavar="S", min=0.0, help="Cap on the solver's wall-clock time, in seconds.")
+    float | None,
+    typer.Option(
+        "--time-limit",
+        metavar="S",
+        min=0.0,
+        help="Seconds for the solver: what it searches shrinks with them, the clock ends the rest. Default: its own.",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Decides everything random.")]
 WeightsOption = Annotated[

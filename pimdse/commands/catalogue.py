@@ -124,6 +124,8 @@ def _explain(output: Output, info: "SolverInfo") -> None:
 
     def render(console: "Console") -> None:
         plain(console, f"{info.name}: {info.summary}; proves: {info.certificate}")
+        limited = f"bounds {info.limited}" if info.limited else "changes nothing: it decides within a second or two"
+        plain(console, f"--time-limit {limited}")
         if not options:
             plain(console, "It has no options.")
             return
@@ -132,5 +134,12 @@ def _explain(output: Output, info: "SolverInfo") -> None:
         plain(console, f"Options stand behind the name: --solver {example}")
 
     output.show(
-        {"name": info.name, "summary": info.summary, "certificate": info.certificate, "options": options}, render
+        {
+            "name": info.name,
+            "summary": info.summary,
+            "certificate": info.certificate,
+            "limited": info.limited,
+            "options": options,
+        },
+        render,
     )

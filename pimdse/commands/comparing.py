@@ -59,7 +59,7 @@ def compare(
         ),
     ] = DEFAULT_SOLVERS,
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", metavar="element|batch|both")] = "both",
-    time_limit: TimeLimitOption = 10.0,
+    time_limit: TimeLimitOption = None,
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,

@@ -50,7 +50,7 @@ def compile_(
     arch: ArchOption = DEFAULT_ARCH,
     solver: SolverOption = "auto",
     pipeline: PipelineOption = "element",
-    time_limit: TimeLimitOption = 10.0,
+    time_limit: TimeLimitOption = None,
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,

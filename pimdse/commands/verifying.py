@@ -62,7 +62,7 @@ def verify(
     arch: ArchOption = DEFAULT_ARCH,
     solver: SolverOption = "auto",
     pipeline: PipelineOption = "element",
-    time_limit: TimeLimitOption = 10.0,
+    time_limit: TimeLimitOption = None,
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,

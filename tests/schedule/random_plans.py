@@ -14,7 +14,7 @@ class RandomPlan:
     largest_replication: int = 5
     name: str = field(default="random", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Options first, then replicas one by one on random cores; a replica's groups on one to three of them."""
         rng = np.random.default_rng(seed)
         free = np.full(problem.cores, problem.crossbars_per_core)

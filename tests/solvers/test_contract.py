@@ -1,19 +1,36 @@
 """What every solver promises, whatever it is: a new solver joins by being registered."""
 
+import math
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pimcomp.cost import plan_cost
 from pimcomp.errors import ConfigError
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Status
-from solvers import SOLVER_NAMES, describe, get_solver
+from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status, Trial
+from solvers import SOLVER_NAMES, cpsat, describe, get_solver, ilp, limit, nsga2, reshape, warm_start
+from solvers.core_master import WORK_PER_S
+from solvers.options import OptionValue
 from tests.seeds import seeds
-from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, random_problem, same_plan
+from tests.solvers.problems import (
+    check_plan,
+    make_layer,
+    make_option,
+    make_problem,
+    random_problem,
+    resnet18_problem,
+    same_plan,
+)
 
 SEEDS = seeds(2, 6)
 TIME_LIMIT_S = 0.2
+HANGS_S = 3600.0
 
 
 def solve(name: str, problem: MappingProblem, seed: int = 0) -> Outcome:
@@ -39,14 +56,105 @@ def test_a_solution_is_a_valid_plan_and_its_bound_is_not_above_it(name: str, see
             assert out.objective_ns == pytest.approx(out.bound_ns, rel=1e-4)
 
 
+# Budgets of their own that are small enough for a test; the others have none, or one that is.
+SMALL: dict[str, dict[str, OptionValue]] = {
+    "nsga2": {"evaluations": 256},
+    "cpsat": {"budget_s": 0.3},
+    "ilp": {"budget_s": 0.3},
+}
+
+
 @pytest.mark.parametrize("name", SOLVER_NAMES)
 def test_same_seed_same_plan(name: str) -> None:
     problem = random_problem(3)
-    # A budget in evaluations that the clock never cuts short: only then is the promise made.
-    solver = get_solver(name, {"evaluations": 256} if name == "nsga2" else None)
-    first, second = (solver.solve(problem, time_limit_s=20.0, seed=7) for _ in range(2))
+    solver = get_solver(name, SMALL.get(name))
+    first, second = (solver.solve(problem, time_limit_s=HANGS_S, seed=7) for _ in range(2))
     assert not first.time_limited
     assert same_plan(first.plan, second.plan)
+
+
+@dataclass
+class Work:
+    """What a solver did, in units that do not depend on the machine."""
+
+    priced: int = 0
+    individuals: int = 0
+    actions: int = 0
+    cells: float = 0.0
+    units: float = 0.0
+    nodes: int = 0
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Counts plans priced, individuals estimated, actions ordered, and the budgets of searches with own clocks."""
+    done = Work()
+
+    def counted(function: Callable[..., Any], add: Callable[..., object]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            add(*args)
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    def count(name: str, amount: float) -> None:
+        setattr(done, name, getattr(done, name) + amount)
+
+    for module in (import_module(f"solvers.{name}") for name in {info.module for info in describe()} | {"packing"}):
+        if hasattr(module, "plan_cost"):
+            monkeypatch.setattr(module, "plan_cost", counted(plan_cost, lambda *_: count("priced", 1)))
+    estimated = nsga2._Search._evaluate
+    monkeypatch.setattr(nsga2._Search, "_evaluate", counted(estimated, lambda _, x, *__: count("individuals", len(x))))
+    for module, name, place in ((reshape, "reshaped", 3), (warm_start, "column_bound", 4), (warm_start, "improved", 3)):
+        spent = counted(getattr(module, name), lambda *args, place=place: count("cells", args[place]))
+        monkeypatch.setattr(module, name, spent)
+    monkeypatch.setattr(cpsat.CpSat, "_solver", counted(cpsat.CpSat._solver, lambda _, s, *__: count("units", s)))
+    monkeypatch.setattr(ilp.Ilp, "_solver", counted(ilp.Ilp._solver, lambda _, __, nodes, *___: count("nodes", nodes)))
+    return done
+
+
+def heavy_problem(work: Work, pipeline: Pipeline) -> MappingProblem:
+    """ResNet-18's layers, whose programs take 100,000 actions each and a time that any change of a plan changes."""
+
+    def trial(plan: Plan) -> Trial:
+        work.actions += 100_000
+        return Trial(time_ns=1e6 / sum(plan.replication), actions=100_000, share=np.ones(len(plan.option)))
+
+    return replace(resnet18_problem(pipeline, cores=96), trial=trial)
+
+
+@pytest.mark.parametrize("pipeline", Pipeline)
+@pytest.mark.parametrize("name", SOLVER_NAMES)
+def test_a_time_limit_bounds_the_work(name: str, pipeline: Pipeline, work: Work) -> None:
+    """Not the seconds: those are the machine's. At least a plan is always made."""
+    limit_s = 0.1
+    out = get_solver(name).solve(heavy_problem(work, pipeline), time_limit_s=limit_s, seed=0)
+    assert out.plan is not None
+    assert work.actions <= limit.ACTIONS_PER_S * limit_s + 100_000
+    assert work.individuals <= limit_s * nsga2.ESTIMATES_PER_S + nsga2.Nsga2().population
+    assert work.cells <= limit_s * (reshape.WORK_PER_S + WORK_PER_S)
+    assert work.units <= limit_s
+    assert work.nodes <= math.ceil(limit_s * ilp.NODES_PER_S)
+    assert work.priced <= limit.EVALUATIONS_PER_S * limit_s + 60  # what exact compares, and the first plans
+
+
+@pytest.mark.parametrize("name", [info.name for info in describe() if info.limited])
+def test_without_a_limit_a_search_goes_further(name: str, work: Work) -> None:
+    exact = name in ("cpsat", "ilp")
+    problem = random_problem(3) if exact else heavy_problem(work, Pipeline.BATCH)
+    get_solver(name, {"budget_s": 0.6} if exact else None).solve(problem, time_limit_s=None, seed=0)
+    free = replace(work)
+    get_solver(name).solve(problem, time_limit_s=0.1, seed=0)
+    bounded = {f: getattr(work, f) - getattr(free, f) for f in asdict(work)}
+    assert any(getattr(free, f) > 2 * amount for f, amount in bounded.items())
+
+
+@pytest.mark.parametrize("name", ["lns", "auto", "ga", "nsga2"])
+def test_a_clock_that_ends_a_search_marks_the_answer(name: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit.Clock, "spent_s", 1e6)
+    out = get_solver(name).solve(heavy_problem(work, Pipeline.ELEMENT), time_limit_s=100.0, seed=0)
+    assert out.plan is not None
+    assert out.time_limited
 
 
 @pytest.mark.parametrize("name", SOLVER_NAMES)

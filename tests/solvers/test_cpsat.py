@@ -154,7 +154,7 @@ def test_agrees_with_enumeration_on_tiny_problems(pipeline: Pipeline) -> None:
         groups = 1 + seed % 2  # single array groups need no messages, which the model leaves out
         options = [make_option(int(rng.integers(1, 5 - groups)), [int(rng.integers(1, 3))] * groups) for _ in range(2)]
         problem = make_problem([make_layer(k, [o]) for k, o in enumerate(options)], 3, 4, pipeline=pipeline)
-        out = get_solver("cpsat").solve(problem, time_limit_s=4.0, seed=0)
+        out = get_solver("cpsat:budget_s=4").solve(problem, time_limit_s=3600.0, seed=0)
         optimum = best_objective_ns(problem)
         if out.plan is None:
             assert np.isinf(optimum)

@@ -69,7 +69,7 @@ def test_nothing_to_mutate_gives_the_parent_again() -> None:
 def test_more_generations_are_never_worse(pipeline: Pipeline) -> None:
     problem = resnet18_problem(pipeline)
     few, many = (
-        Ga(population=20, iterations=iterations).solve(problem, time_limit_s=60.0, seed=5) for iterations in (0, 12)
+        Ga(population=20, iterations=iterations).solve(problem, time_limit_s=None, seed=5) for iterations in (0, 12)
     )
     assert few.plan is not None
     assert many.plan is not None
@@ -77,9 +77,3 @@ def test_more_generations_are_never_worse(pipeline: Pipeline) -> None:
     assert many.objective_ns is not None
     assert many.objective_ns == pytest.approx(plan_cost(problem, many.plan).objective_ns(pipeline))
     assert many.objective_ns <= few.objective_ns
-
-
-def test_a_time_limit_that_cut_generations_is_told() -> None:
-    out = Ga(population=10).solve(resnet18_problem(), time_limit_s=0.0, seed=0)
-    assert out.plan is not None
-    assert out.time_limited

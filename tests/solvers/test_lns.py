@@ -16,7 +16,7 @@ from tests.solvers.trials import Recorder
 @pytest.mark.parametrize("network", ["digits_resnet8", "digits_incnet"])
 def test_the_plan_is_the_best_of_all_that_were_ordered(network: str, pipeline: Pipeline) -> None:
     recorder = Recorder(network, pipeline)
-    outcome = Auto(most=25).solve(recorder.problem, time_limit_s=1.0, seed=3)
+    outcome = Auto(most=25).solve(recorder.problem, time_limit_s=None, seed=3)
     assert outcome.plan is not None
     times = [trial.time_ns for trial in recorder.trials]
     assert 9 < len(times) <= 25
@@ -27,26 +27,25 @@ def test_the_plan_is_the_best_of_all_that_were_ordered(network: str, pipeline: P
 def test_neighbours_improve_on_the_starts() -> None:
     recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
     starts = [recorder.scheduler.trial(plan).time_ns for plan in (_first(recorder),)]
-    Lns(most=40).solve(recorder.problem, time_limit_s=1.0, seed=0)
+    Lns(most=40).solve(recorder.problem, time_limit_s=None, seed=0)
     assert min(t.time_ns for t in recorder.trials) < 0.97 * min(starts)
 
 
 def _first(recorder: Recorder) -> Plan:
-    plan = Stream().solve(recorder.problem, time_limit_s=1.0, seed=0).plan
+    plan = Stream().solve(recorder.problem, time_limit_s=None, seed=0).plan
     assert plan is not None
     return plan
 
 
 def test_budget_is_in_ordered_actions() -> None:
     recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
-    Auto(budget=0.02).solve(recorder.problem, time_limit_s=1.0, seed=0)
+    Auto(budget=0.02).solve(recorder.problem, time_limit_s=None, seed=0)
     assert sum(t.actions for t in recorder.trials[:-1]) < 20_000 <= sum(t.actions for t in recorder.trials)
 
 
-def test_equal_seeds_give_equal_plans_and_the_limit_in_seconds_changes_nothing() -> None:
+def test_equal_seeds_give_equal_plans() -> None:
     recorder = Recorder("digits_incnet", Pipeline.ELEMENT)
-    plans = [Lns(most=20).solve(recorder.problem, time_limit_s=limit, seed=5).plan for limit in (0.001, 100.0)]
-    first, second = plans
+    first, second = (Lns(most=20).solve(recorder.problem, time_limit_s=None, seed=5).plan for _ in range(2))
     assert first is not None
     assert second is not None
     assert (first.option, first.replication) == (second.option, second.replication)
@@ -57,7 +56,7 @@ def test_equal_seeds_give_equal_plans_and_the_limit_in_seconds_changes_nothing()
 def test_without_trials_the_first_plan_is_taken(solver: Auto | Lns) -> None:
     recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
     problem = replace(recorder.problem, trial=None) if solver.budget else recorder.problem
-    outcome = solver.solve(problem, time_limit_s=1.0, seed=0)
+    outcome = solver.solve(problem, time_limit_s=None, seed=0)
     assert outcome.plan is not None
     assert outcome.plan.replication == _first(recorder).replication
     assert not recorder.trials
