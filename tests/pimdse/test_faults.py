@@ -4,6 +4,8 @@ Workers of a sweep that die are in tests/spaces; folders that cannot be written 
 """
 
 import ast
+import errno
+import json
 import resource
 import shutil
 import subprocess
@@ -156,3 +158,67 @@ def test_nothing_reads_the_wall_clock() -> None:
                 if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
                     calls.append(f"{path}:{node.lineno}")
     assert calls == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_with_the_way_out(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, "not here")
+
+    (tmp_path / "small.yaml").write_text(SWEEP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert run(["sweep", "small.yaml", "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert "out/journal.log: its file system has no locks (not here)" in error
+    assert "--out" in error
+    assert "--storage" in error
+    # what needs no lock goes on without
+    assert run(["-q", "export-json", "digits_mlp", "--out", "out/net.json"]) == 0
+    assert run(["-q", "export-json", "digits_mlp", "--out", "out/net.json"]) == 0
+
+
+def test_no_permission_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chmod(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr("os.chmod", chmod)
+    monkeypatch.setattr("os.fchmod", chmod)
+    assert run(["-q", "export-json", "digits_mlp", "--out", str(tmp_path / "out" / "net.json")]) == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_the_encoding_cannot_show_is_replaced_and_files_stay_exact(encoding: str, tmp_path: Path) -> None:
+    from tests.frontend.small_onnx import make, normals, op
+
+    name = "\u7f51\u7edc-\u00e9-\U0001f642"
+    model = make([op("Conv", f"x {name}.w", name)], {"x": (1, 2, 4, 4)}, {f"{name}.w": normals(3, 2, 1, 1)}, [name])
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+
+    def pimdse(*words: str) -> bytes:
+        done = subprocess.run(
+            [sys.executable, "-m", "pimdse", *words], cwd=tmp_path, capture_output=True, check=False, timeout=120,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": encoding, "LC_ALL": "C",
+                 "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert b"Compile ONNX" in pimdse("--help")
+    assert b"??" in pimdse("inspect", "net.onnx")
+    assert name in {n["name"] for n in json.loads(pimdse("inspect", "net.onnx", "--json"))["nodes"]} | {name}
+    text = pimdse("export-json", "net.onnx").decode()
+    pimdse("export-json", "net.onnx", "--out", "net.json")
+    assert (tmp_path / "net.json").read_text(encoding="utf-8") == text
+
+
+def test_a_name_that_is_no_text_is_refused_before_it_is_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["inspect", "net\udcff.onnx"]) == 2
+    error = capsys.readouterr().err
+    assert "no text in this locale" in error
+    assert "PYTHONUTF8=1" in error
