@@ -70,13 +70,16 @@ def _wider(window: Window, border: Border) -> Window:
 
 def _never_negative(graph: Graph, indices: Sequence[int]) -> bool:
     """Whether zeros cannot exceed the maximum: everything that is read has passed a ReLU or the like."""
-    for index in indices:
-        node = graph.nodes[index]
+    waiting, seen = list(indices), set(indices)
+    while waiting:
+        node = graph.nodes[waiting.pop()]
         activation = node.activation
         if activation is None:
-            selects = isinstance(node.operation, Pool | Crop | Pick)
-            if not selects or not _never_negative(graph, sources(node.inputs[0])):
+            if not isinstance(node.operation, Pool | Crop | Pick):
                 return False
+            further = set(sources(node.inputs[0])) - seen  # it selects: what it reads decides
+            waiting += further
+            seen |= further
         elif activation.kind is ActivationKind.CLIP:
             if activation.low < 0:
                 return False

@@ -70,7 +70,8 @@ def place_work(
 ) -> tuple[NodeSites, ...]:
     """Sites and segments of every node; rows nobody needs are left out.
 
-    narrow: no segment is longer than NARROW of local memory, where columns can be cut; a scattering layer's cannot.
+    narrow: no segment is longer than NARROW of local memory, rows of the input included, where columns can be cut; a
+    scattering layer's cannot.
     """
     load = _core_loads(graph, arch, partition, plan)
     weighted = {node: k for k, node in enumerate(partition.nodes)}
@@ -93,7 +94,7 @@ def place_work(
             if isinstance(operation, Conv | Pool):
                 pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
                 segments = _share(segments, load, pixel_ns, options.window_columns)
-        if narrow and not isinstance(operation, Input) and not (matrix and matrix.unfolding.scatter):
+        if narrow and not (matrix and matrix.unfolding.scatter):
             block = matrix.unfolding.block if matrix else 1
             columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
             segments = _cut(segments, max(columns // block, 1) * block)

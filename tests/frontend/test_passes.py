@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,8 @@ from pimcomp.ir.graph import (
     View,
     Window,
 )
+from tests.frontend.small_onnx import load, make, op
+from tests.frontend.small_onnx import normals as weights_of
 from tests.graph_oracle import evaluate
 
 PASSES = [fold_scales, fuse_activations, fuse_hard_swish, merge_padding, sort_channels, drop_dead, clean]
@@ -182,3 +185,26 @@ def test_a_graph_that_contradicts_itself_is_refused(change: dict[str, object], m
     check_graph(Graph(name="g", nodes=(start, good), outputs=(output,)))
     with pytest.raises(InvariantError, match=message):
         check_graph(Graph(name="g", nodes=(start, replace(good, **change)), outputs=(output,)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["pool", "conv", "identity", "concat", "constant"])
+def test_thousands_of_layers_need_no_depth_of_calls(kind: str, tmp_path: Path) -> None:
+    depth, weights = 1200, {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "c0": np.ones((1, 2, 1, 1), np.float32)}
+    weights |= {"w": weights_of(2, 2, 1, 1), "cuts": np.array([1, 1])}
+    nodes = [op("Relu", "x", "t0")]
+    for i in range(depth):
+        here, there = f"t{i}", f"t{i + 1}"
+        nodes += {
+            "pool": [op("MaxPool", here, there, kernel_shape=[2, 2], pads=[0, 0, 1, 1])],
+            "conv": [op("Conv", f"{here} w", there)],
+            "identity": [op("Identity", here, there)],
+            "concat": [op("Split", f"{here} cuts", f"a{i} b{i}", axis=1), op("Concat", f"b{i} a{i}", there, axis=1)],
+            "constant": [op("Neg", f"c{i}", f"c{i + 1}"), op("Identity", here, there)],
+        }[kind]
+    nodes += [op("Mul", f"t{depth} c{depth if kind == 'constant' else 0}", "m"), op("Relu", "m", "r")]
+    nodes += [
+        op("Pad", f"{f't{depth}' if kind == 'pool' else 'r'} pads", "p"),
+        op("MaxPool", "p", "y", kernel_shape=[3, 3]),
+    ]
+    graph = load(make(nodes, {"x": (1, 2, 4, 4)}, weights), tmp_path).graph
+    assert len(graph.nodes) >= (depth if kind in ("pool", "conv") else 2)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pimcomp.compile import compile_network
+from pimcomp.emit.outputs import emit
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
@@ -14,6 +15,9 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Op
 from pimcomp.schedule import ScheduleOptions
+from pimcomp.verify_program import verify_program
+from solvers import get_solver
+from tests.frontend.small_onnx import load, make, normals, op
 from tests.schedule.execute import compiled_files, largest_error
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
@@ -107,3 +111,26 @@ def test_checkpoints_of_spilling_cores_show_feature_maps() -> None:
     assert (seen.address >= 0).all()
     assert (seen.address < compiled.arch.local_memory_bytes).all()
     assert len(seen.address) > 0.5 * len(roomy.program.checkpoints.address)
+
+
+@pytest.mark.parametrize("pipeline", list(Pipeline))
+@pytest.mark.parametrize("height", [1, 2])
+def test_a_row_may_be_longer_than_local_memory(height: int, pipeline: Pipeline, tmp_path: Path) -> None:
+    """Of the input, of what the layers make of it, and of the output: windows are short."""
+    nodes = [
+        op("Conv", "x w", "c", strides=[1, 4], pads=[0, 2, 0, 3]),
+        op("Relu", "c", "r"),
+        op("MaxPool", "r", "p", kernel_shape=[1, 4], strides=[1, 2]),
+        op("Conv", "p v", "y"),
+    ]
+    weights = {"w": normals(3, 2, 1, 9), "v": normals(2, 3, 1, 3)}
+    network = load(make(nodes, {"x": (1, 2, height, 3000)}, weights), tmp_path)
+    arch = Arch(
+        name="tight", cores=4, crossbars_per_core=16, crossbar_rows=32, crossbar_cols=32, cell_bits=4, dac_count=8,
+        adc_count=8, local_memory_bytes=4096,
+    )  # fmt: skip
+    row = network.graph.nodes[0]
+    assert row.width * row.channels * arch.element_bytes > arch.local_memory_bytes
+    emit(compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline), tmp_path / "out")
+    report = verify_program(tmp_path / "out", network, images=2)
+    assert report.passed, report.reason
