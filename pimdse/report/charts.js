@@ -36,9 +36,11 @@ function axis(name, values, most) {
   const [into, back] = log ? [Math.log10, v => 10 ** v] : [v => v, v => v];
   const margin = 0.05 * (into(high) - into(low) || (log ? 1 : Math.abs(low) || 1));
   const domain = zoom?.[name] ?? [back(into(low) - margin), back(into(high) + margin)];
-  return {type: log ? "log" : "linear", domain, ticks: ticks(...domain, log, Math.max(most, 2)), tickFormat: v => show(v, name), label: title(name), labelArrow: "none", grid: true};
+  return {name, ticks: ticks(...domain, log, Math.max(most, 2)), scale: {type: log ? "log" : "linear", domain}};
 }
-const longest = axis => Math.max(0, ...axis.ticks.map(v => axis.tickFormat(v).length));
+const longest = axis => Math.max(0, ...axis.ticks.map(v => show(v, axis.name).length));
+// The labels as text of the marks: a logarithmic scale would leave some of them out.
+const drawn = (axis, grid, labels, options) => [grid(axis.ticks), labels(axis.ticks, {text: v => show(v, axis.name), label: title(axis.name), labelArrow: "none", ...options})];
 
 // The best that any program could do on the chips up to each size: their proven bounds, as a front of their own.
 const bounds = {latency_ns: t => t.bound_ns, period_ns: t => t.bound_period_ns, throughput_per_s: t => 1e9 / t.bound_period_ns};
@@ -73,8 +75,9 @@ function scatter() {
   const ring = (number, colour, r) => Plot.dot(points.filter(t => t.trial === number), {x, y, r, stroke: `var(--${colour})`, strokeWidth: 2});
   const colour = t => `var(--${t.pipeline})`;
   const figure = Plot.plot({...look, width, height, marginLeft: left, marginRight: right, marginTop: top, marginBottom: bottom, clip: zoom !== null, ariaLabel: "Candidates",
-    x: {...sideways, labelAnchor: "center"}, y: upward, color: {type: "identity"}, symbol: {domain: data.solvers, range: data.solvers.map(symbolOf)},
+    x: sideways.scale, y: upward.scale, color: {type: "identity"}, symbol: {domain: data.solvers, range: data.solvers.map(symbolOf)},
     marks: [
+      ...drawn(sideways, Plot.gridX, Plot.axisX, {labelAnchor: "center"}), ...drawn(upward, Plot.gridY, Plot.axisY),
       Plot.line(least, {x, y, curve, stroke: "var(--axis)", strokeDasharray: "5 4", clip: true, className: "bound"}),
       Plot.line(line, {x, y, curve, stroke: "var(--ink)", clip: true, className: "front"}),
       Plot.dot(points.filter(t => !isTimed(t)), {x, y, r: 3, symbol: "solver", stroke: colour, strokeOpacity: 0.55, className: "estimates"}),

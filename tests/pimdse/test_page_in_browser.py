@@ -119,6 +119,10 @@ def _check_layout(page: "Page") -> None:
         assert len(texts) >= 8, chart
         found = [(a["text"], b["text"]) for i, a in enumerate(texts) for b in texts[:i] if _overlaps(a, b)]
         assert found == [], chart
+    for axis in ("x", "y"):
+        labels = page.locator(f"#chart [aria-label='{axis}-axis tick label'] text").all_text_contents()
+        assert len(labels) >= 3
+        assert all(labels), "a tick without a label"
     plot = _boxes(page, "#chart svg")
     assert not any(_overlaps(box, plot[0]) for box in _boxes(page, "#key, .controls, #chosen, #tabletitle"))
     bars = _boxes(page, "#importance i")
