@@ -191,7 +191,7 @@ def _padded_line(size: int, before: int, after: int, mode: str) -> tuple[int, ..
 
 def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before: int, after: int, order: str) -> Tensor:
     channels = tensor.cells.size
-    if (before + channels + after) * channels > LARGEST_MAP:
+    if not 1 <= before + channels + after <= LARGEST_MAP // channels:
         raise BadShape(f"{before} and {after} channels around {channels}")
     weights = np.eye(before + channels + after, channels, k=-before, dtype=np.float32)
     operation = Conv(window=Window(kernel=(1, 1)), weights=weights.reshape(*weights.shape, 1, 1))

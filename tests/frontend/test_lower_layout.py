@@ -298,10 +298,12 @@ def test_moving_data_is_refused_with_the_reason(tmp_path: Path, nodes: list[Any]
         ([op("Squeeze", "x axes", "y")], "their sizes are not 1"),
         ([op("Gather", "x big", "y", axis=1)], "outside the 6 elements"),
         ([op("Flatten", "x", "y", axis=9)], "axis 9"),
+        ([op("Pad", "x gone", "y")], "-9 and 0 channels around 6"),
     ],
 )
 def test_impossible_layouts_name_the_node(tmp_path: Path, nodes: list[Any], message: str) -> None:
     weights = {"s": np.array([1, 7, -1]), "a": np.array([1]), "axes": np.array([1]), "big": np.array([6])}
+    weights["gone"] = np.array([0, -9, 0, 0, 0, 0, 0, 0])
     pool = op("GlobalMaxPool", "x", "m")
     with pytest.raises(ModelError, match=f"node '{nodes[0].name}' .*{message}"):
         load(make([pool, *nodes], X, weights), tmp_path)
