@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
+from pimcomp.errors import OutputError
 from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
 from spaces.metrics import METRIC_FIELDS, Metrics, metric
@@ -89,6 +90,9 @@ class Candidate:
 
 
 def _metrics(data: Mapping[str, Any]) -> Metrics:
+    if data.keys() != set(METRIC_FIELDS):
+        other = ", ".join(sorted(data.keys() ^ set(METRIC_FIELDS)))
+        raise OutputError(f"the trials were stored by another version of pimdse ({other}): sweep into another --out")
     return Metrics(**{k: data[k] for k in METRIC_FIELDS})
 
 

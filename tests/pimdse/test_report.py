@@ -15,6 +15,7 @@ import yaml
 from pimcomp.errors import OutputError
 from pimcomp.own_files import RECORD
 from pimdse.report.findings import Findings, find
+from pimdse.report.manifest import manifest_yaml
 from pimdse.report.page import report_html
 from pimdse.report.tables import front_csv, trials_csv
 from pimdse.report.write import FILES, write_report
@@ -115,9 +116,8 @@ def test_report_is_the_same_file_when_made_again(findings: Findings, tmp_path: P
     )
 
 
-def test_manifest_tells_how_to_repeat(findings: Findings, tmp_path: Path) -> None:
-    write_report(findings, tmp_path)
-    manifest = yaml.safe_load((tmp_path / "manifest.yaml").read_text())
+def test_manifest_tells_how_to_repeat(findings: Findings) -> None:
+    manifest = yaml.safe_load(manifest_yaml(findings))
     assert manifest["command"] == "pimdse sweep configs/fake.yaml --trials 30 --jobs 1 --seed 0 --model none"
     assert manifest["reproducible"] == "yes"
     assert manifest["settings"]["space"]["cores"] == {"low": 2, "high": 32, "step": 2, "log": False}

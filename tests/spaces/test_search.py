@@ -120,6 +120,14 @@ def test_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     assert _judged(_run(tmp_path / "a", trials=9)) == _judged(_run(tmp_path / "b", trials=9))
 
 
+def test_trials_of_another_version_are_a_clear_error(tmp_path: Path) -> None:
+    _run(tmp_path, trials=4)
+    path = tmp_path / JOURNAL
+    path.write_text(path.read_text(encoding="utf-8").replace("gap_period", "gap_then"), encoding="utf-8")
+    with pytest.raises(OutputError, match=r"another version of pimdse \(gap_period, gap_then\)"):
+        load_stored(tmp_path)
+
+
 def test_damaged_journal_is_reported_and_what_precedes_stays_readable(tmp_path: Path) -> None:
     _run(tmp_path, trials=6)
     journal = tmp_path / JOURNAL
