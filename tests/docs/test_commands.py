@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from pimdse.cli import app, hoist_global_flags
 from tests.docs.pages import ROOT, missing_lines, run, steps
@@ -28,6 +29,12 @@ def test_commands_do_what_the_page_shows(page: str, tmp_path: Path) -> None:
         assert done.returncode == expected, f"{step.command}\n{done.stdout}"
         missing = missing_lines(step.shown, done.stdout)
         assert not missing, f"{page} shows {missing}, but `{step.command}` prints:\n{done.stdout}"
+
+
+def test_the_tutorials_search_begins_with_the_chip_that_it_compiled() -> None:
+    """Trial 0 is the file's own chip with the first solver: with that of `compile`, searching cannot lose to it."""
+    chip = next(s.content for s in steps(ROOT / "docs" / "tutorial.md") if s.file == "my_chip.yaml")
+    assert yaml.safe_load(chip)["sweep"]["solvers"][0] == "auto"
 
 
 def documented() -> list[tuple[str, str]]:
