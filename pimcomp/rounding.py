@@ -5,49 +5,75 @@ with one output neuron and one image has no range at all, and a difference of tw
 what the branches rounded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from pimcomp.ir.graph import Conv, Eltwise, FloatArray, Graph, Pool, View
+from pimcomp.ir.graph import ActivationKind, Conv, Eltwise, FloatArray, Graph, Input, Pool, View
 
 UNIT = 2.0**-24  # the largest relative error of one float32 operation
-# Of the sums below: the program and onnxruntime both round, in different orders, and among many elements some are
-# several standard deviations off.
+# The errors below are root mean squares. The program and onnxruntime both round, in different orders, and the worst of
+# many elements is several of them off.
 MARGIN = 8.0
+_CUTTING = (ActivationKind.RELU, ActivationKind.CLIP)
+
+Doubles = npt.NDArray[np.float64]
 
 
 def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
     """Per node of `graph` the largest difference that rounding explains, from the maps of all its nodes.
 
     Rounding errors are independent, so they add in squares (Higham, Accuracy and Stability of Numerical Algorithms,
-    2.8): a sum of n terms of one sign is off by sqrt(n) units of itself, one whose terms cancel by about one unit of
-    their absolute sum, sum |w| |x|; errors of a layer's input grow by the norm of its weights, sqrt(sum w ** 2). Other
-    activations than these slopes are at most 1 steep, or nearly.
+    2.8). Of a sum of n terms every partial sum rounds: sqrt(n) units of the sum, and where its terms cancel, of what
+    it would be if they did not. Errors of a layer's input reach its result as any noise does: weighted, in squares.
+    What ReLU and Clip cut off carries no error on.
     """
-    largest = [float(np.abs(maps[index]).max()) for index in range(len(graph.nodes))]
-    errors: list[float] = []
-
-    def of(view: View) -> tuple[float, float]:
-        """(largest value, error) of what a view reads."""
-        sources = np.unique(view.sources).tolist()
-        return max(largest[s] for s in sources), max(errors[s] for s in sources)
-
-    for node, top in zip(graph.nodes, largest, strict=True):
-        values, before = zip(*map(of, node.inputs)) if node.inputs else ((), ())
-        carried, terms, additions = float(np.linalg.norm(before)), float(sum(values)), len(values)
+    size = [np.sqrt(np.mean(np.square(maps[n], dtype=np.float64), axis=(0, 2, 3))) for n in range(len(graph.nodes))]
+    carried: list[Doubles] = []
+    floors = []
+    for n, node in enumerate(graph.nodes):
+        values, before = ([_gather(of, view) for view in node.inputs] for of in (size, carried))
+        error, whole, additions = _root_sum(before), np.asarray(sum(values)), max(len(values) - 1, 1)
         match node.operation:
-            case Conv(weights=weights, bias=bias):
-                rows = np.abs(weights.reshape(len(weights), -1))
-                additions = rows.shape[1]
-                carried *= float(np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1)).max())
-                terms *= float(rows.sum(axis=1, dtype=np.float64).max())
-                terms += 0.0 if bias is None else float(np.abs(bias).max())
+            case Input():  # the same on both sides
+                error = np.zeros(node.channels)
+            case Conv() as conv:
+                error, whole = _through(conv, before[0]), _through(conv, values[0])
+                whole = whole if conv.bias is None else np.hypot(whole, conv.bias)
+                additions = conv.weights[0].size
             case Pool(window=window):
                 additions = window.kernel[0] * window.kernel[1]
             case Eltwise(operation="mul"):
-                others = [np.prod(values[:i] + values[i + 1 :]) for i in range(len(values))]
-                carried = float(np.linalg.norm(np.multiply(before, others)))
-                terms = float(np.prod(values))
-        errors.append(float(np.hypot(carried, MARGIN * UNIT * (terms + np.sqrt(additions) * top))))
-    return errors
+                others = [np.prod(values[:k] + values[k + 1 :], axis=0) for k in range(len(values))]
+                error, whole = _root_sum([a * b for a, b in zip(before, others, strict=True)]), np.prod(values, axis=0)
+        if node.inputs:
+            error = np.hypot(error, UNIT * np.sqrt(additions) * (whole + size[n]))
+        floors.append(MARGIN * float(error.max()))
+        if node.activation is not None and node.activation.kind in _CUTTING:
+            inside = maps[n].shape[0] * node.height * node.width
+            passed = (maps[n] != maps[n].min()).sum(axis=(0, 2, 3))
+            error = error * np.sqrt(np.maximum(passed, 1) / inside)
+        carried.append(error)
+    return floors
+
+
+def _gather(of: Sequence[Doubles], view: View) -> Doubles:
+    """Per channel of a view."""
+    return np.array([of[source][channel] for source, channel in zip(view.sources, view.channels, strict=True)])
+
+
+def _root_sum(parts: Sequence[Doubles]) -> Doubles:
+    """The root of the sum of squares."""
+    return np.sqrt(np.asarray(sum(np.square(part) for part in parts), np.float64))
+
+
+def _through(conv: Conv, noise: Doubles) -> Doubles:
+    """Per output channel the size of the sum of all products with independent values of these sizes."""
+    outs, per_group = conv.weights.shape[:2]
+    squares = np.einsum("oihw,oihw->oi", conv.weights, conv.weights).reshape(
+        conv.groups, outs // conv.groups, per_group
+    )
+    sums = np.einsum("goi,gi->go", squares, np.square(noise).reshape(conv.groups, per_group))
+    roots: Doubles = np.sqrt(sums).ravel()
+    return roots

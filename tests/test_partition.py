@@ -16,6 +16,7 @@ SEEDS = range(25)
 def test_array_groups_hold_every_weight_exactly_once_per_window(seed: int) -> None:
     graph, arch = random_network(seed), random_chip(seed)
     parts = partition(graph, arch)
+    assert parts.nodes
     for node, options in zip(parts.nodes, parts.options, strict=True):
         conv = graph.nodes[node].operation
         assert isinstance(conv, Conv)
@@ -39,7 +40,9 @@ def test_array_groups_hold_every_weight_exactly_once_per_window(seed: int) -> No
 @pytest.mark.parametrize("seed", SEEDS)
 def test_later_blocks_fire_less_often(seed: int) -> None:
     graph, arch = random_network(seed), random_chip(seed)
-    for options in partition(graph, arch).options:
+    parts = partition(graph, arch)
+    assert parts.nodes
+    for options in parts.options:
         blocks = [m for m in options if not m.unfolding.scatter]
         counts = [firings(graph, m) * len(m.groups) for m in blocks]
         assert blocks[0].unfolding.block == 1

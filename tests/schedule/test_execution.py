@@ -34,12 +34,12 @@ def test_random_plans_of_random_networks_compute_what_they_mean(seed: int, pipel
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pipeline", list(Pipeline))
 @pytest.mark.parametrize("seed", range(25, 340))
-def test_many_random_plans(seed: int, tmp_path: Path) -> None:
+def test_many_random_plans(seed: int, pipeline: Pipeline, tmp_path: Path) -> None:
     graph, arch = random_network(seed), random_chip(seed)
-    for pipeline in Pipeline:
-        try:
-            compiled = compiled_files(graph, arch, RandomPlan(), pipeline, OPTIONS[seed % 4], tmp_path)
-        except CapacityError:
-            continue
-        assert largest_error(graph, tmp_path, compiled.program.images_per_round) < TOLERANCE
+    try:
+        compiled = compiled_files(graph, arch, RandomPlan(), pipeline, OPTIONS[seed % 4], tmp_path)
+    except CapacityError:
+        pytest.skip("the random plan does not fit the random chip")
+    assert largest_error(graph, tmp_path, compiled.program.images_per_round) < TOLERANCE

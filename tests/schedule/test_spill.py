@@ -64,13 +64,14 @@ def test_programs_that_spill_compute_what_they_mean(seed: int, pipeline: Pipelin
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("pipeline", list(Pipeline))
 @pytest.mark.parametrize("seed", range(8, 164))
-def test_many_programs_that_spill(seed: int, tmp_path: Path) -> None:
-    for pipeline in Pipeline:
-        for share in SHARES:
-            done = compiled_anyhow(seed, pipeline, share, tmp_path)
-            if done is not None:
-                assert largest_error(done[0], tmp_path, done[1].program.images_per_round) < 1e-4
+def test_many_programs_that_spill(seed: int, pipeline: Pipeline, share: float, tmp_path: Path) -> None:
+    done = compiled_anyhow(seed, pipeline, share, tmp_path)
+    if done is None:
+        pytest.skip("the random plan does not fit the random chip")
+    assert largest_error(done[0], tmp_path, done[1].program.images_per_round) < 1e-4
 
 
 def test_the_memory_that_is_named_is_enough() -> None:

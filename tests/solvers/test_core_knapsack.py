@@ -53,8 +53,8 @@ def test_the_most_valuable_column_is_found(seed: int) -> None:
         + work * (column.idle_ns - column.times @ contents.demand_ns[column.stages])
         for column in columns
     ]
-    if highest > 1 and worth:
-        assert max(worth) == pytest.approx(highest, rel=1e-5)
+    assert bool(worth) == (highest > 1), "a column is given where one is worth its core"
+    assert max(worth, default=highest) == pytest.approx(highest, rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", seeds(8, 20))
