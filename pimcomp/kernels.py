@@ -20,7 +20,7 @@ import types
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast
 
 import llvmlite
 import numba
@@ -28,6 +28,7 @@ import numpy as np
 import platformdirs
 from numba.core import caching, compiler, serialize, sigutils
 from numba.core.dispatcher import Dispatcher
+from numba.core.registry import CPUDispatcher
 from numba.core.types import Type
 
 _VERSIONS = f"{sys.version} numba {numba.__version__} llvmlite {llvmlite.__version__}"
@@ -36,17 +37,36 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _log = logging.getLogger(__name__)
 
 
-@overload
-def kernel(function: Function, /) -> Function: ...
-@overload
-def kernel(*, inline: str) -> Callable[[Function], Function]: ...
-def kernel(function: Any = None, /, *, inline: str = "never") -> Any:
-    """Decorator of every kernel: machine code, kept between runs. inline: "always" copies it into its callers."""
-    if function is None:
-        return functools.partial(kernel, inline=inline)
-    dispatcher = _numba.njit(inline=inline)(function)
-    dispatcher._cache = _Cache(dispatcher)  # what njit(cache=True) does, with another cache
-    return dispatcher
+def kernel(function: Function) -> Function:
+    """Decorator of every kernel: machine code, kept between runs; no exception on division by zero."""
+    options = {"nopython": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    return cast("Function", _Kernel(function, options))
+
+
+class _Kernel(CPUDispatcher):
+    """A kernel as Python calls it. Kernels call its twin, which lacks the conversion of Python's values: for tuples of
+    arrays that is most of the code.
+    """
+
+    def __init__(self, function: Any, options: dict[str, Any]) -> None:
+        super().__init__(function, targetoptions=options)
+        self._cache = _Cache(self)
+        self._twin = _numba.jit(**options, no_cpython_wrapper=True)(function)
+        self._twin._cache = _Cache(self._twin)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        _, args = self._twin._compiler.fold_argument_types(args, kws)
+        return self._twin.get_call_template(tuple(map(_widened, args)), {})
+
+    def get_overload(self, sig: Any) -> Any:
+        return self._twin.get_overload(sig)
+
+
+def _widened(kind: Any) -> Any:
+    """The one type that stands for all integers, literals included: every other would compile a kernel again."""
+    kind = _numba.types.unliteral(kind)
+    narrow = isinstance(kind, _numba.types.Integer) and kind.bitwidth <= 32
+    return _numba.types.int64 if narrow else kind
 
 
 def cache_folders() -> tuple[Path, ...]:

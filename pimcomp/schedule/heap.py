@@ -6,7 +6,7 @@ KEY, RANK, ITEM = range(3)
 HEAP_COLUMNS = 4  # two rows fill a cache line
 
 
-@kernel(inline="always")
+@kernel
 def push(heap, size, key, rank, item):
     """Insert into a heap of `size` rows; the new size."""
     i = size
@@ -20,7 +20,7 @@ def push(heap, size, key, rank, item):
     return size + 1
 
 
-@kernel(inline="always")
+@kernel
 def pop(heap, size):
     """Remove the minimum; (item, its key, new size)."""
     item, first_key = int(heap[0, ITEM]), heap[0, KEY]

@@ -43,7 +43,7 @@ def blank_tape(rows: int) -> Tape:
     )
 
 
-@kernel(inline="always")
+@kernel
 def put(tape, at, task, op, dst, dst_at, src, src_at, src2, src2_at, size):
     """Write one instruction and return the next position; a tape of length 0 only counts."""
     if len(tape.op) > 0:

@@ -99,7 +99,7 @@ def advance(c: int, m: Machine) -> None:
             return
 
 
-@kernel(inline="always")
+@kernel
 def _next_event(me: Longs, slots: Longs, ring: int) -> int:
     """The slot whose event comes first; -1 if none is scheduled."""
     slot = -1
@@ -122,7 +122,7 @@ def _next_event(me: Longs, slots: Longs, ring: int) -> int:
     return slot
 
 
-@kernel(inline="always")
+@kernel
 def _dispatch(
     me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, limit: int, rob_size: int, ring: int
 ) -> bool:
@@ -159,7 +159,7 @@ def _dispatch(
     return edge <= limit
 
 
-@kernel(inline="always")
+@kernel
 def _conflict(code: Longs, new: int, old: int) -> bool:
     """Whether instruction `new` has to wait for `old`; see `hazards`."""
     write_first, write_last = code[new, RANGES + WRITE_FIRST], code[new, RANGES + WRITE_LAST]
@@ -188,7 +188,7 @@ def _count_fetch(edge: int, bubbles: int, me: Longs, code: Longs, period: int, l
         me[COUNTED] = me[ISSUED]
 
 
-@kernel(inline="always")
+@kernel
 def _issue(edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, period: int, ring: int) -> None:
     """Put the next instruction into the reorder buffer at `edge` and schedule its start."""
     row, slot = me[NEXT_ROW], me[ISSUED] & ring
@@ -227,7 +227,7 @@ def _issue(edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, perio
         me[TRANSFER] = slot
 
 
-@kernel(inline="always")
+@kernel
 def _event(  # noqa: PLR0912, PLR0915  inlined; the cases of a state machine
     slot: int, me: Longs, slots: Longs, code: Longs, tokens: Longs, period: int
 ) -> int:
@@ -306,7 +306,7 @@ def _event(  # noqa: PLR0912, PLR0915  inlined; the cases of a state machine
     return outcome
 
 
-@kernel(inline="always")
+@kernel
 def _finish(slot: int, edge: int, me: Longs, slots: Longs, groups: Longs, code: Longs, period: int) -> None:
     """A unit is seen finished at `edge`: it is free, and the reorder buffer learns of it one cycle later."""
     row = slots[slot, ROW]
@@ -327,7 +327,7 @@ def _finish(slot: int, edge: int, me: Longs, slots: Longs, groups: Longs, code: 
         slots[slot, COMMIT] = edge + period
 
 
-@kernel(inline="always")
+@kernel
 def _retire(c: int, me: Longs, slots: Longs, finish: Longs, ring: int) -> None:
     """Let instructions leave the reorder buffer in order, as far as their commits are known."""
     while me[RETIRED] < me[ISSUED] and slots[me[RETIRED] & ring, COMMIT] != UNKNOWN:

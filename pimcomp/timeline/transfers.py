@@ -103,7 +103,7 @@ def _is_aligned(tables: Tables, period: int) -> bool:
     return PS_PER_NS % period == 0 and not any((x % period).any() for x in times)
 
 
-@kernel(inline="always")
+@kernel
 def edge_after(now: int, delay: int, period: int, aligned: bool) -> int:
     """`clock.finish_edge` of a unit that runs after the clock; without divisions where all times are aligned."""
     if aligned:
@@ -111,7 +111,7 @@ def edge_after(now: int, delay: int, period: int, aligned: bool) -> int:
     return finish_edge(now, delay, True, period)
 
 
-@kernel(inline="always")
+@kernel
 def _two_waits(first: int, second: int, period: int, aligned: bool) -> int:
     """`clock.two_waits_edge` from time 0."""
     if aligned:
@@ -172,13 +172,13 @@ def _reduce(
     return latest < SYNC, longest
 
 
-@kernel(inline="always")
+@kernel
 def _which(op: int, size: int, crossbars: int, width: int) -> int:
     """What an instruction's cost depends on, besides its peer, as one number."""
     return int((np.int64(size) << 32) ^ (np.int64(crossbars) << 16) ^ (np.int64(width) << 8) ^ op)
 
 
-@kernel(inline="always")
+@kernel
 def _hash(which: int) -> int:
     """Where it is remembered: here, or in the next place if another is here."""
     return int(((which ^ (which >> 27)) * 0x9E3779B97F4A7C1 >> 20) & (_MEMO - 1))

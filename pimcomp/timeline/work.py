@@ -219,13 +219,13 @@ def _mvm_compute_ps(arch: Arch, input_bits: int) -> int:
     return _ps(replace(arch, activation_bits=input_bits, psum_bits=input_bits).mvm_compute_ns)
 
 
-@kernel(inline="always")
+@kernel
 def units(amount: int, width: int, shift: int) -> int:
     """How many `width`s hold an amount; shift: log2 of the width, negative where it is no power of two."""
     return (amount + width - 1) >> shift if shift >= 0 else (amount + width - 1) // width
 
 
-@kernel(inline="always")
+@kernel
 def beats_ps(
     beats: int, what: int, memory_ps: LongArray, cycles: LongArray, periods_ns: npt.NDArray[np.float64]
 ) -> int:
@@ -235,7 +235,7 @@ def beats_ps(
     return int(beats * cycles[what] * periods_ns[what] * PS_PER_NS + 0.5)
 
 
-@kernel(inline="always")
+@kernel
 def durations(
     core: int,
     kind: int,
