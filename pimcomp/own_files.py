@@ -96,11 +96,6 @@ def recorded(folder: Path, command: str) -> tuple[str, ...]:
     return tuple(sorted(file for by, file in _read(folder) if by == command and (folder / file).is_file()))
 
 
-def is_ours(path: Path, command: str) -> bool:
-    """Whether a command wrote the file as it is now."""
-    return _why_not(path.parent, path.name, command, _read(path.parent)) is None
-
-
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists; a dangling link exists."""
     return next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))

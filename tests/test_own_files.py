@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pimcomp.errors import OutputError
-from pimcomp.own_files import RECORD, check_free, is_ours, recorded, staged, write_file, write_files
+from pimcomp.own_files import RECORD, check_free, recorded, staged, write_file, write_files
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -183,8 +183,6 @@ def test_equal_content_does_not_make_the_record_grow(tmp_path: Path) -> None:
     for _ in range(3):
         write(tmp_path / "out", a="1", b="2")
     assert len((tmp_path / "out" / RECORD).read_text().splitlines()) == 2
-    assert is_ours(tmp_path / "out" / "a", "compile")
-    assert not is_ours(tmp_path / "out" / "a", "sweep")
 
 
 def test_a_torn_line_of_the_record_costs_only_itself(tmp_path: Path) -> None:
