@@ -99,7 +99,7 @@ def _times_weights(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, weight
     product = contract(node.name, builder, tensor, weights.reshape(-1, 1 if vector else weights.shape[-1]), None)
     if vector:
         return squeeze(product, [len(product.axes) - 1])
-    missing = weights.ndim - len(product.axes)
+    missing = weights.ndim - max(len(product.axes), 2)  # a vector times a matrix is a vector
     return unsqueeze(product, range(missing)) if missing > 0 else product
 
 

@@ -57,8 +57,8 @@ def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where
         if mixed:
             raise ModelError(
                 f"{where}: node {node.name or node.output[0]!r} ({node.op_type}) mixes the images of the file's batch "
-                f"of {batch}: a program computes one image at a time; export the model with batch 1, or without the "
-                "operator that reaches over the batch"
+                f"of {batch} (the first axis of an input of two or four is one): a program computes one image at a "
+                "time; export the model with batch 1, or without the operator that reaches over the batch"
             )
 
 

@@ -266,3 +266,58 @@ def test_the_floor_is_far_below_the_tolerance_of_ordinary_maps(name: str) -> Non
     shares = [floor / (1e-3 * float(np.ptp(maps[n]))) for n, floor in enumerate(rounding(graph, maps))]
     assert shares[0] == 0, "inputs are the same on both sides"
     assert 0 < max(shares) < 0.2
+
+
+def random_model(seed: int) -> onnx.ModelProto:
+    """A few layers over an input of any rank, with or without a batch, that end as a map, a vector or a number."""
+    rng = np.random.default_rng(seed)
+    channels, outs = (int(n) for n in rng.integers(2, 7, 2))
+    batch: list[int | str] = [(), (1,), ("N",)][seed % 3]  # type: ignore[assignment]
+    rank = seed // 3 % 4  # of an image: vector, sequence, columns, map
+    shape = [[channels], [4, channels], [channels, 9], [channels, 6, 5]][rank]
+    nodes, weights, now = [], {}, "x"
+    if rank < 2:
+        weights["w"] = normals(channels, outs, seed=seed)
+        nodes.append(op("MatMul", "x w", "a"))
+    else:
+        kernel = [3] * (rank - 1)
+        weights["w"] = normals(outs, channels, *kernel, seed=seed)
+        if not batch:
+            nodes.append(op("Unsqueeze", "x", "u", axes=[0]))
+            now = "u"
+        pads = [int(n) for n in rng.integers(0, 2, 2 * len(kernel))]
+        nodes.append(op("Conv", f"{now} w", "a", pads=pads))
+    activation = str(rng.choice(["Relu", "Sigmoid", "Tanh", "Identity", "LeakyRelu"]))
+    nodes.append(op(activation, "a", "b"))
+    axes = len(shape) + (len(batch) or rank >= 2)
+    end = str(rng.choice(["map", "mean", "softmax", "affine"]))
+    if end == "mean":
+        nodes.append(op("ReduceMean", "b", "y", axes=list(range(int(rng.integers(0, axes)), axes)), keepdims=seed % 2))
+    elif end == "softmax":
+        nodes.append(op("Softmax", "b", "y", axis=-1))
+    elif end == "affine":
+        weights |= {"s": np.array(1.5, np.float32), "t": np.array(-0.25, np.float32)}
+        nodes += [op("Mul", "b s", "m"), op("Add", "m t", "y")]
+    else:
+        nodes.append(op("Identity", "b", "y"))
+    return make(nodes, {"x": [*batch, *shape]}, weights, ["y", "b"] if seed % 5 == 0 else ["y"], opset=11)
+
+
+def check_random_model(seed: int, folder: Path) -> None:
+    (folder / "net.onnx").write_bytes(random_model(seed).SerializeToString())
+    try:
+        load_network(folder / "net.onnx")
+    except PimdseError as error:  # before anything is compiled
+        pytest.skip(f"refused: {error}")
+    proven(folder / "net.onnx", list(Pipeline)[seed % 2], images=1 + seed % 4, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_forms_are_proven(seed: int, tmp_path: Path) -> None:
+    check_random_model(seed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12, 160))
+def test_many_random_forms_are_proven(seed: int, tmp_path: Path) -> None:
+    check_random_model(seed, tmp_path)
