@@ -28,16 +28,21 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 
 
 def steps(page: Path) -> list[Step]:
-    """Everything a reader of the page does, in order; installation is left out."""
+    """Everything a reader of the page does, in order; installation is left out.
+
+    A `text` block is what the last command above prints if nothing stands between the two.
+    """
     found: list[Step] = []
-    for kind, title, text in blocks(page):
-        if title:
-            found.append(Step(file=title, content=text))
-        elif kind == "sh":
-            lines = text.replace("\\\n", " ").splitlines()
+    content, end = page.read_text(encoding="utf-8"), 0
+    for block in _BLOCK.finditer(content):
+        adjacent, end = not content[end : block.start()].strip(), block.end()
+        if block["title"]:
+            found.append(Step(file=block["title"], content=block["text"]))
+        elif block["kind"] == "sh":
+            lines = block["text"].replace("\\\n", " ").splitlines()
             found += [Step(command=line) for line in lines if line.split()[:1] in (["pimdse"], ["python"])]
-        elif kind == "text" and found and found[-1].command and not found[-1].shown:
-            found[-1] = replace(found[-1], shown=text)
+        elif block["kind"] == "text" and adjacent and found and found[-1].command:
+            found[-1] = replace(found[-1], shown=block["text"])
     return found
 
 
