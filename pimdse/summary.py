@@ -93,7 +93,8 @@ def _shares(report: "Report") -> str:
 
 
 def _certificate(report: "Report") -> str:
+    status = report.status + (" (the clock ended the search: another run may differ)" if report.time_limited else "")
     if report.solver_objective_ns is None or report.solver_bound_ns is None:
-        return f"{report.status}, no bound claimed"
+        return f"{status}, no bound claimed"
     found, proven = time_text(report.solver_objective_ns), time_text(report.solver_bound_ns)
-    return f"{report.status}: {found} in its own cost model, where no plan is below {proven}"
+    return f"{status}: {found} in its own cost model, where no plan is below {proven}"
