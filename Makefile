@@ -3,10 +3,11 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types layers check test test-slow bench matrix docs site vendor picture
+TESTS ?=  # for check-oldest: all of the fast ones
+.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix docs site vendor picture
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install:  ## create .venv with everything for development
 	python3 -m venv .venv
@@ -30,6 +31,12 @@ check: lint types layers test  ## what CI runs: lint, types, layers, fast tests
 
 test:  ## fast tests
 	$(PYTHON) -m pytest -q -n $(JOBS) --durations=10
+
+check-oldest:  ## the fast tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	environment=$$(mktemp -d) && trap 'rm -rf "$$environment"' EXIT && \
+	$(PYTHON) tests/oldest.py > "$$environment/oldest.txt" && $(PYTHON) -m venv "$$environment/venv" && \
+	"$$environment/venv/bin/python" -m pip install --quiet --constraint "$$environment/oldest.txt" --editable '.[dev]' && \
+	"$$environment/venv/bin/python" -m pytest -q -n $(JOBS) $(TESTS)
 
 test-slow:  ## end to end on real networks, the built wheel, real simulators when PIMSIM_NN names one
 	$(PYTHON) -m pytest -q -m slow
