@@ -90,6 +90,9 @@ class Candidate:
 
 
 def _metrics(data: Mapping[str, Any]) -> Metrics:
+    """Raises OutputError for a trial of an earlier version, whose figures have other names."""
+    if missing := [k for k in METRIC_FIELDS if k not in data]:
+        raise OutputError(f"a stored trial has no {missing[0]}: an earlier version made this sweep; make it again")
     if data.keys() != set(METRIC_FIELDS):
         other = ", ".join(sorted(data.keys() ^ set(METRIC_FIELDS)))
         raise OutputError(f"the trials were stored by another version of pimdse ({other}): sweep into another --out")

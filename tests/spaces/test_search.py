@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pimcomp.errors import ConfigError, OutputError, PimdseError
-from spaces.candidate import Verdict
+from spaces.candidate import Candidate, Verdict
 from spaces.search.journal import JOURNAL, owned
 from spaces.search.run import run_sweep
 from spaces.search.settings import settings_from_json, settings_to_json
 from spaces.search.study import Trial, load_stored
-from spaces.space import Choice, FloatRange, Limit
+from spaces.space import Choice, Fidelity, FloatRange, Limit
 from tests.spaces import fake_chip
 from tests.spaces.sweeping_process import start
 
@@ -237,3 +237,13 @@ def test_full_disk_is_a_clear_error_and_earlier_trials_stay(tmp_path: Path) -> N
     before = len(load_stored(tmp_path / "r").trials)
     assert before >= 3
     assert _judged(_run(tmp_path / "r", trials=before + 4)) == _judged(_run(tmp_path / "w", trials=before + 4))
+
+
+def test_a_trial_of_an_earlier_version_is_told_apart_from_damage() -> None:
+    point = fake_chip.sweep().anchors()[0]
+    stored = fake_chip.make(fake_chip.sweep()).evaluate(point, Fidelity.TIMELINE).to_json()
+    metrics = stored["metrics"]
+    assert isinstance(metrics, dict)
+    metrics["instructions"] = metrics.pop("instructions_per_round")
+    with pytest.raises(OutputError, match="no instructions_per_round: an earlier version"):
+        Candidate.from_json(stored)
