@@ -26,7 +26,7 @@ import llvmlite
 import numba
 import numpy as np
 import platformdirs
-from numba.core import caching, compiler, serialize, sigutils
+from numba.core import caching, compiler, event, serialize, sigutils
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import CPUDispatcher
 from numba.core.types import Type
@@ -67,6 +67,24 @@ def _widened(kind: Any) -> Any:
     kind = _numba.types.unliteral(kind)
     narrow = isinstance(kind, _numba.types.Integer) and kind.bitwidth <= 32
     return _numba.types.int64 if narrow else kind
+
+
+@contextlib.contextmanager
+def watching(tell: Callable[[int], None]) -> Iterator[None]:
+    """While the block runs, say at every kernel that has to be compiled how many they are by now."""
+
+    class Listener(event.Listener):
+        started = 0
+
+        def on_start(self, event: Any) -> None:
+            self.started += 1
+            tell(self.started)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
 
 
 def cache_folders() -> tuple[Path, ...]:
@@ -213,4 +231,5 @@ def _function(function: types.FunctionType) -> tuple[str, tuple[Any, ...]]:
     values = [function.__globals__[name] for name in names if name in function.__globals__]
     for module in [value for value in values if isinstance(value, types.ModuleType)]:
         values += [getattr(module, name) for name in names if hasattr(module, name)]
+    values += [cell.cell_contents for cell in function.__closure__ or ()]
     return " ".join(text), tuple(values)

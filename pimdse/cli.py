@@ -24,6 +24,7 @@ from pimdse.commands import (
     tracing,
     verifying,
     viewing,
+    warming,
 )
 from pimdse.neighbours import check_neighbours
 from pimdse.output import Output, error_data, show_error
@@ -84,6 +85,7 @@ for group in (
     reproducing,
     catalogue,
     converting,
+    warming,
 ):
     group.register(app)
 

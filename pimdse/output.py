@@ -3,9 +3,11 @@
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 Json = Mapping[str, object]
 VERSION = 1  # of what --json prints, of every command: one more with every change that breaks a reader
 _UNLIMITED = 10_000
+_SECONDS_BETWEEN_LINES = 5.0  # without a terminal
+# What runs after what is finished.
+_STAGES = dict(pairwise(("start", "load", "partition", "solve", "schedule", "verify", "timeline", "write", "check")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,30 @@ class Output:
 
     @contextmanager
     def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
-        """An observer for long work: shows the stage now finished, with the time so far, while the block runs."""
+        """An observer for long work, told what is finished: shows what runs now, and that kernels are compiled."""
         if self.quiet or self.as_json:
             yield lambda stage, result: None
             return
-        with console_to(stderr=True).status(title) as status:
-            yield lambda stage, result: status.update(f"{title} [dim]{stage} done[/dim]")
+        from pimcomp.kernels import watching
+
+        console, now, next_line_s = console_to(stderr=True), _STAGES["start"], 0.0
+
+        def observe(stage: str, result: object) -> None:
+            nonlocal now
+            now = _STAGES.get(stage, f"{stage} done")
+            status.update(f"{title} [dim]{now}[/dim]")
+
+        def compiling(kernels: int) -> None:
+            nonlocal next_line_s
+            text = f"kernels are compiled, once after an installation: {kernels} so far"
+            if console.is_terminal:
+                status.update(f"{title} [dim]{now}, {text}[/dim]")
+            elif time.monotonic() >= next_line_s:
+                next_line_s = time.monotonic() + _SECONDS_BETWEEN_LINES
+                self.note(text)
+
+        with console.status(f"{title} [dim]{now}[/dim]") as status, watching(compiling):
+            yield observe
 
 
 def console_to(*, stderr: bool) -> "Console":

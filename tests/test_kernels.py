@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pimcomp.kernels import kernel, watching
+
 ROOT = Path(__file__).parents[1]
 CALLER = """
 import numpy as np
@@ -86,3 +88,18 @@ def test_a_temporary_folder_that_others_can_write_is_not_used(tmp_path: Path) ->
     result, _ = run(tmp_path, {"NUMBA_CACHE_DIR": str(tmp_path / "file"), "TMPDIR": str(temporary)})
     assert result[0] == "3"
     assert list(stranger.iterdir()) == []
+
+
+def test_kernels_that_have_to_be_compiled_are_counted() -> None:
+    seen: list[int] = []
+
+    def added(x: int, y: int) -> int:
+        return x + y + secrets
+
+    secrets = os.getpid()  # in no cache
+
+    compiled = kernel(added)
+    with watching(seen.append):
+        assert compiled(1, 2) == 3 + secrets
+        assert compiled(3, 4) == 7 + secrets
+    assert seen == [1]

@@ -57,6 +57,13 @@ def _viewed(folder: str) -> Object:
         return _said("view", folder)
 
 
+def _warmed() -> Object:
+    """What `warmup` says; the commands that it runs are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pimdse.commands.warming._run", lambda words, folder: None)
+        return _said("warmup")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("json")
@@ -86,6 +93,7 @@ def commands(place: Path) -> dict[str, Object]:
         "archs": _said("archs"),
         "models": _said("models"),
         "solvers": _said("solvers"),
+        "warmup": _warmed(),
         "import-config": _said("import-config", str(place / "config.json")),
         "export-json": _said("export-json", "digits_mlp"),
         "config-schema": _said("config-schema"),
