@@ -8,12 +8,15 @@ from hypothesis import HealthCheck, settings
 # counterexamples: pytest --hypothesis-profile=explore
 settings.register_profile(
     "repeatable",
+    max_examples=40,
     derandomize=True,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("explore", parent=settings.get_profile("repeatable"), derandomize=False, print_blob=True)
+settings.register_profile(
+    "explore", parent=settings.get_profile("repeatable"), derandomize=False, max_examples=400, print_blob=True
+)
 settings.load_profile("repeatable")
 
 # What a shell may set that changes what commands print; tests that are about one of them set it themselves.

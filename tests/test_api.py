@@ -200,6 +200,7 @@ def test_a_type_checker_sees_the_types_in_a_project_of_a_user(tmp_path: Path) ->
     assert told[5].startswith('error: Module has no attribute "compile_modle"')
 
 
+@pytest.mark.slow
 def test_five_lines(tmp_path: Path) -> None:
     lines = example("five_lines.py", tmp_path)
     assert lines[0].endswith("uJ per image")

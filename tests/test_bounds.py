@@ -16,7 +16,7 @@ from tests.seeds import seeds
 
 
 @pytest.mark.parametrize("pipeline", list(Pipeline))
-@pytest.mark.parametrize("seed", seeds(8, 25, first=60))
+@pytest.mark.parametrize("seed", seeds(3, 25, first=60))
 def test_no_random_program_beats_the_bounds(seed: int, pipeline: Pipeline) -> None:
     graph, arch = random_network(seed), random_chip(seed)
     least = bounds(graph, arch)

@@ -54,6 +54,7 @@ def run(folder: Path, environment: dict[str, str], more: int = 0, comment: str =
     return done.stdout.split(), done.stderr
 
 
+@pytest.mark.slow
 def test_an_edited_callee_compiles_its_callers_again_and_a_comment_does_not(tmp_path: Path) -> None:
     kept = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
     assert run(tmp_path, kept)[0] == ["3", "1", "0"]
@@ -61,12 +62,14 @@ def test_an_edited_callee_compiles_its_callers_again_and_a_comment_does_not(tmp_
     assert run(tmp_path, kept, more=1)[0] == ["5", "1", "0"]
 
 
+@pytest.mark.slow
 def test_equal_kernels_in_another_folder_share_what_is_compiled(tmp_path: Path) -> None:
     for name, hits in (("one", "0"), ("two", "1")):
         (tmp_path / name).mkdir()
         assert run(tmp_path / name, {"NUMBA_CACHE_DIR": str(tmp_path / "kept")})[0][2] == hits
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_noted_once_and_replaced_by_a_temporary_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
     (tmp_path / "tmp").mkdir()

@@ -64,7 +64,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("order", ["straight", "halves exchanged"])
+@pytest.mark.parametrize("order", ["straight", pytest.param("halves exchanged", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pipeline", list(Pipeline))
 @pytest.mark.parametrize("case", CASES)
 def test_the_vector_unit_computes_a_depthwise_layer(case: str, pipeline: Pipeline, order: str, tmp_path: Path) -> None:

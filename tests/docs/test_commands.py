@@ -12,9 +12,10 @@ from pimdse.cli import app, hoist_global_flags
 from tests.docs.pages import ROOT, missing_lines, run, steps
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUN = (*(pytest.param(page, marks=pytest.mark.slow) for page in ("index.md", "research.md", "tutorial.md")), "faq.md")
+RUN = ("index.md", "research.md", "tutorial.md", "faq.md")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN)
 def test_commands_do_what_the_page_shows(page: str, tmp_path: Path) -> None:
     (tmp_path / "docs").symlink_to(ROOT / "docs")

@@ -16,6 +16,7 @@ from pimcomp.ir.graph import Input
 from pimcomp.reference import run_reference
 from tests.frontend.small_onnx import agree, load, make, normals, op
 from tests.graph_oracle import evaluate
+from tests.seeds import seeds
 
 NUMBERS = [-3, -2, -1, 0, 1, 2, 3, 4, 5, 7, 100, 10**6, 2**31, 2**62]
 
@@ -142,7 +143,7 @@ def test_the_undamaged_model(tmp_path: Path) -> None:
     agree(load(rich_model(), tmp_path))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(2, 5))
 def test_any_change_of_the_structure(tmp_path: Path, seed: int) -> None:
     rng, original = random.Random(seed), rich_model()
     path, found = tmp_path / "damaged.onnx", Counter[str]()
@@ -157,7 +158,7 @@ def test_any_change_of_the_structure(tmp_path: Path, seed: int) -> None:
     assert found["refused"] > 20
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(1, 3))
 def test_any_change_of_the_bytes(tmp_path: Path, seed: int) -> None:
     rng, original = random.Random(seed), rich_model().SerializeToString()
     path, found = tmp_path / "damaged.onnx", Counter[str]()

@@ -6,15 +6,16 @@ import onnx
 import pytest
 
 import pimcomp
+from tests.seeds import sampled
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 NAMES = (
-    "bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19",
+    "squeezenet", "bvlc_alexnet", "densenet121", "inception_v1", "shufflenet", "inception_v2", "resnet50", "vgg19",
     "zfnet512",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sampled(((name,) for name in NAMES), 4))
 def test_they_load(name: str) -> None:
     network = pimcomp.load_network(FOLDER / f"light_{name}.onnx")
     assert sum(len(node.inputs) > 0 for node in network.graph.nodes) > 10

@@ -234,7 +234,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_single_change_gives_a_graph_or_an_error_for_the_user(data: st.DataObject) -> None:
     """Hostile values anywhere never escape as another exception."""

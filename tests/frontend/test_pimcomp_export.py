@@ -149,14 +149,14 @@ def test_exported_entries_have_the_fields_of_the_shipped_files(path: Path) -> No
 
 # Networks that ship with pimdse; ShuffleNet v2 splits channels, which the format cannot say.
 LIGHT = [
-    "alexnet",
+    pytest.param("alexnet", marks=pytest.mark.slow),
     "digits_resnet8",
     "googlenet",
     "mobilenet_v2",
     "resnet18",
     "shufflenet_v1_g3",
     "squeezenet1_1",
-    "vgg16",
+    pytest.param("vgg16", marks=pytest.mark.slow),
 ]
 
 

@@ -86,7 +86,7 @@ def test_bad_words_are_messages(words: list[str], message: str, capsys: pytest.C
 def test_solvers_that_order_programs_find_what_compile_finds(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    row = compared(capsys, "digits_lenet5", "--solvers", "auto", "--pipeline", "element")[0]
-    assert run(["-q", "compile", "digits_lenet5", "--arch", "pimcomp_default", "--out", str(tmp_path / "out")]) == 0
+    row = compared(capsys, "digits_mlp", "--solvers", "auto", "--pipeline", "element")[0]
+    assert run(["-q", "compile", "digits_mlp", "--arch", "pimcomp_default", "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (row["latency_ns"], row["crossbars_used"]) == (report["latency_ns"], report["crossbars_used"])

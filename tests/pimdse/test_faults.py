@@ -5,7 +5,6 @@ Workers of a sweep that die are in tests/spaces; folders that cannot be written 
 
 import ast
 import errno
-import json
 import resource
 import shutil
 import subprocess
@@ -54,7 +53,7 @@ def no_space() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["compile", "digits_mlp", "--out", "out"],
+        pytest.param(["compile", "digits_mlp", "--out", "out"], marks=pytest.mark.slow),
         ["export-json", "digits_lenet5", "--out", "out/model.json"],
         pytest.param(
             ["compile", "digits_mlp", "--out", "out", "--format", "pim", "--save", "weights"], marks=pytest.mark.slow
@@ -153,7 +152,11 @@ def test_nothing_reads_the_wall_clock() -> None:
     for package in ("pimcomp", "solvers", "spaces", "pimdse"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Attribute) and (ast.unparse(node) in ("time.time", "time.time_ns")):
+                if (
+                    isinstance(node, ast.Attribute)
+                    and node.attr in ("time", "time_ns")
+                    and ast.unparse(node.value) == "time"
+                ):
                     calls.append(f"{path}:{node.lineno}")
                 if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
                     calls.append(f"{path}:{node.lineno}")
@@ -189,7 +192,7 @@ def test_no_permission_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(["-q", "export-json", "digits_mlp", "--out", str(tmp_path / "out" / "net.json")]) == 0
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_what_the_encoding_cannot_show_is_replaced_and_files_stay_exact(encoding: str, tmp_path: Path) -> None:
     from tests.frontend.small_onnx import make, normals, op
 
@@ -208,7 +211,6 @@ def test_what_the_encoding_cannot_show_is_replaced_and_files_stay_exact(encoding
 
     assert b"Compile ONNX" in pimdse("--help")
     assert b"??" in pimdse("inspect", "net.onnx")
-    assert name in {n["name"] for n in json.loads(pimdse("inspect", "net.onnx", "--json"))["nodes"]} | {name}
     text = pimdse("export-json", "net.onnx").decode()
     pimdse("export-json", "net.onnx", "--out", "net.json")
     assert (tmp_path / "net.json").read_text(encoding="utf-8") == text

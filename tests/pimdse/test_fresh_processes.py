@@ -25,7 +25,8 @@ def compile_alone(model: str, pipeline: str, folder: Path, hash_seed: int) -> di
 @pytest.mark.parametrize(
     ("model", "pipeline"),
     [
-        ("digits_lenet5", "element"),
+        ("digits_mlp", "element"),
+        pytest.param("digits_lenet5", "element", marks=pytest.mark.slow),
         pytest.param("digits_lenet5", "batch", marks=pytest.mark.slow),
         pytest.param("digits_resnet8", "element", marks=pytest.mark.slow),
         pytest.param("squeezenet1_1", "element", marks=pytest.mark.slow),

@@ -27,7 +27,7 @@ _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network in the element pipeline."""
     folder = tmp_path_factory.mktemp("inside") / "resnet8"
-    assert run(["-q", "compile", "digits_resnet8", "--out", str(folder)]) == 0
+    assert run(["-q", "compile", "digits_resnet8", "--solver", "balance", "--out", str(folder)]) == 0
     return folder
 
 

@@ -80,6 +80,7 @@ def test_pick_writes_and_verifies_the_best(swept: Path, capsys: pytest.CaptureFi
     assert {"program.gz", "config.json", "network.json", "memory.npz", "chip.yaml"} <= {p.name for p in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_exits_with_130(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(_CHIP.replace("trials: 6", "trials: 60"))
     out = tmp_path / "out"

@@ -24,7 +24,12 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(ModelError("no such thing"), 0), (ValueError("a defect"), 0), (KeyboardInterrupt(), 130)]
+    ("error", "status"),
+    [
+        pytest.param(ModelError("no such thing"), 0, marks=pytest.mark.slow),
+        (ValueError("a defect"), 0),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_a_check_that_fails_leaves_the_report(
     sweep: Callable[[], tuple[int, Path]],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -123,8 +124,9 @@ def test_torn_last_line_is_cut_off(tmp_path: Path) -> None:
 def test_trials_of_another_version_are_a_clear_error(tmp_path: Path) -> None:
     _run(tmp_path, trials=4)
     path = tmp_path / JOURNAL
-    path.write_text(path.read_text(encoding="utf-8").replace("gap_period", "gap_then"), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"another version of pimdse \(gap_period, gap_then\)"):
+    text = re.sub(r'(\\*")gap_period', r"\1gap_then\1: 0, \1gap_period", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(OutputError, match=r"another version of pimdse \(gap_then\)"):
         load_stored(tmp_path)
 
 
@@ -159,6 +161,7 @@ def test_settings_survive_json() -> None:
     assert settings_from_json(json.loads(json.dumps(settings_to_json(sweep)))) == sweep
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_CHIP_LOG", str(tmp_path / "log"))
     sweep = fake_chip.sweep(jobs=2, trials=12)
@@ -170,6 +173,7 @@ def test_two_processes_share_the_budget(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(judged) == {f"timeline {p.as_dict()}" for p in points}
 
 
+@pytest.mark.slow
 def test_point_that_kills_its_worker_is_recorded_not_retried_forever(tmp_path: Path) -> None:
     parameters = (Choice(name="adc_count", values=(4, 16)), *_fixed())
     sweep = fake_chip.sweep(jobs=2, trials=4, parameters=parameters, solvers=("balance",))

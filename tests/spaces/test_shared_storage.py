@@ -121,6 +121,7 @@ def test_two_hosts_share_budget_and_front(tmp_path: Path, database: str) -> None
 
 
 @_needs_server
+@pytest.mark.slow
 def test_one_host_gives_what_a_journal_gives(tmp_path: Path, database: str) -> None:
     sweep = fake_chip.sweep(trials=12, fidelity=Fidelity.COST, timed=5)
     place = Place(folder=tmp_path / "alone", database=database)

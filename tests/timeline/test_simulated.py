@@ -18,6 +18,7 @@ from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.work import Stream, work_of
 from pimdse.pimsim import SimulatorReport, steady_state
+from tests.seeds import sampled
 
 FILES = sorted((Path(__file__).parent.parent / "data" / "simulated").glob("*.json.xz"))
 SIMULATORS = ("upstream", "heaplab")
@@ -47,7 +48,11 @@ def stored(path: Path, rob_size: int, folder: Path) -> Stored:
     return Stored(stream_of_file(decoded, arch)[0], listing_of_file(decoded), arch, run)
 
 
-PROGRAMS = [pytest.param(f, rob, id=f"{f.name.partition('.')[0]}-{rob}") for f in FILES for rob in (1, 4, 16)]
+PROGRAMS = [(f, rob) for f in FILES for rob in (1, 4, 16)]
+
+
+def named(case: object) -> str | None:
+    return case.name.partition(".")[0] if isinstance(case, Path) else None
 
 
 def test_there_are_both_pipelines_and_chips() -> None:
@@ -56,7 +61,7 @@ def test_there_are_both_pipelines_and_chips() -> None:
     assert sum(f.stat().st_size for f in FILES) < 300_000
 
 
-@pytest.mark.parametrize(("path", "rob_size"), PROGRAMS)
+@pytest.mark.parametrize(("path", "rob_size"), sampled(PROGRAMS, 2), ids=named)
 def test_latency_and_energy(path: Path, rob_size: int, tmp_path: Path) -> None:
     case = stored(path, rob_size, tmp_path)
     latency_ns = time_stream(case.stream, case.arch, rounds=1).latency_ns
@@ -73,7 +78,7 @@ def test_latency_and_energy(path: Path, rob_size: int, tmp_path: Path) -> None:
         assert energy.total_pj - energy.static_pj + static_pj == pytest.approx(said["energy_pj"], rel=exact)
 
 
-@pytest.mark.parametrize(("path", "rob_size"), PROGRAMS)
+@pytest.mark.parametrize(("path", "rob_size"), sampled(PROGRAMS, 4), ids=named)
 def test_both_counts_of_rounds_are_exact(path: Path, rob_size: int, tmp_path: Path) -> None:
     case = stored(path, rob_size, tmp_path)
     simulated_ns = case.run["throughput_config"]["sim_config"]["sim_time"] * 1e6
