@@ -66,7 +66,7 @@ TINY = Arch(
 
 @pytest.mark.parametrize("cores", [1, 7, 40])
 @pytest.mark.parametrize("crossbars_per_core", [1, 8])
-@pytest.mark.parametrize("name", ["digits_lenet5", "digits_resnet8"])
+@pytest.mark.parametrize("name", ["digits_lenet5", pytest.param("digits_resnet8", marks=pytest.mark.slow)])
 def test_every_lever_fits_and_is_the_smallest_step(name: str, cores: int, crossbars_per_core: int) -> None:
     graph, arch = network(name), dataclasses.replace(TINY, cores=cores, crossbars_per_core=crossbars_per_core)
     if fits(graph, arch):

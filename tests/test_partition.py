@@ -8,8 +8,9 @@ import pytest
 from pimcomp.ir.graph import Conv
 from pimcomp.partition import firings, partition, weights_of
 from tests.schedule.random_networks import random_chip, random_network
+from tests.seeds import seeds
 
-SEEDS = range(25)
+SEEDS = seeds(8, 25)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -116,7 +116,7 @@ def test_checkpoints_of_spilling_cores_show_feature_maps() -> None:
 
 
 @pytest.mark.parametrize("pipeline", list(Pipeline))
-@pytest.mark.parametrize("height", [1, 2])
+@pytest.mark.parametrize("height", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_row_may_be_longer_than_local_memory(height: int, pipeline: Pipeline, tmp_path: Path) -> None:
     """Of the input, of what the layers make of it, and of the output: windows are short."""
     nodes = [

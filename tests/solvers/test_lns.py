@@ -46,7 +46,7 @@ def test_budget_is_in_ordered_actions() -> None:
 
 def test_equal_seeds_give_equal_plans() -> None:
     recorder = Recorder("digits_incnet", Pipeline.ELEMENT)
-    first, second = (Lns(most=8).solve(recorder.problem, time_limit_s=None, seed=5).plan for _ in range(2))
+    first, second = (Lns(most=6).solve(recorder.problem, time_limit_s=None, seed=5).plan for _ in range(2))
     assert first is not None
     assert second is not None
     assert (first.option, first.replication) == (second.option, second.replication)
