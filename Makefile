@@ -4,7 +4,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 TESTS ?=  # for check-oldest: all of the fast ones
-.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix docs site vendor picture
+.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix docs kernels site vendor picture
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to 
 docs:  ## regenerate docs/config-reference.md and configs/chip.schema.json from the schema
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
 	$(PYTHON) -m pimdse.chip_schema configs/chip.schema.json
+
+kernels:  ## list again, in pimdse/kernels.json, what each command has to compile after an installation
+	$(PYTHON) -m tests.pimdse.kernel_list
 
 site:  ## the documentation as pages in results/site (needs `pip install -e '.[docs]'`); broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet

@@ -34,16 +34,17 @@ from numba.core.types import Type
 _VERSIONS = f"{sys.version} numba {numba.__version__} llvmlite {llvmlite.__version__}"
 _numba: Any = numba  # what is used here is not in its types
 Function = TypeVar("Function", bound=Callable[..., Any])
+_NEEDED = "pimdse:kernel"  # an event of numba's: Python calls a kernel that this process has not compiled or loaded yet
 _log = logging.getLogger(__name__)
 
 
 def kernel(function: Function) -> Function:
     """Decorator of every kernel: machine code, kept between runs; no exception on division by zero."""
     options = {"nopython": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-    return cast("Function", _Kernel(function, options))
+    return cast("Function", Kernel(function, options))
 
 
-class _Kernel(CPUDispatcher):
+class Kernel(CPUDispatcher):
     """A kernel as Python calls it. Kernels call its twin, which lacks the conversion of Python's values: for tuples of
     arrays that is most of the code.
     """
@@ -54,11 +55,18 @@ class _Kernel(CPUDispatcher):
         self._twin = _numba.jit(**options, no_cpython_wrapper=True)(function)
         self._twin._cache = _Cache(self._twin)
 
+    def compile(self, sig: Any) -> Any:
+        """As of any dispatcher, and told to who watches."""
+        with event.trigger_event(_NEEDED, data={"kernel": self, "arguments": sigutils.normalize_signature(sig)[0]}):
+            return super().compile(sig)
+
     def get_call_template(self, args: Any, kws: Any) -> Any:
+        """What another kernel that calls this one compiles against: the twin."""
         _, args = self._twin._compiler.fold_argument_types(args, kws)
         return self._twin.get_call_template(tuple(map(_widened, args)), {})
 
     def get_overload(self, sig: Any) -> Any:
+        """What another kernel calls."""
         return self._twin.get_overload(sig)
 
 
@@ -71,20 +79,29 @@ def _widened(kind: Any) -> Any:
 
 @contextlib.contextmanager
 def watching(tell: Callable[[int], None]) -> Iterator[None]:
-    """While the block runs, say at every kernel that has to be compiled how many they are by now."""
+    """While the block runs, say whenever something is compiled at which of the kernels that Python calls that is."""
 
     class Listener(event.Listener):
-        started = 0
+        needed = 0
 
         def on_start(self, event: Any) -> None:
-            self.started += 1
-            tell(self.started)
+            if event.kind == _NEEDED:
+                self.needed += 1
+            else:
+                tell(self.needed)
 
         def on_end(self, event: Any) -> None:
             pass
 
-    with event.install_listener("numba:compile", Listener()):
+    listener = Listener()
+    with event.install_listener(_NEEDED, listener), event.install_listener("numba:compile", listener):
         yield
+
+
+def is_kept(function: Kernel, arguments: tuple[Any, ...]) -> bool:
+    """Whether there is machine code of a kernel for arguments of these types."""
+    name = function._cache.name(arguments, cast("Any", function.targetctx).codegen())
+    return any((folder / name).is_file() for folder in cache_folders())
 
 
 def cache_folders() -> tuple[Path, ...]:
@@ -124,7 +141,7 @@ class _Cache(caching._Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
-        name = self._name(sig, target_context.codegen())
+        name = self.name(sig, target_context.codegen())
         for folder in cache_folders():
             with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
                 data = pickle.loads((folder / name).read_bytes())
@@ -133,7 +150,7 @@ class _Cache(caching._Cache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         content = serialize.dumps(data._reduce())
-        name = self._name(sig, data.codegen)
+        name = self.name(sig, data.codegen)
         for folder in cache_folders():
             try:
                 _write(folder / name, content)
@@ -152,7 +169,8 @@ class _Cache(caching._Cache):
     def flush(self) -> None:
         pass
 
-    def _name(self, sig: Any, codegen: Any) -> str:
+    def name(self, sig: Any, codegen: Any) -> str:
+        """The file of a kernel with this signature."""
         arguments, _ = sigutils.normalize_signature(sig)
         made_from = [_VERSIONS, repr(codegen.magic_tuple()), *map(_type_text, arguments)]
         made_from += [str(self._dispatcher.targetoptions), *sorted(_reached(self._dispatcher))]

@@ -55,12 +55,15 @@ class Output:
     @contextmanager
     def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
         """An observer for long work, told what is finished: shows what runs now, and that kernels are compiled."""
-        if self.quiet or self.as_json:
-            yield lambda stage, result: None
-            return
         from pimcomp.kernels import watching
+        from pimdse.kernels_ahead import helpers, usual_number
 
+        if self.quiet or self.as_json:
+            with helpers(self.command) as call_helpers, watching(lambda kernels: call_helpers()):
+                yield lambda stage, result: None
+            return
         console, now, next_line_s = console_to(stderr=True), _STAGES["start"], 0.0
+        usual = usual_number(self.command)
 
         def observe(stage: str, result: object) -> None:
             nonlocal now
@@ -69,14 +72,19 @@ class Output:
 
         def compiling(kernels: int) -> None:
             nonlocal next_line_s
-            text = f"kernels are compiled, once after an installation: {kernels} so far"
+            call_helpers()
+            text = f"kernels are compiled, once after an installation: {kernels} of about {max(kernels, usual)}"
             if console.is_terminal:
                 status.update(f"{title} [dim]{now}, {text}[/dim]")
             elif time.monotonic() >= next_line_s:
                 next_line_s = time.monotonic() + _SECONDS_BETWEEN_LINES
                 self.note(text)
 
-        with console.status(f"{title} [dim]{now}[/dim]") as status, watching(compiling):
+        with (
+            helpers(self.command) as call_helpers,
+            console.status(f"{title} [dim]{now}[/dim]") as status,
+            watching(compiling),
+        ):
             yield observe
 
 

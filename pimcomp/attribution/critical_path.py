@@ -200,7 +200,9 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
             if spans[k] != 0:
                 if used == len(out):
                     grown = np.empty((2 * used, 4), np.int64)
-                    grown[:used] = out
+                    for i in range(used):
+                        for column in range(4):
+                            grown[i, column] = out[i, column]
                     out = grown
                 out[used, ROW], out[used, UNIT] = me, units[k]
                 out[used, START_PS], out[used, STOP_PS] = now - spans[k], now

@@ -22,7 +22,8 @@ def _products(x, rows, cols, weights, start, out):  # type: ignore[no-untyped-de
     acc, v = np.empty(cols, np.float32), np.empty(rows, np.float32)
     for k in range(x.shape[1]):
         acc[:] = 0.0
-        v[:] = x[:rows, k]
+        for r in range(rows):
+            v[r] = x[r, k]
         r = 0
         while r + 4 <= rows:
             at = start + r * cols
@@ -38,7 +39,8 @@ def _products(x, rows, cols, weights, start, out):  # type: ignore[no-untyped-de
             for c in range(cols):
                 acc[c] += w0[c] * v0
             r += 1
-        out[:cols, k] = acc
+        for c in range(cols):
+            out[c, k] = acc[c]
 
 
 @kernel

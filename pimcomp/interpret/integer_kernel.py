@@ -57,13 +57,15 @@ def multiply(x, rows, cols, weights, start, acc, out):  # type: ignore[no-untype
     acc = acc[:cols]
     for k in range(x.shape[1]):
         acc[:] = 0
-        v[:] = x[:rows, k]
+        for r in range(rows):
+            v[r] = x[r, k]
         for r in range(rows):
             # A slice of its own: the compiler then knows that nothing wraps around and vectorises.
             w, u = weights[start + r * cols : start + (r + 1) * cols], v[r]
             for c in range(cols):
                 acc[c] += w[c] * u
-        out[:cols, k] = acc
+        for c in range(cols):
+            out[c, k] = acc[c]
 
 
 @kernel

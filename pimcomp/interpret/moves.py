@@ -108,15 +108,24 @@ def fill_value(byte, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _copy(local, to, at, size):  # type: ignore[no-untyped-def]
+    """Copy cells to others, which may be partly the same. (Assigning slices takes numba seconds to compile.)"""
+    for n in range(size):
+        i = n if to <= at else size - 1 - n
+        for k in range(local.shape[1]):
+            local[to + i, k] = local[at + i, k]
+
+
+@kernel
 def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ignore[no-untyped-def]
     """Execute ld, st, lldi, lmv or a transfer; returns (fault, detail)."""
     op, size, local = stream.op[row], stream.size[row], memories.local
     if op == Op.SEND:
         to, at = mate_base + stream.dst[mate], base + stream.src[row]
-        local[to : to + size] = local[at : at + size]
+        _copy(local, to, at, size)
     elif op == Op.LMV:
         to, at = base + stream.dst[row], base + stream.src[row]
-        local[to : to + size] = local[at : at + size]
+        _copy(local, to, at, size)
     elif op == Op.LLDI:
         to = base + stream.dst[row]
         local[to : to + size] = fill_value(stream.src2[row], stream.ibytes[row])

@@ -170,9 +170,13 @@ def _token_times(c: int, event: int, m: Machine) -> LongArray:
     count = 0
     for k in range(m.tokens[-1, 0]):
         if m.tokens[k, 0] == c and m.tokens[k, 1] == event:
-            times[count] = m.tokens[k, 2]
+            at = count
+            while at > 0 and times[at - 1] > m.tokens[k, 2]:
+                times[at] = times[at - 1]
+                at -= 1
+            times[at] = m.tokens[k, 2]
             count += 1
-    return np.sort(times[:count])
+    return times[:count]
 
 
 @kernel

@@ -1,15 +1,12 @@
 """`pimdse warmup`: compile the kernels of all commands now, so that no later command has to."""
 
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Annotated
 
 import typer
 
+from pimcomp.errors import OutputError
 from pimdse.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
@@ -17,17 +14,6 @@ _EPILOG = """[bold]Examples[/bold]
 pimdse warmup
 
 NUMBA_CACHE_DIR=/opt/kernels pimdse warmup   (in an image, with the same variable for those who use it)"""
-
-# What uses the kernels, on the smallest network. The first makes a program; the others run beside each other.
-_COMPILE = ("compile", "digits_mlp", "--solver", "balance", "--out", "element")
-_BESIDE = (
-    ("verify", "element"),
-    ("verify", "element", "--integer"),
-    ("simulate", "element"),
-    ("trace", "element"),
-    ("compile", "digits_mlp", "--out", "auto"),
-    ("compile", "digits_mlp", "--solver", "balance", "--pipeline", "batch", "--out", "batch"),
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,35 +23,23 @@ def register(app: typer.Typer) -> None:
 
 def warmup(
     context: typer.Context,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Commands at a time; 0: one per core.")
-    ] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Processes; 0: one per core.")] = 0,
 ) -> None:
     """Compile the kernels of all commands now: after an installation, in a container image, before a CI's tests."""
     from pimcomp.kernels import cache_folders
+    from pimdse.kernels_ahead import cores, listed, start
 
-    output, started, done = output_of(context), time.perf_counter(), 0
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        output.stages("compiling kernels") as observe,
-        ThreadPoolExecutor(jobs or os.cpu_count()) as pool,
-    ):
-        _run(_COMPILE, folder)
-        for finished in as_completed([pool.submit(_run, words, folder) for words in _BESIDE]):
-            finished.result()
-            done += 1
-            observe(f"{done} of {len(_BESIDE)} commands", None)
+    output, started, kernels = output_of(context), time.perf_counter(), len(listed())
+    with output.stages("compiling kernels") as observe:
+        reader, writer = os.pipe()
+        parts = jobs or cores()
+        running = [start("", part, parts, writer) for part in range(parts)]
+        os.close(writer)
+        with os.fdopen(reader) as lines:
+            for done, _ in enumerate(lines, 1):
+                observe(f"{done} of {kernels}", None)
+        if any(process.wait() for process in running):
+            raise OutputError("kernels could not all be compiled; they are compiled when they are needed")
     seconds, kept = time.perf_counter() - started, str(cache_folders()[0])
-    text = f"kernels are compiled ({seconds:.0f} s) and kept in {kept}"
-    output.show({"folder": kept, "wall_s": seconds}, lambda console: plain(console, text))
-
-
-def _run(words: tuple[str, ...], folder: str) -> None:
-    """Run one command in a process of its own. Raises OutputError with what it said if it fails."""
-    from pimcomp.errors import OutputError
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pimdse", *words, "--quiet"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise OutputError(f"pimdse {' '.join(words)} ended with status {done.returncode}: {done.stderr.strip()}")
+    text = f"{kernels} kernels are compiled ({seconds:.0f} s) and kept in {kept}"
+    output.show({"folder": kept, "kernels": kernels, "wall_s": seconds}, lambda console: plain(console, text))

@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -58,9 +60,9 @@ def _viewed(folder: str) -> Object:
 
 
 def _warmed() -> Object:
-    """What `warmup` says; the commands that it runs are tested elsewhere."""
+    """What `warmup` says when its helpers have nothing to do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pimdse.commands.warming._run", lambda words, folder: None)
+        patch.setattr("pimdse.kernels_ahead.start", lambda *_: subprocess.Popen([sys.executable, "-c", ""]))
         return _said("warmup")
 
 
