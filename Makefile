@@ -27,7 +27,12 @@ types:  ## mypy, strict
 layers:  ## imports point down; every heavy library has one home
 	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 
-check: lint types layers test  ## what CI runs: lint, types, layers, fast tests
+check:  ## what CI runs: lint, types, layers, fast tests
+	$(MAKE) --jobs 2 --output-sync=target types lint layers warm
+	$(MAKE) test
+
+warm:
+	$(PYTHON) -m pimdse warmup --jobs 1
 
 test:  ## fast tests
 	$(PYTHON) -m pytest -q -n $(JOBS) --durations=10

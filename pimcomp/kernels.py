@@ -8,6 +8,7 @@ same time write the same.
 
 import contextlib
 import enum
+import fcntl
 import functools
 import hashlib
 import logging
@@ -56,9 +57,13 @@ class Kernel(CPUDispatcher):
         self._twin._cache = _Cache(self._twin)
 
     def compile(self, sig: Any) -> Any:
-        """As of any dispatcher, and told to who watches."""
-        with event.trigger_event(_NEEDED, data={"kernel": self, "arguments": sigutils.normalize_signature(sig)[0]}):
-            return super().compile(sig)
+        """As of any dispatcher, told to who watches, and by one process at a time: the others find it kept."""
+        arguments, _ = sigutils.normalize_signature(sig)
+        with event.trigger_event(_NEEDED, data={"kernel": self, "arguments": arguments}):
+            if is_kept(self, arguments):
+                return super().compile(sig)
+            with _alone(self._cache.name(arguments, cast("Any", self.targetctx).codegen())):
+                return super().compile(sig)
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """What another kernel that calls this one compiles against: the twin."""
@@ -176,6 +181,19 @@ class _Cache(caching._Cache):
         made_from += [str(self._dispatcher.targetoptions), *sorted(_reached(self._dispatcher))]
         digest = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:32]
         return f"{self._dispatcher.py_func.__name__}-{digest}.nbc"
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Hold the lock of a file in the cache; a process that dies lets go of it. Without locks: not alone."""
+    path = cache_folders()[0] / f"{name}.lock"
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = stack.enter_context(path.open("wb"))
+            stack.callback(path.unlink, missing_ok=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _write(path: Path, content: bytes) -> None:

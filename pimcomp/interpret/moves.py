@@ -108,12 +108,18 @@ def fill_value(byte, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _copy_lanes(to, at):  # type: ignore[no-untyped-def]
+    """Copy a cell. (Assigning a slice would take numba seconds to compile.)"""
+    for k in range(len(to)):
+        to[k] = at[k]
+
+
+@kernel
 def _copy(local, to, at, size):  # type: ignore[no-untyped-def]
-    """Copy cells to others, which may be partly the same. (Assigning slices takes numba seconds to compile.)"""
+    """Copy cells to others, which may be partly the same."""
     for n in range(size):
         i = n if to <= at else size - 1 - n
-        for k in range(local.shape[1]):
-            local[to + i, k] = local[at + i, k]
+        _copy_lanes(local[to + i], local[at + i])
 
 
 @kernel
@@ -128,15 +134,18 @@ def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ig
         _copy(local, to, at, size)
     elif op == Op.LLDI:
         to = base + stream.dst[row]
-        local[to : to + size] = fill_value(stream.src2[row], stream.ibytes[row])
+        value = fill_value(stream.src2[row], stream.ibytes[row])
+        for i in range(size):
+            for k in range(local.shape[1]):
+                local[to + i, k] = value
     elif op == Op.LD:
         to, at = base + stream.dst[row], cells.row_cell[row]
         for i in range(size):
             slot = cells.input_slot[at + i]
             if slot >= 0:
-                local[to + i] = memories.inputs[turn, slot]
+                _copy_lanes(local[to + i], memories.inputs[turn, slot])
             else:
-                local[to + i] = memories.world[at + i]
+                _copy_lanes(local[to + i], memories.world[at + i])
     elif op == Op.ST:
         to, at = cells.row_cell[row], base + stream.src[row]
         for i in range(size):
@@ -144,8 +153,8 @@ def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ig
                 return _WRITES_INPUT, stream.dst[row] + i
             slot = cells.output_slot[to + i]
             if slot >= 0:
-                memories.outputs[turn, slot] = local[at + i]
-            memories.world[to + i] = local[at + i]
+                _copy_lanes(memories.outputs[turn, slot], local[at + i])
+            _copy_lanes(memories.world[to + i], local[at + i])
     return _OK, 0
 
 
