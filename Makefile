@@ -32,7 +32,7 @@ check:  ## what CI runs: lint, types, layers, fast tests
 	$(MAKE) test
 
 warm:
-	$(PYTHON) -m pimdse warmup --jobs 1
+	$(PYTHON) -m pimdse warmup
 
 test:  ## fast tests
 	$(PYTHON) -m pytest -q -n $(JOBS) --durations=10

@@ -119,6 +119,11 @@ def cache_folders() -> tuple[Path, ...]:
     return (folder, _temporary_folder()) if folder.is_absolute() or _numba.config.CACHE_DIR else (_temporary_folder(),)
 
 
+def kept_number() -> int:
+    """How many files of machine code there are."""
+    return sum(1 for folder in cache_folders() for _ in folder.glob("*.nbc"))
+
+
 @functools.cache
 def _temporary_folder() -> Path:
     """A folder that only this user can write, the same in every process where that is possible: machine code from a

@@ -18,12 +18,13 @@ from typing import Any
 
 from numba.core import types
 
-from pimcomp.kernels import Kernel, is_kept
+from pimcomp.kernels import Kernel, is_kept, kept_number
 from solvers import get_solver
 
 LIST = Path(__file__).with_name("kernels.json")
 _SOLVERS = get_solver.__module__  # inside pimdse once it is installed
 _MOST_HELPERS = 3
+_FILES_PER_KERNEL = 3  # that Python calls: with those it calls in turn; more are there after the use of a few commands
 _types: Any = types  # what is used here is not in its types
 Entry = Sequence[Any]  # module, kernel, argument types
 
@@ -52,7 +53,10 @@ def _lists() -> dict[str, list[list[Entry]]]:
 
 @contextmanager
 def helpers(command: str) -> Iterator[Callable[[], None]]:
-    """Within the block, the yielded function starts the helpers of a command, once; they end with the block."""
+    """Within the block, the yielded function starts the helpers of a command, once; they end with the block.
+
+    Soon after an installation they start at once: something will have to be compiled, before this process knows what.
+    """
     running: list[subprocess.Popen[bytes]] = []
     count = min(_MOST_HELPERS, cores() - 1)
 
@@ -61,6 +65,8 @@ def helpers(command: str) -> Iterator[Callable[[], None]]:
             running.extend(start(command, part, count) for part in range(count))
 
     try:
+        if kept_number() < _FILES_PER_KERNEL * len(listed()):
+            begin()
         yield begin
     finally:
         for helper in running:

@@ -52,12 +52,27 @@ def test_helpers_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(kernels_ahead, "start", sleeping)
     monkeypatch.setattr(kernels_ahead, "cores", lambda: 3)
+    monkeypatch.setattr(kernels_ahead, "kept_number", lambda: 10_000)
     with kernels_ahead.helpers("compile") as begin:
         assert started == []
         begin()
         begin()
         assert [helper.poll() for helper in started] == [None, None]
     assert all(helper.poll() is not None for helper in started)
+
+
+def test_helpers_start_at_once_where_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def nothing(command: str, part: int, parts: int) -> "subprocess.Popen[bytes]":
+        started.append(part)
+        return subprocess.Popen([sys.executable, "-c", ""])
+
+    monkeypatch.setattr(kernels_ahead, "start", nothing)
+    monkeypatch.setattr(kernels_ahead, "cores", lambda: 3)
+    monkeypatch.setattr(kernels_ahead, "kept_number", lambda: 0)
+    with kernels_ahead.helpers("compile"):
+        assert started == [0, 1]
 
 
 @kernel
