@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pimcomp.kernels import cache_folders
+
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(?P<kind>\w+)?(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.M | re.S)
 _UNITS = re.compile(r"\b0 ?(?:ns|us|ms|s|pJ|nJ|uJ|mJ|mW|W|KiB|MiB|B|mm2|%|x)(?!\w)")
@@ -53,7 +55,13 @@ def run(step: Step, folder: Path, timeout_s: float) -> "subprocess.CompletedProc
     return subprocess.run(
         [*programs[words[0]], *words[1:]],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), "MPLCONFIGDIR": str(folder)},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "MPLCONFIGDIR": str(folder),
+            "NUMBA_CACHE_DIR": str(cache_folders()[0].parent),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
