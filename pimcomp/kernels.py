@@ -60,9 +60,8 @@ class Kernel(CPUDispatcher):
         """As of any dispatcher, told to who watches, and by one process at a time: the others find it kept."""
         arguments, _ = sigutils.normalize_signature(sig)
         with event.trigger_event(_NEEDED, data={"kernel": self, "arguments": arguments}):
-            if is_kept(self, arguments):
-                return super().compile(sig)
-            with _alone(self._cache.name(arguments, cast("Any", self.targetctx).codegen())):
+            name = _file_name(self, arguments)
+            with contextlib.nullcontext() if _is_there(name) else _alone(name):
                 return super().compile(sig)
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
@@ -105,7 +104,15 @@ def watching(tell: Callable[[int], None]) -> Iterator[None]:
 
 def is_kept(function: Kernel, arguments: tuple[Any, ...]) -> bool:
     """Whether there is machine code of a kernel for arguments of these types."""
-    name = function._cache.name(arguments, cast("Any", function.targetctx).codegen())
+    return _is_there(_file_name(function, arguments))
+
+
+def _file_name(function: Kernel, arguments: tuple[Any, ...]) -> str:
+    name: str = function._cache.name(arguments, cast("Any", function.targetctx).codegen())
+    return name
+
+
+def _is_there(name: str) -> bool:
     return any((folder / name).is_file() for folder in cache_folders())
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def _uses(command: str) -> list[list[Entry]]:
     return lists.get(command, lists["compile"])
 
 
+@cache
 def _lists() -> dict[str, list[list[Entry]]]:
     found: dict[str, list[list[Entry]]] = json.loads(LIST.read_text(encoding="utf-8"))
     return found
@@ -61,11 +63,11 @@ def helpers(command: str) -> Iterator[Callable[[], None]]:
     count = min(_MOST_HELPERS, cores() - 1)
 
     def begin() -> None:
-        if not running and count > 0:
+        if not running:
             running.extend(start(command, part, count) for part in range(count))
 
     try:
-        if kept_number() < _FILES_PER_KERNEL * len(listed()):
+        if count > 0 and kept_number() < _FILES_PER_KERNEL * len(listed()):
             begin()
         yield begin
     finally:
