@@ -17,6 +17,7 @@ from pimcomp.frontend.load_network import locate as pimcomp_model
 from pimdse.cli import run
 from pimdse.html_table import records_html
 from solvers import get_solver
+from tests.pimdse.small_chip import SMALL_SWEEP
 
 ROOT = Path(__file__).parents[1]
 
@@ -133,17 +134,14 @@ def test_solvers_are_compared(program: pimcomp.CompiledModel) -> None:
         pimcomp.compare("digits_mlp", solvers=["balanse"])
 
 
-CHIP_WITH_A_SWEEP = """
-name: small
-chip: {cores: 16, crossbars_per_core: 8}
-crossbar: {rows: 64, cols: 64, cell_bits: 8, dac: {count: 64}}
-core: {rob_size: 1}
-sweep:
-  model: digits_mlp
+CHIP_WITH_A_SWEEP = (
+    SMALL_SWEEP
+    + """\
   solvers: [balance]
   pipelines: [element]
   space: {cores: [8, 16], bus_width_bytes: [16, 32]}
 """
+)
 
 
 def test_a_sweep_and_its_best(tmp_path: Path) -> None:

@@ -16,20 +16,18 @@ import pytest
 
 import pimcomp
 from pimdse.cli import app, run
+from tests.pimdse.small_chip import SMALL_SWEEP
 
 _DOCUMENT = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text(encoding="utf-8")
-_CHIP = """
-name: small
-chip: {cores: 16, crossbars_per_core: 8}
-crossbar: {rows: 64, cols: 64, cell_bits: 8, dac: {count: 64}}
-core: {rob_size: 1}
-sweep:
-  model: digits_mlp
+_CHIP = (
+    SMALL_SWEEP
+    + """\
   trials: 1
   solvers: [balance]
   pipelines: [batch]
   space: {cores: [16]}
 """
+)
 Object = dict[str, Any]
 _PER_IMAGE = (
     *("latency_ns", "period_ns", "throughput_per_s", "energy_pj", "avg_power_mw"),

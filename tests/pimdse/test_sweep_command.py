@@ -12,21 +12,19 @@ import pytest
 
 from pimdse.cli import run
 from spaces.search.study import load_stored
+from tests.pimdse.small_chip import SMALL_SWEEP
 
 _ROOT = Path(__file__).parents[2]
-_CHIP = """
-name: small
-chip: {cores: 16, crossbars_per_core: 8}
-crossbar: {rows: 64, cols: 64, cell_bits: 8, dac: {count: 64}}
-core: {rob_size: 1}
-sweep:
-  model: digits_mlp
+_CHIP = (
+    SMALL_SWEEP
+    + """\
   trials: 6
   solvers: [balance, uniform]
   space:
     cores: {low: 1, high: 16}
     crossbars_per_core: [1, 8]
 """
+)
 
 
 @pytest.fixture(scope="module")
