@@ -4,7 +4,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 TESTS ?=  # for check-oldest: all of the fast ones
-.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix docs kernels site vendor picture
+.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix golden docs kernels site vendor picture
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-slow:  ## end to end on real networks, the built wheel, real simulators whe
 
 bench:  ## benchmarks of compile time, timeline and solvers
 	$(PYTHON) -m pytest -q benchmarks --benchmark-enable -o testpaths=benchmarks -m ''
+
+golden:  ## write tests/golden again: only for a change that is meant to change programs
+	$(PYTHON) -m tests.golden.digests
 
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
 	$(PYTHON) benchmarks/matrix.py
