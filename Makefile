@@ -50,6 +50,7 @@ bench:  ## benchmarks of compile time, timeline and solvers
 	$(PYTHON) -m pytest -q benchmarks --benchmark-enable -o testpaths=benchmarks -m ''
 
 golden:  ## write tests/golden again: only for a change that is meant to change programs
+	$(PYTHON) -m tests.golden.listings
 	$(PYTHON) -m tests.golden.digests
 
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
