@@ -24,19 +24,19 @@ import numpy as np
 from benchmarks.sections import replace_section, table
 from pimcomp.emit.arch_json import network_json, simulator_config
 from pimcomp.emit.pimsim import write_program
-from pimcomp.energy import energy_of
 from pimcomp.estimate import Estimator
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Program
 from pimcomp.schedule import ScheduleOptions
+from pimcomp.timeline.energy import energy_of
 from pimcomp.timeline.instruction_times import instruction_times
-from pimcomp.timeline.ties import contests_of
 from pimcomp.timeline.timing import simulate, steady_period_ns
 from pimcomp.timeline.work import PS_PER_NS, stream_of, work_of
 from pimdse.building import build, make_recipe
 from pimdse.pimsim import SimulatorReport, find_simulator, run_simulator
+from tests.timeline.ties import contests_of
 
 ROB_SIZES = {"element": (1, 4, 16), "batch": (1,)}
 # (network, chip, rob_sizes): the project's acceptance set (issue 3).
@@ -57,7 +57,7 @@ SECTION = "ledger"
 NOTE = f"""\
 Random weights; written by `benchmarks/accuracy.py`. Errors are ours over the simulator's in latency mode. The
 period is (time of 4 copies in a row - time of 2) / 2. Ties: requests that reach a core's memory port or the global
-memory in the same instant as another (`pimcomp/timeline/ties.py`); the order in which the simulator serves events
+memory in the same instant as another (`tests/timeline/ties.py`); the order in which the simulator serves events
 of one instant is all that is known to remain. Cost is the estimate of one
 pass from the plan alone, before scheduling (`pimcomp/estimate`, rob_size 1). The simulator's
 processor time includes loading the program; the timeline's is warm, from the program in memory, the median of

@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from benchmarks.sections import replace_section, table
 from benchmarks.timed_plans import Instance, TimedPlan, grow, load_instance, read_lines
-from pimcomp.bounds import bounds
 from pimcomp.estimate import Estimate, Estimator
 from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.estimator import Population, population_of
 from pimcomp.ir.graph import Conv
 from pimcomp.ir.plan import Pipeline
+from pimcomp.plan.bounds import bounds
 
 NETWORKS = ("resnet18", "googlenet", "mobilenet_v2")
 SECTION = "accuracy of the estimate"
@@ -148,7 +148,7 @@ def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> 
         "*Spread*: slowest over fastest plan. *Memory*: bytes of the busiest core, median and the middle 80 %, of "
         "plans that local memory does not hold back. *Without this network*: median error with a scale fitted on the "
         "other networks only. *Evaluations*: layers with weights per second of processor time on one core, warm. "
-        "*Largest bound / timeline*: of the proven bounds (`pimcomp/bounds.py`) over all these plans; "
+        "*Largest bound / timeline*: of the proven bounds (`plan/bounds.py`) over all these plans; "
         "below 1, or it is no bound.\n\n" + table(HEADER, rows)
     )
 

@@ -18,19 +18,19 @@ from pathlib import Path
 from benchmarks.accuracy import Simulation
 from benchmarks.peer_rows import Case, Peer, Peers, geometric_mean, peer_mvm_pj, read_peers
 from benchmarks.sections import replace_section, table
-from pimcomp.bounds import bounds
 from pimcomp.compile import compile_network
 from pimcomp.config import read_arch
 from pimcomp.emit.outputs import emit
-from pimcomp.energy import static_power_mw
 from pimcomp.errors import PimdseError
 from pimcomp.frontend import load_network
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Pipeline
+from pimcomp.plan.bounds import bounds
+from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
-from pimcomp.verify_program import verify_program
+from pimcomp.timeline.energy import static_power_mw
 from pimdse.pimsim import find_simulator
 from solvers import get_solver
 
@@ -45,7 +45,7 @@ SECTION = "peer comparison"
 class Row:
     """Our program of one case; times in ns per image. failure: why there is no program.
 
-    latency_ns, period_ns: timeline. bound_ns: proven for the score of any program (pimcomp/bounds.py). model_bound_ns,
+    latency_ns, period_ns: timeline. bound_ns: proven for the score of any program (plan/bounds.py). model_bound_ns,
     objective_ns: of the solver's cost model. energy_pj: per image.
     plain_ns: score without scatter and window blocks. peer_pj: the least energy of the peer's best program.
     verified: None before verification. simulated_ns: score in the real simulator.
@@ -277,7 +277,7 @@ from the simulator itself on squeezenet). Element: latency of one image. Batch: 
   contain everything on both sides.
 - Ours us: the timeline; simulator us: pimsim-nn itself, for the rows that were simulated (batch: the difference
   between {rounds} rounds and one, per image).
-- Bound: proven for every program of the network on the chip (`pimcomp/bounds.py`); gap: 1 - bound / ours. Plan's gap:
+- Bound: proven for every program of the network on the chip (`plan/bounds.py`); gap: 1 - bound / ours. Plan's gap:
   the same for the solver's cost model, its bound over all plans against the plan's objective; the model leaves out
   most messages and waiting, and the program takes longer than it says.
 - Energy: per image. PIMCOMP-NN's energy was not recorded; "at least" is its MVMs (each window enters one replica's

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pimcomp.energy import mvm_crossbar_pj
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph
+from pimcomp.timeline.energy import mvm_crossbar_pj
 
 Case = tuple[str, str, str]  # (network, chip, pipeline)
 

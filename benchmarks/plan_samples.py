@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.plan import LayerOption, MappingProblem, Plan
-from pimcomp.mapping import CoreOf, best_fit, first_fit, spread
-from pimcomp.rebalance import rebalance
 from solvers.capacity import smallest_options
-from solvers.stream import pack
+from solvers.heuristics.stream import pack
+from solvers.placing.mapping import CoreOf, best_fit, first_fit, spread
+from solvers.placing.rebalance import rebalance
 
 ATTEMPTS = 40
 # Shares of the replicas that are kept, one after the other, until a placement packs them.

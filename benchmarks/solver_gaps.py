@@ -14,11 +14,11 @@ from pathlib import Path
 from benchmarks.sections import replace_section, table
 from benchmarks.solver_matrix import NETWORKS
 from benchmarks.timed_plans import load_instance
-from pimcomp.cost import plan_cost
 from pimcomp.ir.plan import MappingProblem, Pipeline
-from pimcomp.ir.verify import verify_plan
+from pimcomp.plan.cost import plan_cost
+from pimcomp.proof.static import verify_plan
 from solvers import get_solver
-from solvers.relaxation import configurations, period_relaxation
+from solvers.exact.relaxation import configurations, period_relaxation
 
 SECTION = "model gap"
 
@@ -78,7 +78,7 @@ def main() -> None:
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     header = ["network", "exact us", "best us", "aggregate bound us", "bound us", "model gap", "processor s"]
     body = (
-        f"## Model gap, batch pipeline\n\nPeriod in the cost model (pimcomp/cost.py) on `{options.arch}`, "
+        f"## Model gap, batch pipeline\n\nPeriod in the cost model (plan/cost.py) on `{options.arch}`, "
         f"`--time-limit {options.time_limit:g}`: the best plan against the best proven bound. The aggregate bound "
         "counts crossbars and work over the whole chip, the other one knows how cores fill (docs/solvers.md).\n\n"
         + table(header, rows)

@@ -13,11 +13,11 @@ from benchmarks.sections import replace_section, table
 from pimcomp.config import read_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import MappingProblem, Pipeline
-from pimcomp.partition import partition
-from pimcomp.problem import build_problem
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
 from solvers import get_solver
-from solvers.nsga2 import Nsga2
-from solvers.relaxation import configurations, period_relaxation
+from solvers.exact.relaxation import configurations, period_relaxation
+from solvers.population.nsga2 import Nsga2
 
 SECTION = "solver speed"
 

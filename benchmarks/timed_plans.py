@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.plan_samples import sampled_plan
-from pimcomp.calibrate import lrn_ranges
 from pimcomp.config import read_arch
-from pimcomp.energy import energy_of
 from pimcomp.errors import CapacityError
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Pipeline, Plan
-from pimcomp.ir.verify import verify_plan
-from pimcomp.partition import partition
-from pimcomp.problem import build_problem
-from pimcomp.rewrite import rewrite
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.proof.calibrate import lrn_ranges
+from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions, schedule
 from pimcomp.timeline import time_program
+from pimcomp.timeline.energy import energy_of
 
 # One order per program: the best of several takes some per cent less time, and several times as long to find.
 OPTIONS = ScheduleOptions(orders=1)

@@ -3,21 +3,22 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pimcomp.calibrate import lrn_ranges
-from pimcomp.energy import energy_of
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
-from pimcomp.ir.verify import verify_plan, verify_program
-from pimcomp.levers import shortage
-from pimcomp.partition import partition
-from pimcomp.problem import build_problem
-from pimcomp.rewrite import rewrite
+from pimcomp.plan.bounds import bounds
+from pimcomp.plan.levers import shortage
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.proof.calibrate import lrn_ranges
+from pimcomp.proof.static import verify_plan, verify_program
 from pimcomp.schedule import ScheduleOptions, Scheduler
 from pimcomp.timeline import time_program
+from pimcomp.timeline.energy import energy_of, not_counted
 
 Observer = Callable[[str, object], None]  # (stage, its result): dumps, timers and progress hang here
 
@@ -69,6 +70,8 @@ def compile_network(
         program=program,
         timing=timing,
         energy=energy,
+        bounds=bounds(graph, arch, parts),
+        energy_not_counted=not_counted(arch),
         provenance=Provenance(
             model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed, weights=weights, notes=notes
         ),

@@ -24,9 +24,9 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Pipeline, Solver
 from pimcomp.ir.report import Timing
+from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline import time_program
-from pimcomp.verify_program import VerifyReport, verify_program
 from pimdse.building import Built, Recipe, build, write
 from pimdse.comparison import Row, compared
 from pimdse.html_table import html_table, records_html

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.compiled import Compiled
     from pimcomp.ir.plan import Pipeline, Solver
-    from pimcomp.schedule.options import ScheduleOptions
+    from pimcomp.ir.schedule_options import ScheduleOptions
 
 # Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
 SWITCHES = {"on": True, "off": False}
@@ -95,7 +95,7 @@ def make_recipe(
 
 def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
     """`NAME=VALUE` words as scheduling options. Raises ConfigError naming the word."""
-    from pimcomp.schedule.options import ScheduleOptions
+    from pimcomp.ir.schedule_options import ScheduleOptions
 
     defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
     values: dict[str, int | float | bool] = {}
@@ -179,7 +179,7 @@ def check_target(
     is not ours.
     """
     from pimcomp.emit.outputs import check_choices, file_names
-    from pimcomp.own_files import COMPILE, check_free
+    from pimcomp.foundation.own_files import COMPILE, check_free
 
     check_choices(form, save)
     check_free(folder, (*file_names(form, save, arch.total_cores), *BESIDE), COMPILE, inputs)

@@ -22,7 +22,7 @@ SIMULATOR_TIMEOUT_S = 7200.0
 class Row:
     """One solver in one pipeline; figures are of one image. None: not available.
 
-    cost_ns: the plan in the cost model (pimcomp/cost.py), latency (element) or period (batch). model_bound_ns: no plan
+    cost_ns: the plan in the cost model (plan/cost.py), latency (element) or period (batch). model_bound_ns: no plan
     at all is below that there. gap_model = 1 - model_bound_ns / cost_ns. latency_ns, period_ns: the emitted program.
     bound_ns, bound_period_ns, gap, gap_period: as in report.json, for any program. simulator_ns: what pimsim-nn says,
     latency (element) or period (batch). missing: why there is no plan or no program, with what would help. solve_s,
@@ -104,10 +104,10 @@ def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]
     Raises InvariantError for a plan that breaks a rule.
     """
     from pimcomp.compile import does_not_fit, pose
-    from pimcomp.cost import plan_cost
-    from pimcomp.ir.verify import verify_plan
-    from pimcomp.partition import partition
-    from pimcomp.rewrite import rewrite
+    from pimcomp.plan.cost import plan_cost
+    from pimcomp.plan.partition import partition
+    from pimcomp.plan.rewrite import rewrite
+    from pimcomp.proof.static import verify_plan
     from solvers import get_solver
 
     graph = rewrite(network.graph, recipe.arch, recipe.options)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from glob import escape, glob
 from pathlib import Path
 
-from pimcomp.data_files import data_dir
+from pimcomp.foundation.data_files import data_dir
 
 
 def network_names(incomplete: str) -> list[str]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.decode import UNREADABLE_ARRAYS
+from pimcomp.emit.decode import UNREADABLE_ARRAYS
 from pimcomp.errors import ModelError
-from pimcomp.feeds import count_images
 from pimcomp.ir.graph import Graph, Input, Node, image_shape
+from pimcomp.proof.feeds import count_images
 
 if TYPE_CHECKING:
     from pimcomp.ir.graph import FloatArray

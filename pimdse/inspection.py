@@ -120,11 +120,11 @@ def operation_text(node: Node) -> str:
 
 def chip_use(graph: Graph, arch: "Arch") -> ChipUse:
     """The plain unfolding of every weighted layer on a chip, and what is proven for all unfoldings."""
-    from pimcomp.bounds import bounds
     from pimcomp.ir.plan import Pipeline
-    from pimcomp.partition import partition
-    from pimcomp.problem import build_problem
-    from pimcomp.rewrite import rewrite
+    from pimcomp.plan.bounds import bounds
+    from pimcomp.plan.partition import partition
+    from pimcomp.plan.problem import build_problem
+    from pimcomp.plan.rewrite import rewrite
     from pimcomp.schedule import ScheduleOptions
 
     graph = rewrite(graph, arch, ScheduleOptions())

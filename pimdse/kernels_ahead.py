@@ -19,7 +19,7 @@ from typing import Any
 
 from numba.core import types
 
-from pimcomp.kernels import Kernel, is_kept, kept_number
+from pimcomp.foundation.kernels import Kernel, is_kept, kept_number
 from solvers import get_solver
 
 LIST = Path(__file__).with_name("kernels.json")

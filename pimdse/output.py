@@ -55,7 +55,7 @@ class Output:
     @contextmanager
     def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
         """An observer for long work, told what is finished: shows what runs now, and that kernels are compiled."""
-        from pimcomp.kernels import watching
+        from pimcomp.foundation.kernels import watching
         from pimdse.kernels_ahead import helpers, usual_number
 
         if self.quiet or self.as_json:

@@ -11,7 +11,7 @@ from pimcomp.ir.brief import brief
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
-    from pimcomp.decode import Decoded
+    from pimcomp.emit.decode import Decoded
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.graph import IntArray
     from pimcomp.timeline.work import Stream
@@ -62,8 +62,8 @@ def read_program_folder(path: Path) -> ProgramFolder:
     import numpy as np
 
     from pimcomp.config import load_arch
-    from pimcomp.decode import decode_program, read_checkpoints
-    from pimcomp.file_stream import stream_of_file
+    from pimcomp.emit.decode import decode_program, read_checkpoints
+    from pimcomp.timeline.file_stream import stream_of_file
 
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")

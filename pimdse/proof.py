@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pimcomp.frontend import LoadedNetwork
-    from pimcomp.verify_integer import IntegerReport
-    from pimcomp.verify_program import VerifyReport
+    from pimcomp.proof.executed import VerifyReport
+    from pimcomp.proof.executed_in_integers import IntegerReport
 
 RECORD = "verified.json"
 
@@ -22,7 +22,7 @@ def prove(
     folder: Path, network: "LoadedNetwork", *, images: int = 4, seed: int = 0, input_file: Path | None = None
 ) -> "VerifyReport":
     """Execute the folder's program and compare it with onnxruntime, on random images or those of a file."""
-    from pimcomp.verify_program import verify_program
+    from pimcomp.proof.executed import verify_program
     from pimdse.input_images import read_inputs
 
     inputs = read_inputs(input_file, network.graph) if input_file is not None else None
@@ -46,7 +46,7 @@ def prove_integer(
     with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
     integer.npz into the folder.
     """
-    from pimcomp.verify_integer import verify_integer
+    from pimcomp.proof.executed_in_integers import verify_integer
     from pimdse.input_images import read_inputs
     from pimdse.trained import find_test_set
 
@@ -67,7 +67,7 @@ def prove_integer(
 
 def verdict_data(report: "VerifyReport | IntegerReport", what: str) -> dict[str, object]:
     """A verdict for machines; one that is not passed has an `error`, as everything that ends with another status."""
-    from pimcomp.verify_program import VerifyReport
+    from pimcomp.proof.executed import VerifyReport
 
     numbers = "float" if isinstance(report, VerifyReport) else "integer"
     data = {"what": what, "numbers": numbers, **_record(report)}
@@ -124,7 +124,7 @@ def _agreement(report: "IntegerReport") -> str:
 
 def write_record(folder: Path, report: "VerifyReport") -> None:
     """Leave the verdict in the folder: verified.json."""
-    from pimcomp.own_files import COMPILE, write_file
+    from pimcomp.foundation.own_files import COMPILE, write_file
 
     text = json_object(RECORD, _record(report)) + "\n"
     write_file(folder / RECORD, text.encode(), COMPILE)

@@ -100,7 +100,7 @@ def _recipe(content: Mapping[str, Any], folder: Path) -> "Recipe":
     from pimcomp.config import read_arch
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.plan import Pipeline
-    from pimcomp.schedule.options import ScheduleOptions
+    from pimcomp.ir.schedule_options import ScheduleOptions
     from pimdse.building import Recipe
 
     # a table of the network on chip is only in the chip's own file
@@ -140,7 +140,7 @@ def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> "Outcome":
 
 
 def _compare(folder: Path, out: Path) -> Reproduction:
-    from pimcomp.own_files import COMPILE, recorded
+    from pimcomp.foundation.own_files import COMPILE, recorded
 
     made = [Path(name) for name in recorded(out, COMPILE)]
     missing = [p for p in made if not (folder / p).is_file()]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pimcomp.own_files import check_free
+from pimcomp.foundation.own_files import check_free
 from pimdse.interrupt import stop_on_interrupt
 from pimdse.output import Output
 from pimdse.report.findings import Findings, find

@@ -26,7 +26,7 @@ def find_test_set(model: str, network: "LoadedNetwork", *, weights: str | None =
     model: its name or path; weights: as at load_network: with other weights than its own a network is not trained.
     Raises ModelError if there is no such model.
     """
-    from pimcomp.data_files import data_dir
+    from pimcomp.foundation.data_files import data_dir
     from pimcomp.frontend.load_network import locate
     from pimcomp.ir.graph import Input
 

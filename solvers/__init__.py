@@ -36,19 +36,39 @@ class SolverInfo:
 _ORDERED, _SEARCH = "tasks and messages of the programs that are ordered", "local search, columns and branch and bound"
 _FRONT = "individuals, and tasks and messages of the front's programs"
 _REGISTRY = (
-    SolverInfo("balance", "balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
-    SolverInfo("uniform", "uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
-    SolverInfo("W0H0", "w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
-    SolverInfo("ga", "ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none", "individuals"),
-    SolverInfo("exact", "exact", "Exact", "issue time of cores: relaxation solved, then packed", "bound"),
-    SolverInfo("exact-windows", "exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"),
-    SolverInfo("stream", "stream", "Stream", "short row times for low latency, pieces spread over cores", "none"),
-    SolverInfo("lns", "lns", "Lns", "local search on plans whose programs are ordered", "bound of the model", _ORDERED),
-    SolverInfo("cpsat", "cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap", _SEARCH),
-    SolverInfo("ilp", "ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap", _SEARCH),
-    SolverInfo("nsga2", "nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none", _FRONT),
+    SolverInfo("balance", "heuristics.balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
+    SolverInfo("uniform", "heuristics.uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
+    SolverInfo("W0H0", "heuristics.w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
     SolverInfo(
-        "auto", "auto", "Auto", "the default: lns from stream's plans and exact's", "bound of the model", _ORDERED
+        "ga", "population.ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none", "individuals"
+    ),
+    SolverInfo("exact", "exact.exact", "Exact", "issue time of cores: relaxation solved, then packed", "bound"),
+    SolverInfo(
+        "exact-windows", "exact.exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"
+    ),
+    SolverInfo(
+        "stream", "heuristics.stream", "Stream", "short row times for low latency, pieces spread over cores", "none"
+    ),
+    SolverInfo(
+        "lns",
+        "local_search.lns",
+        "Lns",
+        "local search on plans whose programs are ordered",
+        "bound of the model",
+        _ORDERED,
+    ),
+    SolverInfo("cpsat", "master.cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap", _SEARCH),
+    SolverInfo("ilp", "master.ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap", _SEARCH),
+    SolverInfo(
+        "nsga2", "population.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none", _FRONT
+    ),
+    SolverInfo(
+        "auto",
+        "local_search.auto",
+        "Auto",
+        "the default: lns from stream's plans and exact's",
+        "bound of the model",
+        _ORDERED,
     ),
 )
 SOLVER_NAMES = tuple(info.name for info in _REGISTRY)

@@ -5,7 +5,7 @@ import math
 
 from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch
-from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.ir.schedule_options import ScheduleOptions
 from spaces.space import CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, Point, Scalar, Sweep
 
 

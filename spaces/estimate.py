@@ -1,8 +1,8 @@
 """Figures of a plan without its program: the cost fidelity of a sweep."""
 
-from pimcomp.bounds import Bounds
 from pimcomp.estimate import Estimator
 from pimcomp.ir.plan import MappingProblem, Outcome
+from pimcomp.ir.report import Bounds
 from pimcomp.schedule import ScheduleOptions
 from spaces.metrics import Metrics
 

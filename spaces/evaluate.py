@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pimcomp.bounds import Bounds, bounds
 from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.emit.pimsim import emitted_start
 from pimcomp.errors import CapacityError, ConfigError
@@ -19,9 +18,11 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
-from pimcomp.partition import partition
-from pimcomp.problem import build_problem
-from pimcomp.rewrite import rewrite
+from pimcomp.ir.report import Bounds
+from pimcomp.plan.bounds import bounds
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
+from pimcomp.plan.rewrite import rewrite
 from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
@@ -237,7 +238,7 @@ def figures(compiled: Compiled) -> Metrics:
     """The figures of a compiled program, per image."""
     program = compiled.program
     latency_ns, period_ns, energy_pj = compiled.latency_ns, compiled.period_ns, compiled.energy_pj
-    bound = bounds(compiled.graph, compiled.arch, compiled.partition)
+    bound = compiled.bounds
     return Metrics(
         latency_ns=latency_ns,
         period_ns=period_ns,

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
-from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.ir.schedule_options import ScheduleOptions
 from spaces.metrics import OF_THE_CHIP
 
 Scalar = int | float | bool | str

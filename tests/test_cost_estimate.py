@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from benchmarks.cost_model import fit, make_case, row, spearman
 from benchmarks.plan_samples import sampled_plan, sampled_plans
 from benchmarks.timed_plans import Instance, TimedPlan, load_instance, read_lines, time_plan
-from pimcomp.bounds import bounds
 from pimcomp.compile import compile_network
 from pimcomp.errors import CapacityError
 from pimcomp.estimate import Estimator
@@ -22,10 +21,11 @@ from pimcomp.estimate.estimator import population_of
 from pimcomp.estimate.layout import Layout, place
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Pipeline
-from pimcomp.ir.verify import verify_plan
-from pimcomp.partition import partition
+from pimcomp.plan.bounds import bounds
+from pimcomp.plan.partition import partition
+from pimcomp.plan.rows import needed_rows
+from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions
-from pimcomp.schedule.rows import needed_rows
 from pimcomp.schedule.sites import place_work
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan

@@ -13,12 +13,12 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 
 # The one home of each heavy library, as a prefix of the module's dotted name.
 HOMES: dict[str, str | tuple[str, ...]] = {
-    "ortools": ("solvers.cpsat", "solvers.ilp", "solvers.core_master"),
-    "pymoo": "solvers.nsga2",
+    "ortools": ("solvers.master", "solvers.column_generation"),
+    "pymoo": "solvers.population.nsga2",
     "optuna": "spaces.search",
     "sqlalchemy": "spaces.search",
     "onnx": "pimcomp.frontend",
-    "onnxruntime": "pimcomp.reference",
+    "onnxruntime": "pimcomp.proof.reference",
     "matplotlib": "pimdse",
     "typer": "pimdse",
     "rich": "pimdse",

@@ -50,12 +50,10 @@ def strangers(tmp_path: Path) -> Path:
 
 
 def test_imports_are_rewritten_for_the_wheel_and_nothing_else() -> None:
-    source = (
-        "from solvers.auto import Auto\nfrom spaces import space\n    from solvers import x\nfrom solversx import y\n"
-    )
+    source = "from solvers.limit import X\nfrom spaces import space\n    from solvers import x\nfrom solversx import y"
     assert as_installed(source) == (
-        "from pimdse.solvers.auto import Auto\nfrom pimdse.spaces import space\n    from pimdse.solvers import x\n"
-        "from solversx import y\n"
+        "from pimdse.solvers.limit import X\nfrom pimdse.spaces import space\n    from pimdse.solvers import x\n"
+        "from solversx import y"
     )
     with pytest.raises(ValueError, match=r"'import spaces': only"):
         as_installed("import numpy\nimport spaces.search\n")

@@ -10,8 +10,8 @@ import pimcomp
 from pimcomp.compile import compile_network
 from pimcomp.emit.outputs import emit
 from pimcomp.ir.graph import Conv, Graph, Node, Pool
+from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
-from pimcomp.verify_program import verify_program
 from solvers import get_solver
 
 

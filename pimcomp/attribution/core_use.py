@@ -3,8 +3,8 @@
 import numpy as np
 
 from pimcomp.attribution.links import Links
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
 from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT, Stream, Work

@@ -13,9 +13,9 @@ import numpy as np
 
 from pimcomp.attribution.links import Links
 from pimcomp.errors import InvariantError
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import (
     READ2_FIRST,

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.work import LOAD, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, Stream, Work
 

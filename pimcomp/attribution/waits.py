@@ -6,9 +6,9 @@ import numpy as np
 
 from pimcomp.attribution.core_use import waits_from_to
 from pimcomp.attribution.links import Links
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.work import LOAD, STORE, Stream, Work
 

@@ -11,8 +11,8 @@ from pimcomp.config.schema import ChipDocument
 from pimcomp.config.simulator import arch_from_simulator_config
 from pimcomp.config.validation import validate
 from pimcomp.config.yaml_loader import load_yaml
-from pimcomp.data_files import data_dir
 from pimcomp.errors import ConfigError, did_you_mean
+from pimcomp.foundation.data_files import data_dir
 from pimcomp.ir.arch import MAX_CORES, Arch, NocTable
 
 

@@ -15,7 +15,7 @@ import orjson
 from pimcomp.config.fields import ARCH_DEFAULTS
 from pimcomp.config.validation import found_text
 from pimcomp.errors import ConfigError
-from pimcomp.file_kind import BOM
+from pimcomp.foundation.file_kind import BOM
 from pimcomp.ir.arch import NocTable
 
 MEMORY_ID = "-10"  # the simulator's default id of global memory's switch

@@ -15,7 +15,7 @@ from pimcomp.config.fields import ARCH_DEFAULTS, arch_field, flatten
 from pimcomp.config.noc_file import complete_table, mesh_costs, read_noc_tables
 from pimcomp.config.validation import field_path, submodel, validate
 from pimcomp.errors import ConfigError
-from pimcomp.file_kind import BOM, file_kind
+from pimcomp.foundation.file_kind import BOM, file_kind
 from pimcomp.ir.arch import MAX_CORES, Arch
 
 MAX_BYTES = 1_000_000

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pimcomp.errors import ConfigError
-from pimcomp.file_kind import file_kind
+from pimcomp.foundation.file_kind import file_kind
 
 MAX_BYTES = 1_000_000  # a chip or a sweep is a few kilobytes
 MAX_DEPTH = 32  # keeps the recursive composer off Python's recursion limit

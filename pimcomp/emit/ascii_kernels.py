@@ -1,7 +1,7 @@
 """Compiled building blocks that write text into a byte buffer."""
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import ByteArray
-from pimcomp.kernels import kernel
 
 
 @kernel

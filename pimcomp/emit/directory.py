@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pimcomp.emit.instruction_fields import FIELDS, Source
 from pimcomp.emit.json_writer import JsonWriter, check_opcodes, stored_weight_bits
 from pimcomp.emit.pimsim import emitted_index, emitted_start
-from pimcomp.instruction_columns import PIM_HEADER, PIM_MAGIC, PIM_RECORD
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op, Program
-from pimcomp.registers import LOAD_HIGH, LOAD_RD, LOAD_RS1, LOAD_RS2, operand_values
+from pimcomp.isa.columns import PIM_HEADER, PIM_MAGIC, PIM_RECORD
+from pimcomp.isa.fields import FIELDS, Source
+from pimcomp.isa.registers import LOAD_HIGH, LOAD_RD, LOAD_RS1, LOAD_RS2, operand_values
 
 
 def write_directory(

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.emit.ascii_kernels import put, put_integer
-from pimcomp.emit.instruction_fields import FIELDS, SOURCES, Source, templates
 from pimcomp.errors import InvariantError
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
-from pimcomp.kernels import kernel
-from pimcomp.registers import LOAD_HIGH, operand_values
+from pimcomp.isa.fields import FIELDS, SOURCES, Source, templates
+from pimcomp.isa.registers import LOAD_HIGH, operand_values
 
 BUFFER_BYTES = 4 << 20
 ROW_BYTES = 512  # more than the longest row: four sldi and an instruction with five numbers

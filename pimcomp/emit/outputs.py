@@ -18,10 +18,10 @@ from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
 from pimcomp.errors import check_name
+from pimcomp.foundation.own_files import COMPILE, staged
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op, Program
-from pimcomp.own_files import COMPILE, staged
 
 SAVES = ("evaluation", "verification", "intermediate", "mapping", "weights", "listing")
 FORMS = ("gz", "directory", "pim")

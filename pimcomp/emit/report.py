@@ -5,9 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import orjson
 
-from pimcomp.bounds import bounds
 from pimcomp.emit.pimsim import emitted_start
-from pimcomp.energy import not_counted
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 
@@ -22,8 +20,8 @@ class Report:
 
     crossbars: what the chip has; crossbars_used: what the plan occupies. area_mm2: None where the chip's description
     has none. bound_ns, gap: proven lower bound of the latency of any program, and 1 - bound_ns / latency_ns;
-    bound_period_ns, gap_period: the same for the period (pimcomp/bounds.py). solver_objective_ns, solver_bound_ns: the
-    solver's own objective at the plan and its lower bound in the solver's model; None where nothing is claimed.
+    bound_period_ns, gap_period: the same for the period (plan/bounds.py). solver_objective_ns, solver_bound_ns:
+    the solver's own objective at the plan and its lower bound in the solver's model; None where nothing is claimed.
     energy_not_counted: contributors without figures in the chip's description.
     instructions_per_round: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
     spilled_bytes_per_round: to and from global memory because local memory is too small.
@@ -69,7 +67,7 @@ def make_report(compiled: Compiled) -> Report:
     program, arch, outcome, energy = compiled.program, compiled.arch, compiled.outcome, compiled.energy
     origin, images = compiled.provenance, program.images_per_round
     emitted = int(emitted_start(program)[-1])
-    least = bounds(compiled.graph, arch, compiled.partition)
+    least = compiled.bounds
     parts = {name: getattr(energy, name) for name in energy.__dataclass_fields__ if name != "total_pj"}
     return Report(
         model=origin.model,
@@ -87,7 +85,7 @@ def make_report(compiled: Compiled) -> Report:
         throughput_per_s=float(compiled.throughput_per_s),
         energy_pj=float(compiled.energy_pj),
         energy_by_pj={name.removesuffix("_pj"): float(value) / images for name, value in parts.items()},
-        energy_not_counted=not_counted(arch),
+        energy_not_counted=compiled.energy_not_counted,
         avg_power_mw=float(compiled.avg_power_mw),
         cores=arch.total_cores,
         cores_used=int(np.count_nonzero(np.diff(program.core_start))),

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.emit.ascii_kernels import put, put_integer
-from pimcomp.emit.instruction_fields import FIELDS, Source
 from pimcomp.emit.pimsim import emitted_index
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
-from pimcomp.kernels import kernel
+from pimcomp.isa.fields import FIELDS, Source
 
 BUFFER_BYTES = 1 << 20
 _NUMBERS = ("index", "dst", "src", "src2", "size", "group", "peer", "relu")

@@ -14,7 +14,7 @@ from pimcomp.ir.array_group import Partition
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Pipeline, Plan
-from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.ir.schedule_options import ScheduleOptions
 
 FloatVector = npt.NDArray[np.float64]
 
@@ -86,7 +86,7 @@ class Estimator:
 
     @staticmethod
     def of(graph: Graph, arch: Arch, partition: Partition) -> "Estimator":
-        """Prepare the graph that was partitioned (after `pimcomp.rewrite`)."""
+        """Prepare the graph that was partitioned (after `pimcomp.plan.rewrite`)."""
         return Estimator(arch, network_table(graph, arch, partition), chip_table(arch))
 
     def estimate(
@@ -96,7 +96,7 @@ class Estimator:
         options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
         scale: float | None = None,
     ) -> Estimate:
-        """Figures of plans that respect the chip's capacities (not checked here; see `ir/verify.py`).
+        """Figures of plans that respect the chip's capacities (not checked here; see `proof/static.py`).
 
         Of the options only `loaders`, `window_columns` and `images_per_round` are looked at. scale: in place of the
         calibrated one.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.estimate.tables import INPUT, LAYER, VECTOR
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 

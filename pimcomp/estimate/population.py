@@ -5,7 +5,7 @@ import numpy as np
 from pimcomp.estimate.layout import place
 from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
 from pimcomp.estimate.work import work_of
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 # Images that are followed strip by strip. The first one has the cores to itself, the second shows what one more costs.
 FOLLOWED_IMAGES = 2

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.estimate.tables import INPUT
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 

@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.energy import mvm_crossbar_pj, static_power_mw
 from pimcomp.estimate.instruction_costs import InstructionCost, Price
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
 from pimcomp.ir.graph import Conv, Crop, Graph, Input, Node, Pick, Pool
-from pimcomp.partition import firings
-from pimcomp.problem import copy_pieces
-from pimcomp.schedule.rows import needed_rows, sources_of
+from pimcomp.plan.partition import firings
+from pimcomp.plan.problem import copy_pieces
+from pimcomp.plan.rows import needed_rows, sources_of
 from pimcomp.schedule.sites import main_source
+from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]

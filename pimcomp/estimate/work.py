@@ -25,7 +25,7 @@ from pimcomp.estimate.tables import (
     TWO_OPERAND,
     WINDOW_ROWS,
 )
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]

@@ -26,7 +26,7 @@ def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNe
         return import_model(source, weights=weights)
     path = locate(source)
     if path.suffix.lower() == ".json":
-        from pimcomp.frontend.pimcomp_import import load_pimcomp
+        from pimcomp.frontend.node_list.load import load_pimcomp
 
         return load_pimcomp(path, weights=weights)
     from pimcomp.frontend.import_onnx import import_onnx

@@ -17,14 +17,14 @@ def load_structure(source: str | Path) -> Graph:
     """
     path = locate(source)
     if path.suffix.lower() == ".json":
-        from pimcomp.frontend.pimcomp_import import read_pimcomp
+        from pimcomp.frontend.node_list.load import read_pimcomp
 
         return read_pimcomp(path)
     from pimcomp.frontend.import_onnx import PASSES, in_real_numbers
-    from pimcomp.frontend.lower import lower
-    from pimcomp.frontend.read_onnx import read_onnx
-    from pimcomp.frontend.sort_channels import sort_channels
-    from pimcomp.frontend.split_pools import split_pools
+    from pimcomp.frontend.lower.lower import lower
+    from pimcomp.frontend.onnx.read import read_onnx
+    from pimcomp.frontend.rewrite.sort_channels import sort_channels
+    from pimcomp.frontend.rewrite.split_pools import split_pools
 
     model = read_onnx(path)
     in_real_numbers(model, path)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pimcomp.data_files import data_dir
 from pimcomp.errors import ModelError, close_names
+from pimcomp.foundation.data_files import data_dir
 
 
 @dataclass(frozen=True, slots=True)

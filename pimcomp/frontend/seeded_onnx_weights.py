@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from pimcomp.frontend.constant_fold import FOLD_LIMIT_BYTES, is_floating, tensor_values
-from pimcomp.frontend.onnx_node import BadShape
+from pimcomp.frontend.lower.constant_fold import FOLD_LIMIT_BYTES, is_floating, tensor_values
+from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.random_weights import BIAS_DEVIATION
 from pimcomp.ir.graph import FloatArray
 

@@ -9,7 +9,7 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan
 from pimcomp.ir.program import LongArray, Program
-from pimcomp.ir.report import Energy, Timing
+from pimcomp.ir.report import Bounds, Energy, Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,9 @@ class Provenance:
 class Compiled:
     """A program, what it was made from, and its predicted figures.
 
+    bounds: proven for every program of the graph with these unfoldings. energy_not_counted: contributors without
+    figures in the chip's description.
+
     clip_code: int64, the integer bounds the registers were assigned with (None: indices into `program.clip_values`).
     """
 
@@ -44,6 +47,8 @@ class Compiled:
     program: Program
     timing: Timing
     energy: Energy
+    bounds: Bounds
+    energy_not_counted: tuple[str, ...]
     provenance: Provenance
     clip_code: LongArray | None = None
 

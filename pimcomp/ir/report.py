@@ -63,3 +63,15 @@ class LayerEnergy:
             + self.noc_pj
             + self.front_end_pj
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Lower bounds of one image and what they are made of, in ns."""
+
+    latency_ns: float
+    period_ns: float
+    load_ns: float
+    work_ns: float
+    shortest_chain_ns: float
+    longest_chain_ns: float

@@ -12,17 +12,17 @@ from pimcomp.ir.array_group import LayerMatrix, Partition
 from pimcomp.ir.graph import FloatArray, Graph, Input
 from pimcomp.ir.plan import Pipeline, Plan, Trial
 from pimcomp.ir.program import Checkpoints, LongArray, Program
-from pimcomp.partition import weights_of
-from pimcomp.registers import assign_registers
+from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.isa.registers import assign_registers
+from pimcomp.plan.partition import weights_of
+from pimcomp.plan.rows import needed_rows, pull_order
 from pimcomp.schedule.assemble import Assembled, assemble
 from pimcomp.schedule.build import GroupTable, WorkBuilder, number_groups
 from pimcomp.schedule.connect import Flow, GlobalLayout, connect
 from pimcomp.schedule.constants import Constants, collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.durations import GroupShapes
-from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.order import Placed, least_memory, place_actions, place_with_spills
-from pimcomp.schedule.rows import needed_rows, pull_order
 from pimcomp.schedule.sites import NodeSites, place_work
 
 __all__ = ["ScheduleOptions", "Scheduler", "schedule"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 
 @kernel

@@ -8,13 +8,13 @@ import numpy.typing as npt
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Conv, Graph, Input, on_crossbars
 from pimcomp.ir.plan import Plan
+from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.schedule.build_scatter import scatter_site
 from pimcomp.schedule.build_vector import vector_nodes, vector_tasks
 from pimcomp.schedule.constants import Constants
-from pimcomp.schedule.emit_conv import ConvTasks, JoinTasks, Templates
-from pimcomp.schedule.emit_scatter import Contributions, ScatterTasks
-from pimcomp.schedule.emit_vector import VectorNodes, VectorTasks
-from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.schedule.emission.conv import ConvTasks, JoinTasks, Templates
+from pimcomp.schedule.emission.scatter import Contributions, ScatterTasks
+from pimcomp.schedule.emission.vector import VectorNodes, VectorTasks
 from pimcomp.schedule.sites import NodeSites, Segments
 from pimcomp.schedule.templates import ConvTemplate, conv_template
 from pimcomp.schedule.work import CONST, CONV, JOIN, LOAD, STORE, Accesses, LongArray

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.graph import Conv, Crop, Eltwise, Lrn, Node, Pick, Pool, View
-from pimcomp.schedule import emit_vector
 from pimcomp.schedule.constants import counted_range, is_mean
-from pimcomp.schedule.emit_vector import VectorNodes
+from pimcomp.schedule.emission import vector as emit_vector
+from pimcomp.schedule.emission.vector import VectorNodes
 from pimcomp.schedule.sites import Segments
 from pimcomp.schedule.work import VECTOR
 

@@ -10,11 +10,11 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.program import Op
 from pimcomp.schedule.build import Work
 from pimcomp.schedule.constants import Constants
-from pimcomp.schedule.emit_conv import emit_conv, emit_join
-from pimcomp.schedule.emit_scatter import emit_scatter
-from pimcomp.schedule.emit_vector import emit_vector
+from pimcomp.schedule.emission.conv import emit_conv, emit_join
+from pimcomp.schedule.emission.scatter import emit_scatter
+from pimcomp.schedule.emission.tape import LITERAL, Tape, blank_tape
+from pimcomp.schedule.emission.vector import emit_vector
 from pimcomp.schedule.sites import NodeSites
-from pimcomp.schedule.tape import LITERAL, Tape, blank_tape
 from pimcomp.schedule.work import (
     CONST,
     LOAD,

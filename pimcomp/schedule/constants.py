@@ -6,8 +6,8 @@ import numpy as np
 
 from pimcomp.errors import ModelError
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Lrn, Pool
-from pimcomp.schedule import emit_conv
-from pimcomp.schedule.emit_conv import Finish
+from pimcomp.schedule.emission import conv as emit_conv
+from pimcomp.schedule.emission.conv import Finish
 
 CODES = {
     ActivationKind.RELU: emit_conv.RELU,

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Graph
-from pimcomp.kernels import kernel
+from pimcomp.plan.rows import sources_of
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.durations import DoubleArray
 from pimcomp.schedule.order import Placed
-from pimcomp.schedule.rows import sources_of
 from pimcomp.schedule.work import LongArray
 
 

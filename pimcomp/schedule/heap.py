@@ -1,6 +1,6 @@
 """A binary min-heap in rows of an array, for kernels: rows are (key, rank, item), ordered by key, then rank."""
 
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 KEY, RANK, ITEM = range(3)
 HEAP_COLUMNS = 4  # two rows fill a cache line

@@ -8,7 +8,7 @@ make one of its ends wait up to `slack_ns`, otherwise transfers starve because b
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.heap import HEAP_COLUMNS, KEY, RANK, pop, push
 from pimcomp.timeline.borrow import borrow
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
+from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.schedule.allocate import allocate
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.durations import (
@@ -20,6 +21,7 @@ from pimcomp.schedule.durations import (
     memory_service_ns,
     task_durations_ns,
 )
+from pimcomp.schedule.emission.tape import SCRATCH, Tape
 from pimcomp.schedule.list_schedule import (
     DURATION_NS,
     FLITS,
@@ -29,9 +31,7 @@ from pimcomp.schedule.list_schedule import (
     WRITE_NS,
     list_schedule,
 )
-from pimcomp.schedule.options import ScheduleOptions
 from pimcomp.schedule.spill import Spilled, buffer_touches, most_held, spill
-from pimcomp.schedule.tape import SCRATCH, Tape
 from pimcomp.schedule.work import LongArray
 
 # Fractions of the option's look-ahead, tried one after the other when memory is short; below them spilling is faster.

@@ -16,8 +16,8 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pick, Pool, View, on_crossbars
 from pimcomp.ir.plan import Plan
-from pimcomp.partition import firings
-from pimcomp.schedule.options import ScheduleOptions
+from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.partition import firings
 
 NARROW = 1 / 16
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import Op
-from pimcomp.kernels import kernel
 
 LD, ST, LLDI = int(Op.LD), int(Op.ST), int(Op.LLDI)
 NEVER = 1 << 60

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 

@@ -1,6 +1,6 @@
 """When the core's clock notices that a unit has finished."""
 
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 
 
 @kernel

@@ -8,7 +8,7 @@ cycle after F. Docs: docs/timing.md.
 into `advance`, which borrows its arrays: calls would count references to them, which costs more than the work itself.
 """
 
-from pimcomp.kernels import kernel
+from pimcomp.foundation.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import READ2_FIRST, READ2_LAST, READ_FIRST, READ_LAST, WRITE_FIRST, WRITE_LAST

@@ -8,10 +8,10 @@ in its first transfer.
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, SEND, UNIT_OF, Stream, Tables, durations, period_of, tables_of

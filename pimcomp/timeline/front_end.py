@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pimcomp.decode import Decoded
+from pimcomp.emit.decode import Decoded
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
-from pimcomp.kernels import kernel
-from pimcomp.registers import LOAD_HIGH, operand_values
+from pimcomp.isa.registers import LOAD_HIGH, operand_values
 from pimcomp.timeline.instruction_times import Times, instruction_times
 from pimcomp.timeline.work import Stream, work_of
 

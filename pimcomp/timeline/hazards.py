@@ -8,10 +8,10 @@ conflict. Both are the simulator's behaviour, as are the exceptions below.
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
-from pimcomp.kernels import kernel
 from pimcomp.timeline.work import (
     LOAD,
     LOCAL,

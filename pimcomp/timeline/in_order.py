@@ -8,9 +8,9 @@ instant.
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.early_waits import early_waits
 from pimcomp.timeline.prefetch import prefetch

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pimcomp.errors import DeadlockError
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.core_step import _WAITS_FOR_OTHERS, _dispatch, _event, _finish, _next_event, _retire
 from pimcomp.timeline.deadlock import find_deadlock

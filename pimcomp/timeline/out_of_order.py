@@ -7,9 +7,9 @@ meet. That is exact because cores influence each other through their transfer un
 
 import numpy as np
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.core_step import WOKEN_BY_SWITCH, advance
 from pimcomp.timeline.request_queue import ask, next_request
 from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, RUNNING, Run

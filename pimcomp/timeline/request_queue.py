@@ -11,8 +11,8 @@ import heapq
 
 import numpy as np
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.early_waits import BEGIN, CORE, END, REQUEST
 
 Request = tuple[np.int64, np.int64, np.int64, np.int64]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import LOCAL, MATRIX, Stream, Work
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.early_waits import early_waits_of
 from pimcomp.timeline.hazards import RANGE_COLUMNS, write_ranges
 from pimcomp.timeline.work import MATRIX, SYNC, WAIT, Stream, Work

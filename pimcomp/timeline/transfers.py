@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.errors import InvariantError
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
-from pimcomp.kernels import kernel
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
 from pimcomp.timeline.work import (

@@ -70,10 +70,10 @@ def compare(
     png: Annotated[Path | None, typer.Option("--png", parser=out_path, metavar="FILE", help="Write a picture.")] = None,
 ) -> None:
     """Compare solvers: crossbars, time, energy, proven bounds, and the time they take."""
-    from pimcomp.energy import not_counted
     from pimcomp.errors import ConfigError
+    from pimcomp.foundation.own_files import check_free, write_file
     from pimcomp.frontend import load_network
-    from pimcomp.own_files import check_free, write_file
+    from pimcomp.timeline.energy import not_counted
     from pimdse.building import make_recipe
     from pimdse.comparison import compared
     from pimdse.pimsim import find_simulator

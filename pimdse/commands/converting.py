@@ -39,7 +39,7 @@ def import_config(
     """Turn a simulator's config.json into a chip's YAML, with notes on what the file leaves open."""
     from pimcomp.config import arch_from_simulator_config, arch_to_yaml
     from pimcomp.errors import check_name
-    from pimcomp.own_files import write_file
+    from pimcomp.foundation.own_files import write_file
 
     check_name("--crossbars", crossbars, ("physical", "logical"))
     if crossbars == "logical":
@@ -72,9 +72,9 @@ def export_json(
     ] = None,
 ) -> None:
     """Write a network as PIMCOMP-NN's node list, the form its compiler reads."""
+    from pimcomp.foundation.own_files import write_file
     from pimcomp.frontend.load_structure import load_structure
-    from pimcomp.frontend.pimcomp_export import export_pimcomp_text
-    from pimcomp.own_files import write_file
+    from pimcomp.frontend.node_list.export import export_pimcomp_text
 
     text = export_pimcomp_text(load_structure(model))
     output = output_of(context)
@@ -100,7 +100,7 @@ def config_schema(
     ] = None,
 ) -> None:
     """Write the JSON Schema of a chip's YAML and its sweep: section, for editors."""
-    from pimcomp.own_files import write_file
+    from pimcomp.foundation.own_files import write_file
     from pimdse.chip_schema import chip_schema, schema_text
 
     output = output_of(context)

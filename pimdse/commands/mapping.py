@@ -42,7 +42,7 @@ def map_(
 ) -> None:
     """Draw the floorplan: crossbars by layer, the busiest connections, the global memory."""
     from pimcomp.errors import ConfigError
-    from pimcomp.own_files import check_free
+    from pimcomp.foundation.own_files import check_free
 
     output = output_of(context)
     target = out if out is not None else folder / "map.png"
@@ -65,7 +65,7 @@ def map_(
 
 def draw_map(folder: Path, target: Path, *, form: str = "png", lines: int = 60) -> "ChipUse":
     """Draw the floorplan of a compiled folder into a file; returns what is on it."""
-    from pimcomp.own_files import write_file
+    from pimcomp.foundation.own_files import write_file
     from pimdse.chip_use import chip_use
     from pimdse.program_folder import read_program_folder
     from pimdse.report.floorplan import floorplan

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from pimcomp.errors import OutputError, check_name
-from pimcomp.file_kind import BOM
+from pimcomp.foundation.file_kind import BOM
 from pimdse.commands.arguments import Folder
 from pimdse.output import output_of, plain, rows_table, wide_table
 
@@ -169,7 +169,7 @@ class _Prediction:
 
 
 def _predict(program: "ProgramFolder") -> _Prediction:
-    from pimcomp.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
+    from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
     from pimcomp.timeline.front_end import listing_of_file
     from pimcomp.timeline.timing import time_stream
 

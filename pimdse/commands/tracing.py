@@ -46,7 +46,7 @@ def trace(
 ) -> None:
     """Write what every core does when, with layer names, for Perfetto or Chrome."""
     from pimcomp.errors import ConfigError
-    from pimcomp.own_files import check_free, write_file
+    from pimcomp.foundation.own_files import check_free, write_file
     from pimdse.program_folder import read_program_folder
     from pimdse.trace.chrome import largest_messages, trace_json
     from pimdse.trace.slices import clip, join_neighbours, slices_of

@@ -26,7 +26,7 @@ def warmup(
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Processes; 0: one per core.")] = 0,
 ) -> None:
     """Compile the kernels of all commands now: after an installation, in a container image, before a CI's tests."""
-    from pimcomp.kernels import cache_folders
+    from pimcomp.foundation.kernels import cache_folders
     from pimdse.kernels_ahead import cores, listed, start
 
     output, started, kernels = output_of(context), time.perf_counter(), len(listed())

@@ -5,7 +5,7 @@ import json
 import re
 from importlib.resources import files
 
-from pimcomp.energy import not_counted
+from pimcomp.timeline.energy import not_counted
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.tables import trial_row

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pimcomp.own_files import write_files
+from pimcomp.foundation.own_files import write_files
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import manifest_yaml, portable
 from pimdse.report.page import report_html

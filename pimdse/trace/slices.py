@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.kernels import kernel
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from pimcomp.own_files import check_free
+from pimcomp.foundation.own_files import check_free
 from spaces.candidate import MakeEvaluator
 from spaces.search.agenda import Agenda, Observe, Progress
 from spaces.search.crew import record_killer, work_in_processes

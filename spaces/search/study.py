@@ -14,8 +14,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.errors import ConfigError, OutputError
+from pimcomp.foundation.own_files import write_file
 from pimcomp.ir.brief import brief
-from pimcomp.own_files import write_file
 from spaces.candidate import Candidate
 from spaces.proof import Proof
 from spaces.search.journal import JOURNAL, Journal, StoredLogs, check_whole, readable_logs

@@ -14,9 +14,9 @@ from benchmarks.ablation import lines
 from benchmarks.peer_comparison import HEADER, MEANS_HEADER, Row, cells, means, section
 from benchmarks.peer_rows import Peer, Peers, best_peers, geometric_mean, peer_mvm_pj, read_peers
 from benchmarks.sections import replace_section, table
-from pimcomp.energy import mvm_crossbar_pj, static_power_mw
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Input, Node, View, Window
+from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
 PEER = Peer(replication="GA", latency_ns=20e6, period_ns=8e6, cores=120)
 HEURISTIC = Peer(replication="W0H0", latency_ns=30e6, period_ns=8e6, cores=100)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pimcomp.config import list_archs, load_arch
-from pimcomp.data_files import data_dir
+from pimcomp.foundation.data_files import data_dir
 from pimcomp.ir.arch import Arch
 
 MISSION = {  # cores, crossbars per core, rows, columns

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pimcomp.kernels import cache_folders
+from pimcomp.foundation.kernels import cache_folders
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(?P<kind>\w+)?(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.M | re.S)

@@ -7,7 +7,7 @@ from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Pipeline, Plan, Status
 from pimcomp.ir.program import Program
-from pimcomp.ir.report import Energy, Timing
+from pimcomp.ir.report import Bounds, Energy, Timing
 from tests.emit.programs import random_program, small_arch
 
 
@@ -43,6 +43,15 @@ def small_compiled(program: Program | None = None) -> Compiled:
             noc_pj=500.0,
             static_pj=1000.0,
         ),
+        bounds=Bounds(
+            latency_ns=1000.0,
+            period_ns=800.0,
+            load_ns=800.0,
+            work_ns=500.0,
+            shortest_chain_ns=200.0,
+            longest_chain_ns=200.0,
+        ),
+        energy_not_counted=(),
         provenance=Provenance(model="small", solver="balance", pipeline="element", seed=3, notes=("by hand",)),
     )
 

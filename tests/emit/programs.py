@@ -5,7 +5,7 @@ import numpy as np
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Checkpoints, LongArray, Op, Program, Registers, Table
-from pimcomp.registers import assign_registers
+from pimcomp.isa.registers import assign_registers
 
 VECTOR = (Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VVSRA, Op.VRELU, Op.VTANH, Op.VSIGM)
 ANY = (Op.MVMUL, *VECTOR, Op.VAVG, Op.VMV, Op.VRSU, Op.VRSL, Op.LD, Op.ST, Op.LLDI, Op.LMV, Op.SEND, Op.RECV)

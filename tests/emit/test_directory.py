@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pimcomp.decode import Decoded, decode_program
+from pimcomp.emit.decode import Decoded, decode_program
 from pimcomp.emit.directory import write_directory
 from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import ModelError

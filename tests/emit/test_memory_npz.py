@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pimcomp.decode import decode_program, read_checkpoints, read_memory
+from pimcomp.emit.decode import decode_program, read_checkpoints, read_memory
 from pimcomp.emit.memory_npz import write_checkpoints, write_memory
 from pimcomp.emit.npz import write_npz
 from pimcomp.emit.pimsim import emitted_index, write_program

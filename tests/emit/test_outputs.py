@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pimcomp.decode import decode_program, read_checkpoints, read_memory
 from pimcomp.emit import outputs
+from pimcomp.emit.decode import decode_program, read_checkpoints, read_memory
 from pimcomp.emit.outputs import FORMS, SAVES, emit, file_names, message_pairs, throughput_rounds
 from pimcomp.errors import ConfigError, OutputError
+from pimcomp.foundation.own_files import COMPILE, RECORD, write_file
 from pimcomp.ir.program import Op
-from pimcomp.own_files import COMPILE, RECORD, write_file
 from tests.emit.compiled import small_compiled
 from tests.emit.programs import make_table, program_of, random_program
 

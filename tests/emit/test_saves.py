@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pimcomp.decode import decode_program
 from pimcomp.emit import row_text
+from pimcomp.emit.decode import decode_program
 from pimcomp.emit.evaluation import evaluation_json
 from pimcomp.emit.intermediate import intermediate_json
 from pimcomp.emit.listing import write_listing

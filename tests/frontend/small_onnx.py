@@ -10,9 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.frontend import LoadedNetwork, load_network
-from pimcomp.frontend.check_graph import check_graph
+from pimcomp.frontend.rewrite.check_graph import check_graph
 from pimcomp.ir.graph import Graph, Input, Node, image_shape
-from pimcomp.reference import run_reference
+from pimcomp.proof.reference import run_reference
 from tests.graph_oracle import evaluate
 
 Array = npt.NDArray[Any]

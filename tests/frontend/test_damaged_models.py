@@ -11,9 +11,9 @@ from onnx import numpy_helper
 
 from pimcomp.errors import InvariantError, ModelError, PimdseError
 from pimcomp.frontend import LoadedNetwork, load_network
-from pimcomp.frontend.lower import LOWERINGS
+from pimcomp.frontend.lower.lower import LOWERINGS
 from pimcomp.ir.graph import Input
-from pimcomp.reference import run_reference
+from pimcomp.proof.reference import run_reference
 from tests.frontend.small_onnx import agree, load, make, normals, op
 from tests.graph_oracle import evaluate
 from tests.seeds import seeds

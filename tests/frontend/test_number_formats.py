@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import UnsupportedOp
 from pimcomp.ir.graph import ActivationKind
-from pimcomp.reference import run_reference
+from pimcomp.proof.reference import run_reference
 from tests.frontend.small_onnx import agree, check, kinds, load, make, normals, only, op
 
 X = {"x": [1, 3, 6, 6]}

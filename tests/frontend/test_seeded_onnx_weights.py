@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from pimcomp.errors import ConfigError
 from pimcomp.frontend import load_network
 from pimcomp.ir.graph import Conv, Input
-from pimcomp.reference import run_reference
+from pimcomp.proof.reference import run_reference
 from tests.frontend.small_onnx import agree, make, normals, op
 
 X = {"x": [1, 3, 8, 8]}

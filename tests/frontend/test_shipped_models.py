@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pimcomp.data_files import data_dir
 from pimcomp.errors import ModelError
+from pimcomp.foundation.data_files import data_dir
 from pimcomp.frontend import ModelEntry, list_models, load_network
-from pimcomp.frontend.check_graph import check_graph
+from pimcomp.frontend.rewrite.check_graph import check_graph
 from pimcomp.ir.graph import Conv, Input
-from pimcomp.reference import run_reference
+from pimcomp.proof.reference import run_reference
 from tests.frontend.small_onnx import agree
 from tests.seeds import sampled
 

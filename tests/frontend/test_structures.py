@@ -10,7 +10,7 @@ from pimcomp.emit.outputs import emit
 from pimcomp.errors import UnsupportedOp
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
-from pimcomp.verify_program import verify_program
+from pimcomp.proof.executed import verify_program
 from solvers import get_solver
 from tests.frontend.small_onnx import agree, load, make, normals, op
 from tests.frontend.structures import STRUCTURES

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from pimcomp.own_files import RECORD
+from pimcomp.foundation.own_files import RECORD
 from tests.hostile.cases import Case, prepare
 
 LIMIT_S = 10.0  # of processor time: what else the machine does is not the case's fault

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from pimcomp.config import list_archs, load_yaml
-from pimcomp.data_files import data_dir
+from pimcomp.foundation.data_files import data_dir
 from pimdse.chip_schema import FILE, chip_schema, schema_text
 from pimdse.cli import run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from numba.core import event
 
-from pimcomp.kernels import is_kept, kernel
+from pimcomp.foundation.kernels import is_kept, kernel
 from pimdse import kernels_ahead
 from pimdse.cli import run
 from pimdse.kernels_ahead import compile_entry, entry_of, listed, read_entry, usual_number

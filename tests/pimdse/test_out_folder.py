@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pimcomp.own_files import RECORD
+from pimcomp.foundation.own_files import RECORD
 from pimdse.cli import run
 from tests.frontend.small_onnx import make, normals, op
 from tests.pimdse.stored_sweep import store

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pimcomp.errors import OutputError
-from pimcomp.own_files import RECORD
+from pimcomp.foundation.own_files import RECORD
 from pimdse.report.findings import Findings, find
 from pimdse.report.manifest import manifest_yaml
 from pimdse.report.page import report_html

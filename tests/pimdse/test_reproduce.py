@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pimcomp.own_files import RECORD
+from pimcomp.foundation.own_files import RECORD
 from pimdse.cli import run
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pimdse.trained
-from pimcomp.data_files import data_dir
+from pimcomp.foundation.data_files import data_dir
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import Pipeline
 from pimdse.building import build, make_recipe, write

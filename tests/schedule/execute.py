@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.compile import compile_network
-from pimcomp.decode import decode_program, read_memory
+from pimcomp.emit.decode import decode_program, read_memory
 from pimcomp.emit.memory_npz import write_memory
 from pimcomp.emit.pimsim import write_program
-from pimcomp.interpret.run import execute, prepare
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph, Input
 from pimcomp.ir.plan import Pipeline, Solver
+from pimcomp.proof.interpret.run import execute, prepare
 from pimcomp.schedule import ScheduleOptions
 from tests.graph_oracle import evaluate
 

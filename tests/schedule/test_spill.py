@@ -14,8 +14,8 @@ from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Op
+from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
-from pimcomp.verify_program import verify_program
 from solvers import get_solver
 from tests.frontend.small_onnx import load, make, normals, op
 from tests.schedule.execute import compiled_files, largest_error

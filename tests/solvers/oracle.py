@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 
-from pimcomp.cost import plan_cost
 from pimcomp.ir.plan import MappingProblem, Plan
+from pimcomp.plan.cost import plan_cost
 
 
 def all_choices(problem: MappingProblem) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.array_group import Unfolding
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
-from pimcomp.ir.verify import verify_plan
+from pimcomp.proof.static import verify_plan
 
 # (windows, rows of the unfolded matrix, columns) of the convolutions and the last fully connected layer of ResNet-18.
 RESNET18 = (

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pimcomp.cost import plan_cost
 from pimcomp.errors import ConfigError
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status, Trial
-from solvers import SOLVER_NAMES, cpsat, describe, get_solver, ilp, limit, nsga2, reshape, warm_start
-from solvers.core_master import WORK_PER_S
+from pimcomp.plan.cost import plan_cost
+from solvers import SOLVER_NAMES, describe, get_solver, limit
+from solvers.column_generation.core_master import WORK_PER_S
+from solvers.local_search import reshape
+from solvers.master import cpsat, ilp, warm_start
 from solvers.options import OptionValue
+from solvers.population import nsga2
 from tests.seeds import sampled, seeds
 from tests.solvers.problems import (
     check_plan,
@@ -100,7 +103,8 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     def count(name: str, amount: float) -> None:
         setattr(done, name, getattr(done, name) + amount)
 
-    for module in (import_module(f"solvers.{name}") for name in {info.module for info in describe()} | {"packing"}):
+    names = {info.module for info in describe()} | {"exact.packing"}
+    for module in (import_module(f"solvers.{name}") for name in names):
         if hasattr(module, "plan_cost"):
             monkeypatch.setattr(module, "plan_cost", counted(plan_cost, lambda *_: count("priced", 1)))
     estimated = nsga2._Search._evaluate

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import MappingProblem, Pipeline, Plan, Trial
-from pimcomp.ir.verify import verify_plan
-from pimcomp.partition import partition
-from pimcomp.problem import build_problem
-from pimcomp.rewrite import rewrite
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions, Scheduler
 
 

@@ -5,12 +5,12 @@ import pytest
 from pimcomp.timeline.deadlock import find_deadlock
 from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
-from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.run import Run
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.transfers import transfers_of
 from pimcomp.timeline.work import PS_PER_NS, Stream, Work, work_of
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
+from tests.timeline.rounds import count_stream_rounds
 
 CASES = cases()
 LATENCY = [pytest.param(c, id=c.name) for c in CASES if c.mode == 1]

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from pimcomp.config import load_arch
-from pimcomp.decode import decode_program
-from pimcomp.energy import energy_of_stream
-from pimcomp.file_stream import stream_of_file
+from pimcomp.emit.decode import decode_program
 from pimcomp.ir.arch import Arch
+from pimcomp.timeline.energy import energy_of_stream
+from pimcomp.timeline.file_stream import stream_of_file
 from pimcomp.timeline.front_end import Listing, listing_of_file
-from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.work import Stream, work_of
 from pimdse.pimsim import SimulatorReport, steady_state
 from tests.seeds import sampled
+from tests.timeline.rounds import count_stream_rounds
 
 FILES = sorted((Path(__file__).parent.parent / "data" / "simulated").glob("*.json.xz"))
 SIMULATORS = ("upstream", "heaplab")

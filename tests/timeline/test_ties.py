@@ -5,9 +5,9 @@ from hypothesis import given, settings
 
 from pimcomp.ir.program import Op
 from pimcomp.timeline.instruction_times import instruction_times
-from pimcomp.timeline.ties import Contests, contests_of
 from pimcomp.timeline.work import work_of
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
+from tests.timeline.ties import Contests, contests_of
 
 
 def contests(program: list[Step], rob_size: int) -> Contests:

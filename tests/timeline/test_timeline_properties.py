@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pimcomp.ir.program import Op
 from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
-from pimcomp.timeline.rounds import count_stream_rounds
 from pimcomp.timeline.run import DONE, own_work_ps
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.transfers import transfers_of
 from pimcomp.timeline.work import PS_PER_NS, work_of
+from tests.timeline.rounds import count_stream_rounds
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
 
 QUICK = settings(max_examples=60)

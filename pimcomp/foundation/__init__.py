@@ -1,0 +1,1 @@
+"""What is not about crossbars: compiled kernels, files that are ours, what a file is."""

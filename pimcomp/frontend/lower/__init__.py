@@ -1,0 +1,1 @@
+"""ONNX operators to the operations of the graph."""

@@ -1,0 +1,239 @@
+"""Add, Sum, Mean, Sub, Mul, Div, Min, Max, Pow, Neg, BatchNormalization, LRN.
+
+Two feature maps make an `Eltwise`. A feature map with a constant per channel is a depthwise 1 x 1 convolution, which
+later passes fold into a neighbouring layer wherever that is exact.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
+from pimcomp.frontend.lower.rearrange import spatial_order, unsqueeze
+from pimcomp.frontend.lower.tensor import Cells, Factor, LayoutError, Tensor, node_cells, tidy
+from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, Pick, View
+
+Reals = npt.NDArray[np.float64]
+
+LARGEST_EXPONENT = 4  # of Pow, by repeated multiplication
+
+
+def lower_sum(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Add, Sum and Mean of any number of operands, constants among them."""
+    operands = [operand for operand in node.operands if operand is not None]
+    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
+    total = eltwise(node.name, builder, "add", tensors) if len(tensors) > 1 else tensors[0]
+    for operand in operands:
+        if not isinstance(operand, Tensor):
+            total = _affine(node, builder, total, None, operand)
+    if node.op == "Mean":
+        total = _affine(node, builder, total, np.asarray(1.0 / len(operands)), None)
+    return total
+
+
+def lower_binary(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Sub, Mul and Div."""
+    left, right = node.operand(0), node.operand(1)
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        if node.op == "Div":
+            raise Unsupported("a quotient of two feature maps; division by a constant is supported")
+        return eltwise(node.name, builder, "sub" if node.op == "Sub" else "mul", [left, right])
+    if isinstance(left, Tensor):
+        constant = np.asarray(node.constant(1, "the second operand"), np.float64)
+        if node.op == "Sub":
+            return _affine(node, builder, left, None, -constant)
+        if node.op == "Div" and not np.all(constant):
+            raise Unsupported("division by zero")
+        return _affine(node, builder, left, 1 / constant if node.op == "Div" else constant, None)
+    if node.op == "Div":
+        raise Unsupported("a constant divided by a feature map")
+    tensor, constant = node.tensor(1), np.asarray(left, np.float64)
+    if node.op == "Sub":
+        return _affine(node, builder, tensor, np.asarray(-1.0), constant)
+    return _affine(node, builder, tensor, constant, None)
+
+
+def lower_negative(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Neg."""
+    return _affine(node, builder, node.tensor(0), np.asarray(-1.0), None)
+
+
+def lower_power(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Pow with a small whole exponent."""
+    tensor, exponent = node.tensor(0), np.asarray(node.constant(1, "the exponent"), np.float64)
+    power = float(exponent.ravel()[0]) if exponent.size == 1 else 0.0
+    if power not in range(1, LARGEST_EXPONENT + 1):
+        raise Unsupported(f"the exponent is no whole number from 1 to {LARGEST_EXPONENT}")
+    return tensor if power == 1 else eltwise(node.name, builder, "mul", [tensor] * int(power))
+
+
+def lower_bound(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Min and Max: of a feature map and constants of one value a Clip, of feature maps b + relu(a - b)."""
+    tensors = [operand for operand in node.operands if isinstance(operand, Tensor)]
+    bounded = tensors[0]
+    for other in tensors[1:]:
+        bounded = _extreme(node, builder, bounded, other)
+    low, high = -math.inf, math.inf
+    for operand in node.operands:
+        if operand is None or isinstance(operand, Tensor):
+            continue
+        if operand.size == 0 or np.ptp(operand) != 0:
+            raise Unsupported("with a constant per channel; one value for all channels is supported")
+        bound = float(operand.ravel()[0])
+        low, high = (max(low, bound), high) if node.op == "Max" else (low, min(high, bound))
+    return clip(node.name, builder, bounded, low, high)
+
+
+def _extreme(node: OnnxNode, builder: GraphBuilder, a: Tensor, b: Tensor) -> Tensor:
+    """max(a, b) = b + relu(a - b); min(a, b) = a - relu(a - b)."""
+    difference = eltwise(f"{node.name}.difference", builder, "sub", [a, b])
+    excess = builder.activation(f"{node.name}.excess", difference, Activation(kind=ActivationKind.RELU))
+    return eltwise(node.name, builder, *(("add", [b, excess]) if node.op == "Max" else ("sub", [a, excess])))
+
+
+def clip(name: str, builder: GraphBuilder, tensor: Tensor, low: float, high: float) -> Tensor:
+    """Clamp to [low, high]; ReLU where that is all it is."""
+    if low > high:
+        raise Unsupported(f"the lower bound {low} exceeds the upper bound {high}")
+    if low == -math.inf and high == math.inf:
+        return tensor
+    if low == 0 and high == math.inf:
+        return builder.activation(name, tensor, Activation(kind=ActivationKind.RELU))
+    return builder.activation(name, tensor, Activation(kind=ActivationKind.CLIP, low=low, high=high))
+
+
+def lower_batch_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Inference-mode BatchNormalization as scale and shift per channel."""
+    tensor = node.tensor(0)
+    # Before opset 14 there is no training_mode: having statistics as outputs says it, whether they are used or not.
+    asked = node.outputs[1:] if node.opset < 14 else node.used_outputs.intersection(node.outputs[1:])
+    if node.integer("training_mode", 0) or any(asked):
+        raise Unsupported("training mode: export the model in evaluation mode")
+    if not node.integer("spatial", 1) and tensor.height * tensor.width > 1:
+        raise Unsupported("spatial=0: statistics per pixel")
+    named = ("scale", "bias", "mean", "variance")
+    scale, bias, mean, variance = (
+        np.asarray(node.constant(i + 1, what), np.float64).ravel() for i, what in enumerate(named)
+    )
+    if len(tensor.axes) < 2 or {scale.size, bias.size, mean.size, variance.size} != {tensor.shape[1]}:
+        raise BadShape(f"parameters of {scale.size} channels for an input of shape {list(tensor.shape)}")
+    epsilon = node.real("epsilon", 1e-5)
+    if np.any(variance + epsilon <= 0):
+        raise BadShape("a variance that is not positive")
+    factor = scale / np.sqrt(variance + epsilon)
+    shape = (1, -1, *(1,) * (len(tensor.axes) - 2))
+    return _affine(node, builder, tensor, factor.reshape(shape), (bias - mean * factor).reshape(shape))
+
+
+def lower_lrn(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Local response normalisation across channels."""
+    tensor = node.tensor(0)
+    spatial_order(tensor)
+    size = node.integer("size", 0)
+    if size < 1:
+        raise BadShape(f"size {size}: expected at least 1")
+    operation = Lrn(
+        size=size, alpha=node.real("alpha", 1e-4), beta=node.real("beta", 0.75), bias=node.real("bias", 1.0)
+    )
+    return builder.unary(node.name, operation, tensor)
+
+
+def _affine(
+    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, factor: Constant | None, shift: Constant | None
+) -> Tensor:
+    """factor * tensor + shift with constants that broadcast to the tensor."""
+    rank = max(np.ndim(value) for value in (factor, shift) if value is not None)
+    if rank > len(tensor.axes):
+        tensor = unsqueeze(tensor, range(rank - len(tensor.axes)))
+    ones, zeros = np.ones(tensor.cells.size), np.zeros(tensor.cells.size)
+    return builder.scale(
+        node.name,
+        tensor,
+        ones if factor is None else per_channel(tensor, factor),
+        zeros if shift is None else per_channel(tensor, shift),
+    )
+
+
+def per_channel(tensor: Tensor, constant: Constant) -> Reals:
+    """A constant that broadcasts to the tensor as one value per channel of its view, float64[channels].
+
+    Raises BadShape if it does not broadcast, Unsupported if it enlarges the tensor or varies over rows or columns.
+    """
+    values = np.asarray(constant, np.float64)
+    values = values.reshape((1,) * (len(tensor.axes) - values.ndim) + values.shape)
+    for size, wanted in zip(values.shape, tensor.shape, strict=True):
+        if size not in (1, wanted):
+            if wanted == 1:
+                raise Unsupported(f"a constant of shape {list(values.shape)} enlarges {list(tensor.shape)}")
+            raise BadShape(f"a constant of shape {list(values.shape)} does not broadcast to {list(tensor.shape)}")
+    split: list[int] = []
+    for size, factors in zip(values.shape, tensor.axes, strict=True):
+        split += [1] * len(factors) if size == 1 else [length for _, length in factors]
+    spread = values.reshape(split)
+    spatial = tuple(i for i, (kind, _) in enumerate(tensor.factors) if kind != "c")
+    if spatial and np.any(
+        spread != spread[tuple(slice(0, 1) if i in spatial else slice(None) for i in range(spread.ndim))]
+    ):
+        raise Unsupported("a constant that varies over rows or columns")
+    channelwise = spread[tuple(0 if i in spatial else slice(None) for i in range(spread.ndim))]
+    return np.broadcast_to(channelwise, tensor.cells.shape).ravel()
+
+
+def eltwise(name: str, builder: GraphBuilder, operation: str, tensors: Sequence[Tensor]) -> Tensor:
+    """An element-wise node over feature maps that broadcast to one shape.
+
+    Raises BadShape if they do not, LayoutError where their layouts differ.
+    """
+    rank = max(len(tensor.axes) for tensor in tensors)
+    level = [
+        unsqueeze(tensor, range(rank - len(tensor.axes))) if len(tensor.axes) < rank else tensor for tensor in tensors
+    ]
+    axes = [_common_axis([tensor.axes[axis] for tensor in level]) for axis in range(rank)]
+    height, width = max(tensor.height for tensor in level), max(tensor.width for tensor in level)
+    level = [_stretched(name, builder, tensor, height, width) for tensor in level]
+    spread = [_spread(tensor, axes) for tensor in level]
+    shape = (spread[0].size, height, width)
+    views = [_view(cells) for cells in spread]
+    index = builder.emit(name, Eltwise(operation), views, shape)
+    return tidy(axes, node_cells(index, shape[0]), Tensor((), spread[0], height, width))
+
+
+def _stretched(name: str, builder: GraphBuilder, tensor: Tensor, height: int, width: int) -> Tensor:
+    """A map that is broadcast along rows or columns alone, repeated along them; a 1 x 1 map needs no help."""
+    if (tensor.height, tensor.width) in ((height, width), (1, 1)):
+        return tensor
+    rows, columns = (
+        tuple(range(new)) if old == new else (0,) * new for old, new in ((tensor.height, height), (tensor.width, width))
+    )
+    index = builder.emit(name, Pick(rows, columns), (tensor.view,), (tensor.cells.size, height, width))
+    return Tensor(tensor.axes, node_cells(index, tensor.cells.size).reshape(tensor.cells.shape), height, width)
+
+
+def _view(cells: Cells) -> View:
+    return Tensor((), cells, 1, 1).view
+
+
+def _common_axis(candidates: list[tuple[Factor, ...]]) -> tuple[Factor, ...]:
+    long = [axis for axis in candidates if axis]
+    if not long:
+        return ()
+    sizes = {math.prod(size for _, size in axis) for axis in long}
+    if len(sizes) > 1:
+        raise BadShape(f"operands of {' and '.join(str(size) for size in sorted(sizes))} elements along one axis")
+    if any(axis != long[0] for axis in long):
+        raise LayoutError("its operands hold channels, rows and columns in different orders")
+    return long[0]
+
+
+def _spread(tensor: Tensor, axes: Sequence[tuple[Factor, ...]]) -> Cells:
+    """The tensor's cells repeated along the channel factors it is broadcast over."""
+    shape, indices = [], []
+    for own, common in zip(tensor.axes, axes, strict=True):
+        for kind, size in common:
+            if kind == "c":
+                shape.append(size)
+                indices.append(slice(None) if own else None)
+    return np.broadcast_to(tensor.cells[tuple(indices)], tuple(shape)).ravel()

@@ -1,0 +1,263 @@
+"""Operators that move or select data: absorbed by views where they only touch channels, `Crop` and `Pick` otherwise."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from pimcomp.frontend.lower import rearrange
+from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, LARGEST_SIDE, GraphBuilder
+from pimcomp.frontend.lower.layout_parameters import (
+    flatten_target,
+    pad_amounts,
+    permutation,
+    reshape_target,
+    shape_part,
+    slice_indices,
+    split_sizes,
+)
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported, normal_axes
+from pimcomp.frontend.lower.tensor import Softmax, Tensor, of_map
+from pimcomp.ir.graph import Conv, Crop, Window
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+
+
+def lower_identity(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Identity and inference-mode Dropout."""
+    if len(node.outputs) > 1 and node.outputs[1] in node.used_outputs:
+        raise Unsupported("its mask output is used")
+    training = node.constant_or_none(2, "training_mode") if node.op == "Dropout" else None
+    if training is not None and np.any(training):
+        raise Unsupported("training mode")
+    return node.tensor(0)
+
+
+def lower_cast(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Cast between floating-point types: number formats belong to the chip."""
+    if node.integer("to", 0) not in _FLOATS:
+        raise Unsupported("to a type that is not floating point")
+    return node.tensor(0)
+
+
+def lower_reshape(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Reshape and Flatten."""
+    tensor = node.tensor(0)
+    target = flatten_target if node.op == "Flatten" else reshape_target
+    return rearrange.reshape(tensor, target(node, tensor.shape))
+
+
+def lower_transpose(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Transpose."""
+    tensor = node.tensor(0)
+    return rearrange.transpose(tensor, permutation(node, len(tensor.axes)))
+
+
+def lower_squeeze(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Squeeze and Unsqueeze."""
+    tensor = node.tensor(0)
+    axes = node.attribute_or_input("axes", 1)
+    if node.op == "Squeeze":
+        kept = None if axes is None else normal_axes(axes, len(tensor.axes))
+        if kept is not None and any(tensor.shape[axis] != 1 for axis in kept):
+            raise BadShape(f"cannot squeeze axes {list(kept)} of {list(tensor.shape)}: their sizes are not 1")
+        return rearrange.squeeze(tensor, kept)
+    new = normal_axes(axes or (), len(tensor.axes) + len(axes or ()))
+    if len(new) != len(axes or ()):
+        raise BadShape(f"axes {list(axes or ())} name one axis twice")
+    return rearrange.unsqueeze(tensor, new)
+
+
+def lower_concat(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Concatenation of feature maps along their channels."""
+    tensors = [node.tensor(position) for position in range(len(node.operands))]
+    rank = len(tensors[0].axes)
+    axis = node.axis(rank, 1)
+    for tensor in tensors:
+        same = [s for i, s in enumerate(tensor.shape) if i != axis] == [
+            s for i, s in enumerate(tensors[0].shape) if i != axis
+        ]
+        if not same:
+            raise BadShape(f"cannot join {list(tensors[0].shape)} and {list(tensor.shape)} along axis {axis}")
+    return rearrange.concat(tensors, axis)
+
+
+def lower_gather(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Gather by constant indices."""
+    tensor = node.tensor(0)
+    indices = np.asarray(node.constant(1, "indices"), np.int64)
+    axis = node.axis(len(tensor.axes), 0)
+    size = tensor.shape[axis]
+    if indices.ndim > 1:
+        raise Unsupported(f"indices of shape {list(indices.shape)}; one index or a list is supported")
+    if np.any((indices < -size) | (indices >= size)) or indices.size == 0:
+        raise BadShape(f"indices {indices.ravel()[:8].tolist()} outside the {size} elements of axis {axis}")
+    taken = _select(node, builder, tensor, axis, (np.atleast_1d(indices) % size).tolist())
+    return rearrange.squeeze(taken, [axis]) if indices.ndim == 0 else taken
+
+
+def lower_slice(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Slice: channels by views, rows and columns by cropping (with a step: by pooling one element)."""
+    tensor = node.tensor(0)
+    for axis, kept in slice_indices(node, tensor.shape).items():
+        if len(kept) == 0:
+            raise BadShape(f"nothing is left of axis {axis} of {list(tensor.shape)}")
+        tensor = _select(node, builder, tensor, axis, kept)
+    return tensor
+
+
+def lower_split(node: OnnxNode, builder: GraphBuilder) -> tuple[Tensor, ...]:
+    """Split into consecutive parts."""
+    tensor = node.tensor(0)
+    axis = node.axis(len(tensor.axes), 0)
+    sizes = split_sizes(node, tensor.shape[axis])
+    starts = np.cumsum((0, *sizes))
+    if min(sizes) < 1:
+        raise BadShape(f"parts of {list(sizes)} elements")
+    return tuple(
+        _select(node, builder, tensor, axis, range(int(start), int(start) + size))
+        for start, size in zip(starts, sizes[: len(node.outputs)])
+    )
+
+
+def _select(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axis: int, kept: Sequence[int]) -> Tensor:
+    """The positions `kept` of one axis: a view of channels, a `Crop` of neighbouring rows or columns, else a `Pick`."""
+    if kept == range(tensor.shape[axis]):
+        return tensor
+    kinds = {kind for kind, _ in tensor.axes[axis]}
+    if kinds <= {"c"}:
+        return rearrange.take_channels(tensor, axis, np.asarray(kept, np.int64))
+    order = rearrange.map_order(tensor)
+    if len(tensor.axes[axis]) > 1 or order is None:
+        raise Unsupported(f"a selection of axis {axis} of {list(tensor.shape)}, which mixes rows, columns and channels")
+    rows = kinds == {"h"}
+    if isinstance(kept, range) and kept.step == 1:
+        corner = (kept[0], 0) if rows else (0, kept[0])
+        shape = (tensor.cells.size, *((len(kept), tensor.width) if rows else (tensor.height, len(kept))))
+        return of_map(builder.emit(node.name, Crop(*corner), (tensor.view,), shape), *shape, order)
+    chosen, all_rows, all_columns = tuple(kept), tuple(range(tensor.height)), tuple(range(tensor.width))
+    lines = (chosen, all_columns) if rows else (all_rows, chosen)
+    return builder.pick(node.name, tensor, *lines, order)
+
+
+def lower_pad(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Padding of rows and columns with zeros (`Crop`) or what is there (`Pick`), of channels with zeros.
+
+    Channels of zeros come from a 1 x 1 convolution with rows of zeros.
+    """
+    tensor = node.tensor(0)
+    mode = node.text("mode", "constant")
+    before, after, value = pad_amounts(node, len(tensor.axes))
+    if not any(before) and not any(after):
+        return tensor
+    order = rearrange.map_order(tensor)
+    if mode not in ("constant", "edge", "reflect", "wrap") or (mode == "constant" and value != 0):
+        raise Unsupported(f"mode {mode!r} with value {value}; zeros, edge, reflect and wrap are supported")
+    if order is None:
+        raise Unsupported(f"padding of {list(tensor.shape)}, whose axes mix channels, rows and columns")
+    amounts = {kind: (before[i], after[i]) for i, kind in enumerate(order)}
+    if any(amounts.get("n", (0, 0))):
+        raise Unsupported("padding of the batch")
+    if any(amounts["c"]):
+        if mode != "constant":
+            raise Unsupported(f"mode {mode!r} for channels; rows and columns are supported")
+        tensor = _pad_channels(node, builder, tensor, *amounts["c"], order)
+    (top, bottom), (left, right) = amounts.get("h", (0, 0)), amounts.get("w", (0, 0))
+    if not any((top, bottom, left, right)):
+        return tensor
+    if mode != "constant":
+        rows, columns = (
+            _padded_line(size, *pads, mode)
+            for size, pads in ((tensor.height, (top, bottom)), (tensor.width, (left, right)))
+        )
+        return builder.pick(node.name, tensor, rows, columns, order)
+    shape = (tensor.cells.size, tensor.height + top + bottom, tensor.width + left + right)
+    index = builder.emit(node.name, Crop(-top, -left), (tensor.view,), shape)
+    return of_map(index, *shape, order)
+
+
+def _padded_line(size: int, before: int, after: int, mode: str) -> tuple[int, ...]:
+    """Which input position every position of a padded axis shows; negative amounts cut it first."""
+    if max(before, after) > LARGEST_SIDE or size + min(before, 0) + min(after, 0) < 1:
+        raise BadShape(f"{before} and {after} elements around {size}")
+    line = np.arange(size)[max(0, -before) : size - max(0, -after)]
+    if mode == "reflect" and max(before, after) >= len(line):
+        raise BadShape(f"{before} and {after} mirrored elements around {len(line)}")
+    amounts = (max(0, before), max(0, after))
+    padded = np.pad(line, amounts, mode="edge" if mode == "edge" else "reflect" if mode == "reflect" else "wrap")
+    return tuple(padded.tolist())
+
+
+def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before: int, after: int, order: str) -> Tensor:
+    channels = tensor.cells.size
+    if not 1 <= before + channels + after <= LARGEST_MAP // channels:
+        raise BadShape(f"{before} and {after} channels around {channels}")
+    weights = np.eye(before + channels + after, channels, k=-before, dtype=np.float32)
+    operation = Conv(window=Window(kernel=(1, 1)), weights=weights.reshape(*weights.shape, 1, 1))
+    shape = (len(weights), tensor.height, tensor.width)
+    return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
+
+
+def lower_expand(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Expand: axes of size 1 repeated."""
+    tensor = node.tensor(0)
+    target = [int(size) for size in np.asarray(node.constant(1, "the shape")).ravel()]
+    rank = max(len(target), len(tensor.axes))
+    tensor = rearrange.unsqueeze(tensor, range(rank - len(tensor.axes))) if rank > len(tensor.axes) else tensor
+    padded = (*(1,) * (rank - len(target)), *target)
+    for axis, wanted in enumerate(padded):
+        size = tensor.shape[axis]
+        if 1 not in (wanted, size) and wanted != size:
+            raise BadShape(f"{list(tensor.shape)} does not broadcast to {target}")
+    return _repeat(node, builder, tensor, [wanted if size == 1 else 1 for wanted, size in zip(padded, tensor.shape)])
+
+
+def lower_tile(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Tile: rows, columns or channels repeated as a whole."""
+    tensor = node.tensor(0)
+    counts = [int(count) for count in np.asarray(node.constant(1, "repeats")).ravel()]
+    if len(counts) != len(tensor.axes) or min(counts) < 1:
+        raise BadShape(f"repeats {counts} for {list(tensor.shape)}")
+    return _repeat(node, builder, tensor, counts)
+
+
+def _repeat(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, counts: Sequence[int]) -> Tensor:
+    """Every axis, `counts` times behind itself."""
+    order = rearrange.map_order(tensor)
+    if all(count == 1 for count in counts):
+        return tensor
+    if order is None:
+        raise Unsupported(f"it repeats {list(tensor.shape)}, whose axes mix channels, rows and columns")
+    times = dict(zip(order, counts, strict=True))
+    if times.get("n", 1) > 1:
+        raise Unsupported(f"it repeats the batch: {list(tensor.shape)}")
+    for size, count in zip(tensor.shape, counts, strict=True):
+        if size * count > LARGEST_SIDE:
+            raise BadShape(f"{size * count} elements along an axis")
+    if times["c"] > 1:
+        chosen = np.tile(np.arange(tensor.cells.size), times["c"])
+        tensor = rearrange.take_channels(tensor, order.index("c"), chosen)
+    rows, columns = tuple(range(tensor.height)), tuple(range(tensor.width))
+    return builder.pick(node.name, tensor, rows * times.get("h", 1), columns * times.get("w", 1), order)
+
+
+def lower_shape(node: OnnxNode, _: GraphBuilder) -> Constant:
+    """The shape of a feature map: a constant, because only the batch is dynamic."""
+    return shape_part(node, node.tensor(0).shape)
+
+
+def lower_softmax(node: OnnxNode, _: GraphBuilder) -> Tensor:
+    """Softmax, remembered until the network's output: the host applies it.
+
+    Before opset 13 it runs over all axes from `axis` on; that is one axis here if the others have size 1.
+    """
+    tensor = node.tensor(0)
+    rank = len(tensor.axes)
+    axis = node.axis(rank, -1 if node.opset >= 13 else 1)
+    if node.opset < 13:
+        block = [i for i in range(axis, rank) if tensor.shape[i] > 1]
+        if len(block) > 1:
+            raise Unsupported(f"over several axes of {list(tensor.shape)} at once")
+        axis = block[0] if block else axis
+    return replace(tensor, softmax=Softmax(node.name, node.op, node.opset, axis))

@@ -1,0 +1,261 @@
+"""ModelProto -> Graph: one node after the other through the table of lowerings.
+
+Everything unsupported is collected, so that one UnsupportedOp lists it
+all; where a node could not be lowered, ONNX shape inference supplies a stand-in for the nodes behind it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import onnx
+
+from pimcomp.errors import ModelError, Offender, UnsupportedOp
+from pimcomp.frontend.lower import activation as lower_activation
+from pimcomp.frontend.lower import elementwise as lower_elementwise
+from pimcomp.frontend.lower import layout as lower_layout
+from pimcomp.frontend.lower import pooling as lower_pooling
+from pimcomp.frontend.lower import resample as lower_resample
+from pimcomp.frontend.lower import transposed as lower_transposed
+from pimcomp.frontend.lower import weighted as lower_weighted
+from pimcomp.frontend.lower.constant_fold import fold, tensor_values
+from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
+from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
+from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
+from pimcomp.frontend.lower.why_not import WHY_NOT
+from pimcomp.frontend.onnx.read import opset_of
+from pimcomp.ir.graph import Graph, Input
+
+Lowered = Tensor | Constant | tuple[Operand, ...]
+Lower = Callable[[OnnxNode, GraphBuilder], Lowered]
+
+LOWERINGS: Mapping[str, Lower] = MappingProxyType(
+    {
+        "Conv": lower_weighted.lower_conv,
+        "ConvTranspose": lower_transposed.lower_conv_transpose,
+        "Gemm": lower_weighted.lower_gemm,
+        "MatMul": lower_weighted.lower_matmul,
+        "MaxPool": lower_pooling.lower_pool,
+        "AveragePool": lower_pooling.lower_pool,
+        "GlobalAveragePool": lower_pooling.lower_global_pool,
+        "GlobalMaxPool": lower_pooling.lower_global_pool,
+        "ReduceMean": lower_pooling.lower_reduce,
+        "ReduceSum": lower_pooling.lower_reduce,
+        "ReduceMax": lower_pooling.lower_reduce,
+        "Add": lower_elementwise.lower_sum,
+        "Sum": lower_elementwise.lower_sum,
+        "Mean": lower_elementwise.lower_sum,
+        "Sub": lower_elementwise.lower_binary,
+        "Mul": lower_elementwise.lower_binary,
+        "Div": lower_elementwise.lower_binary,
+        "Neg": lower_elementwise.lower_negative,
+        "Pow": lower_elementwise.lower_power,
+        "Min": lower_elementwise.lower_bound,
+        "Max": lower_elementwise.lower_bound,
+        "BatchNormalization": lower_elementwise.lower_batch_norm,
+        "LRN": lower_elementwise.lower_lrn,
+        **dict.fromkeys(lower_activation.PLAIN_OPS, lower_activation.lower_plain),
+        "Clip": lower_activation.lower_clip,
+        "LeakyRelu": lower_activation.lower_leaky_relu,
+        "PRelu": lower_activation.lower_leaky_relu,
+        "Abs": lower_activation.lower_leaky_relu,
+        "HardSigmoid": lower_activation.lower_hard_sigmoid,
+        "Identity": lower_layout.lower_identity,
+        "Dropout": lower_layout.lower_identity,
+        "Cast": lower_layout.lower_cast,
+        "Reshape": lower_layout.lower_reshape,
+        "Flatten": lower_layout.lower_reshape,
+        "Transpose": lower_layout.lower_transpose,
+        "Squeeze": lower_layout.lower_squeeze,
+        "Unsqueeze": lower_layout.lower_squeeze,
+        "Concat": lower_layout.lower_concat,
+        "Gather": lower_layout.lower_gather,
+        "Slice": lower_layout.lower_slice,
+        "Split": lower_layout.lower_split,
+        "Pad": lower_layout.lower_pad,
+        "Expand": lower_layout.lower_expand,
+        "Tile": lower_layout.lower_tile,
+        "Resize": lower_resample.lower_resize,
+        "Upsample": lower_resample.lower_resize,
+        "DepthToSpace": lower_resample.lower_depth_to_space,
+        "SpaceToDepth": lower_resample.lower_space_to_depth,
+        "Shape": lower_layout.lower_shape,
+        "Softmax": lower_layout.lower_softmax,
+    }
+)
+AFTER_SOFTMAX = frozenset(
+    {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Shape"}
+)
+
+
+def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
+    """The network as a Graph, every ONNX operator lowered on its own; passes clean up behind it.
+
+    model: as `read_onnx` leaves it. Raises UnsupportedOp listing every node that cannot be lowered,
+    ModelError naming the node whose shapes contradict each other.
+    """
+    lowering = _Lowering(model, source)
+    for node in model.graph.node:
+        lowering.add(node)
+    return lowering.graph(name)
+
+
+def node_label(proto: onnx.NodeProto) -> str:
+    """What a node is called in messages and in the Graph."""
+    return str(proto.name or next(iter(proto.output), proto.op_type))
+
+
+class _Lowering:
+    """What is known so far: tensors and constants by name, offenders, and names whose value is unknown."""
+
+    def __init__(self, model: onnx.ModelProto, source: str) -> None:
+        self.model, self.source, self.opset = model, source, opset_of(model)
+        self.builder = GraphBuilder()
+        self.values: dict[str, Operand] = {}
+        self.unknown: set[str] = set()
+        self.offenders: dict[str, Offender] = {}
+        self.inferred: dict[str, tuple[int, ...]] | None = None
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.used = {name for node in model.graph.node for name in node.input} | {
+            out.name for out in model.graph.output
+        }
+        for value in model.graph.input:
+            if value.name in self.weights:
+                continue
+            if value.name in self.used:
+                self.values[value.name] = declare_input(value, model.graph, self.builder, source)
+            else:
+                self.builder.notes.append(f"input {value.name!r} dropped: no output depends on it")
+
+    def add(self, proto: onnx.NodeProto) -> None:
+        """Lower one node; what it cannot express becomes an offender."""
+        label = node_label(proto)
+        reason = self._unknown_operator(proto)
+        if not reason and any(name in self.unknown for name in proto.input):
+            reason = self._always_unsupported(proto)
+        elif not reason:
+            try:
+                self._lower(proto, label)
+            except (Unsupported, LayoutError) as error:
+                reason = str(error)
+            except BadShape as error:
+                if not self.offenders:
+                    raise ModelError(f"{self.source}: node {label!r} ({proto.op_type}): {error}") from error
+                self.unknown.update(proto.output)  # possibly the fault of a stand-in: not for the user's eyes
+            else:
+                return
+        if reason:
+            self.offenders.setdefault(label, Offender(label, proto.op_type, self.opset, reason))
+        for output in proto.output:
+            self._stand_in(output)
+
+    def _unknown_operator(self, proto: onnx.NodeProto) -> str:
+        if proto.domain not in ("", "ai.onnx"):
+            return f"operators of domain {proto.domain!r} are not supported"
+        if proto.op_type in LOWERINGS or all(self._is_constant(name) for name in proto.input if name):
+            return ""
+        if any(attribute.HasField("g") for attribute in proto.attribute):
+            return "control flow is not supported: instruction streams have no branches"
+        return "no instruction sequence computes it" + WHY_NOT.get(proto.op_type, "")
+
+    def _always_unsupported(self, proto: onnx.NodeProto) -> str:
+        """What no shape could make possible, seen from the operators alone; empty if nothing."""
+        computed = [name for name in proto.input if name and not self._is_constant(name)]
+        if proto.op_type in ("MatMul", "Gemm") and len(set(computed)) > 1 and proto.input[1] in computed:
+            return "both operands are computed by the network: crossbars multiply with constant weights"
+        if proto.op_type == "Div" and len(computed) > 1:
+            return "a quotient of two feature maps; division by a constant is supported"
+        if proto.op_type == "Softmax" and any(
+            node.op_type not in AFTER_SOFTMAX for node in self.model.graph.node if proto.output[0] in node.input
+        ):
+            return "only a softmax at the end of the network is supported"
+        return ""
+
+    def _is_constant(self, name: str) -> bool:
+        return name in self.weights or (name in self.values and not isinstance(self.values[name], Tensor))
+
+    def _lower(self, proto: onnx.NodeProto, label: str) -> None:
+        node = OnnxNode(
+            name=label,
+            op=proto.op_type,
+            opset=self.opset,
+            operands=tuple(self._operand(name, label) if name else None for name in proto.input),
+            outputs=tuple(proto.output),
+            attributes={attribute.name: attribute for attribute in proto.attribute},
+            used_outputs=frozenset(self.used.intersection(proto.output)),
+        )
+        if not any(isinstance(operand, Tensor) for operand in node.operands):
+            results: Lowered = fold(node)
+        else:
+            self._refuse_inner_softmax(node)
+            results = LOWERINGS[node.op](node, self.builder)
+        found = results if isinstance(results, tuple) else (results,)
+        self.values.update(zip(node.outputs, found))
+
+    def _operand(self, name: str, label: str) -> Operand:
+        if name not in self.values:
+            if name not in self.weights:
+                raise ModelError(f"{self.source}: node {label!r} reads {name!r}, which nothing before it produces")
+            self.values[name] = tensor_values(self.weights[name])
+        return self.values[name]
+
+    def _refuse_inner_softmax(self, node: OnnxNode) -> None:
+        if node.op in AFTER_SOFTMAX:
+            return
+        for operand in node.operands:
+            if isinstance(operand, Tensor) and operand.softmax is not None:
+                inner = operand.softmax
+                reason = (
+                    f"only a softmax at the end of the network is supported, but {node.name!r} ({node.op}) reads it"
+                )
+                self.offenders.setdefault(inner.node, Offender(inner.node, inner.op, inner.opset, reason))
+
+    def _stand_in(self, name: str) -> None:
+        """A placeholder of the inferred shape, so that the nodes behind an offender are examined too."""
+        if self.inferred is None:
+            self.inferred = _inferred_shapes(self.model)
+        shape = self.inferred.get(name, ())
+        if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1 or math.prod(shape) > LARGEST_MAP:
+            self.unknown.add(name)
+            return
+        height, width = shape[2:] or (1, 1)
+        try:
+            index = self.builder.emit(name, Input(shape), (), (shape[1], height, width))
+        except BadShape:  # the offender stands anyway
+            self.unknown.add(name)
+            return
+        self.values[name] = of_map(index, shape[1], height, width, "nchw"[: len(shape)])
+        self.unknown.discard(name)
+
+    def graph(self, name: str) -> Graph:
+        """The graph of everything added."""
+        outputs = []
+        for value in self.model.graph.output:
+            found = self.values.get(value.name)
+            if isinstance(found, Tensor):
+                try:
+                    outputs.append(describe_output(value.name, found, self.builder))
+                except LayoutError as error:
+                    self.offenders.setdefault(value.name, Offender(value.name, "output", self.opset, str(error)))
+            elif self._is_constant(value.name):
+                raise ModelError(f"{self.source}: output {value.name!r} is a constant: nothing to compile")
+            elif value.name not in self.unknown:
+                raise ModelError(f"{self.source}: output {value.name!r} is produced by no node")
+        if self.offenders:
+            raise UnsupportedOp(self.source, tuple(self.offenders.values()))
+        return Graph(
+            name=name, nodes=tuple(self.builder.nodes), outputs=tuple(outputs), notes=tuple(self.builder.notes)
+        )
+
+
+def _inferred_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Static shapes by ONNX shape inference; without those it cannot work out."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return {}  # the offender stands anyway; the nodes behind it are examined by operator only
+    return {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+    }

@@ -1,0 +1,202 @@
+"""Resize, Upsample, DepthToSpace and SpaceToDepth -> `Pick`, with one more node where values are mixed.
+
+Nearest-neighbour resizing repeats or drops rows and columns. Linear resizing by a whole factor spreads the pixels and
+convolves them with a tent; DepthToSpace spreads every block of channels and adds the results, none of which overlap.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.frontend.lower import rearrange
+from pimcomp.frontend.lower.elementwise import eltwise
+from pimcomp.frontend.lower.graph_builder import LARGEST_SIDE, GraphBuilder
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axis
+from pimcomp.frontend.lower.tensor import Tensor, of_map
+from pimcomp.ir.graph import Conv, Window
+
+Places = npt.NDArray[np.float32]
+
+# Where output position x lies in the input, by the name ONNX gives it: f(x, scale, input size, output size).
+_COORDINATES: Mapping[str, Callable[[Places, np.float32, int, int], Places]] = MappingProxyType(
+    {
+        "asymmetric": lambda x, s, i, o: x / s,
+        "half_pixel": lambda x, s, i, o: (x + np.float32(0.5)) / s - np.float32(0.5),
+        "pytorch_half_pixel": lambda x, s, i, o: (x + np.float32(0.5)) / s - np.float32(0.5) if o > 1 else x * 0,
+        "tf_half_pixel_for_nn": lambda x, s, i, o: (x + np.float32(0.5)) / s,
+        "align_corners": lambda x, s, i, o: x * np.float32(i - 1) / np.float32(max(o - 1, 1)),
+        "half_pixel_symmetric": lambda x, s, i, o: (
+            np.float32(i / 2) * (1 - o / (s * i)) + (x + np.float32(0.5)) / s - np.float32(0.5)
+        ).astype(np.float32),
+    }
+)
+_NEAREST: Mapping[str, Callable[[Places], Places]] = MappingProxyType(
+    {
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "round_prefer_floor": lambda p: np.ceil(p - np.float32(0.5)),
+        "round_prefer_ceil": lambda p: np.floor(p + np.float32(0.5)),
+    }
+)
+
+
+def lower_resize(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Resize and Upsample: nearest by any factor, linear by whole factors."""
+    tensor = node.tensor(0)
+    order = rearrange.map_order(tensor)
+    if order is None:
+        raise Unsupported(f"of {list(tensor.shape)}, whose axes mix channels, rows and columns")
+    sizes, scales = _targets(node, tensor)
+    for kind, size, wanted in zip(order, tensor.shape, sizes, strict=True):
+        if kind not in "hw" and size != wanted:
+            raise Unsupported(f"from {list(tensor.shape)} to {list(sizes)}: only rows and columns can be resized")
+        if not 1 <= wanted <= LARGEST_SIDE:
+            raise BadShape(f"a size of {wanted} for the {size} elements of one axis")
+    by_kind = {kind: (sizes[axis], scales[axis]) for axis, kind in enumerate(order)}
+    vertical, horizontal = (by_kind.get(kind, (1, np.float32(1))) for kind in "hw")
+    mode = node.text("mode", "nearest")
+    if mode in ("linear", "bilinear"):
+        return _linear(node, builder, tensor, order, (vertical, horizontal))
+    if mode != "nearest":
+        raise Unsupported(f"mode {mode!r}; nearest and linear are supported")
+    rows = _nearest(node, tensor.height, *vertical)
+    columns = _nearest(node, tensor.width, *horizontal)
+    return builder.pick(node.name, tensor, rows, columns, order)
+
+
+def _targets(node: OnnxNode, tensor: Tensor) -> tuple[list[int], list[np.float32]]:
+    """The size and the scale of every axis."""
+    if node.op == "Upsample" or node.opset < 11:
+        given = node.constant_or_none(1, "scales")
+        scales = np.asarray(node.reals("scales") if given is None else given, np.float32).ravel()
+        sizes = None
+    else:
+        found, exact = node.constant_or_none(2, "scales"), node.constant_or_none(3, "sizes")
+        scales = np.zeros(0, np.float32) if found is None else np.asarray(found, np.float32).ravel()
+        sizes = None if exact is None or exact.size == 0 else [int(size) for size in np.asarray(exact).ravel()]
+    if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise Unsupported("keep_aspect_ratio_policy; sizes are taken as they are")
+    rank = len(tensor.axes)
+    axes = [normal_axis(axis, rank) for axis in node.integers("axes") or range(rank)]
+    count = len(scales) if sizes is None else len(sizes)
+    if count != len(axes) or len(set(axes)) != len(axes) or not np.all(np.isfinite(scales) & (scales > 0)):
+        raise BadShape(f"scales {scales.tolist()}, sizes {sizes} for {list(tensor.shape)}")
+    wanted, factors = list(tensor.shape), [np.float32(1)] * rank
+    for position, axis in enumerate(axes):
+        if sizes is None:
+            factors[axis] = scales[position]
+            wanted[axis] = math.floor(min(float(tensor.shape[axis] * scales[position]), 2.0**40))
+        else:
+            wanted[axis] = sizes[position]
+            factors[axis] = np.float32(wanted[axis]) / np.float32(tensor.shape[axis])
+    return wanted, factors
+
+
+def _coordinates(node: OnnxNode) -> str:
+    default = "asymmetric" if node.op == "Upsample" or node.opset < 11 else "half_pixel"
+    mode = node.text("coordinate_transformation_mode", default)
+    if mode not in _COORDINATES:
+        raise Unsupported(f"coordinate_transformation_mode {mode!r}")
+    return mode
+
+
+def _nearest(node: OnnxNode, size: int, wanted: int, scale: np.float32) -> tuple[int, ...]:
+    """The input position of every output position along one axis."""
+    if wanted == size and scale == 1:
+        return tuple(range(size))
+    if node.op == "Upsample" or node.opset < 11:  # nothing is said there; this is what ONNX Runtime does
+        mode = "ceil" if scale < 1 else "floor"
+    else:
+        mode = node.text("nearest_mode", "round_prefer_floor")
+    if mode not in _NEAREST:
+        raise Unsupported(f"nearest_mode {mode!r}")
+    places = _COORDINATES[_coordinates(node)](np.arange(wanted, dtype=np.float32), scale, size, wanted)
+    chosen = np.clip(_NEAREST[mode](places), 0, size - 1).astype(np.int64)
+    return tuple(chosen.tolist())
+
+
+def _linear(
+    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, order: str, wanted: tuple[tuple[int, np.float32], ...]
+) -> Tensor:
+    mode, before = _coordinates(node), []
+    if node.integer("antialias", 0):
+        raise Unsupported("antialias")
+    rows_columns, kernels = [], []
+    for size, (new, scale) in zip((tensor.height, tensor.width), wanted, strict=True):
+        factor = int(scale)
+        centred = mode in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
+        if factor != scale or new != size * factor or not (centred or mode == "asymmetric" or factor == 1):
+            raise Unsupported(
+                f"linear from {list(tensor.shape)} with {mode!r}; whole factors with half_pixel or asymmetric are "
+                "supported"
+            )
+        chosen, kernel, first = _spread_line(size, factor, centred)
+        rows_columns.append(chosen)
+        kernels.append(kernel)
+        before.append(first)
+    spread = builder.pick(node.name, tensor, rows_columns[0], rows_columns[1], order)
+    tent = np.outer(*kernels).astype(np.float32)
+    channels = spread.cells.size
+    weights = np.ascontiguousarray(np.broadcast_to(tent, (channels, 1, *tent.shape)))
+    shape = (channels, wanted[0][0], wanted[1][0])
+    operation = Conv(window=Window(kernel=(tent.shape[0], tent.shape[1])), weights=weights, groups=channels)
+    return of_map(builder.emit(node.name, operation, (spread.view,), shape), *shape, order)
+
+
+def _spread_line(size: int, factor: int, centred: bool) -> tuple[tuple[int, ...], Places, int]:
+    """(input position or -1 for every position of the spread line, the tent as its kernel, pixels before the first).
+
+    The line holds pixel i at factor * i; its edges repeat the outermost pixels, as interpolation clamps there.
+    """
+    if factor == 1:
+        return tuple(range(size)), np.ones(1, np.float32), 0
+    middle = (factor - 1) / 2 if centred else 0.0
+    steps = [d for d in range(-factor, 2 * factor) if abs(d - middle) < factor]
+    kernel = np.array([1 - abs(d - middle) / factor for d in reversed(steps)], np.float32)
+    low, high = -steps[-1], size * factor - 1 - steps[0]
+    line = [min(max(x // factor, 0), size - 1) if x % factor == 0 else -1 for x in range(low, high + 1)]
+    return tuple(line), kernel, -low
+
+
+def lower_depth_to_space(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """DepthToSpace: every block of channels goes to its own rows and columns."""
+    tensor = node.tensor(0)
+    order = rearrange.spatial_order(tensor)
+    block, channels = node.integer("blocksize", 0), tensor.cells.size
+    if not 1 <= block <= channels or channels % (block * block) or order != "nchw":
+        raise BadShape(f"blocksize {block} for {list(tensor.shape)}")
+    kept, cells = channels // block**2, tensor.cells.ravel()
+    mode = node.text("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise BadShape(f"mode {mode!r}")
+    parts = []
+    for y in range(block):
+        for x in range(block):
+            part = y * block + x
+            chosen = cells[part * kept : (part + 1) * kept] if mode == "DCR" else cells[part :: block * block]
+            rows = [row // block if row % block == y else -1 for row in range(tensor.height * block)]
+            columns = [column // block if column % block == x else -1 for column in range(tensor.width * block)]
+            some = of_map(0, kept, tensor.height, tensor.width)
+            some = Tensor(some.axes, chosen.reshape(some.cells.shape), tensor.height, tensor.width)
+            parts.append(builder.pick(node.name, some, tuple(rows), tuple(columns), order))
+    return parts[0] if len(parts) == 1 else eltwise(node.name, builder, "add", parts)
+
+
+def lower_space_to_depth(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """SpaceToDepth: every position inside a block becomes a block of channels."""
+    tensor = node.tensor(0)
+    order = rearrange.spatial_order(tensor)
+    block = node.integer("blocksize", 0)
+    if block < 1 or tensor.height % block or tensor.width % block or order != "nchw":
+        raise BadShape(f"blocksize {block} for {list(tensor.shape)}")
+    parts = [
+        builder.pick(
+            node.name, tensor, tuple(range(y, tensor.height, block)), tuple(range(x, tensor.width, block)), order
+        )
+        for y in range(block)
+        for x in range(block)
+    ]
+    return rearrange.concat(parts, 1)

@@ -1,0 +1,132 @@
+"""Conv, Gemm and MatMul -> `Conv`: fully connected layers are convolutions whose kernel covers the map."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
+from pimcomp.frontend.lower.rearrange import spatial_order, squeeze, transpose, unsqueeze
+from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map, tidy
+from pimcomp.frontend.lower.window_geometry import sliding
+from pimcomp.ir.graph import Conv, FloatArray, Window
+
+
+def as_float32(values: Constant) -> FloatArray:
+    """Weights as float32 (a view where they are already)."""
+    if not np.issubdtype(values.dtype, np.floating):
+        raise Unsupported(f"weights of type {values.dtype}, expected floating point")
+    return np.asarray(values, np.float32)
+
+
+def lower_conv(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """One- and two-dimensional convolution."""
+    tensor = node.tensor(0)
+    if len(tensor.axes) not in (3, 4):
+        raise Unsupported(f"its input has {len(tensor.axes)} axes; 1-D and 2-D convolutions are supported")
+    order = spatial_order(tensor)
+    weights = as_float32(node.constant(1, "the weight tensor"))
+    groups = node.integer("group", 1)
+    if weights.ndim != len(order) or weights.size == 0:
+        raise BadShape(f"weights of shape {list(weights.shape)} for an input of shape {list(tensor.shape)}")
+    kernel = node.integers("kernel_shape") or weights.shape[2:]
+    if tuple(kernel) != weights.shape[2:]:
+        raise BadShape(f"kernel_shape {list(kernel)}, but weights of shape {list(weights.shape)}")
+    if groups < 1 or weights.shape[1] * groups != tensor.cells.size or weights.shape[0] % groups:
+        raise BadShape(
+            f"weights of shape {list(weights.shape)} in {groups} group(s) do not fit {tensor.cells.size} input channels"
+        )
+    slide = sliding(node, weights.shape[2:], tensor.height, tensor.width)
+    operation = Conv(
+        window=slide.window,
+        weights=weights.reshape(*weights.shape[:2], *slide.window.kernel),
+        bias=bias_of(node, 2, weights.shape[0]),
+        groups=groups,
+    )
+    shape = (weights.shape[0], slide.height, slide.width)
+    return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
+
+
+def bias_of(node: OnnxNode, position: int, channels: int, factor: float = 1.0) -> FloatArray | None:
+    """The bias of a layer with as many output channels, None if the node leaves it out."""
+    bias = node.constant_or_none(position, "the bias")
+    if bias is None:
+        return None
+    flat = as_float32(bias).ravel()
+    if flat.size not in (1, channels) or bias.shape[-1:] not in ((), (1,), (channels,)):
+        raise BadShape(f"a bias of shape {list(bias.shape)} for {channels} output channels")
+    scaled = flat if factor == 1 else flat * np.float32(factor)
+    return np.ascontiguousarray(np.broadcast_to(scaled, (channels,)))
+
+
+def lower_gemm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """alpha * A @ B + beta * C with a constant B."""
+    tensor = node.tensor(0)
+    weights = as_float32(node.constant(1, "the weight matrix"))
+    if len(tensor.axes) != 2 or weights.ndim != 2:
+        raise BadShape(f"Gemm of {list(tensor.shape)} and {list(weights.shape)}: expected matrices")
+    if node.integer("transA", 0):
+        tensor = transpose(tensor, (1, 0))
+    if node.integer("transB", 0):
+        weights = weights.T
+    alpha = node.real("alpha", 1.0)
+    if alpha != 1:
+        weights = weights * np.float32(alpha)
+    bias = bias_of(node, 2, weights.shape[1], node.real("beta", 1.0))
+    return contract(node.name, builder, tensor, weights, bias)
+
+
+def lower_matmul(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Matrix product with one constant operand."""
+    left, right = node.operand(0), node.operand(1)
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        raise Unsupported("both operands are computed by the network: crossbars multiply with constant weights")
+    if isinstance(left, Tensor):
+        return _times_weights(node, builder, left, as_float32(node.constant(1, "the weight matrix")))
+    weights, tensor = as_float32(left), node.tensor(1)
+    if weights.ndim != 2 or len(tensor.axes) < 2:
+        raise Unsupported(f"a product of a constant {list(weights.shape)} with {list(tensor.shape)}")
+    swap = (*range(len(tensor.axes) - 2), len(tensor.axes) - 1, len(tensor.axes) - 2)  # (A x)^T = x^T A^T
+    product = contract(node.name, builder, transpose(tensor, swap), weights.T, None)
+    return transpose(product, swap)
+
+
+def _times_weights(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, weights: FloatArray) -> Tensor:
+    if weights.ndim == 0 or weights.size == 0 or math.prod(weights.shape[:-2]) != 1:
+        raise Unsupported(f"weights of shape {list(weights.shape)}: expected one matrix")
+    vector = weights.ndim == 1
+    product = contract(node.name, builder, tensor, weights.reshape(-1, 1 if vector else weights.shape[-1]), None)
+    if vector:
+        return squeeze(product, [len(product.axes) - 1])
+    missing = weights.ndim - max(len(product.axes), 2)  # a vector times a matrix is a vector
+    return unsqueeze(product, range(missing)) if missing > 0 else product
+
+
+def contract(
+    name: str, builder: GraphBuilder, tensor: Tensor, weights: npt.NDArray[np.float32], bias: FloatArray | None
+) -> Tensor:
+    """tensor @ weights over the tensor's last axis (weights: float32[inputs, outputs]).
+
+    The rows or columns inside the last axis become the kernel; those in other axes stay the result's map. Raises
+    LayoutError if channels are not all in the last axis.
+    """
+    last = tensor.axes[-1]
+    inputs, outputs = weights.shape
+    if tensor.shape[-1] != inputs or 0 in weights.shape:
+        raise BadShape(f"a product of {list(tensor.shape)} with weights of shape {list(weights.shape)}")
+    if any(kind == "c" for axis in tensor.axes[:-1] for kind, _ in axis):
+        raise LayoutError(f"the last axis of {list(tensor.shape)} does not hold all channels of the map")
+    kinds = [kind for kind, _ in last]
+    kernel = (tensor.height if "h" in kinds else 1, tensor.width if "w" in kinds else 1)
+    order = [i for i, kind in enumerate(kinds) if kind == "c"] + [kinds.index(k) for k in "hw" if k in kinds]
+    cube = weights.T.reshape(outputs, *(size for _, size in last)).transpose(0, *(i + 1 for i in order))
+    operation = Conv(
+        window=Window(kernel=kernel),
+        weights=np.ascontiguousarray(cube.reshape(outputs, tensor.cells.size, *kernel)),
+        bias=bias,
+    )
+    height, width = tensor.height // kernel[0], tensor.width // kernel[1]
+    index = builder.emit(name, operation, (tensor.view,), (outputs, height, width))
+    like = of_map(index, outputs, height, width)
+    return tidy([*tensor.axes[:-1], (("c", outputs),)], like.cells, like)

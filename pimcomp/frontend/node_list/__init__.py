@@ -1,0 +1,1 @@
+"""Node lists, the JSON of PIMCOMP-NN: read and written."""

@@ -1,0 +1,1 @@
+"""ONNX files: read with care, and written."""

@@ -1,0 +1,171 @@
+"""One graph operation -> ONNX nodes; pooling's corner cases (wide pads, special divisors) are spelled out here."""
+
+import math
+
+import numpy as np
+
+from pimcomp.errors import InvariantError
+from pimcomp.frontend.onnx.writer import MapTensor, OnnxWriter
+from pimcomp.ir.graph import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Crop,
+    Eltwise,
+    FloatArray,
+    Lrn,
+    Node,
+    Pick,
+    Pool,
+    Standalone,
+)
+
+_ELTWISE_OPS = {"add": "Add", "sub": "Sub", "mul": "Mul"}
+
+
+def emit_operation(writer: OnnxWriter, node: Node, operands: list[MapTensor]) -> str:
+    """Append what computes `node` before its activation from its operands; returns the tensor [N, C, H, W]."""
+    match node.operation:
+        case Conv() as conv:
+            return _conv(writer, node, conv, operands[0])
+        case Pool() as pool:
+            return _pool(writer, node, pool, operands[0])
+        case Eltwise() as eltwise:
+            return _eltwise(writer, node, eltwise, operands)
+        case Lrn() as lrn:
+            parameters = {"size": lrn.size, "alpha": lrn.alpha, "beta": lrn.beta, "bias": lrn.bias}
+            return writer.add("LRN", [operands[0].name], node.name, **parameters)
+        case Crop() as crop:
+            return _crop(writer, node, crop, operands[0])
+        case Pick() as pick:
+            return _pick(writer, node, pick, operands[0])
+        case Standalone():
+            return operands[0].name
+        case other:
+            raise InvariantError(f"{node.name}: no ONNX form for {type(other).__name__}")
+
+
+def emit_activation(writer: OnnxWriter, name: str, activation: Activation | None, tensor: str) -> str:
+    """Append an element-wise function; None is the identity."""
+    if activation is None:
+        return tensor
+    stem = f"{name}.{activation.kind}"
+    match activation.kind:
+        case ActivationKind.RELU:
+            return writer.add("Relu", [tensor], stem)
+        case ActivationKind.CLIP:
+            # An absent bound is an empty input name.
+            low = writer.scalar(f"{stem}.low", activation.low) if math.isfinite(activation.low) else ""
+            high = writer.scalar(f"{stem}.high", activation.high) if math.isfinite(activation.high) else ""
+            return writer.add("Clip", [tensor, low, high], stem)
+        case ActivationKind.LEAKY_RELU:
+            return writer.add("LeakyRelu", [tensor], stem, alpha=activation.alpha)
+        case ActivationKind.SIGMOID:
+            return writer.add("Sigmoid", [tensor], stem)
+        case ActivationKind.TANH:
+            return writer.add("Tanh", [tensor], stem)
+        case ActivationKind.HARD_SIGMOID:
+            return writer.add("HardSigmoid", [tensor], stem, alpha=activation.alpha, beta=activation.beta)
+        case ActivationKind.HARD_SWISH:
+            return writer.add("HardSwish", [tensor], stem)
+
+
+def _conv(writer: OnnxWriter, node: Node, conv: Conv, operand: MapTensor) -> str:
+    inputs = [operand.name, writer.constant(f"{node.name}.weights", conv.weights.astype(np.float32, copy=False))]
+    if conv.bias is not None:
+        inputs.append(writer.constant(f"{node.name}.bias", conv.bias.astype(np.float32, copy=False)))
+    window = conv.window
+    return writer.add(
+        "Conv",
+        inputs,
+        node.name,
+        kernel_shape=window.kernel,
+        strides=window.stride,
+        pads=window.pads,
+        dilations=window.dilation,
+        group=conv.groups,
+    )
+
+
+def _pool(writer: OnnxWriter, node: Node, pool: Pool, operand: MapTensor) -> str:
+    window = pool.window
+    shape = {"kernel_shape": window.kernel, "strides": window.stride, "dilations": window.dilation}
+    tensor, pads = operand.name, window.pads
+    kernel = (*window.kernel, *window.kernel)
+    divisor = _divisor(node, pool, operand)
+    uniform = bool((divisor == math.prod(window.kernel)).all())
+    if any(pad >= size for pad, size in zip(pads, kernel, strict=True)) or (pool.method == "avg" and not uniform):
+        # ONNX runtimes refuse pads as large as the kernel, and know no divisor that leaves out the overhang.
+        fill = float(np.finfo(np.float32).min) if pool.method == "max" else 0.0
+        tensor, pads = _padded(writer, tensor, pads, fill, node.name), (0, 0, 0, 0)
+    if pool.method == "max":
+        return writer.add("MaxPool", [tensor], node.name, pads=pads, **shape)
+    mean = writer.add("AveragePool", [tensor], node.name, pads=pads, count_include_pad=1, **shape)
+    if uniform:
+        return mean
+    scale = np.float32(math.prod(window.kernel)) / divisor
+    return writer.add("Mul", [mean, writer.constant(f"{node.name}.divisor", scale)], node.name)
+
+
+def _divisor(node: Node, pool: Pool, operand: MapTensor) -> FloatArray:
+    """float32[1, 1, height, width]: how many window positions count in an average at each output position."""
+    window = pool.window
+    top, left, bottom, right = window.pads
+    counted: list[FloatArray] = []
+    for axis, (out, size, before, after) in enumerate(
+        ((node.height, operand.height, top, bottom), (node.width, operand.width, left, right))
+    ):
+        position = (
+            np.arange(out)[:, None] * window.stride[axis]
+            + np.arange(window.kernel[axis]) * window.dilation[axis]
+            - before
+        )
+        low = -before if pool.count_padding else 0
+        high = size + after - pool.overhang[axis] if pool.count_padding else size
+        counted.append(((position >= low) & (position < high)).sum(axis=1).astype(np.float32))
+    divisor: FloatArray = np.maximum(counted[0][:, None] * counted[1], np.float32(1))
+    return divisor[None, None]
+
+
+def _padded(writer: OnnxWriter, tensor: str, pads: tuple[int, int, int, int], fill: float, stem: str) -> str:
+    """Pad height and width by (top, left, bottom, right)."""
+    if not any(pads):
+        return tensor
+    top, left, bottom, right = pads
+    amounts = writer.integers(f"{stem}.pads", [0, 0, top, left, 0, 0, bottom, right])
+    return writer.add("Pad", [tensor, amounts, writer.scalar(f"{stem}.fill", fill)], f"{stem}.padded", mode="constant")
+
+
+def _eltwise(writer: OnnxWriter, node: Node, eltwise: Eltwise, operands: list[MapTensor]) -> str:
+    op = _ELTWISE_OPS.get(eltwise.operation)
+    if op is None or len(operands) < 2 or (op == "Sub" and len(operands) != 2):
+        raise InvariantError(f"{node.name}: element-wise {eltwise.operation!r} over {len(operands)} operands")
+    result = operands[0].name
+    for operand in operands[1:]:
+        result = writer.add(op, [result, operand.name], node.name)
+    return result
+
+
+def _crop(writer: OnnxWriter, node: Node, crop: Crop, operand: MapTensor) -> str:
+    """What lies inside the input, then zeros around it."""
+    starts, stops, before, after = [], [], [], []
+    for offset, size, out in ((crop.top, operand.height, node.height), (crop.left, operand.width, node.width)):
+        start, stop = min(max(offset, 0), size), max(min(offset + out, size), 0)
+        starts.append(start)
+        stops.append(max(start, stop))
+        before.append(max(-offset, 0))
+        after.append(out - before[-1] - (stops[-1] - start))
+    tensor = operand.name
+    if starts != [0, 0] or stops != [operand.height, operand.width]:
+        bounds = [writer.integers(f"{node.name}.bounds", v) for v in (starts, stops, [2, 3])]
+        tensor = writer.add("Slice", [tensor, *bounds], f"{node.name}.inside")
+    return _padded(writer, tensor, (before[0], before[1], after[0], after[1]), 0.0, node.name)
+
+
+def _pick(writer: OnnxWriter, node: Node, pick: Pick, operand: MapTensor) -> str:
+    """Gathered rows and columns of the input with one row and one column of zeros behind it."""
+    tensor = _padded(writer, operand.name, (0, 0, 1, 1), 0.0, node.name)
+    for axis, chosen, size in ((2, pick.rows, operand.height), (3, pick.columns, operand.width)):
+        indices = writer.integers(f"{node.name}.chosen", [size if i < 0 else i for i in chosen])
+        tensor = writer.add("Gather", [tensor, indices], node.name, axis=axis)
+    return tensor

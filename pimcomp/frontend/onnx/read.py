@@ -1,0 +1,232 @@
+"""ONNX file -> ModelProto in memory, with external weights inside, local functions inlined and batch 1.
+
+The file itself is only read. Whatever is wrong with it becomes a ModelError that names it.
+"""
+
+import math
+from pathlib import Path, PurePosixPath
+
+import onnx
+import onnx.inliner
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import TensorProto, helper
+
+from pimcomp.errors import ModelError
+from pimcomp.foundation.file_kind import file_kind
+from pimcomp.frontend.onnx.live_nodes import drop_dead_nodes
+from pimcomp.frontend.onnx.mixed_batch import refuse_mixed_batch, static_shapes
+from pimcomp.frontend.onnx.widen_halves import HALVES
+
+OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
+LARGEST_TENSOR_BYTES = 2**31 - 1  # protobuf's limit for one message
+_HALF_BYTES = (TensorProto.INT4, TensorProto.UINT4)
+FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """The model with everything it needs inside, nothing it does not need, and all batch dimensions 1.
+
+    Raises ModelError naming the file: missing, unreadable, empty, not ONNX, without nodes, opset out of range, external
+    data missing or outside the model's folder, an input with an unusable shape or type.
+    """
+    return _prepared(_parse(path), path)
+
+
+def copy_onnx(given: onnx.ModelProto) -> onnx.ModelProto:
+    """As read_onnx, for a model in memory, which is only read."""
+    if not isinstance(given, onnx.ModelProto):
+        raise ModelError(f"expected a path, a network's name or an onnx.ModelProto, found {type(given).__name__}")
+    model = onnx.ModelProto()
+    model.CopyFrom(given)
+    path = Path(model.graph.name or "model")
+    outside = next((t.name for t in _tensors(model) if t.data_location == TensorProto.EXTERNAL), None)
+    if outside is not None:
+        raise ModelError(f"{path}: weights {outside!r} are in a file: expected a model with its weights inside")
+    return _prepared(model, path)
+
+
+def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    if not model.graph.node:
+        raise ModelError(f"{path}: the model has no nodes: expected an ONNX network with at least one operator")
+    opset = opset_of(model)
+    if opset not in OPSETS:
+        raise ModelError(
+            f"{path}: opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}: "
+            "convert the model with onnx.version_converter"
+        )
+    _embed_external_data(model, path)
+    if model.functions:
+        model = _without_functions(model, path)
+    drop_dead_nodes(model)
+    set_batch_to_one(model, str(path))
+    return model
+
+
+def _without_functions(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: its local functions cannot be inlined: {error}") from error
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Version of the default operator set; 1 when an old file does not say."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
+    if not data:
+        raise ModelError(f"{path}: the file is empty: expected an ONNX model")
+    model = onnx.ModelProto()
+    kind = "JSON text: a node list's name must end in .json" if data.lstrip()[:1] == b"{" else file_kind(data)
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        found = kind or f"its {len(data):,} bytes are corrupt or incomplete ({error}): download or export it again"
+        raise ModelError(f"{path}: not an ONNX model: {found}") from error
+    if not model.HasField("graph"):
+        raise ModelError(f"{path}: not an ONNX model: {kind or 'it holds no graph'}")
+    return model
+
+
+def _embed_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Read weights kept in files beside the model; locations may not leave the model's folder."""
+    folder = path.resolve().parent
+    for tensor in _tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        location = fields.get("location", "")
+        where = f"{path}: weights {tensor.name!r}: external data {location!r}"
+        if not location or PurePosixPath(location).is_absolute() or ".." in PurePosixPath(location).parts:
+            raise ModelError(f"{where}: expected a path inside the model's folder")
+        try:
+            file = (folder / location).resolve()
+            regular = file.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, names too long or with zero bytes
+            raise ModelError(f"{where}: no path to a file: {error}") from error
+        if not file.is_relative_to(folder):
+            raise ModelError(f"{where} leads outside the model's folder")
+        if not regular:
+            raise ModelError(f"{where}: cannot read it: no such file")
+        tensor.raw_data = _read_part(file, fields, _bytes_of(tensor, where), where)
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _bytes_of(tensor: TensorProto, where: str) -> int:
+    """How many bytes the tensor's type and shape take."""
+    try:
+        bits = 4 if tensor.data_type in _HALF_BYTES else 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{where}: unknown data type {tensor.data_type}") from error
+    expected: int = -(-math.prod(tensor.dims) * bits // 8)
+    if min(tensor.dims, default=1) < 0 or expected > LARGEST_TENSOR_BYTES:
+        raise ModelError(f"{where}: a shape of {list(tensor.dims)}: expected at most {LARGEST_TENSOR_BYTES} bytes")
+    return expected
+
+
+def _read_part(file: Path, fields: dict[str, str], expected: int, where: str) -> bytes:
+    """The tensor's bytes, no more of the file than its shape needs."""
+    try:
+        offset = int(fields.get("offset", "0"))
+        length = int(fields.get("length", expected))
+    except ValueError as error:
+        raise ModelError(f"{where}: offset and length must be integers") from error
+    if length != expected or offset < 0:
+        raise ModelError(f"{where}: expected {expected} bytes for the shape, found length {length} at {offset}")
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(length)
+    except (OSError, ValueError, OverflowError) as error:
+        raise ModelError(f"{where}: cannot read it: {error}") from error
+    if length != len(data):
+        kind = file_kind(data) if offset == 0 else None
+        raise ModelError(f"{where}: expected {length} bytes at {offset}, found {kind or len(data)}")
+    return data
+
+
+def _tensors(model: onnx.ModelProto) -> list[TensorProto]:
+    """Initializers and Constant values."""
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    return [*model.graph.initializer, *(a.t for a in attributes if a.type == onnx.AttributeProto.TENSOR)]
+
+
+def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
+    """Give every network input a concrete shape whose first dimension is 1, in place.
+
+    Raises ModelError for another dynamic dimension, a zero size, a missing shape, a type other than float32, and for a
+    network that mixes the images of its batch.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    old_batches: set[int] = set()
+    inputs = [
+        value for value in model.graph.input if value.name not in weights
+    ]  # IR version 3 lists weights there, too
+    before = static_shapes(model) if any(map(_fixed_batch, inputs)) else {}
+    for value in inputs:
+        _check_input(value, where)
+        first = value.type.tensor_type.shape.dim[0]
+        if _fixed_batch(value):
+            old_batches.add(first.dim_value)
+            first.dim_value = 1
+        elif not first.dim_value > 0:
+            first.Clear()
+            first.dim_value = 1
+    del model.graph.value_info[:]
+    for batch in old_batches:
+        _rewrite_reshapes(model, batch)
+    if len(old_batches) == 1:
+        refuse_mixed_batch(model, before, old_batches.pop(), where)
+
+
+def _fixed_batch(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is an image or a vector for a batch of several."""
+    dims = value.type.tensor_type.shape.dim
+    return len(dims) in (2, 4) and dims[0].dim_value > 1
+
+
+def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
+    kind = value.type.tensor_type
+    if kind.elem_type not in (TensorProto.FLOAT, *HALVES):
+        known = kind.elem_type in TensorProto.DataType.values()
+        name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type and known else value.type.WhichOneof("value")
+        raise ModelError(f"{where}: input {value.name!r}: expected a float32 tensor, found {name}")
+    if not kind.HasField("shape") or not kind.shape.dim:
+        raise ModelError(f"{where}: input {value.name!r} has no shape: {FIX_DIMENSION}")
+    for axis, dim in enumerate(kind.shape.dim):
+        if dim.HasField("dim_value") and dim.dim_value == 0:
+            raise ModelError(f"{where}: input {value.name!r}: dimension {axis} is 0: expected at least 1")
+        if axis and not dim.dim_value > 0:
+            label = dim.dim_param or "unknown"
+            raise ModelError(
+                f"{where}: input {value.name!r}: dimension {axis} is dynamic ({label}), only the batch may be: "
+                f"{FIX_DIMENSION}"
+            )
+
+
+def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
+    """A model exported for a fixed batch says so in its reshapes too: give those a target shape that starts with 1."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in model.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    for number, node in enumerate(model.graph.node):
+        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in constants:
+            continue
+        target = onnx.numpy_helper.to_array(constants[node.input[1]]).copy()
+        if target.ndim == 1 and target.size and target[0] == batch:
+            target[0] = 1
+            name = f"{node.input[1]}.batch1.{number}"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
+            node.input[1] = name
+            model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more

@@ -1,0 +1,1 @@
+"""Graph to graph: what every chip is better off with."""

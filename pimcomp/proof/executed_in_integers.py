@@ -1,0 +1,127 @@
+"""Executes the emitted files in the chip's integers and says how well they follow the network in real numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pimcomp.errors import InvariantError, ModelError
+from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.proof.executed import expected_output, fault_report, host_epilogue, named_output, read_emitted
+from pimcomp.proof.feeds import count_images, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
+from pimcomp.proof.interpret.integer_run import execute_integer
+from pimcomp.proof.interpret.run import prepare
+from pimcomp.proof.quantize import quantize, write_integer
+from pimcomp.proof.reference import run_reference
+
+ACCURACY_POINTS = 1.0
+"""With labels: how many percentage points of top-1 accuracy integers may lose (the project's acceptance limit)."""
+CORRELATION = 0.9
+"""Without labels: the least correlation of the outputs with those in real numbers. Unrelated outputs have about 0,
+eight-bit integers with power-of-two scales 0.97 and more on the shipped networks.
+"""
+_CALIBRATION_IMAGES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerReport:
+    """The verdict. images: how many were compared. agreement: share of images whose largest output is the same.
+
+    correlation: of all output elements with the reference; where those are all one number, 1 - the error as a share of
+    it. accuracy, reference_accuracy: shares of right answers, None
+    without labels. reason: empty if passed; node, core, index: where a fault is, when there is one.
+    """
+
+    passed: bool
+    images: int
+    agreement: float
+    correlation: float
+    accuracy: float | None = None
+    reference_accuracy: float | None = None
+    reason: str = ""
+    node: str = ""
+    core: int = -1
+    index: int = -1
+
+
+def verify_integer(
+    out_dir: Path,
+    network: LoadedNetwork,
+    *,
+    images: int = 8,
+    seed: int = 0,
+    inputs: Mapping[str, FloatArray] | None = None,
+    labels: IntArray | None = None,
+    calibration: Mapping[str, FloatArray] | None = None,
+    save: bool = False,
+) -> IntegerReport:
+    """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime.
+
+    inputs, calibration: per network input float32[images, *shape without the batch]; default: seeded random ones (for
+    the calibration, which chooses the scales, of another seed). labels: int[images], the right classes. save: write
+    integer.npz into out_dir.
+
+    Passes with labels if top-1 accuracy is at most ACCURACY_POINTS below the reference's, without if the outputs
+    correlate at least as CORRELATION says. Raises ModelError for files or inputs that do not belong together.
+    """
+    emitted = read_emitted(out_dir)
+    memory, graph = emitted.memory, network.graph
+    least = images_needed(memory)
+    given = random_inputs(graph, max(images, least), seed) if inputs is None else inputs
+    known = random_inputs(graph, max(_CALIBRATION_IMAGES, least), seed + 1) if calibration is None else calibration
+    count = count_images(given)
+    if labels is not None and len(labels) != count:
+        raise ModelError(f"{len(labels)} labels for {count} images")
+    known_feed = plan_feed(memory, count_images(known))
+    feed = plan_feed(memory, count)
+    try:
+        prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
+        program = quantize(prepared, emitted.points.instruction_node, feed_inputs(memory, known_feed, known))
+        done = execute_integer(prepared, program, feed_inputs(memory, feed, given))
+    except InvariantError as error:
+        fault = fault_report(error, emitted.points, emitted.decoded)
+        return IntegerReport(
+            passed=False, images=0, agreement=0.0, correlation=0.0,
+            reason=fault.reason, node=fault.node, core=fault.core, index=fault.index,
+        )  # fmt: skip
+    if save:
+        write_integer(program, prepared, out_dir / "integer.npz")
+    output = graph.outputs[0]
+    found = host_epilogue(output, named_output(observed_outputs(memory, feed, done), output))
+    expected = expected_output(run_reference(network.onnx_bytes(), given, name=graph.name), output)
+    entered = feed.observed.ravel()
+    by_image = np.empty_like(expected)
+    by_image[entered] = found
+    return _judge(by_image, expected, labels)
+
+
+def _judge(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> IntegerReport:
+    """Compare outputs float32[images, elements]."""
+    top, reference_top = found.argmax(axis=1), expected.argmax(axis=1)
+    spread = found.std() * expected.std()
+    if np.ptp(expected) > 0:
+        covariance = np.mean((found - found.mean()) * (expected - expected.mean()))
+        correlation = float(covariance / spread) if spread > 0 else 0.0
+    else:  # one number, as of a single image with one output: it has to be that number instead
+        correlation = 1 - float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+    accuracy, reference_accuracy, reason = None, None, ""
+    if labels is not None:
+        accuracy, reference_accuracy = float((top == labels).mean()), float((reference_top == labels).mean())
+        if 100 * (reference_accuracy - accuracy) > ACCURACY_POINTS:
+            reason = (
+                f"top-1 accuracy {100 * accuracy:.2f} %, in real numbers {100 * reference_accuracy:.2f} %: "
+                f"more than {ACCURACY_POINTS:g} point lower"
+            )
+    elif not correlation >= CORRELATION:
+        reason = f"the outputs correlate with those in real numbers by {correlation:.3f}, expected {CORRELATION:g}"
+    return IntegerReport(
+        passed=not reason,
+        images=len(found),
+        agreement=float((top == reference_top).mean()),
+        correlation=correlation,
+        accuracy=accuracy,
+        reference_accuracy=reference_accuracy,
+        reason=reason,
+    )

@@ -1,0 +1,114 @@
+"""What a network computes, by ONNX Runtime: the judge of every compiled program.
+
+The only home of onnxruntime; it is imported when a function runs, so that importing this file stays cheap.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pimcomp.errors import InvariantError, ModelError
+from pimcomp.frontend.onnx.export import exposed_names, graph_to_onnx
+from pimcomp.ir.graph import FloatArray, Graph, image_shape
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+THREADS = 2  # fixed, so that the order of additions does not depend on the machine
+
+
+def run_reference(onnx_bytes: bytes, inputs: Mapping[str, FloatArray], *, name: str = "model") -> dict[str, FloatArray]:
+    """Execute a serialised ONNX model: tensor name -> array, for every output of the model.
+
+    inputs: one array per model input, float32[images, *shape of one image] (`image_shape`); so are the outputs. A model
+    with a dynamic batch dimension takes all images at once; any other is executed image by image, whatever its tensors'
+    first axes mean.
+
+    Raises ModelError with `name` for missing or unknown inputs and for whatever ONNX Runtime refuses.
+    """
+    session = _session(onnx_bytes, name)
+    expected = {tensor.name: tensor.shape for tensor in session.get_inputs()}
+    if set(expected) != set(inputs):
+        raise ModelError(f"{name}: expected the inputs {sorted(expected)}, found {sorted(inputs)}")
+    outputs = [tensor.name for tensor in session.get_outputs()]
+    total = _images(inputs, name)
+    if all(shape and not isinstance(shape[0], int) for shape in expected.values()):
+        return _run(session, outputs, inputs, name)
+    parts = []
+    for i in range(total):
+        image = {}
+        for key, shape in expected.items():
+            if math.prod(shape) != inputs[key][i].size:
+                raise ModelError(f"{name}: input {key!r} takes {shape}, found {list(inputs[key][i].shape)} per image")
+            image[key] = inputs[key][i].reshape(shape)
+        parts.append(_run(session, outputs, image, name))
+    return {key: np.stack([part[key].reshape(image_shape(part[key].shape)) for part in parts]) for key in outputs}
+
+
+def intermediate_maps(
+    graph: Graph, inputs: Mapping[str, FloatArray], nodes: Sequence[int] | None = None
+) -> dict[int, FloatArray]:
+    """Feature maps float32[images, channels, height, width] of the given graph nodes (default: all), after activation.
+
+    inputs: per input name, in the layout of the ONNX input with a leading image axis instead of its batch dimension.
+
+    Raises ModelError with the graph's name if ONNX Runtime refuses the inputs.
+    """
+    chosen = tuple(range(len(graph.nodes))) if nodes is None else tuple(dict.fromkeys(nodes))
+    graph = replace(graph, outputs=())  # not asked for, and one may have the name of an input
+    results = run_reference(graph_to_onnx(graph, expose=chosen), inputs, name=graph.name)
+    names = exposed_names(graph)
+    maps = {index: results[names[index]] for index in chosen}
+    for index, found in maps.items():
+        node = graph.nodes[index]
+        if found.shape[1:] != (node.channels, node.height, node.width):
+            raise InvariantError(
+                f"{graph.name}: node {index} ({node.name}) should give {(node.channels, node.height, node.width)}, "
+                f"its ONNX form gives {found.shape[1:]}"
+            )
+    return maps
+
+
+def _images(inputs: Mapping[str, FloatArray], name: str) -> int:
+    """How many images all inputs hold."""
+    for key, array in inputs.items():
+        if np.ndim(array) == 0:
+            raise ModelError(f"{name}: the input {key!r} has no image axis: it is a single number")
+    images = {len(array) for array in inputs.values()}
+    if len(images) != 1:
+        raise ModelError(f"{name}: the inputs hold different numbers of images: {sorted(images)}")
+    total = images.pop()
+    if total == 0:
+        raise ModelError(f"{name}: no images: the inputs are empty along their first axis")
+    return total
+
+
+def _session(onnx_bytes: bytes, name: str) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4  # nothing: what is an error is raised, too, and told once
+    try:
+        return onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {_one_line(error)}") from error
+
+
+def _run(
+    session: "onnxruntime.InferenceSession", outputs: list[str], inputs: Mapping[str, FloatArray], name: str
+) -> dict[str, FloatArray]:
+    try:
+        arrays = session.run(outputs, {key: np.ascontiguousarray(array, np.float32) for key, array in inputs.items()})
+    except Exception as error:  # as above
+        raise ModelError(f"{name}: ONNX Runtime cannot execute the model: {_one_line(error)}") from error
+    return {key: np.asarray(array, np.float32) for key, array in zip(outputs, arrays, strict=True)}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

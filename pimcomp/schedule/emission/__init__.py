@@ -1,0 +1,1 @@
+"""Kernels that write the instructions of one task."""

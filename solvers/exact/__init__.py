@@ -1,0 +1,1 @@
+"""The relaxation that is solved exactly, and what packs its answer into cores."""

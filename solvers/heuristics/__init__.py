@@ -1,0 +1,1 @@
+"""Rules that decide at once: the reference compiler's, and short rows for low latency."""

@@ -1,0 +1,1 @@
+"""Replication and mapping as one integer program."""

@@ -1,0 +1,1 @@
+"""Which core holds which array group: fits, spreads and exchanges."""

@@ -1,0 +1,1 @@
+"""Many plans at once: a genetic algorithm, and NSGA-II's front."""
