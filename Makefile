@@ -56,9 +56,10 @@ golden:  ## write tests/golden again: only for a change that is meant to change 
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
 	$(PYTHON) benchmarks/matrix.py
 
-docs:  ## regenerate docs/config-reference.md and configs/chip.schema.json from the schema
+docs:  ## regenerate docs/config-reference.md, configs/chip.schema.json and the list of modules in docs/architecture.md
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
 	$(PYTHON) -m pimdse.chip_schema configs/chip.schema.json
+	$(PYTHON) -m tests.docs.module_map
 
 kernels:  ## list again, in pimdse/kernels.json, what each command has to compile after an installation
 	$(PYTHON) -m tests.pimdse.kernel_list

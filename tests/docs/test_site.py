@@ -12,6 +12,7 @@ import yaml
 import pimcomp
 from docs.site_hooks import on_page_markdown
 from pimdse.cli import app
+from tests.docs.module_map import PAGE, with_map
 from tests.docs.pages import ROOT, blocks
 
 DOCS = ROOT / "docs"
@@ -105,3 +106,8 @@ def test_the_chip_from_a_paper_is_the_shipped_one() -> None:
     shown = re.findall(r"(\w+): ([\d.]+)", " ".join(re.findall(r"`[^`\n]*`", page)))
     assert len(shown) > 10
     assert [pair for pair in shown if float(pair[1]) not in known[pair[0]]] == []
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == with_map(page), "run `make docs`"
