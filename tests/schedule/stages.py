@@ -1,0 +1,86 @@
+"""A random network on its way to a program, with what every stage of the scheduler made of it."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import Partition
+from pimcomp.ir.graph import Graph, Input
+from pimcomp.ir.plan import Pipeline, Plan
+from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.schedule import Scheduler, group_shapes
+from pimcomp.schedule.assemble import Assembled, assemble
+from pimcomp.schedule.build import GroupTable, Work, WorkBuilder, number_groups
+from pimcomp.schedule.connect import Flow, connect
+from pimcomp.schedule.durations import GroupShapes
+from pimcomp.schedule.order import Placed, place_actions
+from pimcomp.schedule.sites import NodeSites, place_work
+from tests.schedule.random_networks import random_chip, random_network
+from tests.schedule.random_plans import RandomPlan
+
+SEEDS = (1, 7, 8, 10, 13, 20)
+IMAGES = 2
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Everything between a plan and its program."""
+
+    graph: Graph
+    arch: Arch
+    partition: Partition
+    plan: Plan
+    options: ScheduleOptions
+    scheduler: Scheduler
+    sites: tuple[NodeSites, ...]
+    groups: GroupTable
+    shapes: GroupShapes
+    work: Work
+    flow: Flow
+    placed: Placed
+    assembled: Assembled
+
+
+@cache
+def stages(seed: int) -> Stages:
+    """The stages of a random plan for two images, on a chip with memory for all of it."""
+    arch = random_chip(seed)
+    options = ScheduleOptions(images_per_round=IMAGES, orders=2, task_blocks=1 + seed % 3)
+    graph = rewrite(random_network(seed), arch, options)
+    parts = partition(graph, arch)
+    outcome = RandomPlan().solve(build_problem(graph, arch, parts, Pipeline.BATCH), time_limit_s=None, seed=seed)
+    plan = outcome.plan
+    assert plan is not None, f"seed {seed} has no plan"
+    scheduler = Scheduler(graph, arch, parts, Pipeline.BATCH, options, dict.fromkeys(range(len(graph.nodes)), 10.0))
+    sites = place_work(graph, arch, parts, plan, options, scheduler.needed)
+    groups = number_groups(plan, arch.total_cores)
+    shapes = group_shapes(parts, plan, groups)
+    eb, half = arch.element_bytes, arch.local_memory_bytes // 2
+    work = WorkBuilder(graph, parts, sites, scheduler.constants, groups, eb, options, half).build()
+    flow = connect(
+        graph, work, sites, scheduler.pull, scheduler.constants, scheduler.layout, eb, arch.total_cores
+    )  # fmt: skip
+    placed = place_actions(flow, shapes, arch, options, IMAGES)
+    assert placed is not None, f"seed {seed} does not fit"
+    assembled = assemble(flow, placed, scheduler.layout, arch)
+    return Stages(
+        graph, arch, parts, plan, options, scheduler, sites, groups, shapes, work, flow, placed, assembled
+    )  # fmt: skip
+
+
+def inputs_of(graph: Graph) -> list[int]:
+    """The network's inputs."""
+    return [i for i, node in enumerate(graph.nodes) if isinstance(node.operation, Input)]
+
+
+def positions(placed: Placed) -> npt.NDArray[np.int64]:
+    """When each action has its turn."""
+    position = np.empty(len(placed.timed.order), np.int64)
+    position[placed.timed.order] = np.arange(len(position))
+    return position

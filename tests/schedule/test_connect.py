@@ -1,0 +1,121 @@
+"""Whatever a task reads is computed, received or zero before it runs."""
+
+from graphlib import TopologicalSorter
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from pimcomp.ir.program import Op
+from pimcomp.schedule.work import CONST, LOAD, STORE
+from tests.schedule.stages import SEEDS, Stages, stages
+
+
+class Filling(NamedTuple):
+    """Bytes [low, high) of a buffer that an action puts there (-1: zeros, before anybody reads)."""
+
+    low: int
+    high: int
+    action: int
+
+
+def edges(case: Stages) -> set[tuple[int, int]]:
+    return {(a, b) for a, b in case.flow.edges.tolist()}
+
+
+def fillings(case: Stages) -> dict[int, list[Filling]]:
+    """By buffer."""
+    flow = case.flow
+    found: dict[int, list[Filling]] = {}
+    local = zip(flow.segment_buffer.tolist(), flow.segment_bytes.tolist(), flow.segment_task.tolist(), strict=True)
+    for buffer, (low, high), task in local:
+        found.setdefault(buffer, []).append(Filling(low, high, task))
+    moved = flow.transfers
+    for i, (buffer, at, size) in enumerate(zip(moved.dst_buffer, moved.dst_offset, moved.bytes, strict=True)):
+        found.setdefault(int(buffer), []).append(Filling(int(at), int(at + size), flow.tasks + i))
+    for buffer, at, size in flow.pads.tolist():
+        found.setdefault(buffer, []).append(Filling(at, at + size, -1))
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_dependencies_have_no_cycle_and_ranks_follow_them(seed: int) -> None:
+    case = stages(seed)
+    before: dict[int, set[int]] = {}
+    for a, b in edges(case):
+        before.setdefault(b, set()).add(a)
+    tuple(TopologicalSorter(before).static_order())
+    rank = case.flow.rank
+    assert all(rank[a] <= rank[b] for a, b in edges(case))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_byte_that_is_read_is_filled_by_something_the_reader_waits_for(seed: int) -> None:
+    case = stages(seed)
+    flow, work, known, filled = case.flow, case.work, edges(case), fillings(case)
+    pixel = [node.channels * case.arch.element_bytes for node in case.graph.nodes]
+    reads = np.flatnonzero(work.valid)
+    for (buffer, task), read in zip(flow.readers.tolist(), reads, strict=True):
+        tensor = int(work.reads.tensor[read])
+        assert (flow.buffers.core[buffer], flow.buffers.tensor[buffer]) == (flow.core[task], tensor)
+        low, high = (int(x[read] - flow.buffers.low[buffer]) * pixel[tensor] for x in (work.reads.low, work.reads.high))
+        assert 0 <= low < high <= flow.buffers.bytes[buffer]
+        there = np.zeros(high - low, bool)
+        for a, b, action in filled.get(buffer, []):
+            if a < high and low < b:
+                there[max(a - low, 0) : max(b - low, 0)] = True
+                assert action in (-1, task) or (action, task) in known
+        assert there.all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_messages_carry_what_their_producer_has_completed(seed: int) -> None:
+    case = stages(seed)
+    flow, moved, known = case.flow, case.flow.transfers, edges(case)
+    segments: dict[tuple[int, int], list[list[int]]] = {}
+    for buffer, span, task in zip(flow.segment_buffer, flow.segment_bytes.tolist(), flow.segment_task, strict=True):
+        segments.setdefault((int(buffer), int(task)), []).append(span)
+    sums = len(case.work.sum_transfers)
+    for i in range(len(moved.bytes)):
+        source, target, size = int(moved.src_buffer[i]), int(moved.dst_buffer[i]), int(moved.bytes[i])
+        producer, offset = int(moved.producer[i]), int(moved.src_offset[i])
+        assert flow.buffers.core[source] == moved.src_core[i] == flow.core[flow.tasks + i]
+        assert flow.buffers.core[target] == moved.dst_core[i] == flow.peer[flow.tasks + i] != moved.src_core[i]
+        assert 0 <= offset < offset + size <= flow.buffers.bytes[source]
+        assert 0 <= moved.dst_offset[i] <= flow.buffers.bytes[target] - size
+        assert (producer, flow.tasks + i) in known
+        if i < len(moved.bytes) - sums:  # partial sums are no segments
+            assert any(low <= offset and offset + size <= high for low, high in segments[source, producer])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_buffers_and_scratch_are_touched_by_their_own_core_alone(seed: int) -> None:
+    flow = stages(seed).flow
+    for buffer, action in flow.touches.tolist():
+        assert flow.buffers.core[buffer] in (flow.core[action], flow.peer[action])
+    core = flow.core[flow.tape.task]
+    for buffer in (flow.tape.dst_buffer, flow.tape.src_buffer, flow.tape.src2_buffer):
+        inside = buffer >= 0
+        assert (flow.buffers.core[buffer[inside]] == core[inside]).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_operand_is_known_as_a_touch_of_its_task(seed: int) -> None:
+    """So that its buffer is alive then; constants always are."""
+    flow = stages(seed).flow
+    touched = {tuple(pair) for pair in flow.touches.tolist()}
+    alive = len(flow.buffers.core) - flow.constant_tasks
+    for buffer in (flow.tape.dst_buffer, flow.tape.src_buffer, flow.tape.src2_buffer):
+        inside = (buffer >= 0) & (buffer < alive)
+        used = set(zip(buffer[inside].tolist(), flow.tape.task[inside].tolist(), strict=True))
+        assert used <= touched
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_of_the_tape_are_in_the_order_of_tasks(seed: int) -> None:
+    flow = stages(seed).flow
+    assert (np.diff(flow.tape.task) >= 0).all()
+    for task in range(flow.tasks):
+        assert (flow.tape.task[flow.task_rows[task] : flow.task_rows[task + 1]] == task).all()
+    memory = np.isin(flow.tape.op, (Op.LD, Op.ST))
+    assert sorted(flow.tape.task[memory]) == np.flatnonzero(np.isin(flow.kind, (LOAD, STORE, CONST))).tolist()
