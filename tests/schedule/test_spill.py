@@ -13,14 +13,17 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Pipeline
-from pimcomp.ir.program import Op
+from pimcomp.ir.program import LongArray, Op
 from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
+from pimcomp.schedule.order import number_in
+from pimcomp.schedule.spill import Touches, buffer_touches, most_held
 from solvers import get_solver
 from tests.frontend.small_onnx import load, make, normals, op
 from tests.schedule.execute import compiled_files, largest_error
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
+from tests.schedule.stages import IMAGES, SEEDS, Stages, positions, stages
 from tests.seeds import seeds
 
 SHARES = (0.8, 0.6, 0.4)
@@ -136,3 +139,75 @@ def test_a_row_may_be_longer_than_local_memory(height: int, pipeline: Pipeline, 
     emit(compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline), tmp_path / "out")
     report = verify_program(tmp_path / "out", network, images=2)
     assert report.passed, report.reason
+
+
+TWO, ONE = (Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVMAX), (Op.VRELU, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL)
+
+
+def operand_bytes(case: Stages) -> tuple[LongArray, LongArray, LongArray]:
+    """Bytes that every instruction of a flow writes and reads, instruction by instruction."""
+    tape, eb, found = case.flow.tape, case.arch.element_bytes, []
+    for row in range(len(tape.op)):
+        op, size = Op(int(tape.op[row])), int(tape.size[row])
+        if op == Op.MVMUL:
+            at = case.shapes.start[case.flow.core[tape.task[row]]] + tape.group[row]
+            found.append((case.shapes.columns[at] * eb, case.shapes.rows[at] * eb, 0))
+        elif op == Op.VAVG:
+            found.append((eb, ((size - 1) * int(tape.src2_offset[row]) + 1) * eb, 0))
+        else:
+            width = size * eb if op in TWO or op in ONE else size
+            found.append((width, width, width if op in TWO else 0))
+    dst, src, src2 = np.array(found, np.int64).reshape(-1, 3).T
+    return dst, src, src2
+
+
+def touches_of(case: Stages, cores: list[int]) -> Touches:
+    """What instructions of these cores use, of all images."""
+    chosen = np.isin(np.arange(case.arch.total_cores), cores)
+    flow, position = case.flow, positions(case.placed)
+    per_image, moves, every = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks, np.arange(len(flow.core))
+    at = [position[number_in(every, image, per_image, IMAGES, flow.tasks, moves)] for image in range(IMAGES)]
+    return buffer_touches(flow, operand_bytes(case), np.stack(at), chosen)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_touches_are_all_operands_of_the_chosen_cores_in_their_order(seed: int) -> None:
+    case = stages(seed)
+    flow, tape, moved = case.flow, case.flow.tape, case.flow.transfers
+    count, cores = len(flow.buffers.core), list(range(0, case.arch.total_cores, 2))
+    t = touches_of(case, cores)
+    order = list(zip(t.core.tolist(), t.position.tolist(), t.sub.tolist(), strict=True))
+    assert order == sorted(order)
+    buffer = t.buffer % count
+    assert set(t.core.tolist()) <= set(cores)
+    assert (flow.buffers.core[buffer] == t.core).all()
+    assert (t.low >= 0).all()
+    assert (t.high <= flow.buffers.bytes[buffer]).all()
+    once = tape.task >= flow.tasks - flow.constant_tasks
+    own = np.isin(flow.core[tape.task], cores)
+    operands = sum(
+        int(((column >= 0) & own & (once if loaded else ~once)).sum()) * (1 if loaded else IMAGES)
+        for column in (tape.dst_buffer, tape.src_buffer, tape.src2_buffer)
+        for loaded in (True, False)
+    )
+    ends = int(np.isin(moved.src_core, cores).sum() + np.isin(moved.dst_core, cores).sum())
+    assert len(order) == operands + IMAGES * ends
+    assert int(t.writes.sum()) > 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_most_held_is_what_the_operands_of_one_instruction_take(seed: int) -> None:
+    """Of every buffer from the first byte to the last, and a gap."""
+    case = stages(seed)
+    t = touches_of(case, list(range(case.arch.total_cores)))
+    reach: dict[tuple[int, int, int], dict[int, tuple[int, int]]] = {}
+    columns = (t.core, t.position, t.sub, t.buffer, t.low, t.high)
+    for core, position, sub, buffer, low, high in zip(*(c.tolist() for c in columns), strict=True):
+        held = reach.setdefault((core, position, sub), {})
+        before = held.get(buffer, (low, high))
+        held[buffer] = min(low, before[0]), max(high, before[1])
+    expected = [0] * case.arch.total_cores
+    for (core, _, _), held in reach.items():
+        total = sum(high - low + case.arch.element_bytes for low, high in held.values())
+        expected[core] = max(expected[core], total)
+    assert most_held(t, case.arch).tolist() == expected

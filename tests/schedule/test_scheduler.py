@@ -1,0 +1,88 @@
+"""The way from a plan to a program as a whole: what a trial tells, and where tensors lie in global memory."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.plan import Pipeline
+from pimcomp.schedule import ALIGNMENT_BYTES, NO_PROGRAM, TRIAL_IMAGES, Scheduler, group_shapes
+from tests.schedule.stages import IMAGES, SEEDS, Stages, inputs_of, stages
+
+
+def scheduler_of(case: Stages, pipeline: Pipeline, arch: Arch | None = None) -> Scheduler:
+    """A scheduler for the case's network on its chip, or on another."""
+    ranges = dict.fromkeys(range(len(case.graph.nodes)), 10.0)
+    return Scheduler(case.graph, arch or case.arch, case.partition, pipeline, case.options, ranges)
+
+
+@pytest.mark.parametrize("pipeline", list(Pipeline))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_trial_tells_time_effort_and_who_is_on_the_critical_path(seed: int, pipeline: Pipeline) -> None:
+    case = stages(seed)
+    trial = scheduler_of(case, pipeline).trial(case.plan)
+    images = min(IMAGES, TRIAL_IMAGES) if pipeline is Pipeline.BATCH else 1
+    constants = case.flow.constant_tasks
+    assert trial.actions == constants + images * (len(case.flow.core) - constants)
+    assert 0.0 < trial.time_ns < math.inf
+    assert len(trial.share) == len(case.partition.nodes)
+    assert (trial.share >= 0.0).all()
+    assert trial.share.sum() <= trial.time_ns * images * (1 + 1e-9)
+
+
+def test_a_trial_of_what_no_memory_holds_takes_for_ever() -> None:
+    case = stages(SEEDS[0])
+    trial = scheduler_of(case, Pipeline.ELEMENT, replace(case.arch, local_memory_bytes=8)).trial(case.plan)
+    assert (trial.time_ns, trial.actions) == (math.inf, NO_PROGRAM)
+    assert not trial.share.any()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_array_groups_have_the_shapes_of_their_slices(seed: int) -> None:
+    case = stages(seed)
+    shapes, groups = group_shapes(case.partition, case.plan, case.groups), case.groups
+    assert (shapes.start == groups.start).all()
+    for at, (k, g) in enumerate(zip(groups.layer.tolist(), groups.group.tolist(), strict=True)):
+        group = case.partition.options[k][case.plan.option[k]].groups[g]
+        expected = (group.row_stop - group.row_start, group.columns, group.crossbars)
+        assert (shapes.rows[at], shapes.columns[at], shapes.crossbars[at]) == expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tensors_lie_apart_in_global_memory(seed: int) -> None:
+    """Constants first, then input and output maps of each image; every element has its own bytes."""
+    case = stages(seed)
+    program = scheduler_of(case, Pipeline.BATCH).program(case.plan)
+    eb, layout = case.arch.element_bytes, case.scheduler.layout
+    maps = [address.ravel() for tensors in (program.inputs, program.outputs) for address in tensors.values()]
+    assert all((address >= layout.first_image).all() for address in maps)
+    assert (program.constant_addresses < layout.first_image).all()
+    # An output may show channels of an input or of another output, but the inputs share nothing.
+    own = np.concatenate([program.constant_addresses, *(a.ravel() for a in program.inputs.values())])
+    assert len(np.unique(own)) == len(own)
+    assert (own % eb == 0).all()
+    starts = np.concatenate([x[x >= 0] for x in (layout.constants, layout.loaded, layout.stored)])
+    assert (starts % ALIGNMENT_BYTES == 0).all()
+    assert len(np.unique(starts)) == len(starts)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_images_follow_each_other_in_global_memory(seed: int) -> None:
+    case = stages(seed)
+    program = scheduler_of(case, Pipeline.BATCH).program(case.plan)
+    assert {case.graph.nodes[i].name for i in inputs_of(case.graph)} == set(program.inputs)
+    for address in (*program.inputs.values(), *program.outputs.values()):
+        assert len(address) == IMAGES
+        assert (np.diff(address, axis=0) == case.scheduler.layout.image_bytes).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_constants_of_the_image_are_those_of_the_nodes(seed: int) -> None:
+    case = stages(seed)
+    program, constants = scheduler_of(case, Pipeline.ELEMENT).program(case.plan), case.scheduler.constants
+    held = dict(zip(program.constant_addresses.tolist(), program.constant_values.tolist(), strict=True))
+    eb = case.arch.element_bytes
+    for start, values in zip(case.scheduler.layout.constants.tolist(), constants.vectors, strict=True):
+        assert [held[start + i * eb] for i in range(len(values))] == values.tolist()
