@@ -1,5 +1,6 @@
 """intermediate.json: the network, its array groups and the plan (PIMCOMP-NN's IntermediateInfo)."""
 
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import orjson
 
 from pimcomp.ir.array_group import LayerMatrix
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.graph import Activation, Conv, Eltwise, Lrn, Node, Pick, Pool, View
+from pimcomp.ir.graph import Activation, Node, View, Window
 
 
 def intermediate_json(compiled: Compiled) -> bytes:
@@ -44,24 +45,12 @@ def _node(node: Node) -> dict[str, Any]:
         "shape": [node.channels, node.height, node.width],
         "inputs": [_view(view) for view in node.inputs],
     }
-    if isinstance(operation, Conv | Pool):
-        window = operation.window
-        record |= {
-            "kernel": window.kernel,
-            "stride": window.stride,
-            "pads": window.pads,
-            "dilation": window.dilation,
-        }
-    if isinstance(operation, Conv):
-        record |= {"groups": operation.groups, "bias": operation.bias is not None}
-    elif isinstance(operation, Pool):
-        record["method"] = operation.method
-    elif isinstance(operation, Eltwise):
-        record["method"] = operation.operation
-    elif isinstance(operation, Lrn):
-        record |= {"size": operation.size, "alpha": operation.alpha, "beta": operation.beta, "k": operation.bias}
-    elif isinstance(operation, Pick):
-        record |= {"rows": operation.rows, "columns": operation.columns}
+    for field in fields(operation):
+        value = getattr(operation, field.name)
+        if isinstance(value, Window):
+            record |= asdict(value)
+        else:
+            record[field.name] = list(value.shape) if isinstance(value, np.ndarray) else value
     if node.activation is not None:
         record["activation"] = _activation(node.activation)
     return record

@@ -1,12 +1,13 @@
 """Time and energy of the instructions that a task consists of, before there is a program (docs/timing.md)."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import ActivationKind, Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pick, Pool
+from pimcomp.ir.graph import ActivationKind, Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pick, Pool, Standalone
 from pimcomp.schedule.constants import is_mean
 from pimcomp.schedule.durations import OVERHEAD_CYCLES
 
@@ -114,24 +115,29 @@ class Price:
         node = graph.nodes[index]
         operation, channels = node.operation, node.channels
         both, copy = self.vector(channels, 2), self.copies(np.array([channels * self.arch.element_bytes]))
-        if isinstance(operation, Conv):
-            biased = operation.bias is not None and bool(np.any(operation.bias))
-            taps = 0 if weighted else int(np.prod(operation.window.kernel))  # on the vector unit: multiply and add
-            elements = channels * (taps + biased)
-            return NodePrice(pixel=both * (2 * taps + biased), constants=elements)
-        if isinstance(operation, Eltwise):
-            if _whole(graph, node):
-                return NodePrice(two_operand=len(node.inputs) - 1)
-            return NodePrice(pixel=both * (len(node.inputs) - 1), one_operand=1)
-        if isinstance(operation, Pool):
-            return self._pool(graph, index, operation)
-        if isinstance(operation, Lrn):
-            return NodePrice(pixel=both * (operation.size + 2 * LRN_TERMS), constants=LRN_TERMS * channels)
-        if isinstance(operation, Input):
-            return NodePrice()
-        if isinstance(operation, Crop | Pick) or len(np.unique(node.inputs[0].sources)) > 1:
-            return NodePrice(pixel=copy)
-        return NodePrice(one_operand=1)
+        match operation:
+            case Conv():
+                biased = operation.bias is not None and bool(np.any(operation.bias))
+                taps = 0 if weighted else int(np.prod(operation.window.kernel))  # on the vector unit: multiply and add
+                elements = channels * (taps + biased)
+                return NodePrice(pixel=both * (2 * taps + biased), constants=elements)
+            case Eltwise():
+                if _whole(graph, node):
+                    return NodePrice(two_operand=len(node.inputs) - 1)
+                return NodePrice(pixel=both * (len(node.inputs) - 1), one_operand=1)
+            case Pool():
+                return self._pool(graph, index, operation)
+            case Lrn():
+                return NodePrice(pixel=both * (operation.size + 2 * LRN_TERMS), constants=LRN_TERMS * channels)
+            case Input():
+                return NodePrice()
+            case Crop() | Pick():
+                return NodePrice(pixel=copy)
+            case Standalone():
+                gathered = len(np.unique(node.inputs[0].sources)) > 1
+                return NodePrice(pixel=copy) if gathered else NodePrice(one_operand=1)
+            case _:
+                assert_never(operation)
 
     def _pool(self, graph: Graph, index: int, pool: Pool) -> NodePrice:
         node, eb = graph.nodes[index], self.arch.element_bytes

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from pimcomp.estimate.instruction_costs import InstructionCost, Price
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Crop, Graph, Input, Node, Pick, Pool
+from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, spreads, window_of
 from pimcomp.plan.partition import firings
 from pimcomp.plan.problem import copy_pieces
 from pimcomp.plan.rows import needed_rows, sources_of
-from pimcomp.schedule.sites import main_source
+from pimcomp.schedule.sites import centre, main_source
 from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
 LongArray = npt.NDArray[np.int64]
@@ -161,18 +161,6 @@ def _starts(lengths: list[int]) -> LongArray:
     return np.cumsum([0, *lengths]).astype(np.int64)
 
 
-def _window(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Stride, leading pads and extent (dilation included) of a node's window, (rows, columns) each."""
-    operation = node.operation
-    if isinstance(operation, Conv | Pool):
-        window = operation.window
-        extent = tuple((k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True))
-        return window.stride, window.pads[:2], (extent[0], extent[1])
-    if isinstance(operation, Crop):
-        return (1, 1), (-operation.top, -operation.left), (1, 1)
-    return (1, 1), (0, 0), (1, 1)
-
-
 def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
     """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
     base, rows, columns, share_ns = np.arange(len(graph.nodes)), [], [], np.zeros(len(graph.nodes))
@@ -183,17 +171,10 @@ def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict
             size = [n.height * n.width for n in graph.nodes]
             base[index] = max((main_source(view) for view in node.inputs), key=lambda s: (size[s], s))
             followed = graph.nodes[base[index]]
-            if isinstance(operation, Conv | Pool):
-                stride, pads, _ = _window(node)
-                y = y * stride[0] - pads[0] + (operation.window.kernel[0] - 1) // 2
-                x = x * stride[1] - pads[1] + (operation.window.kernel[1] - 1) // 2
+            y = centre(operation, 0, node.height, followed.height)
+            x = np.maximum.accumulate(centre(operation, 1, node.width, followed.width))
+            if isinstance(operation, Windowed):
                 share_ns[index] = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
-            elif isinstance(operation, Pick):
-                picked = np.array(operation.rows), np.array(operation.columns)
-                y = np.where(picked[0] < 0, y * followed.height // node.height, picked[0])
-                x = np.where(picked[1] < 0, x * followed.width // node.width, picked[1])
-            y = np.clip(y, 0, followed.height - 1)
-            x = np.maximum.accumulate(np.clip(x, 0, followed.width - 1))
         rows.append(y)
         columns.append(np.searchsorted(x, np.arange(graph.nodes[base[index]].width + 1)))
     return {
@@ -211,22 +192,21 @@ def _edges(graph: Graph) -> dict[str, np.ndarray]:
     """What every node reads of each of its sources."""
     source, extent, base, first, last, counts = [], [], [], [], [], []
     for node in graph.nodes:
-        stride, pads, reach = _window(node)
+        extents = window_of(node.operation).extent
+        y, x = (
+            first_read(node.operation, 0, np.arange(node.height)),
+            first_read(node.operation, 1, np.arange(node.width)),
+        )
+        low = np.maximum.accumulate(x) if isinstance(node.operation, Pick) else x
         counts.append(len(sources_of(node)))
         for s in sources_of(node):
             other = graph.nodes[s]
-            y, x = np.arange(node.height) * stride[0] - pads[0], np.arange(node.width) * stride[1] - pads[1]
-            low, high = x, x + reach[1] - 1
-            if isinstance(node.operation, Pick):
-                y, low = np.array(node.operation.rows), np.maximum.accumulate(node.operation.columns)
-                high = low
-            windowed = isinstance(node.operation, Conv | Pool | Crop | Pick)
-            spread = not windowed and other.height * other.width == 1 < node.height * node.width
+            begin, rows = (np.zeros_like(low), np.zeros_like(y)) if spreads(node, other) else (low, y)
             source.append(s)
-            extent.append(1 if spread else reach[0])
-            base.append(np.zeros_like(y) if spread else y)
-            first.append(np.clip(np.zeros_like(low) if spread else low, 0, other.width - 1))
-            last.append(np.clip(np.zeros_like(high) if spread else high, 0, other.width - 1))
+            extent.append(extents[0])
+            base.append(rows)
+            first.append(begin.clip(0, other.width - 1))
+            last.append((begin + extents[1] - 1).clip(0, other.width - 1))
     return {
         "edge_start": _starts(counts),
         "source": np.array(source, dtype=np.int64),
@@ -316,7 +296,7 @@ def _rows_read(graph: Graph, matrix: LayerMatrix) -> list[int]:
     A scattering layer takes every input row once, when it is the newest of its window.
     """
     node = graph.nodes[matrix.node]
-    sources, extent = sources_of(node), _window(node)[2][0]
+    sources, extent = sources_of(node), window_of(node.operation).extent[0]
     masks = []
     for group in matrix.groups:
         chosen = slice(group.row_start, group.row_stop)

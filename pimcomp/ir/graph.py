@@ -6,15 +6,20 @@ operators (Concat, channel Slice/Split, channel shuffle, Flatten, Identity, Drop
 are convolutions whose kernel covers the whole input map.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.brief import brief
 
+Shape = tuple[int, int, int]  # channels, height, width
 IntArray = npt.NDArray[np.int32]
+LongArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -61,6 +66,12 @@ class Window:
     stride: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns from its first element to its last."""
+        rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        return rows, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,7 @@ class Eltwise:
     """Element-wise "add", "sub" or "mul" over two or more operands ("sub": exactly two); a 1 x 1 operand is
     broadcast."""
 
-    operation: str
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +167,9 @@ class Pick:
     columns: tuple[int, ...]
 
 
-Operation = Input | Conv | Pool | Eltwise | Standalone | Lrn | Crop | Pick
+Windowed = Conv | Pool  # what has a `window` that slides over the operand
+Copying = Crop | Pick  # what moves pixels as they are
+Operation = Input | Windowed | Copying | Eltwise | Standalone | Lrn
 
 
 @brief
@@ -206,6 +219,114 @@ class Graph:
         return tuple(i for i, node in enumerate(self.nodes) if on_crossbars(node.operation))
 
 
+# What many stages ask of an operation. Each question has a case for each operation: mypy finds the one that is missing.
+
+
 def on_crossbars(operation: Operation) -> bool:
     """Whether an operation's weights are stored in crossbars."""
     return isinstance(operation, Conv) and not operation.vector
+
+
+def window_of(operation: Operation) -> Window:
+    """What an output pixel reads of an operand, as a window; where a `Pick` reads it, `first_read` says."""
+    match operation:
+        case Conv() | Pool():
+            return operation.window
+        case Crop():
+            return Window(kernel=(1, 1), pads=(-operation.top, -operation.left, 0, 0))
+        case Input() | Eltwise() | Standalone() | Lrn() | Pick():
+            return Window(kernel=(1, 1))
+        case _:
+            assert_never(operation)
+
+
+def first_read(operation: Operation, axis: int, at: LongArray) -> LongArray:
+    """Where output rows (axis 0) or columns (1) begin to read an operand, maybe outside it; zeros of a `Pick`: -1."""
+    if isinstance(operation, Pick):
+        return np.array((operation.rows, operation.columns)[axis], np.int64)[at]
+    window = window_of(operation)
+    return at * window.stride[axis] - window.pads[axis]
+
+
+def spreads(node: Node, source: Node) -> bool:
+    """Whether a source is one pixel that the node uses for all of its own."""
+    return isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
+
+
+def vector_passes(node: Node) -> int:
+    """Vector instructions per output pixel, about: how often the vector unit goes over a node's data."""
+    match operation := node.operation:
+        case Input():
+            return 0
+        case Conv():
+            return 0 if on_crossbars(operation) else 2 * math.prod(operation.window.kernel)
+        case Pool():
+            return sum(operation.window.kernel)
+        case Eltwise():
+            return len(node.inputs) - 1
+        case Standalone() | Lrn() | Crop() | Pick():
+            return 1
+        case _:
+            assert_never(operation)
+
+
+def expected_shape(node: Node, operands: Sequence[Shape]) -> Shape:
+    """The shape of a node's map that follows from its operation and its operands.
+
+    Raises ValueError, with what is wrong, where an operation cannot have such operands.
+    """
+    operation, found = node.operation, (node.channels, node.height, node.width)
+    arity = 0 if isinstance(operation, Input) else 1
+    if not isinstance(operation, Eltwise) and len(operands) != arity:
+        raise ValueError(f"{type(operation).__name__} with {len(operands)} operands")
+    match operation:
+        case Input():
+            return found
+        case Eltwise():
+            return _eltwise_shape(operation, operands)
+        case Conv():
+            _check_weights(operation, operands[0])
+            return (len(operation.weights), *_windows(operation.window, operands[0]))
+        case Pool():
+            return (operands[0][0], *_windows(operation.window, operands[0]))
+        case Crop():
+            return (operands[0][0], node.height, node.width)
+        case Pick():
+            for chosen, size in zip((operation.rows, operation.columns), operands[0][1:], strict=True):
+                if min(chosen) < -1 or max(chosen) >= size:
+                    raise ValueError(f"picks {min(chosen)} to {max(chosen)} out of {size}")
+            return (operands[0][0], len(operation.rows), len(operation.columns))
+        case Standalone() | Lrn():
+            return operands[0]
+        case _:
+            assert_never(operation)
+
+
+def _eltwise_shape(operation: Eltwise, operands: Sequence[Shape]) -> Shape:
+    if len(operands) < 2 or (operation.method == "sub" and len(operands) > 2):
+        raise ValueError(f"{operation.method} of {len(operands)} operands")
+    expected = (operands[0][0], max(s[1] for s in operands), max(s[2] for s in operands))
+    if any(shape not in (expected, (expected[0], 1, 1)) for shape in operands):
+        raise ValueError(f"operands of shapes {list(operands)}")
+    return expected
+
+
+def _check_weights(conv: Conv, operand: Shape) -> None:
+    outs, per_group, *kernel = conv.weights.shape
+    if tuple(kernel) != conv.window.kernel or per_group * conv.groups != operand[0] or outs % conv.groups:
+        shape = conv.weights.shape
+        raise ValueError(f"weights of shape {shape} in {conv.groups} groups for an input of shape {operand}")
+    if conv.bias is not None and conv.bias.shape != (outs,):
+        raise ValueError(f"a bias of shape {conv.bias.shape} for {outs} channels")
+
+
+def _windows(window: Window, operand: Shape) -> tuple[int, int]:
+    """Rows and columns of windows over a map."""
+    top, left, bottom, right = window.pads
+    rows, columns = (
+        (size + pads - extent) // stride + 1
+        for size, pads, extent, stride in zip(
+            operand[1:], (top + bottom, left + right), window.extent, window.stride, strict=True
+        )
+    )
+    return rows, columns

@@ -39,7 +39,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone, Windowed
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.rows import needed_rows, sources_of
@@ -160,7 +160,7 @@ def _taps(graph: Graph, index: int, needed: np.ndarray) -> list[tuple[np.ndarray
     """Per axis the positions of the input map that each output's taps stand on, and which lie inside:
     int[outputs, kernel], bool[outputs, kernel]; outputs are the needed rows, and all columns."""
     node = graph.nodes[index]
-    assert isinstance(node.operation, Conv | Pool)
+    assert isinstance(node.operation, Windowed)
     source, window = graph.nodes[int(node.inputs[0].sources[0])], node.operation.window
     found = []
     for axis, (size, outputs) in enumerate(
@@ -176,17 +176,18 @@ def _additions(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
     """Elements that vector instructions must add, multiply or compare for one image."""
     node = graph.nodes[index]
     outputs = int(needed.sum()) * node.width * node.channels
-    if isinstance(node.operation, Eltwise):
-        return outputs * (len(node.inputs) - 1)
-    if isinstance(node.operation, Conv):
-        weights = node.operation.weights
-        products = weights.shape[1] * _taps_with_weights(node.operation)
-        return outputs // node.channels * int((-(-products // arch.crossbar_rows) - 1).clip(0).sum())
-    if isinstance(node.operation, Pool):
-        tall, wide = (_different_windows(*axis) for axis in _taps(graph, index, needed))
-        # Different windows, less those of one element.
-        return (tall[0] * wide[0] - tall[1] * wide[1]) * node.channels
-    return 0
+    match operation := node.operation:
+        case Eltwise():
+            return outputs * (len(node.inputs) - 1)
+        case Conv():
+            products = operation.weights.shape[1] * _taps_with_weights(operation)
+            return outputs // node.channels * int((-(-products // arch.crossbar_rows) - 1).clip(0).sum())
+        case Pool():
+            tall, wide = (_different_windows(*axis) for axis in _taps(graph, index, needed))
+            # Different windows, less those of one element.
+            return (tall[0] * wide[0] - tall[1] * wide[1]) * node.channels
+        case _:
+            return 0  # of an operation that is not looked at: a bound all the same
 
 
 def _different_windows(positions: np.ndarray, inside: np.ndarray) -> tuple[int, int]:

@@ -1,12 +1,10 @@
 """Everything a solver needs to know about a network on a chip, as plain numbers."""
 
-import math
-
 import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, View, on_crossbars
+from pimcomp.ir.graph import Conv, Graph, Input, Node, View, vector_passes
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline
 from pimcomp.plan.partition import firings
 
@@ -116,14 +114,5 @@ def _weighted_ancestors(graph: Graph, weighted: dict[int, int]) -> list[tuple[in
 def _vector_work_ns(graph: Graph, arch: Arch, index: int) -> float:
     """Issue time of a node that is not a layer: one vector instruction per row-segment-sized piece of work."""
     node = graph.nodes[index]
-    if on_crossbars(node.operation) or isinstance(node.operation, Input):
-        return 0.0
-    passes = 1
-    if isinstance(node.operation, Conv):
-        passes = 2 * math.prod(node.operation.window.kernel)
-    elif isinstance(node.operation, Pool):
-        passes = sum(node.operation.window.kernel)
-    elif isinstance(node.operation, Eltwise):
-        passes = len(node.inputs) - 1
     one = arch.vector_ns(node.channels, 2) + OVERHEAD_CYCLES * arch.core_period_ns
-    return node.height * node.width * passes * one
+    return node.height * node.width * vector_passes(node) * one

@@ -3,28 +3,19 @@
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Conv, Crop, Graph, Node, Pick, Pool
+from pimcomp.ir.graph import Graph, LongArray, Node, first_read, spreads, window_of
 
 
-def input_rows(node: Node, row: int, source_height: int) -> tuple[int, int]:
-    """Rows [first, stop) of an operand that output row `row` reads, clipped to the map (empty if it reads none)."""
-    operation = node.operation
-    if isinstance(operation, Conv | Pool):
-        window = operation.window
-        first = row * window.stride[0] - window.pads[0]
-        stop = first + (window.kernel[0] - 1) * window.dilation[0] + 1
-    elif isinstance(operation, Crop):
-        first = row + operation.top
-        stop = first + 1
-    elif isinstance(operation, Pick):
-        first = operation.rows[row]
-        stop = first + 1  # -1: no row
-    elif source_height == 1:  # broadcast operand
-        first, stop = 0, 1
-    else:
-        first, stop = row, row + 1
-    first = min(max(first, 0), source_height)
-    return first, max(min(stop, source_height), first)
+def input_rows(node: Node, source: Node) -> tuple[LongArray, LongArray]:
+    """Rows [first, stop) of an operand that each output row reads, clipped to the map (empty if it reads none).
+
+    int64[height] each.
+    """
+    rows = np.arange(node.height)
+    first = np.zeros_like(rows) if spreads(node, source) else first_read(node.operation, 0, rows)
+    stop = first + window_of(node.operation).extent[0]
+    first = first.clip(0, source.height)
+    return first, np.maximum(stop.clip(max=source.height), first)
 
 
 def sources_of(node: Node) -> list[int]:
@@ -41,9 +32,7 @@ def needed_rows(graph: Graph) -> list[npt.NDArray[np.bool_]]:
     for index in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[index]
         for source in sources_of(node):
-            height = graph.nodes[source].height
-            for row in np.flatnonzero(needed[index]):
-                first, stop = input_rows(node, int(row), height)
+            for first, stop in np.stack(input_rows(node, graph.nodes[source]), axis=1)[needed[index]].tolist():
                 needed[source][first:stop] = True
     return needed
 
@@ -54,6 +43,7 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
     The outputs are demanded row by row, each row demands what it reads first. It is a topological order that keeps
     few rows alive: the fallback when local memory is short, and the priority of the list scheduler.
     """
+    reads = [[(s, *input_rows(node, graph.nodes[s])) for s in sources_of(node)] for node in graph.nodes]
     rank = [np.full(node.height, -1, dtype=np.int32) for node in graph.nodes]
     made = [0] * len(graph.nodes)  # rows below this are ranked (or not needed)
     position = 0
@@ -70,7 +60,7 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
                     stack.pop()
                     continue
                 current = made[node]
-                missing = _missing(graph, node, current, made) if needed[node][current] else []
+                missing = _missing(reads[node], current, made) if needed[node][current] else []
                 if missing:
                     stack.extend(missing)
                     continue
@@ -81,11 +71,6 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
     return rank
 
 
-def _missing(graph: Graph, node: int, row: int, made: list[int]) -> list[tuple[int, int]]:
+def _missing(reads: list[tuple[int, LongArray, LongArray]], row: int, made: list[int]) -> list[tuple[int, int]]:
     """Operand rows that must exist before this row, as (node, last row) demands."""
-    demands = []
-    for source in sources_of(graph.nodes[node]):
-        first, stop = input_rows(graph.nodes[node], row, graph.nodes[source].height)
-        if first < stop and made[source] < stop:
-            demands.append((source, stop - 1))
-    return demands
+    return [(s, int(stop[row]) - 1) for s, first, stop in reads if first[row] < stop[row] and made[s] < stop[row]]

@@ -44,7 +44,7 @@ def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
                 additions = conv.weights[0].size
             case Pool(window=window):
                 additions = window.kernel[0] * window.kernel[1]
-            case Eltwise(operation="mul"):
+            case Eltwise(method="mul"):
                 others = [np.prod(values[:k] + values[k + 1 :], axis=0) for k in range(len(values))]
                 error, whole = _root_sum([a * b for a, b in zip(before, others, strict=True)]), np.prod(values, axis=0)
         if node.inputs:

@@ -1,11 +1,27 @@
 """Work of nodes without weights: one task per row segment, and what each of them does, as tables for the emitter."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Conv, Crop, Eltwise, Lrn, Node, Pick, Pool, View
+from pimcomp.ir.graph import (
+    Conv,
+    Copying,
+    Crop,
+    Eltwise,
+    Input,
+    Lrn,
+    Node,
+    Pick,
+    Pool,
+    Standalone,
+    View,
+    Windowed,
+    first_read,
+    spreads,
+    window_of,
+)
 from pimcomp.schedule.constants import counted_range, is_mean
 from pimcomp.schedule.emission import vector as emit_vector
 from pimcomp.schedule.emission.vector import VectorNodes
@@ -21,30 +37,23 @@ def vector_tasks(builder: "WorkBuilder", index: int, s: Segments, numbers: npt.N
     node = builder.graph.nodes[index]
     task = builder.add_tasks(VECTOR, index, s, s.owner, out=numbers)
     builder.final_task[numbers] = task
-    kernel, dilation, counted = 1, 1, (0, node.height)
-    row, low, high = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
-    if isinstance(node.operation, Conv | Pool):
-        w = node.operation.window
-        kernel, dilation = w.kernel[0], w.dilation[0]
-        if isinstance(node.operation, Pool):
-            source = builder.graph.nodes[int(node.inputs[0].sources[0])]
-            counted = counted_range(node.operation, source.height, source.width)[0]
-        row = row * w.stride[0] - w.pads[0]
-        low, high = low * w.stride[1] - w.pads[1], (high - 1) * w.stride[1] - w.pads[1]
-        high = high + (w.kernel[1] - 1) * w.dilation[1] + 1
-    elif isinstance(node.operation, Crop):
-        row, low, high = row + node.operation.top, low + node.operation.left, high + node.operation.left
-    elif isinstance(node.operation, Pick):
-        row = np.array(node.operation.rows, np.int64)[row]
-        low, high = _picked_range(node.operation.columns, low, high)
+    operation, window = node.operation, window_of(node.operation)
+    kernel, dilation, counted = window.kernel[0], window.dilation[0], (0, node.height)
+    if isinstance(operation, Pool):
+        source = builder.graph.nodes[int(node.inputs[0].sources[0])]
+        counted = counted_range(operation, source.height, source.width)[0]
+    row, start, stop = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
+    row = first_read(operation, 0, row)
+    if isinstance(operation, Pick):
+        low, high = _picked_range(operation.columns, start, stop)
+    else:
+        low, high = first_read(operation, 1, start), first_read(operation, 1, stop - 1) + window.extent[1]
     runs: list[tuple[int, ...]] = []
     columns: list[tuple[np.ndarray, ...]] = []
     for operand, view in enumerate(node.inputs):
         for tensor in np.unique(view.sources):
             source = builder.graph.nodes[int(tensor)]
-            broadcast = (
-                isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
-            )
+            broadcast = spreads(node, source)
             runs.extend(_runs(builder, operand, int(tensor), len(columns), kernel, broadcast, view))
             for tap in range(kernel):
                 y = np.zeros_like(row) if broadcast else row + tap * dilation
@@ -83,12 +92,10 @@ def _picked_range(
 
 def copied_columns(node: Node, width: int) -> tuple[int, ...]:
     """The input column of every output column of a `Crop` or `Pick`, -1 for zeros; none for other nodes."""
-    if isinstance(node.operation, Pick):
-        return node.operation.columns
-    if isinstance(node.operation, Crop):
-        shifted = range(node.operation.left, node.operation.left + node.width)
-        return tuple(x if 0 <= x < width else -1 for x in shifted)
-    return ()
+    if not isinstance(node.operation, Copying):
+        return ()
+    columns = first_read(node.operation, 1, np.arange(node.width)).tolist()
+    return tuple(x if 0 <= x < width else -1 for x in columns)
 
 
 def _runs(
@@ -131,29 +138,33 @@ def vector_nodes(builder: "WorkBuilder") -> VectorNodes:
             source = builder.graph.nodes[int(node.inputs[0].sources[0])]
             columns["width"][index] = source.width
             operation = node.operation
-            if isinstance(operation, Conv | Pool):
+            if isinstance(operation, Windowed):
                 w = operation.window
                 columns["kernel"][index], columns["stride"][index] = w.kernel[1], w.stride[1]
                 columns["pad"][index], columns["dilation"][index] = w.pads[1], w.dilation[1]
                 columns["size"][index] = w.kernel[0]
-            if isinstance(operation, Conv):
-                columns["kind"][index] = emit_vector.DEPTHWISE
-            elif isinstance(operation, Pool):
-                mean = is_mean(builder.graph, index)
-                pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
-                columns["kind"][index] = emit_vector.MEAN if mean else pool
-                columns["lanes"][index] = _lanes(builder.scratch_bytes, source, builder.eb)
-                counted[index] = counted_range(operation, source.height, source.width)[1]
-            elif isinstance(operation, Crop | Pick):
-                columns["kind"][index], copied_start[index] = emit_vector.COPY, len(copied)
-                copied.extend(copied_columns(node, source.width))
-            elif isinstance(operation, Lrn):
-                columns["kind"][index], columns["size"][index] = emit_vector.LRN, operation.size
-            elif isinstance(operation, Eltwise):
-                kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
-                columns["kind"][index] = kinds[operation.operation]
-            else:
-                columns["kind"][index] = emit_vector.IDENTITY
+            match operation:
+                case Conv():
+                    kind = emit_vector.DEPTHWISE
+                case Pool():
+                    mean = is_mean(builder.graph, index)
+                    pool = emit_vector.MAX_POOL if operation.method == "max" else emit_vector.AVG_POOL
+                    kind = emit_vector.MEAN if mean else pool
+                    columns["lanes"][index] = _lanes(builder.scratch_bytes, source, builder.eb)
+                    counted[index] = counted_range(operation, source.height, source.width)[1]
+                case Crop() | Pick():
+                    kind, copied_start[index] = emit_vector.COPY, len(copied)
+                    copied.extend(copied_columns(node, source.width))
+                case Lrn():
+                    kind, columns["size"][index] = emit_vector.LRN, operation.size
+                case Eltwise():
+                    kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
+                    kind = kinds[operation.method]
+                case Standalone() | Input():
+                    kind = emit_vector.IDENTITY
+                case _:
+                    assert_never(operation)
+            columns["kind"][index] = kind
         run_start.append(len(runs))
     return VectorNodes(
         **columns,

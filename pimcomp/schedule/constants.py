@@ -1,11 +1,25 @@
 """Constant vectors of a node (bias, reciprocals, activation and LRN coefficients) and its clip bounds."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Lrn, Pool
+from pimcomp.ir.graph import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Crop,
+    Eltwise,
+    FloatArray,
+    Graph,
+    Input,
+    Lrn,
+    Pick,
+    Pool,
+    Standalone,
+)
 from pimcomp.schedule.emission import conv as emit_conv
 from pimcomp.schedule.emission.conv import Finish
 
@@ -55,20 +69,27 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
             into.append(vector.astype(np.float32))
             return offset
 
-        if isinstance(node.operation, Conv) and node.operation.bias is not None and np.any(node.operation.bias):
-            fields["bias"][index] = add(node.operation.bias)
-        if isinstance(node.operation, Conv) and node.operation.vector:
-            weights[index] = add(node.operation.weights[:, 0].transpose(1, 2, 0).ravel())
-        needed = _divisors(graph, index)
-        table = np.zeros(max(needed, default=0) + 1, dtype=np.int64)
-        for n in needed:
-            table[n] = add(np.full(node.channels, 1.0 / n))
+        table = np.zeros(1, dtype=np.int64)
+        match operation := node.operation:
+            case Conv():
+                if operation.bias is not None and np.any(operation.bias):
+                    fields["bias"][index] = add(operation.bias)
+                if operation.vector:
+                    weights[index] = add(operation.weights[:, 0].transpose(1, 2, 0).ravel())
+            case Pool():
+                needed = _divisors(graph, index, operation)
+                table = np.zeros(max(needed, default=0) + 1, dtype=np.int64)
+                for n in needed:
+                    table[n] = add(np.full(node.channels, 1.0 / n))
+            case Lrn():
+                offsets = [add(np.full(node.channels, c)) for c in fit_lrn(operation, lrn_ranges[index])]
+                coefficients[index], terms[index] = offsets[0], len(offsets)
+            case Input() | Eltwise() | Standalone() | Crop() | Pick():
+                pass
+            case _:
+                assert_never(operation)
         divisors.append(table)
         divisor_start.append(divisor_start[-1] + len(table))
-        if isinstance(node.operation, Lrn):
-            polynomial = fit_lrn(node.operation, lrn_ranges[index])
-            offsets = [add(np.full(node.channels, c)) for c in polynomial]
-            coefficients[index], terms[index] = offsets[0], len(offsets)
         if node.activation is not None:
             code[index] = CODES[node.activation.kind]
             low, high, alpha, beta = _activation_constants(node.activation)
@@ -129,15 +150,14 @@ def counted_range(pool: Pool, height: int, width: int) -> tuple[tuple[int, int],
     return (-top, height + bottom - pool.overhang[0]), (-left, width + right - pool.overhang[1])
 
 
-def _divisors(graph: Graph, index: int) -> list[int]:
+def _divisors(graph: Graph, index: int, pool: Pool) -> list[int]:
     """Numbers of elements (other than 1) that some position of an averaging node averages."""
-    node = graph.nodes[index]
-    if not isinstance(node.operation, Pool) or node.operation.method != "avg" or is_mean(graph, index):
+    node, window = graph.nodes[index], pool.window
+    if pool.method != "avg" or is_mean(graph, index):
         return []
     source = graph.nodes[int(node.inputs[0].sources[0])]
-    window = node.operation.window
     counts = []
-    for axis, (first, stop) in enumerate(counted_range(node.operation, source.height, source.width)):
+    for axis, (first, stop) in enumerate(counted_range(pool, source.height, source.width)):
         size = (node.height, node.width)[axis]
         taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.pads[axis]
         position = np.arange(size)[:, None] * window.stride[axis] + taps

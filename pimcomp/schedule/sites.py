@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
-from pimcomp.ir.graph import Conv, Graph, Input, IntArray, Pick, Pool, View, on_crossbars
+from pimcomp.ir.graph import Graph, Input, IntArray, LongArray, Node, Operation, Pick, View, Windowed, on_crossbars
 from pimcomp.ir.plan import Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.partition import firings
@@ -90,8 +90,8 @@ def place_work(
         elif isinstance(operation, Input):
             segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
         else:
-            segments = _follow(owners, node.inputs, operation, node.height, node.width)
-            if isinstance(operation, Conv | Pool):
+            segments = _follow(owners, node)
+            if isinstance(operation, Windowed):
                 pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
                 segments = _share(segments, load, pixel_ns, options.window_columns)
         if narrow and not (matrix and matrix.unfolding.scatter):
@@ -225,19 +225,23 @@ def main_source(view: View) -> int:
     return int(sources[len(counts) - 1 - np.argmax(counts[::-1])])
 
 
-def _follow(owners: list[IntArray], inputs: tuple[View, ...], operation: object, height: int, width: int) -> Segments:
-    """Vector work runs on the owner of the centre of its window in the main operand with the largest map."""
-    source = max((main_source(view) for view in inputs), key=lambda s: (owners[s].size, s))
-    owner = owners[source]
-    y, x = np.arange(height), np.arange(width)
-    if isinstance(operation, Conv | Pool):
+def centre(operation: Operation, axis: int, size: int, source_size: int) -> LongArray:
+    """The operand's row (axis 0) or column (1) in the middle of what each of `size` output rows or columns reads."""
+    at = np.arange(size)
+    if isinstance(operation, Windowed):
         window = operation.window
-        y = y * window.stride[0] - window.pads[0] + (window.kernel[0] - 1) // 2
-        x = x * window.stride[1] - window.pads[1] + (window.kernel[1] - 1) // 2
+        at = at * window.stride[axis] - window.pads[axis] + (window.kernel[axis] - 1) // 2
     elif isinstance(operation, Pick):  # zeros belong where their neighbours come from
-        y = np.where(np.array(operation.rows) < 0, y * owner.shape[0] // height, operation.rows)
-        x = np.where(np.array(operation.columns) < 0, x * owner.shape[1] // width, operation.columns)
-    y, x = np.clip(y, 0, owner.shape[0] - 1), np.clip(x, 0, owner.shape[1] - 1)
+        picked = np.array((operation.rows, operation.columns)[axis])
+        at = np.where(picked < 0, at * source_size // size, picked)
+    return at.clip(0, source_size - 1)
+
+
+def _follow(owners: list[IntArray], node: Node) -> Segments:
+    """Vector work runs on the owner of the centre of its window in the main operand with the largest map."""
+    height, width = node.height, node.width
+    owner = owners[max((main_source(view) for view in node.inputs), key=lambda s: (owners[s].size, s))]
+    y, x = (centre(node.operation, axis, size, owner.shape[axis]) for axis, size in enumerate((height, width)))
     cores = owner[y[:, None], x[None, :]]
     change = np.ones((height, width), dtype=bool)
     change[:, 1:] = cores[:, 1:] != cores[:, :-1]

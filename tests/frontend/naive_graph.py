@@ -101,7 +101,7 @@ def evaluate(graph: Graph, inputs: Mapping[str, Array]) -> list[Array]:
                 values, inside = patches(seen[0], node, pool.window)
                 counted = _countable(node, pool, seen[0].shape[2:]) if pool.count_padding else inside
                 result = values.sum(axis=(-2, -1)) / counted.sum(axis=(-2, -1))
-            case Eltwise(operation=operation):
+            case Eltwise(method=operation):
                 function = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[operation]
                 result = seen[0]
                 for other in seen[1:]:

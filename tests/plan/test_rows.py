@@ -26,13 +26,19 @@ def rows_read(node: Node, row: int, source: Node) -> set[int]:
     return {y for y in rows if 0 <= y < source.height}
 
 
+def range_read(node: Node, row: int, source: Node) -> tuple[int, int]:
+    """Rows [first, stop) of an operand that one output row reads."""
+    first, stop = input_rows(node, source)
+    return int(first[row]), int(stop[row])
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_row_reads_the_rows_under_its_window_and_those_between(seed: int) -> None:
     graph = random_network(seed)
     for node in graph.nodes:
         for source in (graph.nodes[s] for s in sources_of(node)):
             for row in range(node.height):
-                first, stop = input_rows(node, row, source.height)
+                first, stop = range_read(node, row, source)
                 expected = rows_read(node, row, source)
                 assert 0 <= first <= stop <= source.height
                 assert expected <= set(range(first, stop))
@@ -54,7 +60,7 @@ def closure(graph: Graph) -> set[tuple[int, int]]:
         if (node, row) not in found:
             found.add((node, row))
             for source in sources_of(graph.nodes[node]):
-                first, stop = input_rows(graph.nodes[node], row, graph.nodes[source].height)
+                first, stop = range_read(graph.nodes[node], row, graph.nodes[source])
                 waiting += [(source, y) for y in range(first, stop)]
     return found
 
@@ -77,5 +83,5 @@ def test_the_pull_order_ranks_needed_rows_once_and_after_what_they_read(seed: in
     for index, node in enumerate(graph.nodes):
         for row in np.flatnonzero(needed[index]).tolist():
             for source in sources_of(node):
-                first, stop = input_rows(node, row, graph.nodes[source].height)
+                first, stop = range_read(node, row, graph.nodes[source])
                 assert (rank[source][first:stop] < rank[index][row]).all()

@@ -154,7 +154,7 @@ class _Listing:
                 self._check_eltwise(node, eltwise)
                 operands = self._same_rank(providers)
                 dims = self.records.records[operands[0]].dims
-                param = {"eletype": _ELETYPES.get(eltwise.operation, 0)}
+                param = {"eletype": _ELETYPES.get(eltwise.method, 0)}
                 return self._append(node.name, "OP_ELTWISE", operands, dims, param, output)
             case Lrn() as lrn:
                 return self._append(node.name, "OP_LRN", (self._as_map(providers[0]),), shape, lrn_param(lrn), output)
@@ -191,8 +191,8 @@ class _Listing:
             self._refuse(node.name, "Pool", "an average that counts some of its padding and not the rest (ceil_mode)")
 
     def _check_eltwise(self, node: Node, eltwise: Eltwise) -> None:
-        if eltwise.operation not in _ELETYPES:
-            self._refuse(node.name, f"Eltwise {eltwise.operation}", "PIMCOMP-NN would add instead of multiply")
+        if eltwise.method not in _ELETYPES:
+            self._refuse(node.name, f"Eltwise {eltwise.method}", "PIMCOMP-NN would add instead of multiply")
         sizes = {
             (self.graph.nodes[int(v.sources[0])].height, self.graph.nodes[int(v.sources[0])].width) for v in node.inputs
         }

@@ -1,6 +1,7 @@
 """One graph operation -> ONNX nodes; pooling's corner cases (wide pads, special divisors) are spelled out here."""
 
 import math
+from typing import assert_never
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pimcomp.ir.graph import (
     Crop,
     Eltwise,
     FloatArray,
+    Input,
     Lrn,
     Node,
     Pick,
@@ -41,8 +43,10 @@ def emit_operation(writer: OnnxWriter, node: Node, operands: list[MapTensor]) ->
             return _pick(writer, node, pick, operands[0])
         case Standalone():
             return operands[0].name
+        case Input():
+            raise InvariantError(f"{node.name}: an input is no node of an ONNX graph")
         case other:
-            raise InvariantError(f"{node.name}: no ONNX form for {type(other).__name__}")
+            assert_never(other)
 
 
 def emit_activation(writer: OnnxWriter, name: str, activation: Activation | None, tensor: str) -> str:
@@ -137,9 +141,9 @@ def _padded(writer: OnnxWriter, tensor: str, pads: tuple[int, int, int, int], fi
 
 
 def _eltwise(writer: OnnxWriter, node: Node, eltwise: Eltwise, operands: list[MapTensor]) -> str:
-    op = _ELTWISE_OPS.get(eltwise.operation)
+    op = _ELTWISE_OPS.get(eltwise.method)
     if op is None or len(operands) < 2 or (op == "Sub" and len(operands) != 2):
-        raise InvariantError(f"{node.name}: element-wise {eltwise.operation!r} over {len(operands)} operands")
+        raise InvariantError(f"{node.name}: element-wise {eltwise.method!r} over {len(operands)} operands")
     result = operands[0].name
     for operand in operands[1:]:
         result = writer.add(op, [result, operand.name], node.name)
