@@ -1,6 +1,8 @@
 """What a Graph means, written down plainly: the numpy evaluation that tests compare everything else with."""
 
 from collections.abc import Mapping
+from functools import reduce
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,31 @@ def evaluate(graph: Graph, inputs: Mapping[str, npt.NDArray[np.floating]]) -> tu
         assert result.shape == (node.channels, node.height, node.width), (node.name, result.shape)
         maps.append(result)
     return maps, {output.name: onnx_output(output, gather(maps, output.view)) for output in graph.outputs}
+
+
+def evaluate_images(
+    graph: Graph, inputs: Mapping[str, npt.NDArray[np.floating]]
+) -> tuple[list[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float64]]]:
+    """`evaluate` of many images, which are the first axis of inputs, maps and outputs."""
+    images = len(next(iter(inputs.values())))
+    runs = [evaluate(graph, {name: values[i] for name, values in inputs.items()}) for i in range(images)]
+    maps = [np.stack(each) for each in zip(*(found for found, _ in runs), strict=True)]
+    return maps, {o.name: np.concatenate([outputs[o.name] for _, outputs in runs]) for o in graph.outputs}
+
+
+def random_inputs(graph: Graph, images: int, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Seeded inputs of the graph, with `images` along the first axis."""
+    rng = np.random.default_rng(seed)
+    return {
+        node.name: rng.normal(size=(images, *node.operation.onnx_shape[1:])).astype(np.float32)
+        for node in graph.nodes
+        if isinstance(node.operation, Input)
+    }
+
+
+def whole(source: int, channels: int) -> View:
+    """All channels of one node."""
+    return View(np.full(channels, source, np.int32), np.arange(channels, dtype=np.int32))
 
 
 def gather(maps: list[Map], view: View) -> Map:
@@ -91,12 +118,9 @@ def _compute(node: Node, operands: list[Map]) -> Map:
             return _conv(operation, x, node.height, node.width)
         case Pool():
             return _pool(operation, x, node.height, node.width)
-        case Eltwise("add"):
-            return np.asarray(sum(operands[1:], operands[0]))
-        case Eltwise("sub"):
-            return operands[0] - operands[1]
-        case Eltwise("mul"):
-            return np.asarray(np.prod(np.stack(np.broadcast_arrays(*operands)), axis=0))
+        case Eltwise():
+            function = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[operation.method]
+            return np.asarray(reduce(function, operands))
         case Standalone():
             return x
         case Lrn():
@@ -115,7 +139,10 @@ def _compute(node: Node, operands: list[Map]) -> Map:
             picked[:, np.array(rows) < 0] = 0
             picked[:, :, np.array(columns) < 0] = 0
             return picked
-    raise AssertionError(f"no meaning for {operation}")
+        case Input():
+            raise AssertionError("inputs are given")
+        case _:
+            assert_never(operation)
 
 
 def _taps(window: Window, x: Map, height: int, width: int, fill: float) -> list[tuple[int, int, Map]]:

@@ -71,7 +71,7 @@ CONFIG_ERRORS: list[tuple[str, Edit, str]] = [
     ("dims float", lambda d: nodes(d)[3].update(output_dim=[1, 6, 4.5, 4]), r"output_dim\[2\]: .*found float 4.5"),
     ("dims missing", lambda d: nodes(d)[3].pop("output_dim"), r"node_list\[3\].output_dim: missing"),
     ("param no object", lambda d: nodes(d)[1].update(param=[]), r"node_list\[1\].param: expected an object"),
-    ("no param", lambda d: nodes(d)[1].pop("param"), r"node_list\[1\].param.input_channel: missing"),
+    ("no param", lambda d: nodes(d)[1].pop("param"), r"node_list\[1\].param.kernel_h: missing"),
     ("no kernel", lambda d: nodes(d)[1]["param"].pop("kernel_w"), r"node_list\[1\].param.kernel_w: missing"),
     ("kernel zero", lambda d: nodes(d)[1]["param"].update(kernel_w=0), r"node_list\[1\].param.kernel_w: expected"),
     ("stride zero", lambda d: nodes(d)[1]["param"].update(stride_h=0), r"node_list\[1\].param.stride_h: expected"),

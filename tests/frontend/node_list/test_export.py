@@ -32,8 +32,8 @@ from pimcomp.ir.graph import (
     View,
     Window,
 )
-from tests.frontend.naive_graph import whole
 from tests.frontend.node_list.node_lists import RESHAPE_INFO, every_operation, text
+from tests.graph_oracle import whole
 
 # The files that PIMCOMP-NN ships: its models/JSON folder, named by PIMCOMP_MODELS, or a copy in tests/data.
 FOLDER = Path(os.environ.get("PIMCOMP_MODELS") or Path(__file__).parents[2] / "data" / "pimcomp_models")

@@ -12,8 +12,8 @@ from pimcomp.frontend.node_list.load import load_pimcomp, parse_pimcomp, read_pi
 from pimcomp.frontend.random_weights import random_weights
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Pool
 from pimcomp.proof.reference import run_reference
-from tests.frontend.naive_graph import evaluate, output_values, random_inputs
 from tests.frontend.node_list.node_lists import RESHAPE_INFO, conv, entry, every_operation, kernel, text
+from tests.graph_oracle import evaluate_images, random_inputs
 
 # The files that PIMCOMP-NN ships: its models/JSON folder, named by PIMCOMP_MODELS, or a copy in tests/data.
 FOLDER = Path(os.environ.get("PIMCOMP_MODELS") or Path(__file__).parents[2] / "data" / "pimcomp_models")
@@ -77,8 +77,10 @@ def test_the_loaded_network_computes_in_onnxruntime_what_its_graph_says(tmp_path
     path.write_text(text(every_operation(), RESHAPE_INFO))
     network = load_pimcomp(path, weights="random:3")
     inputs = random_inputs(network.graph, 2, 0)
-    expected = output_values(network.graph, evaluate(network.graph, inputs), network.graph.outputs[0])
-    np.testing.assert_allclose(run_reference(network.onnx_bytes(), inputs)["prob"], expected, rtol=1e-4, atol=1e-6)
+    _, expected = evaluate_images(network.graph, inputs)
+    np.testing.assert_allclose(
+        run_reference(network.onnx_bytes(), inputs)["prob"], expected["prob"], rtol=1e-4, atol=1e-6
+    )
     assert network.graph.name == "all"
     assert network.source == str(path)
 
@@ -113,7 +115,7 @@ def test_a_file_in_another_order_is_the_same_network() -> None:
     assert {n.name for n in reordered.nodes} == {n.name for n in graph.nodes}
     inputs = random_inputs(graph, 1, 0)
     # The order of weighted layers differs, so only the shapes can be compared.
-    assert evaluate(reordered, inputs)[-1].shape == evaluate(graph, inputs)[-1].shape
+    assert evaluate_images(reordered, inputs)[0][-1].shape == evaluate_images(graph, inputs)[0][-1].shape
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1e7, 1e7), (-10000000, 10000000), (-3e38, 3e38)])
