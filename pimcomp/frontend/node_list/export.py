@@ -4,7 +4,7 @@ Views become OP_CONCAT and OP_SHUFFLE entries. What PIMCOMP-NN's format cannot s
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from pimcomp.errors import Offender, UnsupportedOp
 from pimcomp.frontend.node_list.records import (
     NO_BOUND,
     Param,
+    Record,
     RecordList,
     conv_param,
     fc_param,
@@ -115,20 +116,11 @@ class _Listing:
             record = self._activation(name, activation, record, output)
         self.of_node.append(record)
 
-    def _append(
-        self,
-        name: str,
-        operation: str,
-        providers: tuple[int, ...],
-        dims: tuple[int, ...],
-        param: Param,
-        output: Output | None = None,
-        act_type: int | None = None,
-    ) -> int:
+    def _append(self, record: Record, output: Output | None) -> int:
         """A record; it takes the output's name if it is what that output delivers, in the same shape."""
-        if output is not None and output.onnx_shape == dims and output.layout == "NCHW":
-            return self.records.add_reserved(output.name, operation, providers, dims, param, act_type=act_type)
-        return self.records.add(name, operation, providers, dims, param, act_type=act_type)
+        if output is not None and output.onnx_shape == record.dims and output.layout == "NCHW":
+            return self.records.add(replace(record, name=output.name), exactly=True)
+        return self.records.add(record)
 
     def _operation(self, node: Node, output: Output | None, act_type: int | None) -> int:
         shape = (1, node.channels, node.height, node.width)
@@ -137,31 +129,35 @@ class _Listing:
             case Input() as source:
                 if source.layout == "NHWC":
                     self._refuse(node.name, "Input", "layout NHWC; the format knows [1, C, H, W] and [1, N]")
-                return self.records.add(node.name, "OP_INPUT", (), source.onnx_shape)
+                return self.records.add(Record(node.name, "OP_INPUT", (), source.onnx_shape))
             case Conv() as conv if self._is_fully_connected(node, conv):
                 flat = self._as_vector(providers[0])
-                record = self._append(node.name, "OP_FC", (flat,), (1, node.channels), fc_param(conv), output, act_type)
+                record = self._append(
+                    Record(node.name, "OP_FC", (flat,), (1, node.channels), fc_param(conv), act_type), output
+                )
                 self._note_reshape(record, flat)
                 return record
             case Conv() as conv:
                 param = conv_param(conv, len(node.inputs[0].channels))
-                return self._append(node.name, "OP_CONV", (self._as_map(providers[0]),), shape, param, output, act_type)
+                first = (self._as_map(providers[0]),)
+                return self._append(Record(node.name, "OP_CONV", first, shape, param, act_type), output)
             case Pool() as pool:
                 self._check_pool(node, pool)
                 param = pool_param(pool, self._size(node))
-                return self._append(node.name, "OP_POOL", (self._as_map(providers[0]),), shape, param, output)
+                return self._append(Record(node.name, "OP_POOL", (self._as_map(providers[0]),), shape, param), output)
             case Eltwise() as eltwise:
                 self._check_eltwise(node, eltwise)
                 operands = self._same_rank(providers)
                 dims = self.records.records[operands[0]].dims
                 param = {"eletype": _ELETYPES.get(eltwise.method, 0)}
-                return self._append(node.name, "OP_ELTWISE", operands, dims, param, output)
+                return self._append(Record(node.name, "OP_ELTWISE", operands, dims, param), output)
             case Lrn() as lrn:
-                return self._append(node.name, "OP_LRN", (self._as_map(providers[0]),), shape, lrn_param(lrn), output)
+                first = (self._as_map(providers[0]),)
+                return self._append(Record(node.name, "OP_LRN", first, shape, lrn_param(lrn)), output)
             case other:
                 reason = "the format has no padding, cropping or resizing of its own"
                 self._refuse(node.name, type(other).__name__, reason)
-                return self.records.add(node.name, "OP_PAD", providers, shape)
+                return self.records.add(Record(node.name, "OP_PAD", providers, shape))
 
     def _activation(self, name: str, activation: Activation, record: int, output: Output | None) -> int:
         dims = self.records.records[record].dims
@@ -170,10 +166,11 @@ class _Listing:
                 "min": activation.low if math.isfinite(activation.low) else -NO_BOUND,
                 "max": activation.high if math.isfinite(activation.high) else NO_BOUND,
             }
-            return self._append(name, "OP_CLIP", (record,), dims, bounds, output)
+            return self._append(Record(name, "OP_CLIP", (record,), dims, bounds), output)
         if activation.kind not in _ACT_OPERATIONS:
             self._refuse(name, activation.kind, "the format has relu, tanh, sigmoid and clip")
-        return self._append(name, _ACT_OPERATIONS.get(activation.kind, "OP_RELU"), (record,), dims, {}, output)
+        operation = _ACT_OPERATIONS.get(activation.kind, "OP_RELU")
+        return self._append(Record(name, operation, (record,), dims), output)
 
     def _size(self, node: Node) -> tuple[int, int]:
         """Height and width of a node's first operand."""
@@ -221,9 +218,8 @@ class _Listing:
                 if whole is not None:
                     record = self._as_map(self._concat(whole, reader))
                     param: Param = {"input_channel": channels, "split_factor": groups}
-                    return self.records.add(
-                        f"{reader}_shuffle", "OP_SHUFFLE", (record,), self.records.records[record].dims, param
-                    )
+                    dims = self.records.records[record].dims
+                    return self.records.add(Record(f"{reader}_shuffle", "OP_SHUFFLE", (record,), dims, param))
         self._refuse(reader, "Slice", "reads some of a node's channels, or in another order; the format has no slice")
         return self.of_node[int(view.sources[0])]
 
@@ -250,7 +246,7 @@ class _Listing:
         operands = tuple(self._as_map(self.of_node[node]) for node in nodes)
         first = self.graph.nodes[nodes[0]]
         dims = (1, sum(self.graph.nodes[node].channels for node in nodes), first.height, first.width)
-        return self.records.add(f"{reader}_concat", "OP_CONCAT", operands, dims)
+        return self.records.add(Record(f"{reader}_concat", "OP_CONCAT", operands, dims))
 
     # ---------------------------------------------------------------------------------------------- ranks
 
@@ -273,7 +269,7 @@ class _Listing:
     def _reshape(self, record: int, operation: str, dims: tuple[int, ...]) -> int:
         if (record, dims) not in self._reshaped:
             name = f"{self.records.records[record].name}_{'flat' if operation == 'OP_FLATTEN' else 'map'}"
-            self._reshaped[record, dims] = self.records.add(name, operation, (record,), dims)
+            self._reshaped[record, dims] = self.records.add(Record(name, operation, (record,), dims))
         return self._reshaped[record, dims]
 
     def _note_reshape(self, record: int, flat: int) -> None:
@@ -301,10 +297,10 @@ class _Listing:
             self._refuse(output.name, "Output", reason)
             return
         if output.epilogue is None:
-            self.records.add_reserved(output.name, "OP_RESHAPE", (record,), output.onnx_shape)
+            self.records.add(Record(output.name, "OP_RESHAPE", (record,), output.onnx_shape), exactly=True)
             return
         rank = len(output.onnx_shape)
         if output.epilogue != "softmax" or spatial or output.epilogue_axis % rank != 1:
             self._refuse(output.name, output.epilogue, "the format has softmax over the channels of a 1 x 1 map")
         record = self._as_vector(record) if rank == 2 else self._as_map(record)
-        self.records.add_reserved(output.name, "OP_SOFTMAX", (record,), output.onnx_shape)
+        self.records.add(Record(output.name, "OP_SOFTMAX", (record,), output.onnx_shape), exactly=True)

@@ -16,9 +16,9 @@ import numpy as np
 from pimcomp.errors import ConfigError, ModelError, Offender, UnsupportedOp
 from pimcomp.frontend.import_onnx import clean
 from pimcomp.frontend.loaded_network import LoadedNetwork
-from pimcomp.frontend.node_list.fields import ListedNode, NodeList, parse_node_list, read_text
+from pimcomp.frontend.node_list.fields import EltwiseParam, Entry, FcParam
+from pimcomp.frontend.node_list.listed import NodeList, parse_node_list, read_text
 from pimcomp.frontend.node_list.operations import (
-    Shape,
     activation_of,
     conv_operation,
     fc_operation,
@@ -29,7 +29,20 @@ from pimcomp.frontend.node_list.operations import (
 from pimcomp.frontend.onnx.export import graph_to_onnx
 from pimcomp.frontend.random_weights import parse_weights_option, random_weights
 from pimcomp.frontend.rewrite.fuse_activations import fuse_activations
-from pimcomp.ir.graph import Activation, Conv, Eltwise, Graph, Input, Node, Operation, Output, Pool, Standalone, View
+from pimcomp.ir.graph import (
+    Activation,
+    Conv,
+    Eltwise,
+    Graph,
+    Input,
+    Node,
+    Operation,
+    Output,
+    Pool,
+    Shape,
+    Standalone,
+    View,
+)
 
 WEIGHTED = ("OP_CONV", "OP_FC")
 ACTIVATIONS = ("OP_RELU", "OP_TANH", "OP_SIGMOID", "OP_CLIP")
@@ -72,35 +85,33 @@ def load_pimcomp(path: Path, *, weights: str | None = None) -> LoadedNetwork:
 
 def _refuse_unsupported(listed: NodeList) -> None:
     offenders: list[Offender] = []
-    for node in sorted(listed.nodes, key=lambda n: n.index):
+    for node in sorted(listed.nodes, key=lambda n: n.number):
         reason = ""
         if node.operation == "OP_MATMUL":
             reason = "PIMCOMP-NN drops it from the dataflow, so the file does not say what it multiplies with"
         elif node.operation not in SUPPORTED:
             reason = "no such operation in PIMCOMP-NN's format"
-        elif node.operation == "OP_ELTWISE" and node.param.integer("eletype") not in _ELETYPES:
-            reason = f"eletype {node.param.integer('eletype')}; known are 2 (addition) and 4 (subtraction)"
+        elif node.operation == "OP_ELTWISE" and (found := node.param_of(EltwiseParam).eletype) not in _ELETYPES:
+            reason = f"eletype {found}; known are 2 (addition) and 4 (subtraction)"
         if reason:
-            offenders.append(Offender(f"node_list[{node.index}] {node.name}", node.operation, 0, reason))
+            offenders.append(Offender(f"node_list[{node.number}] {node.name}", node.operation, 0, reason))
     if offenders:
         raise UnsupportedOp(listed.file, offenders)
 
 
 def _check_reshape_info(listed: NodeList) -> None:
     """reshape_info names the FC layer behind a flattened map; its rows are in (channel, row, column) order."""
-    info = listed.reshape_info
-    if not info.values:
+    info, where = listed.reshape_info, f"{listed.file}.reshape_info"
+    if info is None:
         return
-    name = info.text("name")
-    before, after = info.integers("input_dim", low=1), info.integers("output_dim", low=1)
-    layer = next((node for node in listed.nodes if node.name == name), None)
+    layer = next((node for node in listed.nodes if node.name == info.name), None)
     if layer is None or layer.operation != "OP_FC":
-        raise ConfigError(f"{info.where}.name", f"expected the name of an OP_FC node, found {name!r}")
-    expected = layer.param.integer("num_input", low=1)
-    for key, dims in (("input_dim", before), ("output_dim", after)):
+        raise ConfigError(f"{where}.name", f"expected the name of an OP_FC node, found {info.name!r}")
+    expected = layer.param_of(FcParam).num_input
+    for key, dims in (("input_dim", info.input_dim), ("output_dim", info.output_dim)):
         if math.prod(dims) != expected:
             raise ConfigError(
-                f"{info.where}.{key}", f"expected {expected} elements, the inputs of {name!r}, found {list(dims)}"
+                f"{where}.{key}", f"expected {expected} elements, the inputs of {info.name!r}, found {dims}"
             )
 
 
@@ -125,14 +136,14 @@ class _Builder:
         self.listed = listed
         self.nodes: list[Node] = []
         self.values: dict[int, _Value] = {}
-        self.read = {provider for node in listed.nodes for provider in node.providers}
+        self.read = {provider for node in listed.nodes for provider in node.provider_index}
         self.epilogues: dict[int, str] = {}
         self.dropped: dict[str, list[str]] = {}
         self.padded_averages: list[str] = []
 
-    def add(self, node: ListedNode) -> None:
+    def add(self, node: Entry) -> None:
         """Convert one entry and check the shape it declares."""
-        operands = [self.values[i] for i in node.providers]
+        operands = [self.values[i] for i in node.provider_index]
         self._check_operands(node, operands)
         if node.operation == "OP_INPUT":
             value = self._input(node)
@@ -148,28 +159,28 @@ class _Builder:
             value = self._pass_through(node, operands[0])
         else:
             value = self._layer(node, operands[0])
-        self.values[node.index] = self._declared(node, value)
+        self.values[node.number] = self._declared(node, value)
 
-    def _check_operands(self, node: ListedNode, operands: list[_Value]) -> None:
+    def _check_operands(self, node: Entry, operands: list[_Value]) -> None:
         low, high = {"OP_INPUT": (0, 0), "OP_CONCAT": (1, 1 << 20), "OP_ELTWISE": (2, 1 << 20)}.get(
             node.operation, (1, 1)
         )
-        if node.operation == "OP_ELTWISE" and node.param.integer("eletype") == 4:
+        if node.operation == "OP_ELTWISE" and _ELETYPES[node.param_of(EltwiseParam).eletype] == "sub":
             high = 2
         if not low <= len(operands) <= high:
             expected = str(low) if low == high else f"at least {low}"
             raise ModelError(f"{node.where}: expected {expected} provider(s), found {len(operands)}")
-        if not operands and node.index not in self.read:
+        if not operands and node.number not in self.read:
             raise ModelError(f"{node.where}: nothing reads this input")
         needs_map = node.operation in ("OP_CONV", "OP_POOL", "OP_CONCAT", "OP_SHUFFLE")
-        for operand, provider in zip(operands, node.providers, strict=True):
+        for operand, provider in zip(operands, node.provider_index, strict=True):
             if needs_map and operand.vector and operand.height * operand.width > 1:
                 raise ModelError(
                     f"{node.where}: expected a map [1, C, H, W], but its provider node_list[{provider}] is flattened "
                     f"to [1, {math.prod(operand.shape)}]"
                 )
 
-    def _declared(self, node: ListedNode, value: _Value) -> _Value:
+    def _declared(self, node: Entry, value: _Value) -> _Value:
         """The value in the rank that output_dim declares, if the shapes agree."""
         declared, found = node.dims[1:], value.shape
         if declared not in (found, (math.prod(found),)):
@@ -180,7 +191,7 @@ class _Builder:
 
     def _append(
         self,
-        node: ListedNode,
+        node: Entry,
         operation: Operation,
         inputs: tuple[View, ...],
         shape: Shape,
@@ -202,14 +213,14 @@ class _Builder:
         whole = View(np.full(channels, index, np.int32), np.arange(channels, dtype=np.int32))
         return _Value(whole, height, width, False)
 
-    def _input(self, node: ListedNode) -> _Value:
+    def _input(self, node: Entry) -> _Value:
         if len(node.dims) == 2:
             return self._append(node, Input(node.dims, "NC"), (), (node.dims[1], 1, 1))
         return self._append(node, Input(node.dims), (), (node.dims[1], node.dims[2], node.dims[3]))
 
-    def _layer(self, node: ListedNode, operand: _Value) -> _Value:
+    def _layer(self, node: Entry, operand: _Value) -> _Value:
         """Convolution, fully connected layer or pooling."""
-        lower: dict[str, Callable[[ListedNode, Shape], tuple[Conv | Pool, Shape]]] = {
+        lower: dict[str, Callable[[Entry, Shape], tuple[Conv | Pool, Shape]]] = {
             "OP_CONV": conv_operation,
             "OP_FC": fc_operation,
             "OP_POOL": pool_operation,
@@ -220,20 +231,20 @@ class _Builder:
         activation = activation_of(node) if isinstance(operation, Conv) else None
         return self._append(node, operation, (operand.view,), shape, activation)
 
-    def _eltwise(self, node: ListedNode, operands: list[_Value]) -> _Value:
+    def _eltwise(self, node: Entry, operands: list[_Value]) -> _Value:
         shape = max((o.shape for o in operands), key=math.prod)
-        for operand, provider in zip(operands, node.providers, strict=True):
+        for operand, provider in zip(operands, node.provider_index, strict=True):
             if operand.shape not in (shape, (shape[0], 1, 1)):
                 raise ModelError(
                     f"{node.where}: its providers differ: {[1, *shape]} and, from node_list[{provider}], "
                     f"{[1, *operand.shape]}"
                 )
-        operation = Eltwise(_ELETYPES[node.param.integer("eletype")])
+        operation = Eltwise(_ELETYPES[node.param_of(EltwiseParam).eletype])
         return self._append(node, operation, tuple(o.view for o in operands), shape)
 
-    def _concat(self, node: ListedNode, operands: list[_Value]) -> _Value:
+    def _concat(self, node: Entry, operands: list[_Value]) -> _Value:
         first = operands[0]
-        for operand, provider in zip(operands, node.providers, strict=True):
+        for operand, provider in zip(operands, node.provider_index, strict=True):
             if operand.shape[1:] != first.shape[1:]:
                 raise ModelError(
                     f"{node.where}: channels of maps of different size: {[1, *first.shape]} and, from "
@@ -244,24 +255,24 @@ class _Builder:
         )
         return _Value(view, first.height, first.width, False)
 
-    def _shuffle(self, node: ListedNode, operand: _Value) -> _Value:
+    def _shuffle(self, node: Entry, operand: _Value) -> _Value:
         order = shuffle_order(node, operand.shape[0])
         return _Value(
             View(operand.view.sources[order], operand.view.channels[order]), operand.height, operand.width, False
         )
 
-    def _activation(self, node: ListedNode, operand: _Value) -> _Value:
+    def _activation(self, node: Entry, operand: _Value) -> _Value:
         activation = activation_of(node)
         if activation is None:
             self.dropped.setdefault("OP_CLIP without bounds", []).append(node.name)
             return operand
         return self._append(node, Standalone(), (operand.view,), operand.shape, activation)
 
-    def _pass_through(self, node: ListedNode, operand: _Value) -> _Value:
+    def _pass_through(self, node: Entry, operand: _Value) -> _Value:
         if node.operation == "OP_LRN" and (lrn := lrn_operation(node)) is not None:
             return self._append(node, lrn, (operand.view,), operand.shape)
-        if node.operation == "OP_SOFTMAX" and node.index not in self.read:
-            self.epilogues[node.index] = "softmax"
+        if node.operation == "OP_SOFTMAX" and node.number not in self.read:
+            self.epilogues[node.number] = "softmax"
         elif node.operation not in ("OP_FLATTEN", "OP_RESHAPE", "OP_DROPOUT", "OP_SQUEEZE"):
             self.dropped.setdefault(node.operation, []).append(node.name)
         return operand
@@ -271,13 +282,13 @@ class _Builder:
         outputs = [
             Output(
                 name=node.name,
-                view=self.values[node.index].view,
+                view=self.values[node.number].view,
                 onnx_shape=node.dims,
-                epilogue=self.epilogues.get(node.index),
+                epilogue=self.epilogues.get(node.number),
                 epilogue_axis=1,  # over the channels
             )
-            for node in sorted(self.listed.nodes, key=lambda n: n.index)
-            if node.index not in self.read
+            for node in sorted(self.listed.nodes, key=lambda n: n.number)
+            if node.number not in self.read
         ]
         notes = [f"{what} passed through, as in PIMCOMP-NN: {', '.join(at)}" for what, at in self.dropped.items()]
         if self.padded_averages:

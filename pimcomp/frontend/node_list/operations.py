@@ -4,105 +4,99 @@ import math
 
 import numpy as np
 
-from pimcomp.errors import ConfigError, ModelError
-from pimcomp.frontend.node_list.fields import ListedNode
-from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, IntArray, Lrn, Pool, Window
+from pimcomp.errors import ModelError
+from pimcomp.frontend.node_list.fields import (
+    ABSENT,
+    UNBOUNDED,
+    ClipParam,
+    ConvParam,
+    Entry,
+    FcParam,
+    Fused,
+    FusedActivation,
+    FusedClip,
+    LrnParam,
+    PoolParam,
+    ShuffleParam,
+    WindowParam,
+)
+from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, IntArray, Lrn, Pool, Shape, Window
 
-Shape = tuple[int, int, int]  # channels, height, width
-
-UNBOUNDED = 1e7  # the format writes this for "no bound" of a clip
 MAX_WEIGHTS = 1 << 29  # float32 elements of one layer: ONNX cannot hold more than 2 GB
 _ACT_TYPES = (ActivationKind.RELU, ActivationKind.TANH, ActivationKind.SIGMOID)  # by act_type
+_STANDALONE = dict(zip(("OP_RELU", "OP_TANH", "OP_SIGMOID"), _ACT_TYPES, strict=True))
 
 
-def conv_operation(node: ListedNode, shape: Shape) -> tuple[Conv, Shape]:
-    """A convolution without values yet, and the shape it gives. A missing `group` or `dilation` means 1."""
-    param = node.param
-    channels = param.integer("input_channel", low=1)
+def conv_operation(node: Entry, shape: Shape) -> tuple[Conv, Shape]:
+    """A convolution without values yet, and the shape it gives."""
+    param = node.param_of(ConvParam)
+    channels, outs, groups = param.input_channel, param.output_channel, param.group
     if channels != shape[0]:
-        raise ConfigError(f"{param.where}.input_channel", f"expected {shape[0]}, as its provider has, found {channels}")
-    out_channels, groups = param.integer("output_channel", low=1), param.integer("group", low=1, default=1)
-    if channels % groups or out_channels % groups:
-        raise ConfigError(
-            f"{param.where}.group",
-            f"expected a divisor of {channels} input and {out_channels} output channels, found {groups}",
-        )
-    dilation = (param.integer("dilation_h", low=1, default=1), param.integer("dilation_w", low=1, default=1))
-    window = _window(node, dilation)
-    height, width = _window_result(node, window, shape)
-    conv = Conv(
-        window=window,
-        weights=_unset_weights(node, (out_channels, channels // groups, *window.kernel)),
-        bias=_unset_bias(node, out_channels),
-        groups=groups,
-    )
-    return conv, (out_channels, height, width)
+        raise node.wrong("input_channel", f"expected {shape[0]}, as its provider has, found {channels}")
+    if channels % groups or outs % groups:
+        expected = f"a divisor of {channels} input and {outs} output channels"
+        raise node.wrong("group", f"expected {expected}, found {groups}")
+    window = _window(param, (param.dilation_h, param.dilation_w))
+    weights = _unset_weights(node, (outs, channels // groups, *window.kernel))
+    conv = Conv(window=window, weights=weights, bias=_unset_bias(node, param.with_bias, outs), groups=groups)
+    return conv, (outs, *_window_result(node, window, shape))
 
 
-def fc_operation(node: ListedNode, shape: Shape) -> tuple[Conv, Shape]:
+def fc_operation(node: Entry, shape: Shape) -> tuple[Conv, Shape]:
     """A fully connected layer as a convolution over the whole map: its rows follow (channel, row, column) order."""
-    inputs, outputs = node.param.integer("num_input", low=1), node.param.integer("num_output", low=1)
-    if inputs != math.prod(shape):
-        raise ConfigError(
-            f"{node.param.where}.num_input", f"expected {math.prod(shape)}, what its provider delivers, found {inputs}"
-        )
-    conv = Conv(
-        window=Window(kernel=shape[1:]),
-        weights=_unset_weights(node, (outputs, *shape)),
-        bias=_unset_bias(node, outputs),
-    )
-    return conv, (outputs, 1, 1)
+    param = node.param_of(FcParam)
+    if param.num_input != math.prod(shape):
+        expected = f"{math.prod(shape)}, what its provider delivers"
+        raise node.wrong("num_input", f"expected {expected}, found {param.num_input}")
+    weights = _unset_weights(node, (param.num_output, *shape))
+    bias = _unset_bias(node, param.with_bias, param.num_output)
+    return Conv(window=Window(kernel=shape[1:]), weights=weights, bias=bias), (param.num_output, 1, 1)
 
 
-def pool_operation(node: ListedNode, shape: Shape) -> tuple[Pool, Shape]:
+def pool_operation(node: Entry, shape: Shape) -> tuple[Pool, Shape]:
     """Pooling; averages divide by the pixels inside the map, unless `count_include_pad` (an extension) is 1."""
-    param = node.param
-    method = ("max", "avg")[param.integer("pool_method", high=1)]
-    window = _window(node, (1, 1))
-    if param.integer("global", high=1, default=0) and (window.kernel != shape[1:] or any(window.pads)):
-        raise ConfigError(f"{param.where}.global", f"a global pool needs the kernel {list(shape[1:])} and no pads")
-    height, width = _window_result(node, window, shape)
-    counted = bool(param.integer("count_include_pad", high=1, default=0)) and any(window.pads)
-    return Pool(method=method, window=window, count_padding=counted), (shape[0], height, width)
+    param = node.param_of(PoolParam)
+    window = _window(param, (1, 1))
+    if param.whole_map and (window.kernel != shape[1:] or any(window.pads)):
+        raise node.wrong("global", f"a global pool needs the kernel {list(shape[1:])} and no pads")
+    counted = bool(param.count_include_pad) and any(window.pads)
+    pool = Pool(method=("max", "avg")[param.pool_method], window=window, count_padding=counted)
+    return pool, (shape[0], *_window_result(node, window, shape))
 
 
-def lrn_operation(node: ListedNode) -> Lrn | None:
+def lrn_operation(node: Entry) -> Lrn | None:
     """Local response normalisation if the entry has its parameters (an extension), else None: it is dropped."""
-    if not node.param.values:
-        return None
-    size = node.param.integer("size", low=1)
-    alpha, beta, bias = (node.param.number(key) for key in ("alpha", "beta", "bias"))
-    return Lrn(size=size, alpha=alpha, beta=beta, bias=bias)
+    return Lrn(**node.param_of(LrnParam).model_dump()) if node.param else None
 
 
-def shuffle_order(node: ListedNode, channels: int) -> IntArray:
+def shuffle_order(node: Entry, channels: int) -> IntArray:
     """int32[channels]: which input channel becomes output channel k of a channel shuffle with `split_factor` groups."""
-    declared = node.param.integer("input_channel", low=1, default=channels)
-    if declared != channels:
-        raise ConfigError(f"{node.param.where}.input_channel", f"expected {channels}, found {declared}")
-    groups = node.param.integer("split_factor", low=1)
-    if channels % groups:
-        raise ConfigError(
-            f"{node.param.where}.split_factor", f"expected a divisor of {channels} channels, found {groups}"
-        )
-    return np.arange(channels, dtype=np.int32).reshape(groups, -1).T.reshape(-1)
+    param = node.param_of(ShuffleParam)
+    if param.input_channel not in (ABSENT, channels):
+        raise node.wrong("input_channel", f"expected {channels}, found {param.input_channel}")
+    if channels % param.split_factor:
+        expected = f"a divisor of {channels} channels"
+        raise node.wrong("split_factor", f"expected {expected}, found {param.split_factor}")
+    return np.arange(channels, dtype=np.int32).reshape(param.split_factor, -1).T.reshape(-1)
 
 
-def activation_of(node: ListedNode) -> Activation | None:
+def activation_of(node: Entry) -> Activation | None:
     """The activation that a Conv or FC entry carries, or that an activation entry is."""
     if node.operation == "OP_CLIP":
-        return _clip(node.param.number("min", default=-UNBOUNDED), node.param.number("max", default=UNBOUNDED), node)
-    standalone = {"OP_RELU": 0, "OP_TANH": 1, "OP_SIGMOID": 2}
-    if node.operation in standalone:
-        return Activation(kind=_ACT_TYPES[standalone[node.operation]])
-    if node.fields.integer("with_act", high=1, default=0):
-        return Activation(kind=_ACT_TYPES[node.fields.integer("act_type", high=len(_ACT_TYPES) - 1)])
-    if node.fields.integer("with_clip", high=1, default=0):
-        return _clip(node.fields.number("clip_min"), node.fields.number("clip_max"), node)
+        clip = node.param_of(ClipParam)
+        return _clip(clip.min, clip.max, node)
+    if node.operation in _STANDALONE:
+        return Activation(kind=_STANDALONE[node.operation])
+    fused = node.fused(Fused)
+    if fused.with_act:
+        return Activation(kind=_ACT_TYPES[node.fused(FusedActivation).act_type])
+    if fused.with_clip:
+        bounds = node.fused(FusedClip)
+        return _clip(bounds.clip_min, bounds.clip_max, node)
     return None
 
 
-def _clip(low: float, high: float, node: ListedNode) -> Activation | None:
+def _clip(low: float, high: float, node: Entry) -> Activation | None:
     """A clamp; bounds that stand for "none" are infinite, and without any bound nothing is left."""
     if low > high:
         raise ModelError(f"{node.where}: the lower bound of the clip, {low}, exceeds the upper one, {high}")
@@ -115,23 +109,20 @@ def _clip(low: float, high: float, node: ListedNode) -> Activation | None:
     return Activation(kind=ActivationKind.CLIP, low=low, high=high)
 
 
-def _window(node: ListedNode, dilation: tuple[int, int]) -> Window:
-    """Kernel and stride are required; missing pads mean 0."""
-    param = node.param
-    pads = tuple(param.integer(key, default=0) for key in ("pad_h0", "pad_w0", "pad_h1", "pad_w1"))
+def _window(param: WindowParam, dilation: tuple[int, int]) -> Window:
     return Window(
-        kernel=(param.integer("kernel_h", low=1), param.integer("kernel_w", low=1)),
-        stride=(param.integer("stride_h", low=1), param.integer("stride_w", low=1)),
-        pads=(pads[0], pads[1], pads[2], pads[3]),
+        kernel=(param.kernel_h, param.kernel_w),
+        stride=(param.stride_h, param.stride_w),
+        pads=(param.pad_h0, param.pad_w0, param.pad_h1, param.pad_w1),
         dilation=dilation,
     )
 
 
-def _window_result(node: ListedNode, window: Window, shape: Shape) -> tuple[int, int]:
+def _window_result(node: Entry, window: Window, shape: Shape) -> tuple[int, int]:
     """Height and width of the result: floor((size + pads - reach) / stride) + 1."""
     result: list[int] = []
     for axis, size in enumerate(shape[1:]):
-        reach = window.dilation[axis] * (window.kernel[axis] - 1) + 1
+        reach = window.extent[axis]
         before, after = window.pads[axis], window.pads[axis + 2]
         room = size + before + after - reach
         if room < 0:
@@ -145,14 +136,13 @@ def _window_result(node: ListedNode, window: Window, shape: Shape) -> tuple[int,
     return result[0], result[1]
 
 
-def _unset_weights(node: ListedNode, shape: tuple[int, int, int, int]) -> FloatArray:
+def _unset_weights(node: Entry, shape: tuple[int, int, int, int]) -> FloatArray:
     """Zeros of that shape in one element of memory, to be replaced."""
     if math.prod(shape) > MAX_WEIGHTS:
         raise ModelError(f"{node.where}: {math.prod(shape)} weights; at most {MAX_WEIGHTS} fit an ONNX model")
     return np.broadcast_to(np.float32(0), shape)
 
 
-def _unset_bias(node: ListedNode, channels: int) -> FloatArray | None:
+def _unset_bias(node: Entry, with_bias: int, channels: int) -> FloatArray | None:
     """A bias is there if the layer has one, or a batch normalisation was fused into it."""
-    with_bias = node.param.integer("with_bias", high=1, default=0)
-    return np.zeros(channels, np.float32) if with_bias or node.fields.integer("with_bn", high=1, default=0) else None
+    return np.zeros(channels, np.float32) if with_bias or node.fused(Fused).with_bn else None

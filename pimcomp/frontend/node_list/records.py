@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pimcomp.ir.graph import Conv, Lrn, Pool
 
@@ -12,7 +12,7 @@ BITWIDTH = 16  # what PIMCOMP-NN's front end always writes; no pass of either co
 NO_BOUND = 10_000_000  # stands for an absent clip bound
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One entry: `dims` is its output_dim; act_type -1 is none, and None marks entries without those fields."""
 
@@ -20,7 +20,7 @@ class Record:
     operation: str
     providers: tuple[int, ...]
     dims: tuple[int, ...]
-    param: Param
+    param: Param = field(default_factory=dict)
     act_type: int | None = None
 
 
@@ -32,38 +32,14 @@ class RecordList:
     records: list[Record] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
 
-    def add(
-        self,
-        name: str,
-        operation: str,
-        providers: tuple[int, ...],
-        dims: tuple[int, ...],
-        param: Param | None = None,
-        *,
-        act_type: int | None = None,
-    ) -> int:
-        """Append a record under `name` or, if that is taken or reserved for an output, a variant of it; its index."""
-        unique, number = name, 1
-        while unique in self._names or unique in self.reserved:
+    def add(self, record: Record, *, exactly: bool = False) -> int:
+        """Append a record under its name or, if that is taken or reserved for an output, a variant of it; its index."""
+        name, number = record.name, 1
+        while not exactly and (name in self._names or name in self.reserved):
             number += 1
-            unique = f"{name}_{number}"
-        return self.add_reserved(unique, operation, providers, dims, param, act_type=act_type)
-
-    def add_reserved(
-        self,
-        name: str,
-        operation: str,
-        providers: tuple[int, ...],
-        dims: tuple[int, ...],
-        param: Param | None = None,
-        *,
-        act_type: int | None = None,
-    ) -> int:
-        """Append a record under exactly this name; its index."""
+            name = f"{record.name}_{number}"
         self._names.add(name)
-        self.records.append(
-            Record(name=name, operation=operation, providers=providers, dims=dims, param=param or {}, act_type=act_type)
-        )
+        self.records.append(replace(record, name=name))
         return len(self.records) - 1
 
     def entries(self) -> list[dict[str, object]]:
