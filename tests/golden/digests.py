@@ -31,7 +31,10 @@ from solvers import get_solver
 FILE = Path(__file__).with_name("digests.txt")
 DIGITS = 16  # of each SHA-256, in hexadecimal
 SMALL = ("digits_dscnn", "digits_incnet", "digits_lenet5", "digits_mlp", "digits_resnet8", "digits_vgg8")
-LARGE: tuple[str, ...] = ()
+LARGE = (
+    "alexnet", "bvlc_alexnet", "googlenet", "mobilenet_v2", "resnet18", "shufflenet_v1_g3", "shufflenet_v2_x1_0",
+    "squeezenet1_1", "vgg8_cifar", "vgg16",
+)  # fmt: skip
 FITTED = ("bvlc_alexnet",)
 CHIPS = ("isaac", "pimcomp_default", "puma")
 SOLVERS = ("balance", "exact", "stream")  # deterministic, and within a second
