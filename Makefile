@@ -58,10 +58,10 @@ matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to 
 
 docs:  ## regenerate docs/config-reference.md, configs/chip.schema.json and the list of modules in docs/architecture.md
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
-	$(PYTHON) -m pimdse.chip_schema configs/chip.schema.json
+	$(PYTHON) -m pimdse.sweep.schema configs/chip.schema.json
 	$(PYTHON) -m tests.docs.module_map
 
-kernels:  ## list again, in pimdse/kernels.json, what each command has to compile after an installation
+kernels:  ## list again, in pimdse/foundation/kernels.json, what each command has to compile after an installation
 	$(PYTHON) -m tests.pimdse.kernel_list
 
 site:  ## the documentation as pages in results/site (needs `pip install -e '.[docs]'`); broken links are errors

@@ -34,8 +34,8 @@ from pimcomp.timeline.energy import energy_of
 from pimcomp.timeline.instruction_times import instruction_times
 from pimcomp.timeline.timing import simulate, steady_period_ns
 from pimcomp.timeline.work import PS_PER_NS, stream_of, work_of
-from pimdse.building import build, make_recipe
-from pimdse.pimsim import SimulatorReport, find_simulator, run_simulator
+from pimdse.compiling.building import build, make_recipe
+from pimdse.folder.pimsim import SimulatorReport, find_simulator, run_simulator
 from tests.timeline.ties import contests_of
 
 ROB_SIZES = {"element": (1, 4, 16), "batch": (1,)}

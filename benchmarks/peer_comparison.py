@@ -31,7 +31,7 @@ from pimcomp.plan.bounds import bounds
 from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline.energy import static_power_mw
-from pimdse.pimsim import find_simulator
+from pimdse.folder.pimsim import find_simulator
 from solvers import get_solver
 
 PIPELINES = ("element", "batch")

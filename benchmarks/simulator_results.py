@@ -22,8 +22,8 @@ from pimcomp.emit.pimsim import write_program
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Program
 from pimcomp.timeline import time_program
-from pimdse.building import build, make_recipe
-from pimdse.pimsim import run_simulator
+from pimdse.compiling.building import build, make_recipe
+from pimdse.folder.pimsim import run_simulator
 
 # (network, pipeline, solver, chip)
 PROGRAMS = (

@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.sections import replace_section, table
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
-from pimdse.building import make_recipe
-from pimdse.comparison import Row, planned, programmed, with_model_gaps
+from pimdse.compiling.building import make_recipe
+from pimdse.compiling.comparison import Row, planned, programmed, with_model_gaps
 
 NETWORKS = (
     "alexnet", "caffenet", "googlenet", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "shufflenet_v1_g3",

@@ -65,12 +65,12 @@ if not TYPE_CHECKING:  # a type checker shall know the names above, and no other
     def __getattr__(name: str) -> object:
         """Load a public name from where it lives (PEP 562)."""
         if name == "__version__":
-            return import_module("pimdse.versions").own_version()
+            return import_module("pimdse.foundation.versions").own_version()
         if name not in __all__:
             raise AttributeError(f"module 'pimcomp' has no attribute {name!r}")
         home = _HOMES.get(name, _FACE)
         if home.startswith("pimdse"):
-            import_module("pimdse.neighbours").check_neighbours()
+            import_module("pimdse.foundation.neighbours").check_neighbours()
         return getattr(import_module(home), name)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from pimdse.interrupt import noticed_interrupt
+from pimdse.foundation.interrupt import noticed_interrupt
 
 INTERRUPTED = 130
 

@@ -27,11 +27,11 @@ from pimcomp.ir.report import Timing
 from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline import time_program
-from pimdse.building import Built, Recipe, build, write
-from pimdse.comparison import Row, compared
-from pimdse.html_table import html_table, records_html
-from pimdse.summary import compiled_rows
-from pimdse.units import count_text, energy_text, time_text
+from pimdse.compiling.building import Built, Recipe, build, write
+from pimdse.compiling.comparison import Row, compared
+from pimdse.compiling.summary import compiled_rows
+from pimdse.display.html_table import html_table, records_html
+from pimdse.display.units import count_text, energy_text, time_text
 from solvers import SOLVER_NAMES, SolverInfo, canonical, describe, get_solver
 
 __all__ = [
@@ -125,7 +125,7 @@ class CompiledModel:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparison:
-    """Solvers side by side: a row per solver and pipeline (`pimdse.comparison.Row`)."""
+    """Solvers side by side: a row per solver and pipeline (`pimdse.compiling.comparison.Row`)."""
 
     rows: tuple[Row, ...]
 

@@ -26,9 +26,9 @@ from pimdse.commands import (
     viewing,
     warming,
 )
-from pimdse.neighbours import check_neighbours
-from pimdse.output import Output, error_data, show_error
-from pimdse.printable import printable
+from pimdse.display.output import Output, error_data, show_error
+from pimdse.foundation.neighbours import check_neighbours
+from pimdse.foundation.printable import printable
 
 _EPILOG = """[bold]Start here[/bold]
 
@@ -53,7 +53,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from pimdse.versions import own_version
+        from pimdse.foundation.versions import own_version
 
         typer.echo(f"pimdse {own_version()}")
         raise typer.Exit

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from pimcomp.errors import ConfigError
 from pimdse.api import CompiledModel
-from pimdse.building import build
-from pimdse.choice import choose, make_wish
-from pimdse.html_table import records_html
-from pimdse.output import Output
+from pimdse.compiling.building import build
+from pimdse.display.html_table import records_html
+from pimdse.display.output import Output
 from pimdse.report.findings import Findings, find
 from pimdse.report.tables import trial_row
-from pimdse.sweep_recipe import recipe_of
-from pimdse.sweep_run import run_and_report
-from pimdse.sweep_settings import load_sweep
+from pimdse.sweep.choice import choose, make_wish
+from pimdse.sweep.recipe import recipe_of
+from pimdse.sweep.run import run_and_report
+from pimdse.sweep.settings import load_sweep
 from spaces.search.study import load_stored
 from spaces.space import with_options
 

@@ -15,7 +15,7 @@ import pimcomp
 from pimcomp.config import load_arch
 from pimcomp.frontend.load_network import locate as pimcomp_model
 from pimdse.cli import run
-from pimdse.html_table import records_html
+from pimdse.display.html_table import records_html
 from solvers import get_solver
 from tests.pimdse.small_chip import SMALL_SWEEP
 

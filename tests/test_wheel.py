@@ -96,7 +96,12 @@ def test_packages_of_other_projects_with_our_names_stay_theirs_and_ours_work(
 @pytest.mark.slow
 def test_the_wheel_holds_the_packages_and_their_data(site: Path) -> None:
     names = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    assert {"pimdse/solvers/auto.py", "pimdse/spaces/space.py", "pimdse/py.typed", "pimcomp/py.typed"} <= names
+    assert {
+        "pimdse/solvers/local_search/auto.py",
+        "pimdse/spaces/space.py",
+        "pimdse/py.typed",
+        "pimcomp/py.typed",
+    } <= names
     assert {name.split("/")[0] for name in names} == {"pimcomp", "pimdse", f"pimdse-{version('pimdse')}.dist-info"}
     sources = {path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
     assert {path for path in names if path.endswith(".py")} == {

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from pimcomp.emit.arch_json import network_json, simulator_config
+from pimcomp.emit.choices import SAVES, check_choices
 from pimcomp.emit.directory import write_directory
 from pimcomp.emit.evaluation import evaluation_json
 from pimcomp.emit.intermediate import intermediate_json
@@ -17,14 +18,11 @@ from pimcomp.emit.pimsim import emitted_start, write_program
 from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
-from pimcomp.errors import check_name
 from pimcomp.foundation.own_files import COMPILE, staged
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op, Program
 
-SAVES = ("evaluation", "verification", "intermediate", "mapping", "weights", "listing")
-FORMS = ("gz", "directory", "pim")
 CORES_FOLDER = "cores"
 LATENCY_MARGIN = 1.5  # simulated time over predicted latency: the simulator reports nothing that ends later
 _ALWAYS = (
@@ -69,13 +67,6 @@ def file_names(form: str, save: Collection[str], cores: int) -> tuple[str, ...]:
     suffix = {"directory": "json", "pim": "pim"}.get(form)
     per_core = ("config.json", *(f"core_{core}.{suffix}" for core in range(cores))) if suffix else ()
     return (*_ALWAYS, *(_SAVED[name] for name in save), *(f"{CORES_FOLDER}/{name}" for name in per_core))
-
-
-def check_choices(form: str, save: Collection[str]) -> None:
-    """Raise ConfigError for an unknown form or save: before hours of work, if asked early."""
-    check_name("--format", form, FORMS)
-    for name in save:
-        check_name("--save", name, SAVES)
 
 
 def throughput_rounds(program: Program) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pimcomp.errors import ConfigError
-from pimdse.completion import chip_names, folders, network_names, pipelines, solver_names
+from pimdse.commands.completion import chip_names, folders, network_names, pipelines, solver_names
 
 DEFAULT_ARCH = "pimcomp_default"
 

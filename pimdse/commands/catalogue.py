@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.completion import solver_names
-from pimdse.output import Output, output_of, plain, wide_table
+from pimdse.commands.completion import solver_names
+from pimdse.display.output import Output, output_of, plain, wide_table
 
 if TYPE_CHECKING:
     from rich.console import Console

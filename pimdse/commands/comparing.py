@@ -17,13 +17,13 @@ from pimdse.commands.arguments import (
     WeightsOption,
     out_path,
 )
-from pimdse.completion import solver_names
-from pimdse.output import output_of, plain, wide_table
+from pimdse.commands.completion import solver_names
+from pimdse.display.output import output_of, plain, wide_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pimdse.comparison import Row
+    from pimdse.compiling.comparison import Row
 
 DEFAULT_SOLVERS = "balance,W0H0,uniform,ga,exact,cpsat,ilp,nsga2,stream,auto"
 
@@ -74,10 +74,10 @@ def compare(
     from pimcomp.foundation.own_files import check_free, write_file
     from pimcomp.frontend import load_network
     from pimcomp.timeline.energy import not_counted
-    from pimdse.building import make_recipe
-    from pimdse.comparison import compared
-    from pimdse.pimsim import find_simulator
-    from pimdse.summary import not_counted_text
+    from pimdse.compiling.building import make_recipe
+    from pimdse.compiling.comparison import compared
+    from pimdse.compiling.summary import not_counted_text
+    from pimdse.folder.pimsim import find_simulator
     from solvers import canonical
     from solvers.options import split_list
 
@@ -138,7 +138,7 @@ def _render(console: "Console", rows: "Sequence[Row]", simulated: bool) -> None:
 
 
 def _cells(row: "Row", simulated: bool) -> list[str]:
-    from pimdse.units import count_text, energy_text, time_text
+    from pimdse.display.units import count_text, energy_text, time_text
 
     def time_or_dash(ns: float | None, digits: int = 3) -> str:
         return "-" if ns is None else time_text(ns, digits)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pimcomp.emit.choices import SAVES
 from pimdse.commands.arguments import (
     DEFAULT_ARCH,
     ArchOption,
@@ -18,10 +19,8 @@ from pimdse.commands.arguments import (
     WeightsOption,
     out_path,
 )
-from pimdse.completion import chip_names, outputs
-from pimdse.output import output_of
-
-SAVE = ("evaluation", "verification", "intermediate", "mapping", "weights", "listing")
+from pimdse.commands.completion import chip_names, outputs
+from pimdse.display.output import output_of
 
 _COMPILE_EPILOG = """[bold]Examples[/bold]
 
@@ -63,7 +62,7 @@ def compile_(
     save: Annotated[
         str,
         typer.Option(
-            "--save", metavar="LIST", help=f"Further outputs, a list out of {', '.join(SAVE)}.", autocompletion=outputs
+            "--save", metavar="LIST", help=f"Further outputs, a list out of {', '.join(SAVES)}.", autocompletion=outputs
         ),
     ] = "",
     form: Annotated[
@@ -72,8 +71,8 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
-    from pimdse.building import build, check_target, make_recipe, write
-    from pimdse.summary import show_compiled
+    from pimdse.compiling.building import build, check_target, make_recipe, write
+    from pimdse.compiling.summary import show_compiled
 
     output = output_of(context)
     recipe = make_recipe(
@@ -120,6 +119,6 @@ def inspect(
     weights: WeightsOption = None,
 ) -> None:
     """Show a network as the compiler sees it: feature maps, layers, and with --arch the crossbars they need."""
-    from pimdse.inspection import show_network
+    from pimdse.compiling.inspection import show_network
 
     show_network(output_of(context), model, weights, arch)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pimdse.commands.arguments import Model, out_path
-from pimdse.output import output_of, plain
+from pimdse.display.output import output_of, plain
 
 
 def register(app: typer.Typer) -> None:
@@ -101,7 +101,7 @@ def config_schema(
 ) -> None:
     """Write the JSON Schema of a chip's YAML and its sweep: section, for editors."""
     from pimcomp.foundation.own_files import write_file
-    from pimdse.chip_schema import chip_schema, schema_text
+    from pimdse.sweep.schema import chip_schema, schema_text
 
     output = output_of(context)
     if out is None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pimdse.commands.arguments import Folder, out_path
-from pimdse.output import output_of, plain
+from pimdse.display.output import output_of, plain
 
 if TYPE_CHECKING:
-    from pimdse.chip_use import ChipUse
+    from pimdse.folder.chip_use import ChipUse
 
 _FORMS = ("png", "svg", "pdf")
 _EPILOG = """[bold]Examples[/bold]
@@ -66,8 +66,8 @@ def map_(
 def draw_map(folder: Path, target: Path, *, form: str = "png", lines: int = 60) -> "ChipUse":
     """Draw the floorplan of a compiled folder into a file; returns what is on it."""
     from pimcomp.foundation.own_files import write_file
-    from pimdse.chip_use import chip_use
-    from pimdse.program_folder import read_program_folder
+    from pimdse.folder.chip_use import chip_use
+    from pimdse.folder.program import read_program_folder
     from pimdse.report.floorplan import floorplan
 
     program = read_program_folder(folder)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pimdse.commands.arguments import Folder, StorageOption, out_path
-from pimdse.completion import metrics
-from pimdse.output import Output, output_of
+from pimdse.commands.completion import metrics
+from pimdse.display.output import Output, output_of
 
 if TYPE_CHECKING:
     from spaces.search.study import Trial
@@ -69,10 +69,10 @@ def pick(
     storage: StorageOption = None,
 ) -> None:
     """Compile the best stored candidate within limits and write the simulator's files."""
-    from pimdse.building import check_target
-    from pimdse.choice import choose, explain, make_wish
+    from pimdse.compiling.building import check_target
     from pimdse.report.findings import find
-    from pimdse.sweep_settings import same_networks
+    from pimdse.sweep.choice import choose, explain, make_wish
+    from pimdse.sweep.settings import same_networks
     from spaces.search.study import load_stored
 
     output = output_of(context)
@@ -107,11 +107,11 @@ def _compile(
     output: Output, sweep: "Sweep", chosen: "Trial", network: "Network", target: Path, *, verify: bool
 ) -> dict[str, Any]:
     """Compile one network for the chosen candidate, write its folder and prove it; what came out, for machines."""
-    from pimdse.building import build, write
-    from pimdse.choice import changed_figures
-    from pimdse.proof import prove, render_verdict, verdict_data, write_record
-    from pimdse.summary import compiled_data, render_compiled
-    from pimdse.sweep_recipe import recipe_of
+    from pimdse.compiling.building import build, write
+    from pimdse.compiling.summary import compiled_data, render_compiled
+    from pimdse.folder.proof import prove, render_verdict, verdict_data, write_record
+    from pimdse.sweep.choice import changed_figures
+    from pimdse.sweep.recipe import recipe_of
     from spaces.evaluate import figures
     from spaces.space import Fidelity
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pimdse.commands.arguments import Folder, out_path
-from pimdse.output import output_of, plain
+from pimdse.display.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -32,7 +32,7 @@ def reproduce(
     ] = None,
 ) -> None:
     """Build a compiled folder again from its manifest and stored plan, and compare it byte for byte."""
-    from pimdse.reproduction import as_data, rebuild
+    from pimdse.compiling.reproduction import as_data, rebuild
 
     output = output_of(context)
     with output.stages(f"reproducing {folder}") as observe, tempfile.TemporaryDirectory() as scratch:

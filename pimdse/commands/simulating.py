@@ -11,14 +11,14 @@ import typer
 from pimcomp.errors import OutputError, check_name
 from pimcomp.foundation.file_kind import BOM
 from pimdse.commands.arguments import Folder
-from pimdse.output import output_of, plain, rows_table, wide_table
+from pimdse.display.output import output_of, plain, rows_table, wide_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pimcomp.ir.report import Energy, LayerEnergy
-    from pimdse.pimsim import SimulatorReport, SteadyState
-    from pimdse.program_folder import ProgramFolder
+    from pimdse.folder.pimsim import SimulatorReport, SteadyState
+    from pimdse.folder.program import ProgramFolder
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -50,9 +50,9 @@ def simulate(
     timeout: Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="Longest wait for it.")] = 7200,
 ) -> None:
     """Show a program's latency, throughput, power and energy, where the time goes, and what pimsim-nn says."""
-    from pimdse.attribution_report import attribution_data, show_attribution
-    from pimdse.pimsim import find_simulator
-    from pimdse.program_folder import read_program_folder
+    from pimdse.folder.attribution import attribution_data, show_attribution
+    from pimdse.folder.pimsim import find_simulator
+    from pimdse.folder.program import read_program_folder
 
     if mode:
         check_name("--mode", mode, ("latency", "throughput"))
@@ -148,8 +148,8 @@ class _Prediction:
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for people."""
-        from pimdse.summary import not_counted_text
-        from pimdse.units import energy_text, period_text, power_text, share_text, time_text
+        from pimdse.compiling.summary import not_counted_text
+        from pimdse.display.units import energy_text, period_text, power_text, share_text, time_text
 
         energy_pj = self.energy.total_pj / self.images_per_round
         largest = sorted(self._energy_parts().items(), key=lambda part: -part[1])[:3]
@@ -190,7 +190,7 @@ def _ask(
 ) -> "tuple[SimulatorReport, SteadyState | None]":
     import numpy as np
 
-    from pimdse.pimsim import SimulatorReport, run_simulator, steady_state
+    from pimdse.folder.pimsim import SimulatorReport, run_simulator, steady_state
 
     if mode == "latency":
         cores = frozenset(np.flatnonzero(np.diff(program.decoded.core_start)).tolist())
@@ -235,7 +235,7 @@ class _Figure:
 
 def _comparison(ours: _Prediction, theirs: "SimulatorReport | None", mode: str) -> list[_Figure]:
     """The figures of one pass, or those of the steady state, whose static power flows for the period alone."""
-    from pimdse.units import energy_text, power_text, rate_text, time_text
+    from pimdse.display.units import energy_text, power_text, rate_text, time_text
 
     images = ours.images_per_round
     static_pj, dynamic_pj = ours.energy.static_pj, ours.energy.total_pj - ours.energy.static_pj

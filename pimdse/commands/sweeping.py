@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pimdse.commands.arguments import Folder, StorageOption, out_path
-from pimdse.completion import chip_names
-from pimdse.output import Output, output_of
+from pimdse.commands.completion import chip_names
+from pimdse.display.output import Output, output_of
 
 if TYPE_CHECKING:
     from pimdse.report.findings import Findings
@@ -60,8 +60,8 @@ def sweep(
     ] = True,
 ) -> None:
     """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
-    from pimdse.sweep_run import run_and_report
-    from pimdse.sweep_settings import load_sweep
+    from pimdse.sweep.run import run_and_report
+    from pimdse.sweep.settings import load_sweep
     from spaces.space import with_options
 
     output = output_of(context)
@@ -98,9 +98,9 @@ def report(context: typer.Context, folder: Folder, storage: StorageOption = None
 
 def show_findings(output: Output, findings: "Findings", folder: Path, files: tuple[Path, ...]) -> None:
     """Show the front of a sweep and where its files are."""
-    from pimdse.front_table import front_table
     from pimdse.report.page import summary_sentence
     from pimdse.report.tables import trial_row
+    from pimdse.sweep.front_table import front_table
 
     data = {
         "folder": str(folder),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pimdse.commands.arguments import Folder, out_path
-from pimdse.output import output_of, plain
+from pimdse.display.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -47,7 +47,7 @@ def trace(
     """Write what every core does when, with layer names, for Perfetto or Chrome."""
     from pimcomp.errors import ConfigError
     from pimcomp.foundation.own_files import check_free, write_file
-    from pimdse.program_folder import read_program_folder
+    from pimdse.folder.program import read_program_folder
     from pimdse.trace.chrome import largest_messages, trace_json
     from pimdse.trace.slices import clip, join_neighbours, slices_of
 
@@ -98,7 +98,7 @@ def _compressed(pieces: Iterable[bytes]) -> bytes:
 def _time_ps(option: str, text: str) -> int:
     """`20us` as ps. Raises ConfigError naming the option."""
     from pimcomp.errors import ConfigError
-    from pimdse.units import read_quantity
+    from pimdse.display.units import read_quantity
 
     try:
         time_ns = read_quantity(text, "ns", bare=True)

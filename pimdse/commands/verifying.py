@@ -18,7 +18,7 @@ from pimdse.commands.arguments import (
     TimeLimitOption,
     WeightsOption,
 )
-from pimdse.output import Output, output_of
+from pimdse.display.output import Output, output_of
 
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
@@ -69,14 +69,14 @@ def verify(
 ) -> None:
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
     from pimcomp.errors import ConfigError
-    from pimdse.building import build, make_recipe, write
-    from pimdse.compiled_folder import is_compiled_folder, read_compiled_folder, recorded_model
+    from pimdse.compiling.building import build, make_recipe, write
+    from pimdse.folder.compiled import is_compiled_folder, read_compiled_folder, recorded_model
 
     output = output_of(context)
     task = _Task(integer, images, seed, input_file)
     if is_compiled_folder(target):
         from pimcomp.frontend import load_network
-        from pimdse.reproduction import check_network
+        from pimdse.compiling.reproduction import check_network
 
         compiled = read_compiled_folder(Path(target))
         source = model or recorded_model(compiled.model, Path(target), ", or --model PATH says where it is now")
@@ -120,7 +120,7 @@ class _Task:
         self, folder: Path, network: "LoadedNetwork", model: str, weights: str | None, *, save: bool
     ) -> "Callable[[Output, str], None]":
         """Execute and compare; returns what shows the verdict."""
-        from pimdse.proof import prove, prove_integer, show_integer_verdict, show_verdict
+        from pimdse.folder.proof import prove, prove_integer, show_integer_verdict, show_verdict
 
         images, seed, input_file = self.images, self.seed, self.input_file
         if not self.integer:

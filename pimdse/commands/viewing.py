@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pimdse.completion import folders
-from pimdse.output import output_of, plain
+from pimdse.commands.completion import folders
+from pimdse.display.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pimcomp.errors import OutputError
-from pimdse.output import output_of, plain
+from pimdse.display.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -27,7 +27,7 @@ def warmup(
 ) -> None:
     """Compile the kernels of all commands now: after an installation, in a container image, before a CI's tests."""
     from pimcomp.foundation.kernels import cache_folders
-    from pimdse.kernels_ahead import cores, listed, start
+    from pimdse.foundation.kernels_ahead import cores, listed, start
 
     output, started, kernels = output_of(context), time.perf_counter(), len(listed())
     with output.stages("compiling kernels") as observe:

@@ -4,13 +4,13 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pimdse.display.units import count_text, time_text
 from pimdse.report.picture import PIPELINE_COLOURS
-from pimdse.units import count_text, time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pimdse.comparison import Row
+    from pimdse.compiling.comparison import Row
 
 _INK, _GRID = "#222222", "#dddddd"
 

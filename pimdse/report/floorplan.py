@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pimdse.units import count_text, share_text, size_text
+from pimdse.display.units import count_text, share_text, size_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pimdse.chip_use import ChipUse
-    from pimdse.program_folder import ProgramFolder
+    from pimdse.folder.chip_use import ChipUse
+    from pimdse.folder.program import ProgramFolder
 
 _INK, _EMPTY, _EDGE, _UNKNOWN = "#222222", "#f2f2f2", "#9a9a9a", "#b0b0b0"
 _MEMORY = "#0072B2"

@@ -6,8 +6,8 @@ from pathlib import PurePath
 
 import yaml
 
+from pimdse.foundation.versions import versions
 from pimdse.report.findings import Findings
-from pimdse.versions import versions
 from spaces.space import Choice, FloatRange, IntRange, Parameter, Sweep
 
 

@@ -6,12 +6,12 @@ import re
 from importlib.resources import files
 
 from pimcomp.timeline.energy import not_counted
+from pimdse.compiling.summary import not_counted_text
+from pimdse.display.units import SCALES, figure_text, time_text
+from pimdse.foundation.versions import versions
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.tables import trial_row
-from pimdse.summary import not_counted_text
-from pimdse.units import SCALES, figure_text, time_text
-from pimdse.versions import versions
 from spaces.metrics import METRICS, Metric, metric
 from spaces.search.importance import importance
 from spaces.space import Fidelity

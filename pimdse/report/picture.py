@@ -4,8 +4,8 @@ import io
 import math
 from typing import TYPE_CHECKING, Literal
 
+from pimdse.display.units import SCALES, figure_text
 from pimdse.report.findings import Findings
-from pimdse.units import SCALES, figure_text
 from spaces.metrics import metric
 from spaces.pareto import costs, non_dominated
 from spaces.search.study import Trial

@@ -15,7 +15,7 @@ from pimdse.trace.slices import CHIP, MATRIX, PATH, SEVERAL, TRANSFER, VECTOR, W
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
-    from pimdse.program_folder import ProgramFolder
+    from pimdse.folder.program import ProgramFolder
 
 _CATEGORY = {VECTOR: "vector", TRANSFER: "transfer", WAITS: "wait", MATRIX: "mvm"}
 _THREAD = {VECTOR: "vector", TRANSFER: "transfers", WAITS: "waits"}

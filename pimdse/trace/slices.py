@@ -11,7 +11,7 @@ from pimcomp.ir.graph import IntArray
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
-    from pimdse.program_folder import ProgramFolder
+    from pimdse.folder.program import ProgramFolder
 
 Longs = npt.NDArray[np.int64]
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pimcomp.emit import outputs
+from pimcomp.emit.choices import FORMS, SAVES
 from pimcomp.emit.decode import decode_program, read_checkpoints, read_memory
-from pimcomp.emit.outputs import FORMS, SAVES, emit, file_names, message_pairs, throughput_rounds
+from pimcomp.emit.outputs import emit, file_names, message_pairs, throughput_rounds
 from pimcomp.errors import ConfigError, OutputError
 from pimcomp.foundation.own_files import COMPILE, RECORD, write_file
 from pimcomp.ir.program import Op

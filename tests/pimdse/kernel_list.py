@@ -1,4 +1,6 @@
-"""Makes pimdse/kernels.json: `make kernels`. Every command runs with nothing compiled; what it compiles is its list."""
+"""Makes pimdse/foundation/kernels.json: `make kernels`. Every command runs with nothing compiled: its list is what it
+compiles.
+"""
 
 import json
 import os
@@ -51,7 +53,7 @@ class Asked(event.Listener):
 
     def on_start(self, event: Any) -> None:
         """A kernel is needed for the first time."""
-        from pimdse.kernels_ahead import entry_of
+        from pimdse.foundation.kernels_ahead import entry_of
 
         self.entries.append(entry_of(event.data["kernel"], event.data["arguments"]))
 
@@ -84,7 +86,7 @@ def main() -> None:
             )
             found[command] = json.loads(done.stdout.splitlines()[-1])
             print(f"{command}: {sum(map(len, found[command]))} kernels", flush=True)
-    (ROOT / "pimdse" / "kernels.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (ROOT / "pimdse" / "foundation" / "kernels.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import pytest
 from onnx import TensorProto, helper, save
 
 from pimdse.cli import run
-from pimdse.commands.compiling import SAVE
 
 _ROOT = Path(__file__).parents[2]
 _LENET = _ROOT / "models" / "trained" / "digits_lenet5.onnx"
@@ -184,7 +183,7 @@ def test_a_folder_that_cannot_be_written(command: list[str], refused: Refused) -
 def test_input_images_that_are_none(suffix: str, content: bytes, tmp_path: Path) -> None:
     from pimcomp.errors import ModelError
     from pimcomp.frontend import load_network
-    from pimdse.input_images import read_inputs
+    from pimdse.folder.input_images import read_inputs
 
     file = tmp_path / f"images{suffix}"
     file.write_bytes(content)
@@ -195,12 +194,6 @@ def test_input_images_that_are_none(suffix: str, content: bytes, tmp_path: Path)
 def test_export_into_a_file_says_so(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "is a file" in refused("export-json", "digits_mlp", "--out", "file/x.json")
-
-
-def test_the_command_line_offers_every_further_output() -> None:
-    from pimcomp.emit.outputs import SAVES
-
-    assert SAVE == SAVES
 
 
 # A process that sends itself Ctrl-C when it first imports a module, or opens a file, of a certain name.

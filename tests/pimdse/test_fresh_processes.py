@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pimcomp.emit.outputs import SAVES
+from pimcomp.emit.choices import SAVES
 
 _ROOT = Path(__file__).parents[2]
 

@@ -60,7 +60,7 @@ def _viewed(folder: str) -> Object:
 def _warmed() -> Object:
     """What `warmup` says when its helpers have nothing to do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pimdse.kernels_ahead.start", lambda *_: subprocess.Popen([sys.executable, "-c", ""]))
+        patch.setattr("pimdse.foundation.kernels_ahead.start", lambda *_: subprocess.Popen([sys.executable, "-c", ""]))
         return _said("warmup")
 
 

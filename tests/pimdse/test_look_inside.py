@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pimdse.chip_use import chip_use
 from pimdse.cli import run
-from pimdse.program_folder import read_program_folder
+from pimdse.folder.chip_use import chip_use
+from pimdse.folder.program import read_program_folder
 from pimdse.report.floorplan import core_places, layer_colours
 from pimdse.trace.slices import SEVERAL, Slices, join_neighbours, lanes, slices_of
 from tests.timeline.micro import cases

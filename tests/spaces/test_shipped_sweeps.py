@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pimdse.report.findings import find
-from pimdse.sweep_settings import load_sweep, study_content
+from pimdse.sweep.settings import load_sweep, study_content
 from spaces.evaluate import compile_evaluator
 from spaces.search.run import run_sweep
 from spaces.search.study import load_stored

@@ -16,7 +16,7 @@ from pimcomp.timeline.file_stream import stream_of_file
 from pimcomp.timeline.front_end import Listing, listing_of_file
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.work import Stream, work_of
-from pimdse.pimsim import SimulatorReport, steady_state
+from pimdse.folder.pimsim import SimulatorReport, steady_state
 from tests.seeds import sampled
 from tests.timeline.rounds import count_stream_rounds
 

@@ -1,0 +1,1 @@
+"""One network on one chip: compiled, summed up, compared, made again."""

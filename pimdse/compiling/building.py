@@ -1,0 +1,248 @@
+"""From the words of the command line to a compiled network: the one path that compile, verify and pick share."""
+
+import dataclasses
+import re
+import shlex
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pimcomp.errors import ConfigError, check_name, did_you_mean
+from pimcomp.ir.brief import brief
+
+if TYPE_CHECKING:
+    from pimcomp.emit.report import Report
+    from pimcomp.frontend import LoadedNetwork, ModelSource
+    from pimcomp.ir.arch import Arch
+    from pimcomp.ir.compiled import Compiled
+    from pimcomp.ir.plan import Pipeline, Solver
+    from pimcomp.ir.schedule_options import ScheduleOptions
+
+# Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
+SWITCHES = {"on": True, "off": False}
+MAX_COUNT, MAX_NUMBER = 10_000, 1e12
+
+Observe = Callable[[str, object], None]
+
+
+@brief
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What to compile and how; `arch_source` is the user's word for the chip, `solver` is never "auto" here."""
+
+    model: str
+    weights: str | None
+    arch: "Arch"
+    arch_source: str
+    solver: str
+    pipeline: "Pipeline"
+    time_limit_s: float | None = None
+    seed: int = 0
+    options: "ScheduleOptions"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """NAME-ARCH-PIPELINE, usable as a folder's name."""
+        text = f"{Path(self.model).stem}-{self.arch.name}-{self.pipeline}"
+        return re.sub(r"[^\w.\-]+", "_", text)
+
+
+@brief
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Built:
+    """A compiled recipe; `stages_s`: wall-clock seconds of each stage, in order."""
+
+    recipe: Recipe
+    network: "LoadedNetwork"
+    compiled: "Compiled"
+    stages_s: tuple[tuple[str, float], ...]
+
+
+def make_recipe(
+    *,
+    model: str,
+    weights: str | None,
+    arch: str,
+    solver: str,
+    pipeline: str,
+    time_limit_s: float | None,
+    seed: int,
+    options: Sequence[str] | None,
+) -> Recipe:
+    """Check the command line's words. Raises ConfigError naming the option."""
+    from pimcomp.config import read_arch
+    from pimcomp.ir.plan import Pipeline
+    from solvers import canonical
+
+    check_name("--pipeline", pipeline, Pipeline)
+    chip, notes = read_arch(arch)
+    return Recipe(
+        model=model,
+        weights=weights,
+        arch=chip,
+        arch_source=arch,
+        solver=canonical(solver, "--solver"),
+        pipeline=Pipeline(pipeline),
+        time_limit_s=time_limit_s,
+        seed=seed,
+        options=schedule_options(options or ()),
+        notes=notes,
+    )
+
+
+def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
+    """`NAME=VALUE` words as scheduling options. Raises ConfigError naming the word."""
+    from pimcomp.ir.schedule_options import ScheduleOptions
+
+    defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
+    values: dict[str, int | float | bool] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in defaults:
+            hint = did_you_mean(name, defaults)
+            raise ConfigError(f"--set {word}", f"expected NAME=VALUE with NAME one of {', '.join(defaults)}{hint}")
+        if isinstance(defaults[name], bool):
+            if text not in SWITCHES:
+                raise ConfigError(f"--set {word}", f"expected on or off behind '=', found {text!r}")
+            values[name] = SWITCHES[text]
+            continue
+        kind = int if isinstance(defaults[name], int) else float
+        try:
+            values[name] = kind(text)
+        except ValueError:
+            raise ConfigError(f"--set {word}", f"expected {kind.__name__} behind '=', found {text!r}") from None
+        low, high = (1, MAX_COUNT) if kind is int else (0, MAX_NUMBER)
+        if not low <= values[name] <= high:  # NaN is not
+            raise ConfigError(f"--set {word}", f"expected {kind.__name__} from {low} to {high:g}")
+    return ScheduleOptions(**values)  # type: ignore[arg-type]
+
+
+def build(
+    recipe: Recipe,
+    observe: Observe = lambda stage, result: None,
+    *,
+    solver: "Solver | None" = None,
+    source: "ModelSource | None" = None,
+) -> Built:
+    """Load the network and compile it, with another solver than the recipe's if one is given.
+
+    source: the network itself, or where it is now, if not where the recipe says.
+
+    Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
+    """
+    from pimcomp.compile import compile_network
+    from pimcomp.frontend import load_network
+    from solvers import get_solver
+
+    stages: list[tuple[str, float]] = []
+    last = time.perf_counter()
+
+    def stage(name: str, result: object) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        stages.append((name, now - last))
+        last = now
+        observe(name, result)
+
+    network = load_network(source or recipe.model, weights=recipe.weights)
+    stage("load", network)
+    compiled = compile_network(
+        network.graph,
+        recipe.arch,
+        solver or get_solver(recipe.solver),
+        pipeline=recipe.pipeline,
+        time_limit_s=recipe.time_limit_s,
+        seed=recipe.seed,
+        options=recipe.options,
+        weights=recipe.weights or "onnx",
+        notes=recipe.notes,
+        observe=stage,
+    )
+    # the report names the model as the user did, so that `pimdse verify DIR` finds it again
+    named = dataclasses.replace(compiled.provenance, model=recipe.model)
+    compiled = dataclasses.replace(compiled, provenance=named)
+    return Built(recipe=recipe, network=network, compiled=compiled, stages_s=tuple(stages))
+
+
+BESIDE = ("chip.yaml", "manifest.yaml")
+
+
+def check_target(
+    folder: Path, arch: "Arch", *, form: str = "gz", save: Collection[str] = (), inputs: Sequence[str] = ()
+) -> None:
+    """Refuse now what `write` would refuse in the end. inputs: what the user named for model and chip.
+
+    Raises ConfigError for an unknown form or save, OutputError for a folder that cannot be written or a file there that
+    is not ours.
+    """
+    from pimcomp.emit.choices import check_choices
+    from pimcomp.emit.outputs import file_names
+    from pimcomp.foundation.own_files import COMPILE, check_free
+
+    check_choices(form, save)
+    check_free(folder, (*file_names(form, save, arch.total_cores), *BESIDE), COMPILE, inputs)
+
+
+def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str] = ()) -> "Report":
+    """Write the compiled program's folder, with chip.yaml and manifest.yaml beside it, and return its report.
+
+    Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
+    """
+    from pimcomp.config import arch_to_yaml
+    from pimcomp.emit.outputs import emit
+
+    texts = (arch_to_yaml(built.recipe.arch, built.recipe.notes), manifest(built, form, save))
+    beside = {name: text.encode() for name, text in zip(BESIDE, texts, strict=True)}
+    return emit(built.compiled, folder, form=form, save=save, beside=beside)
+
+
+def manifest(built: Built, form: str, save: Collection[str]) -> str:
+    """How to make the same files again: command, versions, seed, every setting, the whole chip, what the solver said
+    (its plan is in plan.json) and a digest of the network.
+    """
+    import yaml
+
+    from pimdse.foundation.digest import digest
+    from pimdse.foundation.versions import versions
+
+    recipe, outcome = built.recipe, built.compiled.outcome
+    words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]
+    words += ["--pipeline", str(recipe.pipeline), "--seed", str(recipe.seed)]
+    words += ["--time-limit", f"{recipe.time_limit_s:g}"] if recipe.time_limit_s is not None else []
+    words += ["--weights", recipe.weights] if recipe.weights else []
+    chip = dataclasses.asdict(recipe.arch)
+    del chip["noc_table"]  # large, and named by noc_file
+    content = {
+        "command": shlex.join(words),
+        "model": recipe.model,
+        "weights": recipe.weights,
+        "network_sha256": digest(built.network.graph),
+        "arch_source": recipe.arch_source,
+        "solver": recipe.solver,
+        "pipeline": str(recipe.pipeline),
+        "seed": recipe.seed,
+        "time_limit_s": recipe.time_limit_s,
+        "notes": list(recipe.notes),
+        "format": form,
+        "save": sorted(save),
+        "versions": versions(),
+        "schedule": dataclasses.asdict(recipe.options),
+        "outcome": {
+            "solver": built.compiled.provenance.solver,
+            "status": str(outcome.status),
+            "objective_ns": _number(outcome.objective_ns),
+            "bound_ns": _number(outcome.bound_ns),
+            "notes": list(outcome.notes),
+            "time_limited": bool(outcome.time_limited),
+        },
+        "chip": chip,
+    }
+    return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _number(value: float | None) -> float | None:
+    """A plain float: YAML knows no numpy."""
+    return None if value is None else float(value)

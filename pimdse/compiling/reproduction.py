@@ -1,0 +1,158 @@
+"""A compiled folder made again from its manifest and its stored plan, to the last byte."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pimcomp.errors import ModelError, OutputError
+
+if TYPE_CHECKING:
+    from pimcomp.frontend import LoadedNetwork
+    from pimcomp.ir.plan import MappingProblem, Outcome
+    from pimdse.compiling.building import Observe, Recipe
+
+MANIFEST, PLAN = "manifest.yaml", "plan.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPlan:
+    """A solver that answers what was answered before: nothing is searched."""
+
+    name: str
+    outcome: "Outcome"
+
+    def solve(self, problem: "MappingProblem", *, time_limit_s: float | None, seed: int) -> "Outcome":
+        """The stored outcome; the compiler verifies its plan as it does any other."""
+        return self.outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """What came out: files with equal bytes, files that differ, files that only the original has."""
+
+    same: tuple[str, ...]
+    different: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: None) -> Reproduction:
+    """Write the files of `folder` once more into `out`, from its manifest and plan alone, and compare them.
+
+    Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
+    """
+    from pimdse.compiling.building import build, check_target, write
+    from pimdse.folder.compiled import recorded_model
+
+    content = _manifest(folder)
+    try:
+        recipe = _recipe(content, folder)
+        outcome = _outcome(content["outcome"], orjson.loads((folder / PLAN).read_bytes()))
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise OutputError(f"{folder}: no complete recipe there ({type(error).__name__}: {error})") from None
+    if out.exists() and out.samefile(folder):
+        raise OutputError(f"--out {out}: is the folder to compare with: give another one")
+    form, save = str(content["format"]), tuple(content["save"])
+    check_target(out, recipe.arch, form=form, save=save)
+    stored = StoredPlan(str(content["outcome"]["solver"]), outcome)
+    built = build(recipe, observe, solver=stored, source=recorded_model(recipe.model, folder))
+    _check_network(folder, content, built.network, recipe.model)
+    write(built, out, form=form, save=save)
+    return _compare(folder, out)
+
+
+def check_network(folder: Path, network: "LoadedNetwork", source: str) -> None:
+    """Raise ModelError if `network`, read from `source`, is another one than `folder` was made from.
+
+    A folder that the library wrote has no manifest, so that nothing is known; OutputError if the manifest is damaged.
+    """
+    if (folder / MANIFEST).exists():
+        _check_network(folder, _manifest(folder), network, source)
+
+
+def _check_network(folder: Path, content: Mapping[str, Any], network: "LoadedNetwork", source: str) -> None:
+    from pimdse.foundation.digest import digest
+
+    named = dataclasses.replace(
+        network.graph, name=Path(str(content["model"])).stem
+    )  # a copy may be called as it likes
+    if digest(named) != content.get("network_sha256"):
+        raise ModelError(f"{source}: not the network that {folder} was made from (its content differs)")
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    import yaml
+
+    path = folder / MANIFEST
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(content, dict) or not {"outcome", "model", "network_sha256"} <= content.keys():
+        raise OutputError(f"{path}: expected the manifest of `pimdse compile` or `pimdse pick` (with `outcome:`)")
+    return content
+
+
+def _recipe(content: Mapping[str, Any], folder: Path) -> "Recipe":
+    from pimcomp.config import read_arch
+    from pimcomp.ir.arch import Arch
+    from pimcomp.ir.plan import Pipeline
+    from pimcomp.ir.schedule_options import ScheduleOptions
+    from pimdse.compiling.building import Recipe
+
+    # a table of the network on chip is only in the chip's own file
+    from_file = content["chip"]["interconnect"] == "file"
+    return Recipe(
+        model=content["model"],
+        weights=content["weights"],
+        arch=read_arch(str(folder / "chip.yaml"))[0] if from_file else Arch(**content["chip"], noc_table=None),
+        arch_source=content["arch_source"],
+        solver=content["solver"],
+        pipeline=Pipeline(content["pipeline"]),
+        time_limit_s=content["time_limit_s"],
+        seed=content["seed"],
+        options=ScheduleOptions(**content["schedule"]),
+        notes=tuple(content["notes"]),
+    )
+
+
+def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> "Outcome":
+    import numpy as np
+
+    from pimcomp.ir.plan import Outcome, Plan, Status
+
+    layers = plan["layers"]
+    return Outcome(
+        status=Status(stored["status"]),
+        plan=Plan(
+            option=tuple(layer["option"] for layer in layers),
+            replication=tuple(layer["replication"] for layer in layers),
+            core_of=tuple(np.array(layer["cores"], dtype=np.int32) for layer in layers),
+        ),
+        objective_ns=stored["objective_ns"],
+        bound_ns=stored["bound_ns"],
+        notes=tuple(stored["notes"]),
+        time_limited=stored["time_limited"],
+    )
+
+
+def _compare(folder: Path, out: Path) -> Reproduction:
+    from pimcomp.foundation.own_files import COMPILE, recorded
+
+    made = [Path(name) for name in recorded(out, COMPILE)]
+    missing = [p for p in made if not (folder / p).is_file()]
+    there = [p for p in made if p not in missing]
+    same = [p for p in there if (folder / p).read_bytes() == (out / p).read_bytes()]
+    return Reproduction(
+        same=tuple(str(p) for p in same),
+        different=tuple(str(p) for p in there if p not in same),
+        missing=tuple(str(p) for p in missing),
+    )
+
+
+def as_data(result: Reproduction) -> dict[str, object]:
+    """For machines."""
+    return dataclasses.asdict(result)

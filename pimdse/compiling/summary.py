@@ -1,0 +1,100 @@
+"""What `pimdse compile` and `pimdse pick` print."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pimdse.display.output import Output, plain, rows_table
+from pimdse.display.units import count_text, energy_text, period_text, power_text, share_text, size_text, time_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pimcomp.emit.report import Report
+
+
+def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+    """Show a compile: the figures, where the time went, where the files are."""
+    data = compiled_data(report, folder, stages_s)
+    output.show(data, lambda console: render_compiled(console, report, folder, stages_s))
+
+
+def compiled_data(report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> dict[str, object]:
+    """A compile for machines."""
+    return {**dataclasses.asdict(report), "folder": str(folder), "stages_s": dict(stages_s)}
+
+
+def render_compiled(console: "Console", report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+    """A compile for people."""
+    rows_table(console, compiled_rows(report))
+    for note in report.notes:
+        plain(console, f"note: {note}", "yellow")
+    spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages_s)
+    plain(console, f"{sum(s for _, s in stages_s):.1f} s: {spent}", "dim")
+    plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
+
+
+def compiled_rows(report: "Report") -> list[tuple[str, str]]:
+    """The figures of a compile as (name, text)."""
+    element = report.pipeline == "element"
+    bound_ns, gap = (report.bound_ns, report.gap) if element else (report.bound_period_ns, report.gap_period)
+    rows = [
+        ("network", f"{report.model} on {report.arch}: {report.pipeline} pipeline, solver {report.solver}"),
+        (
+            "crossbars",
+            f"{count_text(report.crossbars_used)} of {count_text(report.crossbars)} used "
+            f"({share_text(report.crossbars_used, report.crossbars)}), {report.cores_used} of {report.cores} cores",
+        ),
+        ("latency", time_text(report.latency_ns)),
+        ("period", period_text(report.period_ns, report.images_per_round)),
+        ("bound", f"{time_text(bound_ns)} proven for any {'latency' if element else 'period'}, {_times(gap)} below"),
+        ("energy", f"{energy_text(report.energy_pj)} per image{_shares(report)}"),
+        *(("", text) for text in [not_counted_text(report.energy_not_counted)] if text),
+        ("average power", power_text(report.avg_power_mw)),
+        ("solver", _certificate(report)),
+        (
+            "instructions",
+            f"{count_text(report.instructions_per_round)}{_per_round(report.images_per_round)} "
+            f"({share_text(report.scalar_instructions_per_round, report.instructions_per_round)} scalar)",
+        ),
+        ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core{_spilled(report)}"),
+    ]
+    if report.area_mm2 is not None:
+        rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
+    return rows
+
+
+def not_counted_text(parts: Sequence[str]) -> str:
+    """What a printed energy leaves out; empty if nothing."""
+    names = ", ".join(part.replace("_", " ") for part in parts)
+    return f"energy without {names}: the chip's description has no figures for that" if names else ""
+
+
+def _spilled(report: "Report") -> str:
+    if not report.spilled_bytes_per_round:
+        return ""
+    per_round = _per_round(report.images_per_round)
+    return f"; too small, {size_text(report.spilled_bytes_per_round)}{per_round} go to global memory and back"
+
+
+def _per_round(images: int) -> str:
+    return f" per round of {images} images" if images > 1 else ""
+
+
+def _times(gap: float) -> str:
+    return f"{1.0 / (1.0 - gap):.1f}x" if gap < 1.0 else "far"
+
+
+def _shares(report: "Report") -> str:
+    largest = sorted(report.energy_by_pj.items(), key=lambda item: -item[1])[:3]
+    parts = [f"{name.replace('_', ' ')} {share_text(pj, report.energy_pj)}" for name, pj in largest if pj > 0]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _certificate(report: "Report") -> str:
+    status = report.status + (" (the clock ended the search: another run may differ)" if report.time_limited else "")
+    if report.solver_objective_ns is None or report.solver_bound_ns is None:
+        return f"{status}, no bound claimed"
+    found, proven = time_text(report.solver_objective_ns), time_text(report.solver_bound_ns)
+    return f"{status}: {found} in its own cost model, where no plan is below {proven}"

@@ -1,0 +1,1 @@
+"""A compiled folder: what is in it, what it does, and what shows that it is right."""

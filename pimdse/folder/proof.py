@@ -1,0 +1,130 @@
+"""Runs the proof of a compiled folder and says what came out."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pimdse.display.output import Output, json_object, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pimcomp.frontend import LoadedNetwork
+    from pimcomp.proof.executed import VerifyReport
+    from pimcomp.proof.executed_in_integers import IntegerReport
+
+RECORD = "verified.json"
+
+
+def prove(
+    folder: Path, network: "LoadedNetwork", *, images: int = 4, seed: int = 0, input_file: Path | None = None
+) -> "VerifyReport":
+    """Execute the folder's program and compare it with onnxruntime, on random images or those of a file."""
+    from pimcomp.proof.executed import verify_program
+    from pimdse.folder.input_images import read_inputs
+
+    inputs = read_inputs(input_file, network.graph) if input_file is not None else None
+    return verify_program(folder, network, images=images, seed=seed, inputs=inputs)
+
+
+def prove_integer(
+    folder: Path,
+    network: "LoadedNetwork",
+    *,
+    model: str,
+    weights: str | None = None,
+    images: int = 4,
+    seed: int = 0,
+    input_file: Path | None = None,
+    save: bool = False,
+) -> "IntegerReport":
+    """Execute the folder's program in the chip's integers and compare it with onnxruntime in real numbers.
+
+    A shipped trained network (`model` and `weights` say which it is) meets its test set and labels and is calibrated
+    with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
+    integer.npz into the folder.
+    """
+    from pimcomp.proof.executed_in_integers import verify_integer
+    from pimdse.folder.input_images import read_inputs
+    from pimdse.folder.trained import find_test_set
+
+    known = find_test_set(model, network, weights=weights)
+    labels = known.labels if known and input_file is None else None
+    given = known.images if known else None
+    return verify_integer(
+        folder,
+        network,
+        images=images,
+        seed=seed,
+        inputs=read_inputs(input_file, network.graph) if input_file is not None else given,
+        labels=labels,
+        calibration=known.calibration if known else None,
+        save=save,
+    )
+
+
+def verdict_data(report: "VerifyReport | IntegerReport", what: str) -> dict[str, object]:
+    """A verdict for machines; one that is not passed has an `error`, as everything that ends with another status."""
+    from pimcomp.proof.executed import VerifyReport
+
+    numbers = "float" if isinstance(report, VerifyReport) else "integer"
+    data = {"what": what, "numbers": numbers, **_record(report)}
+    if report.passed:
+        return data
+    place = {name: data[name] for name in ("node", "core", "index") if data[name] is not None}
+    return {**data, "error": {"kind": "Mismatch", "message": report.reason, **place}}
+
+
+def _record(report: "VerifyReport | IntegerReport") -> dict[str, object]:
+    """Its fields; None for a place that is not known."""
+    unknown = {name: None for name in ("node", "core", "index") if getattr(report, name) in ("", -1)}
+    return {**dataclasses.asdict(report), **unknown}
+
+
+def show_verdict(output: Output, report: "VerifyReport", what: str) -> None:
+    """Show the verdict; raises typer.Exit(1) for a mismatch."""
+    output.show(verdict_data(report, what), lambda console: render_verdict(console, report, what))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def render_verdict(console: "Console", report: "VerifyReport", what: str) -> None:
+    """The verdict for people."""
+    if not report.passed:
+        plain(console, f"mismatch: {what}: {report.reason}", "red")
+        return
+    text = (
+        f"verified: {what}: {report.images} images, every output equals onnxruntime; largest error "
+        f"{report.share:.2g} of the output's range (allowed {report.tolerance:g})"
+    )
+    plain(console, text, "green")
+
+
+def show_integer_verdict(output: Output, report: "IntegerReport", what: str) -> None:
+    """Show the verdict in integers; raises typer.Exit(1) if they lost too much."""
+    data = verdict_data(report, what)
+    if not report.passed:
+        output.show(data, lambda console: plain(console, f"mismatch: {what}: in integers: {report.reason}", "red"))
+        raise typer.Exit(1)
+    text = f"verified: {what}: {report.images} images in the chip's integers; {_agreement(report)}"
+    output.show(data, lambda console: plain(console, text, "green"))
+
+
+def _agreement(report: "IntegerReport") -> str:
+    follows = f"same largest output for {100 * report.agreement:.2f} %, correlation {report.correlation:.4f}"
+    if report.accuracy is None or report.reference_accuracy is None:
+        return f"compared with onnxruntime: {follows}"
+    return (
+        f"top-1 accuracy {100 * report.accuracy:.2f} %, onnxruntime in real numbers "
+        f"{100 * report.reference_accuracy:.2f} % (allowed: 1 point lower); {follows}"
+    )
+
+
+def write_record(folder: Path, report: "VerifyReport") -> None:
+    """Leave the verdict in the folder: verified.json."""
+    from pimcomp.foundation.own_files import COMPILE, write_file
+
+    text = json_object(RECORD, _record(report)) + "\n"
+    write_file(folder / RECORD, text.encode(), COMPILE)

@@ -1,0 +1,1 @@
+"""What is not about crossbars: versions, signals, kernels compiled ahead."""

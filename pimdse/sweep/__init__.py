@@ -1,0 +1,1 @@
+"""Many chips: a sweep run, shown and picked from."""
