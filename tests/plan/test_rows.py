@@ -7,7 +7,7 @@ from pimcomp.ir.graph import Conv, Crop, Graph, Node, Pick, Pool
 from pimcomp.plan.rows import input_rows, needed_rows, pull_order, sources_of
 from tests.schedule.random_networks import random_network
 
-SEEDS = range(30)
+SEEDS = range(12)
 
 
 def rows_read(node: Node, row: int, source: Node) -> set[int]:

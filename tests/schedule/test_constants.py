@@ -13,7 +13,7 @@ from pimcomp.schedule.constants import Constants, collect_constants, counted_ran
 from tests.schedule.random_networks import random_network
 
 ELEMENT = 2  # bytes
-NETWORKS = range(25)
+NETWORKS = range(12)
 
 
 def collected(seed: int) -> tuple[Graph, Constants]:

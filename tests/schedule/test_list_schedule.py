@@ -80,7 +80,7 @@ def programs(draw: st.DrawFn, least: int = 1) -> list[Action]:
     """Actions in an order that is possible."""
     actions: list[Action] = []
     width = draw(st.integers(1, 4))  # actions of one rank
-    for i in range(draw(st.integers(least, 30))):
+    for i in range(draw(st.integers(least, 18))):
         core = draw(st.integers(0, CORES - 1))
         peer = draw(st.sampled_from((-1, -1, (core + 1) % CORES, (core + 2) % CORES)))
         after = draw(st.sets(st.integers(max(0, i - 8), i - 1), max_size=3)) if i else set()

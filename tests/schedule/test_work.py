@@ -26,7 +26,7 @@ class Access(NamedTuple):
 def accesses(draw: st.DrawFn) -> list[Access]:
     """Some of which overlap, touch, or lie above and below the map."""
     found = []
-    for _ in range(draw(st.integers(1, 25))):
+    for _ in range(draw(st.integers(1, 14))):
         low = draw(st.integers(-2, WIDTH - 1))
         high = draw(st.integers(low + 1, WIDTH + 2))
         core, tensor = draw(st.integers(0, CORES - 1)), draw(st.integers(0, TENSORS - 1))
