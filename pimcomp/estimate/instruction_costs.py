@@ -1,25 +1,26 @@
 """Time and energy of the instructions that a task consists of, before there is a program (docs/timing.md)."""
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
-import numpy.typing as npt
 
-from pimcomp.ir.arch import Arch
+from pimcomp.ir.arch import Arch, Count
 from pimcomp.ir.graph import ActivationKind, Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pick, Pool, Standalone
 from pimcomp.schedule.constants import is_mean
 from pimcomp.schedule.durations import OVERHEAD_CYCLES
+
+Amount = Any  # float, or float64 with one value per element of what was asked about
 
 LRN_TERMS = 6  # polynomial coefficients of a typical fit (schedule/constants.py)
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionCost:
-    """Issue time of a core, and dynamic energy."""
+    """Issue time of a core, and dynamic energy: of one instruction, or arrays of one value per instruction."""
 
-    ns: float = 0.0
-    pj: float = 0.0
+    ns: Amount = 0.0
+    pj: Amount = 0.0
 
     def __add__(self, other: "InstructionCost") -> "InstructionCost":
         return InstructionCost(self.ns + other.ns, self.pj + other.pj)
@@ -67,7 +68,7 @@ class Price:
         """One beat of the vector unit; the simulator charges two register reads for one operand too."""
         return self.arch.vector_alu_pj + 2 * self.arch.vector_reg_read_pj + self.arch.vector_reg_write_pj
 
-    def vector(self, elements: int, operands: int) -> InstructionCost:
+    def vector(self, elements: Count, operands: int) -> InstructionCost:
         """A vector instruction."""
         arch = self.arch
         beats = -(-elements * arch.element_bytes // arch.local_width_bytes)
@@ -77,17 +78,17 @@ class Price:
             arch.vector_ns(elements, operands) + self.instruction_ns, memory_pj + unit_pj + self.instruction_pj
         )
 
-    def copies(self, sizes_bytes: npt.NDArray[np.integer]) -> InstructionCost:
-        """One `lmv` per size."""
+    def copy(self, elements: Count) -> InstructionCost:
+        """An `lmv`."""
         arch = self.arch
-        beats = float(np.ceil(sizes_bytes / arch.local_width_bytes).sum())
+        beats = -(-elements * arch.element_bytes // arch.local_width_bytes)
         cycles = arch.local_read_cycles + arch.local_write_cycles
         return InstructionCost(
-            beats * cycles * arch.local_period_ns + len(sizes_bytes) * self.instruction_ns,
-            beats * (arch.local_read_pj + arch.local_write_pj) + len(sizes_bytes) * self.instruction_pj,
+            beats * cycles * arch.local_period_ns + self.instruction_ns,
+            beats * (arch.local_read_pj + arch.local_write_pj) + self.instruction_pj,
         )
 
-    def fire(self, crossbars: int, crossbar_pj: float) -> InstructionCost:
+    def fire(self, crossbars: Count, crossbar_pj: float) -> InstructionCost:
         """One `mvmul` of an array group."""
         arch = self.arch
         read = -(-8 * arch.crossbar_rows * arch.element_bytes // arch.local_width_bytes)  # 8: the simulator's
@@ -114,7 +115,7 @@ class Price:
     def _operation(self, graph: Graph, index: int, weighted: bool) -> NodePrice:
         node = graph.nodes[index]
         operation, channels = node.operation, node.channels
-        both, copy = self.vector(channels, 2), self.copies(np.array([channels * self.arch.element_bytes]))
+        both, copy = self.vector(channels, 2), self.copy(channels)
         match operation:
             case Conv():
                 biased = operation.bias is not None and bool(np.any(operation.bias))
@@ -140,13 +141,13 @@ class Price:
                 assert_never(operation)
 
     def _pool(self, graph: Graph, index: int, pool: Pool) -> NodePrice:
-        node, eb = graph.nodes[index], self.arch.element_bytes
+        node = graph.nodes[index]
         rows, columns = pool.window.kernel
         if is_mean(graph, index):
-            gather = self.copies(np.full(rows, columns * node.channels * eb))
+            gather = self.copy(columns * node.channels) * rows
             return NodePrice(fixed=gather + self.vector(rows * columns, 1) * node.channels)
         both = self.vector(node.channels, 2)
-        pixel = both * (columns - 1) if columns > 1 else self.copies(np.array([node.channels * eb]))
+        pixel = both * (columns - 1) if columns > 1 else self.copy(node.channels)
         average = pool.method == "avg"
         return NodePrice(
             pixel=pixel + both if average else pixel,

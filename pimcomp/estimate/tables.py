@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.instruction_costs import InstructionCost, Price
+from pimcomp.estimate.instruction_costs import Price
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import LayerMatrix, Partition
+from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, spreads, window_of
-from pimcomp.plan.partition import firings
-from pimcomp.plan.problem import copy_pieces
 from pimcomp.plan.rows import needed_rows, sources_of
+from pimcomp.plan.unfoldings import starts, sums
 from pimcomp.schedule.sites import centre, main_source
 from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
@@ -157,10 +156,6 @@ def network_table(graph: Graph, arch: Arch, partition: Partition) -> Network:
     return Network(**{name: np.ascontiguousarray(columns[name]) for name in Network._fields})
 
 
-def _starts(lengths: list[int]) -> LongArray:
-    return np.cumsum([0, *lengths]).astype(np.int64)
-
-
 def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
     """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
     base, rows, columns, share_ns = np.arange(len(graph.nodes)), [], [], np.zeros(len(graph.nodes))
@@ -179,10 +174,10 @@ def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict
         columns.append(np.searchsorted(x, np.arange(graph.nodes[base[index]].width + 1)))
     return {
         "base": base,
-        "row_start": _starts([len(r) for r in rows]),
+        "row_start": starts([len(r) for r in rows]),
         "needed_before": np.cumsum([0, *np.concatenate(needed_rows(graph))]),
         "followed_row": np.concatenate(rows),
-        "column_start": _starts([len(c) for c in columns]),
+        "column_start": starts([len(c) for c in columns]),
         "columns_before": np.concatenate(columns),
         "share_ns": share_ns,
     }
@@ -208,12 +203,12 @@ def _edges(graph: Graph) -> dict[str, np.ndarray]:
             first.append(begin.clip(0, other.width - 1))
             last.append((begin + extents[1] - 1).clip(0, other.width - 1))
     return {
-        "edge_start": _starts(counts),
+        "edge_start": starts(counts),
         "source": np.array(source, dtype=np.int64),
         "extent": np.array(extent, dtype=np.int64),
-        "base_start": _starts([len(b) for b in base]),
+        "base_start": starts([len(b) for b in base]),
         "base_row": np.concatenate([*base, np.zeros(0, np.int64)]).astype(np.int64),
-        "reach_start": _starts([len(f) for f in first]),
+        "reach_start": starts([len(f) for f in first]),
         "first_column": np.concatenate([*first, np.zeros(0, np.int64)]).astype(np.int64),
         "last_column": np.concatenate([*last, np.zeros(0, np.int64)]).astype(np.int64),
     }
@@ -246,64 +241,45 @@ def _node_prices(
 
 def _options(graph: Graph, arch: Arch, partition: Partition) -> dict[str, np.ndarray]:
     """Unfoldings and their array groups."""
-    price, crossbar_pj = Price(arch), mvm_crossbar_pj(arch)
-    matrices = [m for options in partition.options for m in options]
-    fire, add, covers, rows = [], [], [], []
-    for matrix in matrices:
-        copies = _copies(graph, arch, matrix)
-        for copied, group in zip(copies, matrix.groups, strict=True):
-            fire.append(price.fire(group.crossbars, crossbar_pj) + copied)
-            spans = [price.vector(stop - start, 2) for start, stop in group.col_spans]
-            add.append(sum(spans[1:], spans[0]))
-            covers.append(group.columns == matrix.columns)
-        rows.extend(_rows_read(graph, matrix))
-    kernels = [graph.nodes[m.node].operation.window.kernel for m in matrices]  # type: ignore[union-attr]
+    flat, price = partition.flat, Price(arch)
+    fire, copy = price.fire(flat.crossbars, mvm_crossbar_pj(arch)), price.copy(flat.copy)
+    add = price.vector(flat.span, 2)
+    kernels = [graph.nodes[node].operation.window.kernel for node in flat.node]
     return {
-        "option_start": _starts([len(options) for options in partition.options]),
-        "block": np.array([m.unfolding.block for m in matrices], dtype=np.int64),
-        "scatter": np.array([m.unfolding.scatter for m in matrices], dtype=np.int64),
+        "option_start": starts([len(options) for options in partition.options]),
+        "block": flat.block,
+        "scatter": flat.scatter,
         "kernel": np.array(kernels, dtype=np.int64).reshape(-1, 2),
-        "group_start": _starts([len(m.groups) for m in matrices]),
-        "scratch_bytes": np.array([(m.rows + m.columns) * arch.element_bytes for m in matrices], dtype=np.int64),
-        "firings": np.array([firings(graph, m) for m in matrices], dtype=np.int64),
-        "option_crossbars": np.array([m.crossbars for m in matrices], dtype=np.int64),
-        "group_price": np.array(
-            [(f.ns, f.pj, a.ns, a.pj) for f, a in zip(fire, add, strict=True)], dtype=np.float64
-        ).reshape(-1, 4),
-        "mvm_ns": np.array([arch.mvm_ns(group.crossbars) for m in matrices for group in m.groups], dtype=np.float64),
-        "covers": np.array(covers, dtype=np.bool_),
-        "rows": np.array(rows, dtype=np.int64),
+        "group_start": flat.group_start,
+        "scratch_bytes": (flat.rows + flat.columns) * arch.element_bytes,
+        "firings": flat.firings,
+        "option_crossbars": sums(flat.crossbars, flat.group_start),
+        "group_price": np.stack(
+            [
+                fire.ns + sums(copy.ns, flat.copy_start),
+                fire.pj + sums(copy.pj, flat.copy_start),
+                sums(add.ns, flat.span_start),
+                sums(add.pj, flat.span_start),
+            ],
+            axis=1,
+        ),
+        "mvm_ns": arch.mvm_ns(flat.crossbars),
+        "rows": _rows_read(graph, partition),
+        "covers": flat.group_columns == np.repeat(flat.columns, np.diff(flat.group_start)),
     }
 
 
-def _copies(graph: Graph, arch: Arch, matrix: LayerMatrix) -> list[InstructionCost]:
-    """Per array group: copies that gather its part of the patch, none if it lies contiguously in a row buffer."""
-    price = Price(arch)
-    starts = copy_pieces(graph, matrix)
-    stops = np.append(starts[1:], matrix.rows)
-    result = []
-    for group in matrix.groups:
-        a = int(np.searchsorted(starts, group.row_start, side="right")) - 1
-        b = int(np.searchsorted(starts, group.row_stop - 1, side="right"))
-        lengths = np.minimum(stops[a:b], group.row_stop) - np.maximum(starts[a:b], group.row_start)
-        result.append(price.copies(lengths * arch.element_bytes if b - a > 1 else lengths[:0]))
-    return result
-
-
-def _rows_read(graph: Graph, matrix: LayerMatrix) -> list[int]:
+def _rows_read(graph: Graph, partition: Partition) -> LongArray:
     """Per array group the mask of what it reads: bit (edge * extent + row of the window).
 
     A scattering layer takes every input row once, when it is the newest of its window.
     """
-    node = graph.nodes[matrix.node]
-    sources, extent = sources_of(node), window_of(node.operation).extent[0]
     masks = []
-    for group in matrix.groups:
-        chosen = slice(group.row_start, group.row_stop)
-        pairs = np.unique(np.stack([matrix.row_source[chosen], matrix.row_dy[chosen]], axis=1), axis=0)
-        mask = 0
-        for source, dy in pairs.tolist():
-            edge = min(sources.index(source), max(MASK_BITS // extent, 1) - 1)
-            mask |= 1 << min(edge * extent + (extent - 1 if matrix.unfolding.scatter else dy), MASK_BITS)
-        masks.append(mask)
-    return masks
+    for matrix in (matrix for offered in partition.options for matrix in offered):
+        node = graph.nodes[matrix.node]
+        sources, extent = np.array(sources_of(node)), window_of(node.operation).extent[0]
+        edge = np.minimum(np.searchsorted(sources, matrix.row_source), max(MASK_BITS // extent, 1) - 1)
+        row = extent - 1 if matrix.unfolding.scatter else matrix.row_dy
+        bits = np.int64(1) << np.minimum(edge * extent + row, MASK_BITS)
+        masks += [np.bitwise_or.reduce(bits[group.row_start : group.row_stop]) for group in matrix.groups]
+    return np.array(masks, dtype=np.int64)

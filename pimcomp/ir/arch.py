@@ -7,6 +7,7 @@ where they differ.
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from pimcomp.ir.brief import brief
 
 MAX_CORES = 16384  # of all chips: the network tables are quadratic in cores
 MAX_CHIPS = 1024
+
+Count = TypeVar("Count", npt.NDArray[Any], float)  # a number of things, or one per element of an array
 
 
 @brief
@@ -181,11 +184,11 @@ class Arch:
             return None
         return self.total_cores * self.core_area_mm2 + self.chips * self.chip_area_mm2
 
-    def local_read_ns(self, size_bytes: int) -> float:
+    def local_read_ns(self, size_bytes: Count) -> Count:
         """Time one local-memory read occupies the port."""
         return -(-size_bytes // self.local_width_bytes) * self.local_read_cycles * self.local_period_ns
 
-    def local_write_ns(self, size_bytes: int) -> float:
+    def local_write_ns(self, size_bytes: Count) -> Count:
         """Time one local-memory write occupies the port."""
         return -(-size_bytes // self.local_width_bytes) * self.local_write_cycles * self.local_period_ns
 
@@ -217,7 +220,7 @@ class Arch:
         cycles = front + back + (slices - 1) * max(front, back) if self.matrix_pipelined else (front + back) * slices
         return cycles * self.matrix_period_ns
 
-    def mvm_ns(self, crossbars: int) -> float:
+    def mvm_ns(self, crossbars: Count) -> Count:
         """Unit time of one `mvmul` on an array group of that many crossbars: always full rows, however few are used."""
         b = self.element_bytes
         # The simulator reads 8 x rows x bytes: the factor is in its source.
@@ -227,11 +230,12 @@ class Arch:
             + self.local_write_ns(self.weight_cols * b * crossbars)
         )
 
-    def vector_ns(self, elements: int, operands: int) -> float:
+    def vector_ns(self, elements: Count, operands: int) -> Count:
         """Unit time of a vector instruction with one or two operands of `elements` elements."""
         n = elements * self.element_bytes
         beats = -(-elements // self.vector_width)
-        return operands * self.local_read_ns(n) + beats * self.vector_latency_ns + self.local_write_ns(n)
+        time_ns: Count = operands * self.local_read_ns(n) + beats * self.vector_latency_ns + self.local_write_ns(n)
+        return time_ns
 
     @cached_property
     def mesh(self) -> tuple[int, int]:

@@ -1,9 +1,15 @@
 """Array groups: the unit of weight storage and of one `mvmul`."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
+
+LongArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,43 @@ class LayerMatrix:
         return sum(g.crossbars for g in self.groups)
 
 
+class Unfoldings(NamedTuple):
+    """All unfoldings of a partition as flat arrays: what times and energies on any chip with these crossbars follow
+    from. Sizes in elements.
+
+    node, block, scatter, kernel_rows, channels (of the output), rows, columns, firings: int64[options]; group_start and
+    run_start int64[options + 1]. run: contiguous runs of the feature map in the input vector. Per array group:
+    crossbars, group_columns; copy_start int64[groups + 1] into copy, the runs that gather its part of the input (none
+    if it lies in one piece); span_start into span, the widths of its column intervals.
+    """
+
+    node: LongArray
+    block: LongArray
+    scatter: LongArray
+    kernel_rows: LongArray
+    channels: LongArray
+    rows: LongArray
+    columns: LongArray
+    firings: LongArray
+    group_start: LongArray
+    run_start: LongArray
+    run: LongArray
+    crossbars: LongArray
+    group_columns: LongArray
+    copy_start: LongArray
+    copy: LongArray
+    span_start: LongArray
+    span: LongArray
+
+
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Partition:
-    """Every weighted layer's possible unfoldings: `options[k]` belongs to the k-th weighted node `nodes[k]`."""
+    """Every weighted layer's possible unfoldings: `options[k]` belongs to the k-th weighted node `nodes[k]`.
+
+    flat: the same, layer after layer, as arrays.
+    """
 
     nodes: tuple[int, ...]
     options: tuple[tuple[LayerMatrix, ...], ...]
+    flat: Unfoldings

@@ -12,6 +12,7 @@ from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Conv, FloatArray, Graph
+from pimcomp.plan.unfoldings import firings, unfoldings_of
 
 MAX_BLOCK = 8  # windows per MVM that are tried; more only widens the array group
 
@@ -22,7 +23,8 @@ def partition(graph: Graph, arch: Arch) -> Partition:
     Raises CapacityError if a single column of crossbars is wider than a core can hold (never for valid chips).
     """
     nodes = graph.weighted()
-    return Partition(nodes, tuple(useful_unfoldings(graph, node, arch) for node in nodes))
+    options = tuple(useful_unfoldings(graph, node, arch) for node in nodes)
+    return Partition(nodes, options, unfoldings_of(graph, [matrix for offered in options for matrix in offered]))
 
 
 def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix, ...]:
@@ -52,15 +54,6 @@ def scatters(graph: Graph, node: int) -> bool:
     dense = conv.groups == 1 and window.stride == (1, 1) and window.dilation == (1, 1)
     # Fully connected layers (one window) would fire once per input pixel for nothing.
     return dense and window.kernel[0] * window.kernel[1] > 1 and out.height * out.width > 1
-
-
-def firings(graph: Graph, matrix: LayerMatrix) -> int:
-    """Window blocks per inference: how often one replica's array groups fire if it is alone."""
-    node = graph.nodes[matrix.node]
-    if matrix.unfolding.scatter:
-        source = graph.nodes[int(node.inputs[0].sources[0])]
-        return source.height * -(-source.width // matrix.unfolding.scatter)
-    return node.height * -(-node.width // matrix.unfolding.block)
 
 
 def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMatrix:

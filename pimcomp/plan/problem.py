@@ -1,12 +1,14 @@
 """Everything a solver needs to know about a network on a chip, as plain numbers."""
 
+from itertools import islice, pairwise
+
 import numpy as np
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Graph, Input, Node, View, vector_passes
+from pimcomp.ir.array_group import Partition, Unfolding, Unfoldings
+from pimcomp.ir.graph import Graph, Input, Node, View, vector_passes
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline
-from pimcomp.plan.partition import firings
+from pimcomp.plan.unfoldings import sums
 
 # At rob_size 1 an instruction costs its unit time plus 2 cycles (mvmul: 3), and about one `sldi` per changed operand
 # (docs/timing.md): added to every instruction that a closed form counts.
@@ -17,7 +19,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
     """The replication and core mapping problem of a network on a chip."""
     weighted = {node: k for k, node in enumerate(partition.nodes)}
     depends = _weighted_ancestors(graph, weighted)
-    layers = []
+    layers, options = [], iter(layer_options(arch, partition.flat))
     for node_index, matrices in zip(partition.nodes, partition.options, strict=True):
         node = graph.nodes[node_index]
         layers.append(
@@ -28,7 +30,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
                 out_width=node.width,
                 output_bytes=node.channels * arch.element_bytes,
                 fully_connected=node.height * node.width == 1,
-                options=tuple(layer_option(graph, arch, matrix) for matrix in matrices),
+                options=tuple(islice(options, len(matrices))),
                 depends=depends[node_index],
                 join_ns=_join_ns(arch, node.channels),
             )
@@ -46,38 +48,38 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
     )
 
 
-def copy_pieces(graph: Graph, matrix: LayerMatrix) -> np.ndarray:
-    """Row indices where a new contiguous run of the feature map begins (0 included): int64[runs]."""
-    channels = np.array([node.channels for node in graph.nodes])
-    linear = matrix.row_dx.astype(np.int64) * channels[matrix.row_source] + matrix.row_channel
-    breaks = (np.diff(linear) != 1) | (np.diff(matrix.row_dy) != 0) | (np.diff(matrix.row_source) != 0)
-    return np.concatenate([[0], np.flatnonzero(breaks) + 1])
-
-
-def layer_option(graph: Graph, arch: Arch, matrix: LayerMatrix) -> LayerOption:
-    """One unfolding as a solver sees it."""
+def layer_options(arch: Arch, flat: Unfoldings) -> tuple[LayerOption, ...]:
+    """Unfoldings as a solver sees them, one after the other."""
     overhead = OVERHEAD_CYCLES * arch.core_period_ns
-    outputs = matrix.columns
-    starts = copy_pieces(graph, matrix)
-    lengths = np.diff(np.append(starts, matrix.rows)) * arch.element_bytes
-    copies = 0.0
-    if len(starts) > 1 or matrix.rows > arch.crossbar_rows:
-        copies = sum(arch.local_read_ns(int(n)) + arch.local_write_ns(int(n)) + overhead for n in lengths)
-    adds = sum(arch.vector_ns(group.columns, 2) + overhead for group in matrix.groups[1:])
-    scatter = matrix.unfolding.scatter
-    if scatter:  # every MVM's contributions are added per kernel row
-        conv = graph.nodes[matrix.node].operation
-        assert isinstance(conv, Conv)
-        kernel_rows = conv.window.kernel[0]
-        adds = len(matrix.groups) * kernel_rows * (arch.vector_ns(matrix.columns // kernel_rows, 2) + overhead)
-        outputs = scatter * graph.nodes[matrix.node].channels
-    finish = arch.vector_ns(outputs, 2) + arch.vector_ns(outputs, 1) + 2 * overhead
-    return LayerOption(
-        unfolding=matrix.unfolding,
-        firings=firings(graph, matrix),
-        ag_crossbars=np.array([g.crossbars for g in matrix.groups], dtype=np.int32),
-        mvm_ns=np.array([arch.mvm_ns(g.crossbars) + overhead for g in matrix.groups]),
-        vector_ns=copies + adds + finish,
+    run_bytes, groups = flat.run * arch.element_bytes, np.diff(flat.group_start)
+    run_ns = arch.local_read_ns(run_bytes) + arch.local_write_ns(run_bytes) + overhead
+    gathered = (np.diff(flat.run_start) > 1) | (flat.rows > arch.crossbar_rows)
+    copies_ns = np.where(gathered, sums(run_ns, flat.run_start), 0.0)
+    add_ns = arch.vector_ns(flat.group_columns, 2) + overhead
+    adds_ns = sums(add_ns, flat.group_start) - add_ns[flat.group_start[:-1]]
+    # Scattering: every MVM's contributions are added per kernel row.
+    scattered_ns = groups * flat.kernel_rows * (arch.vector_ns(flat.columns // flat.kernel_rows, 2) + overhead)
+    scatter = flat.scatter > 0
+    outputs = np.where(scatter, flat.scatter * flat.channels, flat.columns)
+    finish_ns = arch.vector_ns(outputs, 2) + arch.vector_ns(outputs, 1) + 2 * overhead
+    vector_ns = copies_ns + np.where(scatter, scattered_ns, adds_ns) + finish_ns
+    mvm_ns, crossbars = arch.mvm_ns(flat.crossbars) + overhead, flat.crossbars.astype(np.int32)
+    return tuple(
+        LayerOption(
+            unfolding=Unfolding(block, shape),
+            firings=firings,
+            ag_crossbars=crossbars[start:stop],
+            mvm_ns=mvm_ns[start:stop],
+            vector_ns=cost_ns,
+        )
+        for block, shape, firings, cost_ns, (start, stop) in zip(
+            flat.block.tolist(),
+            flat.scatter.tolist(),
+            flat.firings.tolist(),
+            vector_ns.tolist(),
+            pairwise(flat.group_start.tolist()),
+            strict=True,
+        )
     )
 
 

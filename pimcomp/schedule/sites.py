@@ -17,7 +17,7 @@ from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Graph, Input, IntArray, LongArray, Node, Operation, Pick, View, Windowed, on_crossbars
 from pimcomp.ir.plan import Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
-from pimcomp.plan.partition import firings
+from pimcomp.plan.unfoldings import firings
 
 NARROW = 1 / 16
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.array_group import LayerMatrix
 from pimcomp.ir.graph import Graph, IntArray
-from pimcomp.plan.problem import copy_pieces
+from pimcomp.plan.unfoldings import copy_pieces
 
 LongArray = npt.NDArray[np.int64]
 

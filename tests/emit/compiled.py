@@ -8,6 +8,7 @@ from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Nod
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Pipeline, Plan, Status
 from pimcomp.ir.program import Program
 from pimcomp.ir.report import Bounds, Energy, Timing
+from pimcomp.plan.unfoldings import unfoldings_of
 from tests.emit.programs import random_program, small_arch
 
 
@@ -18,7 +19,7 @@ def small_compiled(program: Program | None = None) -> Compiled:
     return Compiled(
         arch=small_arch(cores),
         graph=small_graph(),
-        partition=Partition((1,), ((small_matrix(),),)),
+        partition=Partition((1,), ((small_matrix(),),), unfoldings_of(small_graph(), [small_matrix()])),
         problem=small_problem(cores),
         outcome=Outcome(
             status=Status.FEASIBLE,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pimcomp.ir.graph import Conv
-from pimcomp.plan.partition import firings, partition, weights_of
+from pimcomp.plan.partition import partition, weights_of
+from pimcomp.plan.unfoldings import firings
 from tests.schedule.random_networks import random_chip, random_network
 from tests.seeds import seeds
 

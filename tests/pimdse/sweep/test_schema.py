@@ -23,7 +23,8 @@ def validator() -> Any:
 
 
 def test_the_shipped_schema_is_the_one_that_the_models_give() -> None:
-    assert (CONFIGS / FILE).read_text(encoding="utf-8") == schema_text(), "run `make docs`"
+    # As data: an older pydantic writes 1e9 as 1000000000.0.
+    assert json.loads((CONFIGS / FILE).read_text(encoding="utf-8")) == json.loads(schema_text()), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", list_archs())
