@@ -1,6 +1,7 @@
 """Whatever a task reads is computed, received or zero before it runs."""
 
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -119,3 +120,34 @@ def test_rows_of_the_tape_are_in_the_order_of_tasks(seed: int) -> None:
         assert (flow.tape.task[flow.task_rows[task] : flow.task_rows[task + 1]] == task).all()
     memory = np.isin(flow.tape.op, (Op.LD, Op.ST))
     assert sorted(flow.tape.task[memory]) == np.flatnonzero(np.isin(flow.kind, (LOAD, STORE, CONST))).tolist()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whoever_uses_constants_waits_for_their_load(seed: int) -> None:
+    case = stages(seed)
+    flow, known = case.flow, edges(case)
+    first_buffer, first_load = len(flow.buffers.core) - flow.constant_tasks, flow.tasks - flow.constant_tasks
+    for buffers in (flow.tape.src_buffer, flow.tape.src2_buffer):
+        for buffer, task in zip(buffers.tolist(), flow.tape.task.tolist(), strict=True):
+            if buffer >= first_buffer:
+                assert (first_load + buffer - first_buffer, task) in known
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_actions_that_share_a_partial_sum_have_an_order(seed: int) -> None:
+    """What begins it, adds to it, sends it or receives it never depends on luck."""
+    flow, before = stages(seed).flow, dict[int, set[int]]()
+    for a, b in edges(stages(seed)):
+        before.setdefault(b, set()).add(a)
+    ancestors: dict[int, int] = {}  # as bits
+    for action in TopologicalSorter(before).static_order():
+        ancestors[action] = 0
+        for a in before.get(action, ()):
+            ancestors[action] |= ancestors[a] | 1 << a
+    is_sum = flow.buffers.tensor == -1
+    is_sum[len(is_sum) - flow.constant_tasks :] = False
+    for buffer in np.flatnonzero(is_sum):
+        users = sorted(
+            set(flow.touches[flow.touches[:, 0] == buffer, 1].tolist()), key=lambda a: ancestors[a].bit_count()
+        )
+        assert all(ancestors[later] >> earlier & 1 for earlier, later in pairwise(users))
