@@ -11,6 +11,7 @@ from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.emit.pimsim import emitted_start
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.estimate import Estimator
+from pimcomp.estimate.tables import Network, network_of
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
@@ -19,7 +20,7 @@ from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
 from pimcomp.ir.report import Bounds
-from pimcomp.plan.bounds import bounds
+from pimcomp.plan.bounds import LeastWork, bounds_of, least_work
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
@@ -51,23 +52,31 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
             return tuple((n, _at_cost(g, arch, cuts[n], solver, point, sweep)) for n, g in graphs)
         return tuple((n, figures(compile_point(g, arch, solver, point, sweep))) for n, g in graphs)
 
-    def bounds_of(arch: Arch) -> tuple[Bounds, ...]:
-        return tuple(bounds(graph, arch) for _, graph in graphs)
+    works: dict[tuple[int, int], tuple[LeastWork, ...]] = {}
+
+    def bounds_on(arch: Arch) -> tuple[Bounds, ...]:
+        shape = (arch.crossbar_rows, arch.weight_cols)
+        if shape not in works:
+            works[shape] = tuple(least_work(graph, arch) for _, graph in graphs)
+        return tuple(bounds_of(work, arch) for work in works[shape])
 
     return Evaluator(
         evaluate=lambda point, fidelity: evaluate_point(point, fidelity, figures_of, sweep),
         content=lambda point: content_of(point, sweep),
-        bound=lambda point: bound_point(point, bounds_of, sweep),
+        bound=lambda point: bound_point(point, bounds_on, sweep),
     )
 
 
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A network as a chip computes it, cut into array groups."""
+    """A network as a chip computes it, cut into array groups, what any program of it does at least, and what an
+    estimate starts from."""
 
     graph: Graph
     partition: Partition
+    work: LeastWork
+    network: Network
 
 
 def _remembering(graph: Graph) -> Cut:
@@ -82,7 +91,8 @@ def _remembering(graph: Graph) -> Cut:
         if key not in known:
             if len(known) == _PARTITIONS:
                 known.pop(next(iter(known)))
-            known[key] = Prepared(rewritten, partition(rewritten, arch))
+            parts = partition(rewritten, arch)
+            known[key] = Prepared(rewritten, parts, least_work(rewritten, arch, parts), network_of(rewritten, parts))
         return known[key]
 
     return for_chip
@@ -95,8 +105,8 @@ def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, s
     outcome = solver.solve(problem, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
     if outcome.plan is None:
         raise does_not_fit(graph, arch, problem, outcome)
-    estimator = Estimator.of(prepared.graph, arch, prepared.partition)
-    return estimate(estimator, problem, outcome, options, bounds(prepared.graph, arch, prepared.partition))
+    estimator = Estimator.of(prepared.graph, arch, prepared.partition, prepared.network)
+    return estimate(estimator, problem, outcome, options, bounds_of(prepared.work, arch))
 
 
 def compile_point(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Compiled:

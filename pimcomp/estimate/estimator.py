@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.population import BUSIEST_NS, CORES, DYNAMIC_PJ, MAKESPAN_NS, PEAK_BYTES, population
-from pimcomp.estimate.tables import Chip, Network, chip_table, network_table
+from pimcomp.estimate.tables import Chip, Network, chip_table, network_of, priced
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.brief import brief
@@ -85,9 +85,13 @@ class Estimator:
     chip: Chip
 
     @staticmethod
-    def of(graph: Graph, arch: Arch, partition: Partition) -> "Estimator":
-        """Prepare the graph that was partitioned (after `pimcomp.plan.rewrite`)."""
-        return Estimator(arch, network_table(graph, arch, partition), chip_table(arch))
+    def of(graph: Graph, arch: Arch, partition: Partition, network: Network | None = None) -> "Estimator":
+        """Prepare the graph that was partitioned (after `pimcomp.plan.rewrite`).
+
+        network: its `network_of`, where that is at hand from another chip with the same partition.
+        """
+        network = network_of(graph, partition) if network is None else network
+        return Estimator(arch, priced(network, arch, partition.flat), chip_table(arch))
 
     def estimate(
         self,

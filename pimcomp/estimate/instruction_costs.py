@@ -1,7 +1,7 @@
 """Time and energy of the instructions that a task consists of, before there is a program (docs/timing.md)."""
 
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 
@@ -29,16 +29,22 @@ class InstructionCost:
         return InstructionCost(self.ns * times, self.pj * times)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodePrice:
-    """Vector work of a node: per segment, per output pixel, and instructions that take a segment as one vector.
+class NodeWork(NamedTuple):
+    """Vector work of a node in instructions, whatever they cost.
 
-    one_operand, two_operand: over its output elements. window_rows: two-operand ones over its input columns.
-    constants: elements that a core keeps for it.
+    two, one, copies: instructions of two and one operand and copies per output pixel, over its channels. Per segment:
+    gathers (copies of `gathered` elements) and means (one operand, over `averaged` elements). Instructions that take a
+    segment as one vector: one_operand and two_operand over its output elements, window_rows (two operands) over its
+    input columns. constants: elements that a core keeps for it.
     """
 
-    fixed: InstructionCost = InstructionCost()
-    pixel: InstructionCost = InstructionCost()
+    two: int = 0
+    one: int = 0
+    copies: int = 0
+    gathers: int = 0
+    gathered: int = 0
+    means: int = 0
+    averaged: int = 0
     one_operand: int = 0
     two_operand: int = 0
     window_rows: int = 0
@@ -98,76 +104,64 @@ class Price:
             arch.mvm_ns(crossbars) + self.instruction_ns, crossbars * crossbar_pj + memory_pj + self.instruction_pj
         )
 
-    def node(self, graph: Graph, index: int, weighted: bool) -> NodePrice:
-        """Vector work of a node: of a weighted layer what follows its sums."""
-        node = graph.nodes[index]
-        own = self._operation(graph, index, weighted)
-        one, pixel, constants = self._activation(node)
-        return NodePrice(
-            fixed=own.fixed,
-            pixel=own.pixel + pixel,
-            one_operand=own.one_operand + one,
-            two_operand=own.two_operand,
-            window_rows=own.window_rows,
-            constants=own.constants + constants,
-        )
 
-    def _operation(self, graph: Graph, index: int, weighted: bool) -> NodePrice:
-        node = graph.nodes[index]
-        operation, channels = node.operation, node.channels
-        both, copy = self.vector(channels, 2), self.copy(channels)
-        match operation:
-            case Conv():
-                biased = operation.bias is not None and bool(np.any(operation.bias))
-                taps = 0 if weighted else int(np.prod(operation.window.kernel))  # on the vector unit: multiply and add
-                elements = channels * (taps + biased)
-                return NodePrice(pixel=both * (2 * taps + biased), constants=elements)
-            case Eltwise():
-                if _whole(graph, node):
-                    return NodePrice(two_operand=len(node.inputs) - 1)
-                return NodePrice(pixel=both * (len(node.inputs) - 1), one_operand=1)
-            case Pool():
-                return self._pool(graph, index, operation)
-            case Lrn():
-                return NodePrice(pixel=both * (operation.size + 2 * LRN_TERMS), constants=LRN_TERMS * channels)
-            case Input():
-                return NodePrice()
-            case Crop() | Pick():
-                return NodePrice(pixel=copy)
-            case Standalone():
-                gathered = len(np.unique(node.inputs[0].sources)) > 1
-                return NodePrice(pixel=copy) if gathered else NodePrice(one_operand=1)
-            case _:
-                assert_never(operation)
+def node_work(graph: Graph, index: int, weighted: bool) -> NodeWork:
+    """Vector work of a node: of a weighted layer what follows its sums."""
+    own, activation = _operation(graph, index, weighted), _activation(graph.nodes[index])
+    return NodeWork(*(a + b for a, b in zip(own, activation, strict=True)))
 
-    def _pool(self, graph: Graph, index: int, pool: Pool) -> NodePrice:
-        node = graph.nodes[index]
-        rows, columns = pool.window.kernel
-        if is_mean(graph, index):
-            gather = self.copy(columns * node.channels) * rows
-            return NodePrice(fixed=gather + self.vector(rows * columns, 1) * node.channels)
-        both = self.vector(node.channels, 2)
-        pixel = both * (columns - 1) if columns > 1 else self.copy(node.channels)
-        average = pool.method == "avg"
-        return NodePrice(
-            pixel=pixel + both if average else pixel,
-            window_rows=rows - 1,
-            constants=node.channels if average else 0,
-        )
 
-    def _activation(self, node: Node) -> tuple[int, InstructionCost, int]:
-        """(instructions over whole segments, cost per pixel, constant elements) of a node's activation."""
-        activation, kinds, none = node.activation, ActivationKind, InstructionCost()
-        if activation is None:
-            return 0, none, 0
-        if activation.kind in (kinds.RELU, kinds.SIGMOID, kinds.TANH):
-            return 1, none, 0
-        if activation.kind is kinds.CLIP:
-            return int(np.isfinite(activation.low)) + int(np.isfinite(activation.high)), none, 0
-        both = self.vector(node.channels, 2)
-        if activation.kind is kinds.LEAKY_RELU:
-            return 0, both * 2, node.channels
-        return 0, both * 3 + self.vector(node.channels, 1) * 2, 2 * node.channels
+def _operation(graph: Graph, index: int, weighted: bool) -> NodeWork:
+    node = graph.nodes[index]
+    operation, channels = node.operation, node.channels
+    match operation:
+        case Conv():
+            biased = operation.bias is not None and bool(np.any(operation.bias))
+            taps = 0 if weighted else int(np.prod(operation.window.kernel))  # on the vector unit: multiply and add
+            return NodeWork(two=2 * taps + biased, constants=channels * (taps + biased))
+        case Eltwise():
+            if _whole(graph, node):
+                return NodeWork(two_operand=len(node.inputs) - 1)
+            return NodeWork(two=len(node.inputs) - 1, one_operand=1)
+        case Pool():
+            return _pool(graph, index, operation)
+        case Lrn():
+            return NodeWork(two=operation.size + 2 * LRN_TERMS, constants=LRN_TERMS * channels)
+        case Input():
+            return NodeWork()
+        case Crop() | Pick():
+            return NodeWork(copies=1)
+        case Standalone():
+            gathered = len(np.unique(node.inputs[0].sources)) > 1
+            return NodeWork(copies=1) if gathered else NodeWork(one_operand=1)
+        case _:
+            assert_never(operation)
+
+
+def _pool(graph: Graph, index: int, pool: Pool) -> NodeWork:
+    channels, (rows, columns) = graph.nodes[index].channels, pool.window.kernel
+    if is_mean(graph, index):
+        return NodeWork(gathers=rows, gathered=columns * channels, means=channels, averaged=rows * columns)
+    average = pool.method == "avg"
+    return NodeWork(
+        two=columns - 1 + average,
+        copies=int(columns == 1),
+        window_rows=rows - 1,
+        constants=channels if average else 0,
+    )
+
+
+def _activation(node: Node) -> NodeWork:
+    activation, kinds = node.activation, ActivationKind
+    if activation is None:
+        return NodeWork()
+    if activation.kind in (kinds.RELU, kinds.SIGMOID, kinds.TANH):
+        return NodeWork(one_operand=1)
+    if activation.kind is kinds.CLIP:
+        return NodeWork(one_operand=int(np.isfinite(activation.low)) + int(np.isfinite(activation.high)))
+    if activation.kind is kinds.LEAKY_RELU:
+        return NodeWork(two=2, constants=node.channels)
+    return NodeWork(two=3, one=2, constants=2 * node.channels)
 
 
 def _whole(graph: Graph, node: Node) -> bool:

@@ -4,14 +4,14 @@ Times are unit times (docs/timing.md) with `OVERHEAD_CYCLES` per instruction, en
 the same instructions. Node n is a node of the graph, edge e one of its sources, layer k a weighted node in order.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.instruction_costs import Price
+from pimcomp.estimate.instruction_costs import NodeWork, Price, node_work
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import Partition
+from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, spreads, window_of
 from pimcomp.plan.rows import needed_rows, sources_of
 from pimcomp.plan.unfoldings import starts, sums
@@ -51,13 +51,14 @@ class Chip(NamedTuple):
 
 
 class Network(NamedTuple):
-    """Nodes, edges, layers and array groups.
+    """Nodes, edges, layers and array groups; arrays of prices (see `priced`) are empty at first.
 
     kind: INPUT, LAYER or VECTOR. base: the node whose segments a node's work follows (itself for layers and inputs).
     row_start int64[nodes + 1] into followed_row (the base's row that decides who computes a row) and needed_before
     (needed rows in front of each row, int64[rows + 1]). column_start into columns_before (per column of the base, and
-    its width: how many of the node's columns follow columns in front of it). share_ns: of a
-    pixel of a node whose long segments are shared out, 0 for others. node_price float64[nodes, 7]: vector work of a
+    its width: how many of the node's columns follow columns in front of it). shared: taps of a
+    node (kernel rows + columns) whose long segments are shared out, 0 for others; share_ns: of a pixel of it. work
+    int64[nodes, 11]: the columns of NodeWork. node_price float64[nodes, 7]: vector work of a
     node, see FIXED_NS and the following. constant_bytes/_ns: vectors a core loads once, at the memory
     server. load_ns/store_ns: a row at the server. edge_start int64[nodes + 1]; per edge its source, extent (rows of
     the window, dilation included), base_start into base_row (first row read, may be negative), reach_start into
@@ -79,6 +80,8 @@ class Network(NamedTuple):
     followed_row: LongArray
     column_start: LongArray
     columns_before: LongArray
+    shared: LongArray
+    work: LongArray
     share_ns: DoubleArray
     node_price: DoubleArray
     constant_bytes: LongArray
@@ -133,32 +136,82 @@ def chip_table(arch: Arch) -> Chip:
     )
 
 
-def network_table(graph: Graph, arch: Arch, partition: Partition) -> Network:
-    """The network's arrays on that chip."""
+def network_of(graph: Graph, partition: Partition) -> Network:
+    """The network's arrays, without prices: equal on all chips with crossbars of this shape."""
     layer = np.full(len(graph.nodes), -1)
     layer[list(partition.nodes)] = np.arange(len(partition.nodes))
     inputs = np.array([isinstance(node.operation, Input) for node in graph.nodes])
     stored = np.unique(np.concatenate([output.view.sources for output in graph.outputs]))
+    flat = partition.flat
+    kernels = [graph.nodes[node].operation.window.kernel for node in flat.node]
     columns = {
+        **dict.fromkeys(Network._fields, np.zeros(0)),
         "kind": np.where(layer >= 0, LAYER, np.where(inputs, INPUT, VECTOR)),
         "layer": layer,
         "height": np.array([node.height for node in graph.nodes]),
         "width": np.array([node.width for node in graph.nodes]),
         "channels": np.array([node.channels for node in graph.nodes]),
         "outputs": stored.astype(np.int64),
-        **_followed(graph, arch, layer >= 0),
-        **_node_prices(graph, arch, layer >= 0, inputs, stored),
+        "work": np.array([node_work(graph, n, bool(k >= 0)) for n, k in enumerate(layer)], dtype=np.int64),
+        **_followed(graph, layer >= 0),
         **_edges(graph),
-        **_options(graph, arch, partition),
-        "flit_ns": np.asarray(arch.noc_latency_ns, dtype=np.float64),
-        "flit_pj": np.asarray(arch.noc_flit_energy_pj, dtype=np.float64),
+        "option_start": starts([len(options) for options in partition.options]),
+        "block": flat.block,
+        "scatter": flat.scatter,
+        "kernel": np.array(kernels, dtype=np.int64).reshape(-1, 2),
+        "group_start": flat.group_start,
+        "firings": flat.firings,
+        "option_crossbars": sums(flat.crossbars, flat.group_start),
+        "rows": _rows_read(graph, partition),
+        "covers": flat.group_columns == np.repeat(flat.columns, np.diff(flat.group_start)),
     }
     return Network(**{name: np.ascontiguousarray(columns[name]) for name in Network._fields})
 
 
-def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
+def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
+    """The network's arrays with what everything costs on a chip. flat: of the partition that it was made of."""
+    price, work = Price(arch), NodeWork(*network.work.T)
+    two, one, copy = price.vector(network.channels, 2), price.vector(network.channels, 1), price.copy(network.channels)
+    pixel = two * work.two + one * work.one + copy * work.copies
+    fixed = price.copy(work.gathered) * work.gathers + price.vector(work.averaged, 1) * work.means
+    fire, gather = price.fire(flat.crossbars, mvm_crossbar_pj(arch)), price.copy(flat.copy)
+    add = price.vector(flat.span, 2)
+    row_beats = -(-network.width * network.channels * arch.element_bytes // arch.global_width_bytes)
+    constant_bytes = work.constants * arch.element_bytes
+    constant_beats = -(-constant_bytes // arch.global_width_bytes)
+    read_ns, write_ns = (c * arch.global_period_ns for c in (arch.global_read_cycles, arch.global_write_cycles))
+    prices = {
+        "share_ns": 2 * network.shared * arch.vector_ns(network.channels, 2),
+        "node_price": np.stack(
+            [fixed.ns, fixed.pj, pixel.ns, pixel.pj, work.one_operand, work.two_operand, work.window_rows], axis=1
+        ),
+        "constant_bytes": constant_bytes,
+        "constant_ns": constant_beats * read_ns,
+        "load_ns": np.where(network.kind == INPUT, row_beats * read_ns, 0.0),
+        "store_ns": np.where(np.isin(np.arange(len(row_beats)), network.outputs), row_beats * write_ns, 0.0),
+        "scratch_bytes": (flat.rows + flat.columns) * arch.element_bytes,
+        "group_price": np.stack(
+            [
+                fire.ns + sums(gather.ns, flat.copy_start),
+                fire.pj + sums(gather.pj, flat.copy_start),
+                sums(add.ns, flat.span_start),
+                sums(add.pj, flat.span_start),
+            ],
+            axis=1,
+        ),
+        "mvm_ns": arch.mvm_ns(flat.crossbars),
+        "flit_ns": arch.noc_latency_ns,
+        "flit_pj": arch.noc_flit_energy_pj,
+    }
+    kinds = {name: np.int64 if name.endswith("_bytes") else np.float64 for name in prices}
+    arrays: dict[str, Any] = {name: np.ascontiguousarray(v, dtype=kinds[name]) for name, v in prices.items()}
+    return network._replace(**arrays)
+
+
+def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
     """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
-    base, rows, columns, share_ns = np.arange(len(graph.nodes)), [], [], np.zeros(len(graph.nodes))
+    base, rows, columns = np.arange(len(graph.nodes)), [], []
+    shared = np.zeros(len(graph.nodes), np.int64)
     for index, node in enumerate(graph.nodes):
         y, x = np.arange(node.height), np.arange(node.width)
         operation = node.operation
@@ -169,7 +222,7 @@ def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict
             y = centre(operation, 0, node.height, followed.height)
             x = np.maximum.accumulate(centre(operation, 1, node.width, followed.width))
             if isinstance(operation, Windowed):
-                share_ns[index] = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
+                shared[index] = sum(operation.window.kernel)
         rows.append(y)
         columns.append(np.searchsorted(x, np.arange(graph.nodes[base[index]].width + 1)))
     return {
@@ -179,7 +232,7 @@ def _followed(graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_]) -> dict
         "followed_row": np.concatenate(rows),
         "column_start": starts([len(c) for c in columns]),
         "columns_before": np.concatenate(columns),
-        "share_ns": share_ns,
+        "shared": shared,
     }
 
 
@@ -211,61 +264,6 @@ def _edges(graph: Graph) -> dict[str, np.ndarray]:
         "reach_start": starts([len(f) for f in first]),
         "first_column": np.concatenate([*first, np.zeros(0, np.int64)]).astype(np.int64),
         "last_column": np.concatenate([*last, np.zeros(0, np.int64)]).astype(np.int64),
-    }
-
-
-def _node_prices(
-    graph: Graph, arch: Arch, weighted: npt.NDArray[np.bool_], inputs: npt.NDArray[np.bool_], stored: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What a node's vector work costs, and its rows and constants at the memory server."""
-    prices = [Price(arch).node(graph, index, bool(weighted[index])) for index in range(len(graph.nodes))]
-    row_bytes = np.array([node.width * node.channels * arch.element_bytes for node in graph.nodes])
-    beats = -(-row_bytes // arch.global_width_bytes) * arch.global_period_ns
-    constant_bytes = np.array([p.constants for p in prices]) * arch.element_bytes
-    constant_beats = -(-constant_bytes // arch.global_width_bytes) * arch.global_period_ns
-    is_stored = np.isin(np.arange(len(prices)), stored)
-    return {
-        "node_price": np.array(
-            [
-                (p.fixed.ns, p.fixed.pj, p.pixel.ns, p.pixel.pj, p.one_operand, p.two_operand, p.window_rows)
-                for p in prices
-            ],
-            dtype=np.float64,
-        ),
-        "constant_bytes": constant_bytes,
-        "constant_ns": constant_beats * arch.global_read_cycles,
-        "load_ns": np.where(inputs, beats * arch.global_read_cycles, 0.0),
-        "store_ns": np.where(is_stored, beats * arch.global_write_cycles, 0.0),
-    }
-
-
-def _options(graph: Graph, arch: Arch, partition: Partition) -> dict[str, np.ndarray]:
-    """Unfoldings and their array groups."""
-    flat, price = partition.flat, Price(arch)
-    fire, copy = price.fire(flat.crossbars, mvm_crossbar_pj(arch)), price.copy(flat.copy)
-    add = price.vector(flat.span, 2)
-    kernels = [graph.nodes[node].operation.window.kernel for node in flat.node]
-    return {
-        "option_start": starts([len(options) for options in partition.options]),
-        "block": flat.block,
-        "scatter": flat.scatter,
-        "kernel": np.array(kernels, dtype=np.int64).reshape(-1, 2),
-        "group_start": flat.group_start,
-        "scratch_bytes": (flat.rows + flat.columns) * arch.element_bytes,
-        "firings": flat.firings,
-        "option_crossbars": sums(flat.crossbars, flat.group_start),
-        "group_price": np.stack(
-            [
-                fire.ns + sums(copy.ns, flat.copy_start),
-                fire.pj + sums(copy.pj, flat.copy_start),
-                sums(add.ns, flat.span_start),
-                sums(add.pj, flat.span_start),
-            ],
-            axis=1,
-        ),
-        "mvm_ns": arch.mvm_ns(flat.crossbars),
-        "rows": _rows_read(graph, partition),
-        "covers": flat.group_columns == np.repeat(flat.columns, np.diff(flat.group_start)),
     }
 
 

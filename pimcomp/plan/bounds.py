@@ -35,16 +35,53 @@ Work on all cores together is at least the sum of 2 and 3, or 5, and `total_core
 latency >= max(load_ns + shortest chain, longest chain, work_ns); period per image >= max(load_ns, work_ns).
 """
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import LayerMatrix, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone, Windowed
+from pimcomp.ir.array_group import LayerMatrix, LongArray, Partition
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Pool, Standalone, Windowed
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.rows import needed_rows, sources_of
+from pimcomp.plan.unfoldings import starts, sums
+
+DoubleArray = npt.NDArray[np.float64]
 
 MVM_DISPATCH_CYCLES = 3  # docs/timing.md: retire(i) = retire(i - 1) + D + 2, one more for mvmul
+
+
+class LeastWork(NamedTuple):
+    """What every program does at least for one image, on any chip with crossbars of one shape; the module proves it.
+
+    loaded: elements of each input map. activated: elements whose activation takes an instruction of its own. A node
+    does one of its alternatives, of which node n has those from `start[n]` on: firings; crossbars that are written, by
+    their share of full beats; additions (elements); and `fired` times the results of array groups with so many
+    `crossbars` each, from `group_start[a]` on. chains: fewest and most MVMs between an input and an output.
+    """
+
+    loaded: LongArray
+    activated: int
+    start: LongArray
+    firings: DoubleArray
+    shares: DoubleArray
+    additions: DoubleArray
+    fired: DoubleArray
+    group_start: LongArray
+    crossbars: LongArray
+    chains: tuple[int, int]
+
+
+class _Alternative(NamedTuple):
+    """One way to compute a node: see LeastWork."""
+
+    firings: float = 0
+    shares: float = 0
+    additions: float = 0
+    fired: float = 0
+    crossbars: tuple[int, ...] = ()
 
 
 def bounds(graph: Graph, arch: Arch, partition: Partition | None = None) -> Bounds:
@@ -52,20 +89,23 @@ def bounds(graph: Graph, arch: Arch, partition: Partition | None = None) -> Boun
 
     partition: of this graph for this chip, for bounds that hold for its unfoldings only.
     """
-    needed = needed_rows(graph)
-    load_ns = sum(_load_ns(arch, node, int(rows.sum())) for node, rows in zip(graph.nodes, needed, strict=True))
-    families = {member: family for family in sibling_families(graph) for member in family}
-    offered = {} if partition is None else dict(zip(partition.nodes, partition.options, strict=True))
-    work_ns = 0.0
-    for index in range(len(graph.nodes)):
-        if index in offered:
-            work_ns += min(_unfolded_ns(graph, matrix, needed[index], arch) for matrix in offered[index])
-        else:
-            work_ns += _work_ns(graph, index, needed, arch, families)
-        work_ns += _activated(graph, index, needed[index], arch) * _activation_ns(arch)
-    work_ns /= arch.total_cores
-    mvm_ns = arch.mvm_ns(1)
-    shortest, longest = _chains(graph)
+    return bounds_of(least_work(graph, arch, partition), arch)
+
+
+def bounds_of(work: LeastWork, arch: Arch) -> Bounds:
+    """Lower bounds on a chip with crossbars of the shape that `work` was counted for."""
+    beats = -(-work.loaded * arch.element_bytes // arch.global_width_bytes)
+    load_ns = float(beats.sum()) * arch.global_read_cycles * arch.global_period_ns
+    written_ns = arch.local_write_ns(arch.weight_cols * arch.element_bytes * work.crossbars)
+    alternative_ns = (
+        work.firings * _firing_ns(arch)
+        + work.shares * _crossbar_write_ns(arch)
+        + work.fired * sums(written_ns, work.group_start)
+        + work.additions * _addition_ns(arch)
+    )
+    total_ns = float(np.minimum.reduceat(alternative_ns, work.start).sum()) + work.activated * _activation_ns(arch)
+    work_ns, mvm_ns = total_ns / arch.total_cores, arch.mvm_ns(1)
+    shortest, longest = work.chains
     return Bounds(
         latency_ns=max(load_ns + shortest * mvm_ns, longest * mvm_ns, work_ns),
         period_ns=max(load_ns, work_ns),
@@ -76,8 +116,39 @@ def bounds(graph: Graph, arch: Arch, partition: Partition | None = None) -> Boun
     )
 
 
-def _unfolded_ns(graph: Graph, matrix: LayerMatrix, needed: np.ndarray, arch: Arch) -> float:
-    """Issue time that a layer takes at least in this unfolding on all cores together."""
+def least_work(graph: Graph, arch: Arch, partition: Partition | None = None) -> LeastWork:
+    """The counts behind `bounds`: of the chip only the shape of a crossbar matters."""
+    needed = needed_rows(graph)
+    families = {member: family for family in sibling_families(graph) for member in family}
+    offered = {} if partition is None else dict(zip(partition.nodes, partition.options, strict=True))
+    alternatives = [
+        [_unfolded(graph, matrix, needed[index]) for matrix in offered[index]]
+        if index in offered
+        else _alternatives(graph, index, needed, arch, families)
+        for index in range(len(graph.nodes))
+    ]
+    flat = [alternative for found in alternatives for alternative in found]
+    loaded = [
+        int(rows.sum()) * node.width * node.channels
+        for node, rows in zip(graph.nodes, needed, strict=True)
+        if isinstance(node.operation, Input)
+    ]
+    return LeastWork(
+        loaded=np.array(loaded, np.int64),
+        activated=sum(_activated(graph, index, needed[index], arch) for index in range(len(graph.nodes))),
+        start=starts(map(len, alternatives))[:-1],
+        firings=np.array([a.firings for a in flat], np.float64),
+        shares=np.array([a.shares for a in flat], np.float64),
+        additions=np.array([a.additions for a in flat], np.float64),
+        fired=np.array([a.fired for a in flat], np.float64),
+        group_start=starts(len(a.crossbars) for a in flat),
+        crossbars=np.array([crossbars for a in flat for crossbars in a.crossbars], np.int64),
+        chains=_chains(graph),
+    )
+
+
+def _unfolded(graph: Graph, matrix: LayerMatrix, needed: np.ndarray) -> _Alternative:
+    """What a layer takes at least in this unfolding, on all cores together."""
     node = graph.nodes[matrix.node]
     covered = np.zeros(matrix.columns, dtype=np.int64)
     for group in matrix.groups:
@@ -97,40 +168,30 @@ def _unfolded_ns(graph: Graph, matrix: LayerMatrix, needed: np.ndarray, arch: Ar
     additions = max(additions, 0)
     if isinstance(node.operation, Conv) and node.operation.bias is not None and node.operation.bias.any():
         additions += pixels * node.channels
-    b = arch.element_bytes
-    firing_ns = sum(_firing_ns(arch) + arch.local_write_ns(arch.weight_cols * b * g.crossbars) for g in matrix.groups)
-    return fired * firing_ns + additions * _addition_ns(arch)
+    crossbars = tuple(group.crossbars for group in matrix.groups)
+    return _Alternative(fired * len(crossbars), additions=additions, fired=fired, crossbars=crossbars)
 
 
-def _load_ns(arch: Arch, node: Node, rows: int) -> float:
-    if not isinstance(node.operation, Input):
-        return 0.0
-    beats = -(-rows * node.width * node.channels * arch.element_bytes // arch.global_width_bytes)
-    return beats * arch.global_read_cycles * arch.global_period_ns
-
-
-def _work_ns(
+def _alternatives(
     graph: Graph, index: int, needed: list[np.ndarray], arch: Arch, families: dict[int, tuple[int, ...]]
-) -> float:
-    """Issue time that a node takes at least on all cores together; the MVMs of siblings count once, for the first."""
+) -> list[_Alternative]:
+    """What a node takes at least in any unfolding; the MVMs of siblings count once, for the first."""
     node = graph.nodes[index]
-    added_ns = _additions(graph, index, needed[index], arch) * _addition_ns(arch)
+    added = _Alternative(additions=_additions(graph, index, needed[index], arch))
     if not isinstance(node.operation, Conv):
-        return added_ns
-    crossbars_ns = added_ns
+        return [added]
     family = families.get(index, (index,))
     if index == family[0]:
         firings = max(_least_firings(graph, i, needed[i], arch) for i in family)
         products = sum(_products(graph, i, needed[i]) for i in family)
-        crossbars = max(firings, products / (arch.crossbar_rows * arch.weight_cols))
-        crossbars_ns += firings * _firing_ns(arch) + crossbars * _crossbar_write_ns(arch)
+        added = added._replace(firings=firings, shares=max(firings, products / (arch.crossbar_rows * arch.weight_cols)))
     if not 1 < node.operation.groups == node.channels:
-        return crossbars_ns
+        return [added]
     met = _positions_met(graph, index, needed[index])
     products = len(met[0]) * len(met[1]) * node.channels
     # The difference is negative where whole windows lie outside the map.
-    sums = products - int(needed[index].sum()) * node.width * node.channels
-    return min(crossbars_ns, (products + max(sums, 0)) * _addition_ns(arch))
+    summed = products - int(needed[index].sum()) * node.width * node.channels
+    return [added, _Alternative(additions=products + max(summed, 0))]
 
 
 def _least_firings(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
