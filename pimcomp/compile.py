@@ -71,6 +71,8 @@ def compile_network(
         timing=timing,
         energy=energy,
         bounds=bounds(graph, arch, parts),
+        images_per_round=program.images_per_round,
+        output_round_delay=program.output_round_delay,
         energy_not_counted=not_counted(arch),
         provenance=Provenance(
             model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed, weights=weights, notes=notes

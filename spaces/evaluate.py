@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pimcomp.compile import compile_network, does_not_fit
-from pimcomp.emit.pimsim import emitted_start
+from pimcomp.emit.report import make_report
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.estimate import Estimator
 from pimcomp.estimate.tables import Network, network_of
@@ -29,7 +29,7 @@ from solvers import get_solver
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import chip_of, options_of
 from spaces.estimate import estimate
-from spaces.metrics import OF_THE_CHIP, Metrics, combine
+from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine
 from spaces.space import Fidelity, Limit, Point, Sweep
 
 # Reasons are counted: which core ran out of memory does not make another reason.
@@ -50,7 +50,7 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
         solver = named[point.solver]
         if fidelity is Fidelity.COST:
             return tuple((n, _at_cost(g, arch, cuts[n], solver, point, sweep)) for n, g in graphs)
-        return tuple((n, figures(compile_point(g, arch, solver, point, sweep))) for n, g in graphs)
+        return tuple((n, _at_timeline(g, arch, solver, point, sweep)) for n, g in graphs)
 
     works: dict[tuple[int, int], tuple[LeastWork, ...]] = {}
 
@@ -109,9 +109,8 @@ def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, s
     return estimate(estimator, problem, outcome, options, bounds_of(prepared.work, arch))
 
 
-def compile_point(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Compiled:
-    """The whole compiler for one network and the point's choices."""
-    return compile_network(
+def _at_timeline(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Metrics:
+    compiled = compile_network(
         graph,
         arch,
         solver,
@@ -120,6 +119,7 @@ def compile_point(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep:
         seed=sweep.seed,
         options=options_of(point),
     )
+    return figures(compiled)
 
 
 FiguresOf = Callable[[Point, Arch, Fidelity], tuple[tuple[str, Metrics], ...]]
@@ -245,28 +245,7 @@ def _refused_by_size(point: Point, arch: Arch, sweep: Sweep) -> Candidate | None
 
 
 def figures(compiled: Compiled) -> Metrics:
-    """The figures of a compiled program, per image."""
-    program = compiled.program
-    latency_ns, period_ns, energy_pj = compiled.latency_ns, compiled.period_ns, compiled.energy_pj
-    bound = compiled.bounds
-    return Metrics(
-        latency_ns=latency_ns,
-        period_ns=period_ns,
-        throughput_per_s=compiled.throughput_per_s,
-        energy_pj=energy_pj,
-        avg_power_mw=compiled.avg_power_mw,
-        crossbars=compiled.arch.crossbars,
-        crossbars_used=compiled.plan.crossbars_used(compiled.problem),
-        area_mm2=compiled.arch.area_mm2,
-        edp_pj_ns=energy_pj * latency_ns,
-        bound_ns=bound.latency_ns,
-        bound_period_ns=bound.period_ns,
-        gap=1.0 - bound.latency_ns / latency_ns if latency_ns else 0.0,
-        gap_period=1.0 - bound.period_ns / period_ns if period_ns else 0.0,
-        solver_status=str(compiled.outcome.status),
-        time_limited=compiled.outcome.time_limited,
-        instructions_per_round=int(emitted_start(program)[-1]),
-        cores_used=int((program.core_start[1:] > program.core_start[:-1]).sum()),
-        images_per_round=program.images_per_round,
-        local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),
-    )
+    """The figures of a compiled program that a sweep keeps: those of its report."""
+    report = make_report(compiled)
+    same = {name: getattr(report, name) for name in METRIC_FIELDS if hasattr(report, name)}
+    return Metrics(**same, edp_pj_ns=report.energy_pj * report.latency_ns, solver_status=report.status)

@@ -64,11 +64,10 @@ class Report:
 
 def make_report(compiled: Compiled) -> Report:
     """The figures of a compile."""
-    program, arch, outcome, energy = compiled.program, compiled.arch, compiled.outcome, compiled.energy
-    origin, images = compiled.provenance, program.images_per_round
+    program, arch, outcome = compiled.program, compiled.arch, compiled.outcome
+    origin = compiled.provenance
     emitted = int(emitted_start(program)[-1])
     least = compiled.bounds
-    parts = {name: getattr(energy, name) for name in energy.__dataclass_fields__ if name != "total_pj"}
     return Report(
         model=origin.model,
         weights=origin.weights,
@@ -78,13 +77,13 @@ def make_report(compiled: Compiled) -> Report:
         seed=origin.seed,
         status=outcome.status.value,
         time_limited=outcome.time_limited,
-        images_per_round=images,
-        output_round_delay=program.output_round_delay,
+        images_per_round=compiled.images_per_round,
+        output_round_delay=compiled.output_round_delay,
         latency_ns=float(compiled.latency_ns),
         period_ns=float(compiled.period_ns),
         throughput_per_s=float(compiled.throughput_per_s),
         energy_pj=float(compiled.energy_pj),
-        energy_by_pj={name.removesuffix("_pj"): float(value) / images for name, value in parts.items()},
+        energy_by_pj=compiled.energy_by_pj,
         energy_not_counted=compiled.energy_not_counted,
         avg_power_mw=float(compiled.avg_power_mw),
         cores=arch.total_cores,

@@ -36,6 +36,55 @@ class Energy:
     front_end_pj: float = 0.0
 
 
+@brief
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Figures:
+    """What a program takes: one meaning of these names in every file and command (docs/file-formats.md).
+
+    timing, energy: of one pass, in which images_per_round images pass; the properties are of one image.
+    output_round_delay: rounds after which a round's outputs appear. energy_not_counted: contributors without figures in
+    the chip's description.
+    """
+
+    timing: Timing
+    energy: Energy
+    images_per_round: int = 1
+    output_round_delay: int = 0
+    energy_not_counted: tuple[str, ...] = ()
+
+    @property
+    def latency_ns(self) -> float:
+        """From an image's first input byte to its last output byte: one pass, and the rounds until its outputs show."""
+        return self.timing.latency_ns + self.output_round_delay * self.timing.period_ns_per_round
+
+    @property
+    def period_ns(self) -> float:
+        """Time per image in steady state."""
+        return self.timing.period_ns_per_round / self.images_per_round
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Images per second in steady state; 0 for a program that takes no time."""
+        per_round_ns = self.timing.period_ns_per_round
+        return self.images_per_round * 1e9 / per_round_ns if per_round_ns else 0.0
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy per image, static power over one pass included."""
+        return self.energy.total_pj / self.images_per_round
+
+    @property
+    def energy_by_pj(self) -> dict[str, float]:
+        """The same by contributor."""
+        names = (name for name in self.energy.__dataclass_fields__ if name != "total_pj")
+        return {name.removesuffix("_pj"): float(getattr(self.energy, name)) / self.images_per_round for name in names}
+
+    @property
+    def avg_power_mw(self) -> float:
+        """Average power over one pass (1 pJ/ns = 1 mW)."""
+        return self.energy.total_pj / self.timing.latency_ns if self.timing.latency_ns else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerEnergy:
     """Energy of one pass that the instructions of one graph node cause, by contributor, in pJ.

@@ -5,20 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
-from pimcomp.errors import OutputError, check_name
-from pimcomp.foundation.file_kind import BOM
+from pimcomp.errors import check_name
 from pimdse.commands.arguments import Folder
 from pimdse.display.output import output_of, plain, rows_table, wide_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pimcomp.ir.report import Energy, LayerEnergy
-    from pimdse.folder.pimsim import SimulatorReport, SteadyState
-    from pimdse.folder.program import ProgramFolder
+    from pimcomp.ir.report import Figures, LayerEnergy
+    from pimdse.folder.pimsim import SimulatorReport
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -50,8 +47,9 @@ def simulate(
     timeout: Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="Longest wait for it.")] = 7200,
 ) -> None:
     """Show a program's latency, throughput, power and energy, where the time goes, and what pimsim-nn says."""
+    from pimdse.compiling.summary import figure_rows
     from pimdse.folder.attribution import attribution_data, show_attribution
-    from pimdse.folder.pimsim import find_simulator
+    from pimdse.folder.pimsim import cores_at_work, find_simulator, simulate_folder
     from pimdse.folder.program import read_program_folder
 
     if mode:
@@ -62,28 +60,31 @@ def simulate(
         program = read_program_folder(folder)
         observe("read", None)
         found = program.attribution()
-        prediction = _predict(program)
+        figures, layers = program.figures()
         observe("timeline", None)
     chosen = mode or ("throughput" if program.pipeline == "batch" else "latency")
     theirs, steady = None, None
     if executable is not None:
         with output.stages(f"{executable.name} simulates {folder}"):
-            theirs, steady = _ask(executable, program, prediction, chosen, timeout)
-    figures = _comparison(prediction, theirs, chosen)
-    data: dict[str, object] = {"folder": str(folder), "mode": chosen, "ours": {f.name: f.ours for f in figures}}
+            cores = cores_at_work(program.decoded.core_start) if chosen == "latency" else None
+            theirs, steady = simulate_folder(
+                executable, folder, cores=cores, latency_ns=figures.latency_ns, timeout_s=timeout
+            )
+    compared = _comparison(figures, theirs, chosen)
+    data: dict[str, object] = {"folder": str(folder), "mode": chosen, "ours": {f.name: f.ours for f in compared}}
     if theirs is not None:
-        data["theirs"] = {f.name: f.theirs for f in figures}
-        data["relative_difference"] = {f.name: f.difference for f in figures}
+        data["theirs"] = {f.name: f.theirs for f in compared}
+        data["relative_difference"] = {f.name: f.difference for f in compared}
     if steady is not None:
         data["rounds"], data["resolution"] = steady.rounds, steady.resolution
-    data |= {"prediction": prediction.data(), "attribution": attribution_data(found, program)}
+    data |= {"prediction": _data(figures, layers), "attribution": attribution_data(found, program)}
 
     def render(console: "Console") -> None:
         plain(console, program.title, "bold")
-        rows_table(console, prediction.rows())
+        rows_table(console, figure_rows(figures, _DIGITS))
         if theirs is not None:
             header = ("", "pimdse", "pimsim-nn", "difference")
-            wide_table(console, header, [_shown(f) for f in figures], numeric=header[1:])
+            wide_table(console, header, [_shown(f) for f in compared], numeric=header[1:])
         console.print()
         show_attribution(console, found, program)
 
@@ -95,126 +96,24 @@ def simulate(
         output.note("pimsim-nn was not run: name its executable with --pimsim or PIMSIM_NN")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prediction:
-    """What the timeline says of a program; `energy` is of one pass, `layers` its dynamic part by graph node."""
-
-    latency_ns: float
-    period_ns_per_round: float
-    images_per_round: int
-    energy: "Energy"
-    not_counted: tuple[str, ...]
-    layers: "tuple[LayerEnergy, ...]"
-
-    @property
-    def period_ns(self) -> float:
-        """Per image, in steady state."""
-        return self.period_ns_per_round / self.images_per_round
-
-    @property
-    def throughput_per_s(self) -> float:
-        """In steady state; 0 for a program that takes no time."""
-        return 1e9 / self.period_ns if self.period_ns else 0.0
-
-    @property
-    def avg_power_mw(self) -> float:
-        """Over one pass."""
-        return self.energy.total_pj / self.latency_ns if self.latency_ns else 0.0
-
-    def data(self) -> dict[str, object]:
-        """The keys of report.json."""
-        return {
-            "latency_ns": self.latency_ns,
-            "period_ns": self.period_ns,
-            "images_per_round": self.images_per_round,
-            "throughput_per_s": self.throughput_per_s,
-            "energy_pj": self.energy.total_pj / self.images_per_round,
-            "energy_by_pj": self._energy_parts(),
-            "energy_not_counted": list(self.not_counted),
-            "energy_by_layer_pj": [
-                {
-                    "layer": layer.layer or None,
-                    "total": layer.dynamic_pj / self.images_per_round,
-                    **{
-                        part: getattr(layer, f"{part}_pj") / self.images_per_round
-                        for part in self._energy_parts()
-                        if part != "static"
-                    },
-                }
-                for layer in self.layers
-            ],
-            "avg_power_mw": self.avg_power_mw,
+def _data(figures: "Figures", layers: "tuple[LayerEnergy, ...]") -> dict[str, object]:
+    """The prediction, with the keys of report.json."""
+    images, parts = figures.images_per_round, [name for name in figures.energy_by_pj if name != "static"]
+    by_layer = [
+        {
+            "layer": layer.layer or None,
+            "total": layer.dynamic_pj / images,
+            **{part: getattr(layer, f"{part}_pj") / images for part in parts},
         }
-
-    def rows(self) -> list[tuple[str, str]]:
-        """The figures for people."""
-        from pimdse.compiling.summary import not_counted_text
-        from pimdse.display.units import energy_text, period_text, power_text, share_text, time_text
-
-        energy_pj = self.energy.total_pj / self.images_per_round
-        largest = sorted(self._energy_parts().items(), key=lambda part: -part[1])[:3]
-        parts = [f"{name.replace('_', ' ')} {share_text(pj, energy_pj)}" for name, pj in largest if pj > 0]
-        shares = f" ({', '.join(parts)})" if parts else ""
-        return [
-            ("latency", time_text(self.latency_ns, _DIGITS)),
-            ("period", period_text(self.period_ns, self.images_per_round, _DIGITS)),
-            ("average power", power_text(self.avg_power_mw)),
-            ("energy", f"{energy_text(energy_pj)} per image{shares}"),
-            *(("", text) for text in [not_counted_text(self.not_counted)] if text),
-        ]
-
-    def _energy_parts(self) -> dict[str, float]:
-        names = (name for name in type(self.energy).__dataclass_fields__ if name != "total_pj")
-        return {name.removesuffix("_pj"): getattr(self.energy, name) / self.images_per_round for name in names}
+        for layer in layers
+    ]
+    return {**{name: getattr(figures, name) for name in _PREDICTED}, "energy_by_layer_pj": by_layer}
 
 
-def _predict(program: "ProgramFolder") -> _Prediction:
-    from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
-    from pimcomp.timeline.front_end import listing_of_file
-    from pimcomp.timeline.timing import time_stream
-
-    stream, arch = program.stream, program.arch
-    timing, listing = time_stream(stream, arch), listing_of_file(program.decoded)
-    return _Prediction(
-        latency_ns=timing.latency_ns,
-        period_ns_per_round=timing.period_ns_per_round,
-        images_per_round=program.images_per_round,
-        energy=energy_of_stream(stream, arch, timing.latency_ns, listing),
-        not_counted=not_counted(arch),
-        layers=energy_of_stream_by_layer(stream, program.node, program.node_names, arch, listing=listing),
-    )
-
-
-def _ask(
-    executable: Path, program: "ProgramFolder", prediction: _Prediction, mode: str, timeout_s: float
-) -> "tuple[SimulatorReport, SteadyState | None]":
-    import numpy as np
-
-    from pimdse.folder.pimsim import SimulatorReport, run_simulator, steady_state
-
-    if mode == "latency":
-        cores = frozenset(np.flatnonzero(np.diff(program.decoded.core_start)).tolist())
-        config = program.path / "config.json"
-        return run_simulator(executable, program.program, config, cores=cores, timeout_s=timeout_s), None
-    config = program.path / "config_throughput.json"
-    theirs = run_simulator(executable, program.program, config, cores=None, timeout_s=timeout_s)
-    steady = steady_state(theirs, simulated_ns=_simulated_ns(config), latency_ns=prediction.latency_ns)
-    report = SimulatorReport(
-        latency_ns=steady.period_ns_per_round, avg_power_mw=steady.avg_power_mw, energy_pj=steady.energy_pj_per_round
-    )
-    return report, steady
-
-
-def _simulated_ns(file: Path) -> float:
-    """sim_time of a simulator configuration. Raises OutputError if that is not there."""
-    try:
-        return float(orjson.loads(file.read_bytes().removeprefix(BOM))["sim_config"]["sim_time"]) * 1e6
-    except OSError as error:
-        raise OutputError(f"{file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise OutputError(f"{file}: sim_config.sim_time: expected a number of milliseconds") from None
-
-
+_PREDICTED = (
+    *("latency_ns", "period_ns", "images_per_round", "throughput_per_s", "avg_power_mw"),
+    *("energy_pj", "energy_by_pj", "energy_not_counted"),
+)
 _DIGITS = 6  # the simulator and the timeline agree to four; fewer would hide it
 
 
@@ -233,7 +132,7 @@ class _Figure:
         return self.ours / self.theirs - 1 if self.theirs else None
 
 
-def _comparison(ours: _Prediction, theirs: "SimulatorReport | None", mode: str) -> list[_Figure]:
+def _comparison(ours: "Figures", theirs: "SimulatorReport | None", mode: str) -> list[_Figure]:
     """The figures of one pass, or those of the steady state, whose static power flows for the period alone."""
     from pimdse.display.units import energy_text, power_text, rate_text, time_text
 
@@ -243,7 +142,7 @@ def _comparison(ours: _Prediction, theirs: "SimulatorReport | None", mode: str) 
         pass_ns, energy_pj, steady = ours.latency_ns, ours.energy.total_pj, ""
         figures = [_Figure("latency_ns", pass_ns, theirs.latency_ns if theirs else None, time_text)]
     else:
-        pass_ns, steady = ours.period_ns_per_round, "steady_"
+        pass_ns, steady = ours.timing.period_ns_per_round, "steady_"
         energy_pj = dynamic_pj + static_pj * (pass_ns / ours.latency_ns if ours.latency_ns else 1.0)
         their_ns = theirs.latency_ns / images if theirs else None
         figures = [

@@ -12,7 +12,7 @@ from pimcomp.errors import CapacityError
 
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
-    from pimcomp.ir.plan import MappingProblem, Outcome
+    from pimcomp.ir.plan import Outcome
     from pimdse.compiling.building import Built, Observe, Recipe
 
 SIMULATOR_TIMEOUT_S = 7200.0
@@ -65,16 +65,8 @@ class Row:
         return self.gap if self.pipeline == "element" else self.gap_period
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A solver whose answer is known beforehand, so that it need not be found twice."""
-
-    name: str
-    outcome: "Outcome"
-
-    def solve(self, problem: "MappingProblem", *, time_limit_s: float | None, seed: int) -> "Outcome":
-        """The known answer."""
-        return self.outcome
+# What the report of a program says.
+_OF_THE_PROGRAM = ("latency_ns", "period_ns", "bound_ns", "gap", "bound_period_ns", "gap_period", "energy_pj")
 
 
 def compared(
@@ -136,65 +128,35 @@ def programmed(
     network: "LoadedNetwork", recipe: "Recipe", row: Row, outcome: "Outcome", executable: Path | None = None
 ) -> Row:
     """The row with the figures of the plan's verified program, from the timeline and, if given, from the simulator."""
-    from pimcomp.compile import compile_network
     from pimcomp.emit.report import make_report
+    from pimdse.compiling.building import StoredPlan, build
 
     if outcome.plan is None:
         return row
     started = time.process_time()
     try:
-        compiled = compile_network(
-            network.graph,
-            recipe.arch,
-            Known(recipe.solver, outcome),
-            pipeline=recipe.pipeline,
-            seed=recipe.seed,
-            options=recipe.options,
-        )
+        built = build(recipe, solver=StoredPlan(recipe.solver, outcome), source=network)
     except CapacityError as error:
         return dataclasses.replace(row, missing=str(error), compile_s=time.process_time() - started)
-    report = make_report(compiled)
-    row = dataclasses.replace(
-        row,
-        latency_ns=report.latency_ns,
-        period_ns=report.period_ns,
-        bound_ns=report.bound_ns,
-        gap=report.gap,
-        bound_period_ns=report.bound_period_ns,
-        gap_period=report.gap_period,
-        energy_pj=report.energy_pj,
-        compile_s=time.process_time() - started,
-    )
-    if executable is None:
-        return row
-    from pimdse.compiling.building import Built
-
-    built = Built(recipe=recipe, network=network, compiled=compiled, stages_s=())
-    return dataclasses.replace(row, simulator_ns=_simulated_ns(built, executable))
+    report = make_report(built.compiled)
+    figures = {name: getattr(report, name) for name in _OF_THE_PROGRAM}
+    row = dataclasses.replace(row, **figures, compile_s=time.process_time() - started)
+    return dataclasses.replace(row, simulator_ns=_simulated_ns(built, executable)) if executable else row
 
 
 def _simulated_ns(built: "Built", executable: Path) -> float:
     """What the simulator says about an image: its latency, or its period in steady state."""
-    import json
-
-    import numpy as np
-
     from pimcomp.ir.plan import Pipeline
     from pimdse.compiling.building import write
-    from pimdse.folder.pimsim import run_simulator, steady_state
+    from pimdse.folder.pimsim import cores_at_work, simulate_folder
 
-    batch = built.recipe.pipeline is Pipeline.BATCH
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        report = write(built, folder)
-        config = folder / ("config_throughput.json" if batch else "config.json")
-        cores = None if batch else frozenset(np.flatnonzero(np.diff(built.compiled.program.core_start)).tolist())
-        said = run_simulator(executable, folder / "program.gz", config, cores=cores, timeout_s=SIMULATOR_TIMEOUT_S)
-        if not batch:
-            return said.latency_ns
-        simulated_ns = float(json.loads(config.read_bytes())["sim_config"]["sim_time"]) * 1e6
-        steady = steady_state(said, simulated_ns=simulated_ns, latency_ns=report.latency_ns)
-        return steady.period_ns_per_round / report.images_per_round
+        folder, report = Path(name), write(built, Path(name))
+        cores = None if built.recipe.pipeline is Pipeline.BATCH else cores_at_work(built.compiled.program.core_start)
+        said, _ = simulate_folder(
+            executable, folder, cores=cores, latency_ns=report.latency_ns, timeout_s=SIMULATOR_TIMEOUT_S
+        )
+    return said.latency_ns / (1 if cores else report.images_per_round)
 
 
 def with_model_gaps(rows: Sequence[Row], proven_ns: float | None = None) -> list[Row]:

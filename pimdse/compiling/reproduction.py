@@ -12,22 +12,10 @@ from pimcomp.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
-    from pimcomp.ir.plan import MappingProblem, Outcome
+    from pimcomp.ir.plan import Outcome
     from pimdse.compiling.building import Observe, Recipe
 
 MANIFEST, PLAN = "manifest.yaml", "plan.json"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredPlan:
-    """A solver that answers what was answered before: nothing is searched."""
-
-    name: str
-    outcome: "Outcome"
-
-    def solve(self, problem: "MappingProblem", *, time_limit_s: float | None, seed: int) -> "Outcome":
-        """The stored outcome; the compiler verifies its plan as it does any other."""
-        return self.outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +32,7 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
 
     Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
     """
-    from pimdse.compiling.building import build, check_target, write
+    from pimdse.compiling.building import StoredPlan, build, check_target, write
     from pimdse.folder.compiled import recorded_model
 
     content = _manifest(folder)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pimcomp.emit.report import Report
+    from pimcomp.ir.report import Figures
 
 
 def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
@@ -39,6 +40,7 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
     """The figures of a compile as (name, text)."""
     element = report.pipeline == "element"
     bound_ns, gap = (report.bound_ns, report.gap) if element else (report.bound_period_ns, report.gap_period)
+    figures = figure_rows(report)
     rows = [
         ("network", f"{report.model} on {report.arch}: {report.pipeline} pipeline, solver {report.solver}"),
         (
@@ -46,12 +48,9 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
             f"{count_text(report.crossbars_used)} of {count_text(report.crossbars)} used "
             f"({share_text(report.crossbars_used, report.crossbars)}), {report.cores_used} of {report.cores} cores",
         ),
-        ("latency", time_text(report.latency_ns)),
-        ("period", period_text(report.period_ns, report.images_per_round)),
+        *figures[:2],
         ("bound", f"{time_text(bound_ns)} proven for any {'latency' if element else 'period'}, {_times(gap)} below"),
-        ("energy", f"{energy_text(report.energy_pj)} per image{_shares(report)}"),
-        *(("", text) for text in [not_counted_text(report.energy_not_counted)] if text),
-        ("average power", power_text(report.avg_power_mw)),
+        *figures[2:],
         ("solver", _certificate(report)),
         (
             "instructions",
@@ -63,6 +62,17 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
     if report.area_mm2 is not None:
         rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
     return rows
+
+
+def figure_rows(figures: "Report | Figures", digits: int = 3) -> list[tuple[str, str]]:
+    """Latency, period, energy (and what it leaves out) and power as (name, text); digits: of the times."""
+    return [
+        ("latency", time_text(figures.latency_ns, digits)),
+        ("period", period_text(figures.period_ns, figures.images_per_round, digits)),
+        ("energy", f"{energy_text(figures.energy_pj)} per image{_shares(figures)}"),
+        *(("", text) for text in [not_counted_text(figures.energy_not_counted)] if text),
+        ("average power", power_text(figures.avg_power_mw)),
+    ]
 
 
 def not_counted_text(parts: Sequence[str]) -> str:
@@ -86,9 +96,9 @@ def _times(gap: float) -> str:
     return f"{1.0 / (1.0 - gap):.1f}x" if gap < 1.0 else "far"
 
 
-def _shares(report: "Report") -> str:
-    largest = sorted(report.energy_by_pj.items(), key=lambda item: -item[1])[:3]
-    parts = [f"{name.replace('_', ' ')} {share_text(pj, report.energy_pj)}" for name, pj in largest if pj > 0]
+def _shares(figures: "Report | Figures") -> str:
+    largest = sorted(figures.energy_by_pj.items(), key=lambda item: -item[1])[:3]
+    parts = [f"{name.replace('_', ' ')} {share_text(pj, figures.energy_pj)}" for name, pj in largest if pj > 0]
     return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -9,23 +9,25 @@ import orjson
 
 from pimcomp.errors import OutputError
 
+PROGRAMS = ("program.gz", "program.json")
+REPORT = "report.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledFolder:
     """The parts of report.json that other commands need; see pimcomp/emit/report.py for their meaning."""
 
-    path: Path
     model: str
     weights: str | None
     arch: str
     pipeline: str
     solver: str
-    seed: int
+    images_per_round: int
 
     @property
-    def program(self) -> Path:
-        """The instruction streams."""
-        return self.path / "program.gz"
+    def title(self) -> str:
+        """What it is, for people."""
+        return f"{self.model} on {self.arch}: {self.pipeline} pipeline, solver {self.solver}"
 
 
 def _model(given: object) -> str:
@@ -48,7 +50,7 @@ def is_compiled_folder(target: str) -> bool:
     """Whether DIR|MODEL means a folder: any does, but one that only shares its name with a shipped network."""
     from pimcomp.frontend.model_index import is_shipped
 
-    return (Path(target) / "report.json").is_file() or (Path(target).is_dir() and not is_shipped(target))
+    return (Path(target) / REPORT).is_file() or (Path(target).is_dir() and not is_shipped(target))
 
 
 def recorded_model(model: str, folder: Path, remedy: str = "") -> str:
@@ -65,7 +67,7 @@ def recorded_model(model: str, folder: Path, remedy: str = "") -> str:
 
 def read_compiled_folder(path: Path) -> CompiledFolder:
     """Read report.json. Raises OutputError if the folder is no complete compile."""
-    file = path / "report.json"
+    file = path / REPORT
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
     if not file.is_file():
@@ -73,13 +75,10 @@ def read_compiled_folder(path: Path) -> CompiledFolder:
     try:
         data: dict[str, Any] = orjson.loads(file.read_bytes())
         return CompiledFolder(
-            path=path,
             model=_model(data["model"]),
             weights=_weights(data["weights"]),
-            arch=str(data["arch"]),
-            pipeline=str(data["pipeline"]),
-            solver=str(data["solver"]),
-            seed=int(data["seed"]),
+            images_per_round=int(data["images_per_round"]),
+            **{name: str(data[name]) for name in ("arch", "pipeline", "solver")},
         )
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror}") from None

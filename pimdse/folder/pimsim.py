@@ -11,8 +11,17 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pimcomp.errors import SimulatorError
+import numpy as np
+import orjson
+
+from pimcomp.errors import OutputError, SimulatorError
+from pimcomp.foundation.file_kind import BOM
+from pimdse.folder.compiled import PROGRAMS
+
+if TYPE_CHECKING:
+    from pimcomp.ir.program import LongArray
 
 ENVIRONMENT = "PIMSIM_NN"
 _NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -70,6 +79,11 @@ def steady_state(report: SimulatorReport, *, simulated_ns: float, latency_ns: fl
     )
 
 
+def cores_at_work(core_start: "LongArray") -> frozenset[int]:
+    """The cores with instructions; core_start: int64[cores + 1], where each one's list begins."""
+    return frozenset(np.flatnonzero(np.diff(core_start)).tolist())
+
+
 def find_simulator(path: Path | None) -> Path | None:
     """The simulator's executable: `path`, else the environment's PIMSIM_NN, else None.
 
@@ -106,6 +120,33 @@ def run_simulator(
         status = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
         raise SimulatorError(f"{executable.name} failed ({status}){': ' + said[-1].strip() if said else ''}")
     return read_report(text, cores)
+
+
+def simulate_folder(
+    executable: Path, folder: Path, *, cores: frozenset[int] | None, latency_ns: float, timeout_s: float
+) -> tuple[SimulatorReport, SteadyState | None]:
+    """What the simulator says of a compiled folder: one pass, or with cores=None one round in steady state.
+
+    latency_ns: our prediction of a pass. Raises SimulatorError, and OutputError for a damaged configuration.
+    """
+    program = next((path for name in PROGRAMS if (path := folder / name).is_file()), folder / PROGRAMS[0])
+    config = folder / ("config.json" if cores is not None else "config_throughput.json")
+    report = run_simulator(executable, program, config, cores=cores, timeout_s=timeout_s)
+    if cores is not None:
+        return report, None
+    steady = steady_state(report, simulated_ns=_simulated_ns(config), latency_ns=latency_ns)
+    round_ns, round_pj = steady.period_ns_per_round, steady.energy_pj_per_round
+    return SimulatorReport(latency_ns=round_ns, avg_power_mw=steady.avg_power_mw, energy_pj=round_pj), steady
+
+
+def _simulated_ns(file: Path) -> float:
+    """sim_time of a simulator configuration. Raises OutputError if that is not there."""
+    try:
+        return float(orjson.loads(file.read_bytes().removeprefix(BOM))["sim_config"]["sim_time"]) * 1e6
+    except OSError as error:
+        raise OutputError(f"{file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise OutputError(f"{file}: sim_config.sim_time: expected a number of milliseconds") from None
 
 
 def read_report(text: str, cores: frozenset[int] | None) -> SimulatorReport:

@@ -4,19 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
-
 from pimcomp.errors import DeadlockError, ModelError, OutputError
 from pimcomp.ir.brief import brief
+from pimdse.folder.compiled import PROGRAMS, REPORT, read_compiled_folder
 
 if TYPE_CHECKING:
     from pimcomp.attribution import Attribution
     from pimcomp.emit.decode import Decoded
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.graph import IntArray
+    from pimcomp.ir.report import Figures, LayerEnergy
     from pimcomp.timeline.work import Stream
 
-_PROGRAMS = ("program.gz", "program.json")
 _CHIPS = ("chip.yaml", "config.json")  # the former says more: mesh, area, where the numbers come from
 
 
@@ -44,6 +43,23 @@ class ProgramFolder:
         """The name of a graph node; "-" for none."""
         return self.node_names[node] if 0 <= node < len(self.node_names) else "-"
 
+    def figures(self) -> "tuple[Figures, tuple[LayerEnergy, ...]]":
+        """What the timeline says of the program, and the dynamic part of a pass's energy by graph node."""
+        from pimcomp.ir.report import Figures
+        from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
+        from pimcomp.timeline.front_end import listing_of_file
+        from pimcomp.timeline.timing import time_stream
+
+        stream, arch, listing = self.stream, self.arch, listing_of_file(self.decoded)
+        timing = time_stream(stream, arch)
+        figures = Figures(
+            timing=timing,
+            energy=energy_of_stream(stream, arch, timing.latency_ns, listing),
+            images_per_round=self.images_per_round,
+            energy_not_counted=not_counted(arch),
+        )
+        return figures, energy_of_stream_by_layer(stream, self.node, self.node_names, arch, listing=listing)
+
     def attribution(self) -> "Attribution":
         """One pass taken apart. Raises DeadlockError, which names the program."""
         from pimcomp.attribution import attribute
@@ -67,7 +83,7 @@ def read_program_folder(path: Path) -> ProgramFolder:
 
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
-    program = _first(path, _PROGRAMS, "program")
+    program = _first(path, PROGRAMS, "program")
     arch = load_arch(_first(path, _CHIPS, "chip"))
     decoded = decode_program(program)
     stream, emitted = stream_of_file(decoded, arch)
@@ -80,13 +96,13 @@ def read_program_folder(path: Path) -> ProgramFolder:
                 f"instruction of {program.name}, found {len(points.instruction_node)}: they are of different compiles"
             )
         node, names = points.instruction_node[emitted], points.node_names
-    title, pipeline, images = _reported(path)
+    known = read_compiled_folder(path) if (path / REPORT).is_file() else None
     return ProgramFolder(
         path=path,
         program=program,
-        title=title,
-        pipeline=pipeline,
-        images_per_round=images,
+        title=known.title if known else path.name,
+        pipeline=known.pipeline if known else "",
+        images_per_round=known.images_per_round if known else 1,
         arch=arch,
         decoded=decoded,
         stream=stream,
@@ -100,16 +116,3 @@ def _first(path: Path, names: tuple[str, ...], what: str) -> Path:
     if not found:
         raise OutputError(f"{path}: expected a {what} there, as {' or '.join(names)}, found none")
     return found[0]
-
-
-def _reported(path: Path) -> tuple[str, str, int]:
-    """(title, pipeline, images per round) of report.json, if there is one."""
-    file = path / "report.json"
-    if not file.is_file():
-        return path.name, "", 1
-    try:
-        data = orjson.loads(file.read_bytes())
-        title = f"{data['model']} on {data['arch']}: {data['pipeline']} pipeline, solver {data['solver']}"
-        return title, str(data["pipeline"]), int(data["images_per_round"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{file}: not a report of pimdse: {type(error).__name__}: {error}") from None

@@ -29,6 +29,8 @@ def small_compiled(program: Program | None = None) -> Compiled:
             notes=("degraded",),
         ),
         program=program,
+        images_per_round=program.images_per_round,
+        output_round_delay=program.output_round_delay,
         timing=Timing(
             latency_ns=4000.0,
             period_ns_per_round=2500.0,
