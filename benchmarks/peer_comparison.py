@@ -128,9 +128,7 @@ def compile_case(
 ) -> Compiled:
     """One program of a case."""
     chosen = get_solver(solver, settings)
-    return compile_network(
-        network.graph, arch, chosen, pipeline=Pipeline(pipeline), options=options, weights="random:0"
-    )
+    return compile_network(network.graph, arch, chosen, pipeline=Pipeline(pipeline), options=options)
 
 
 def plain_score_ns(network: LoadedNetwork, arch: Arch, pipeline: str) -> float | None:

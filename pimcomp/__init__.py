@@ -5,7 +5,6 @@ As a library: `pimcomp.compile_model`, `pimcomp.sweep` and the other names in `_
 loaded when they are asked for, so that importing the package costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,33 +44,36 @@ __all__ = [
     "verify_folder",
 ]
 
-_FACE = "pimdse.api"  # above the solvers and the search, which the compiler does not know: found by name
-_HOMES = {
-    "Pipeline": "pimcomp.ir.plan",
-    "PimdseError": "pimcomp.errors",
-    "list_archs": "pimcomp.config",
-    "list_models": "pimcomp.frontend",
-    "load_arch": "pimcomp.config",
-    "load_network": "pimcomp.frontend",
-    "SweepResult": "pimdse.sweep_api",
-    "pick": "pimdse.sweep_api",
-    "sweep": "pimdse.sweep_api",
-}
-
 __version__: str
 
 if not TYPE_CHECKING:  # a type checker shall know the names above, and no others
 
     def __getattr__(name: str) -> object:
-        """Load a public name from where it lives (PEP 562)."""
-        if name == "__version__":
-            return import_module("pimdse.foundation.versions").own_version()
-        if name not in __all__:
-            raise AttributeError(f"module 'pimcomp' has no attribute {name!r}")
-        home = _HOMES.get(name, _FACE)
-        if home.startswith("pimdse"):
-            import_module("pimdse.foundation.neighbours").check_neighbours()
-        return getattr(import_module(home), name)
+        """Load a public name from where it lives (PEP 562); those of pimdse are the one look upwards."""
+        match name:
+            case "PimdseError":
+                from pimcomp import errors as home
+            case "Pipeline":
+                from pimcomp.ir import plan as home
+            case "list_archs" | "load_arch":
+                from pimcomp import config as home
+            case "list_models" | "load_network":
+                from pimcomp import frontend as home
+            case "__version__":
+                from pimdse.foundation.versions import own_version
+
+                return own_version()
+            case _ if name in __all__:
+                from pimdse.foundation.neighbours import check_neighbours
+
+                check_neighbours()
+                if name in ("SweepResult", "pick", "sweep"):  # apart: a search loads Optuna
+                    from pimdse import sweep_api as home
+                else:
+                    from pimdse import api as home
+            case _:
+                raise AttributeError(f"module 'pimcomp' has no attribute {name!r}")
+        return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -32,13 +32,9 @@ def compile_network(
     time_limit_s: float | None = None,
     seed: int = 0,
     options: ScheduleOptions = ScheduleOptions(),  # noqa: B008  frozen
-    weights: str = "onnx",
-    notes: tuple[str, ...] = (),
     observe: Observer = lambda stage, result: None,
 ) -> Compiled:
     """Compile a network for a chip with a solver.
-
-    weights, notes: where the weights came from and what was changed on the way, for the report.
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """
@@ -74,9 +70,7 @@ def compile_network(
         images_per_round=program.images_per_round,
         output_round_delay=program.output_round_delay,
         energy_not_counted=not_counted(arch),
-        provenance=Provenance(
-            model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed, weights=weights, notes=notes
-        ),
+        provenance=Provenance(model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed),
     )
 
 

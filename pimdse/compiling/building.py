@@ -172,13 +172,13 @@ def build(
         time_limit_s=recipe.time_limit_s,
         seed=recipe.seed,
         options=recipe.options,
-        weights=recipe.weights or "onnx",
-        notes=recipe.notes,
         observe=stage,
     )
     # the report names the model as the user did, so that `pimdse verify DIR` finds it again
-    named = dataclasses.replace(compiled.provenance, model=recipe.model)
-    compiled = dataclasses.replace(compiled, provenance=named)
+    origin = dataclasses.replace(
+        compiled.provenance, model=recipe.model, weights=recipe.weights or "onnx", notes=recipe.notes
+    )
+    compiled = dataclasses.replace(compiled, provenance=origin)
     return Built(recipe=recipe, network=network, compiled=compiled, stages_s=tuple(stages))
 
 
