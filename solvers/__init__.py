@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class SolverInfo:
     """A registered solver: command-line name, its module in this package and class, what it does, what it proves.
 
-    limited: what a time limit bounds; empty: nothing, it does not search and decides within a second or two.
+    limited: what a time limit bounds (nothing: it does not search and decides within a second or two).
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""pimdse as a library: the public names, and the example scripts of the documentation."""
+"""pimdse as a library: the public names, and the example scripts of the documentation.
+
+Covers: /pimdse/api.
+"""
 
 import dataclasses
 import os

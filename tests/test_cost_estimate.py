@@ -1,4 +1,8 @@
-"""The estimate before scheduling: it knows who computes what, adds up the energy, and is close to the timeline."""
+"""The estimate before scheduling: it knows who computes what, adds up the energy, and is close to the timeline.
+
+Covers: estimate/estimator, estimate/layout, estimate/work, estimate/tables, estimate/streaming,
+estimate/instruction_costs.
+"""
 
 import json
 from collections.abc import Sequence

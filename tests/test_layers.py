@@ -25,7 +25,6 @@ HOMES: dict[str, str | tuple[str, ...]] = {
 }
 # Never loaded by importing the packages or the command line: `pimdse --help` has to answer at once.
 LAZY = ("ortools", "pymoo", "optuna", "onnxruntime", "onnx", "matplotlib", "numba", "scipy", "pandas")
-MAX_LINES = 600
 
 
 def module_name(path: Path) -> str:
@@ -62,8 +61,3 @@ def test_importing_a_package_loads_no_heavy_library(module: str) -> None:
 def test_every_folder_of_sources_is_a_package() -> None:
     folders = {path.parent for path in SOURCES}
     assert [f for f in sorted(folders) if not (f / "__init__.py").exists()] == []
-
-
-def test_no_file_outgrows_its_concept() -> None:
-    long = {module_name(p): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > MAX_LINES}
-    assert long == {}

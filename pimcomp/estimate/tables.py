@@ -56,16 +56,16 @@ class Network(NamedTuple):
     kind: INPUT, LAYER or VECTOR. base: the node whose segments a node's work follows (itself for layers and inputs).
     row_start int64[nodes + 1] into followed_row (the base's row that decides who computes a row) and needed_before
     (needed rows in front of each row, int64[rows + 1]). column_start into columns_before (per column of the base, and
-    its width: how many of the node's columns follow columns in front of it). shared: taps of a
-    node (kernel rows + columns) whose long segments are shared out, 0 for others; share_ns: of a pixel of it. work
-    int64[nodes, 11]: the columns of NodeWork. node_price float64[nodes, 7]: vector work of a
-    node, see FIXED_NS and the following. constant_bytes/_ns: vectors a core loads once, at the memory
-    server. load_ns/store_ns: a row at the server. edge_start int64[nodes + 1]; per edge its source, extent (rows of
-    the window, dilation included), base_start into base_row (first row read, may be negative), reach_start into
-    first_column and last_column (clipped to the map). outputs: nodes that are stored. layer: k or -1. option_start
-    int64[layers + 1]; per option: block, scatter, kernel int64[options, 2], group_start int64[options + 1],
-    scratch_bytes, option_crossbars, firings. Per array group: group_price float64[groups, 4], see FIRE_NS and the
-    following; mvm_ns; covers (all columns), rows (mask of the source rows it reads).
+    its width: how many of the node's columns follow columns in front of it). shared: taps of a node (kernel rows +
+    columns) whose long segments are shared out, 0 for others; share_ns: of a pixel of it. work int64[nodes, 11]: the
+    columns of NodeWork. node_price float64[nodes, 7]: vector work of a node, see FIXED_NS and the following.
+    constant_bytes, constant_ns: vectors a core loads once, at the memory server. load_ns, store_ns: a row at the
+    server. edge_start int64[nodes + 1]; per edge its source, extent (rows of the window, dilation included), base_start
+    into base_row (first row read, may be negative), reach_start into first_column and last_column (clipped to the map).
+    outputs: nodes that are stored. layer: k or -1. option_start int64[layers + 1]; per option: block, scatter, kernel
+    int64[options, 2], group_start int64[options + 1], scratch_bytes, option_crossbars, firings. Per array group:
+    group_price float64[groups, 4], see FIRE_NS and the following; mvm_ns; covers (all columns), rows (mask of the
+    source rows it reads).
     flit_ns, flit_pj float64[cores + 1, cores + 1].
     """
 

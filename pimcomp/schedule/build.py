@@ -40,7 +40,7 @@ class Work:
 
     Per task: kind, node, core, row, columns [start, stop) of which [keep, stop) are its own, and the segment whose
     result it writes (out_segment, -1: none). final_task: task that completes each segment.
-    reads/writes: accesses to row buffers (reads with row < -1 are absent rows: valid is False).
+    reads: accesses to row buffers (those with row < -1 are absent rows: valid is False).
     Partial-sum buffers are numbered from 0: `sum_core`, `sum_bytes`; sum_transfers int64[n, 5]: (source sum,
     destination sum, producer task, consumer task, bytes). local_edges: (conv task, join task). constant_pairs: (core,
     node) per constant buffer; constant_of: its number per task or -1.

@@ -24,7 +24,7 @@ class ConvTemplate:
     pieces: int64[pieces, 4], copies into the staging area per window block: (slot, byte offset, bytes, staging offset).
     groups: int64[groups, 6]: (array group, slot or -1 when staged, byte offset in the row or the staging area, columns,
     first span, spans). spans: int32[spans, 2] columns of the block's output.
-    staging_bytes: size of the staging area. full_first: the first group covers all columns.
+    staging_bytes: size of the staging area. The first group covers all columns if any does.
     """
 
     slots: IntArray

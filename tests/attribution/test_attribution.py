@@ -1,4 +1,7 @@
-"""Attribution adds up to the latency, and says what hand-made programs are known to do."""
+"""Attribution adds up to the latency, and says what hand-made programs are known to do.
+
+Covers: attribute, core_use, critical_path, waits.
+"""
 
 from dataclasses import replace
 

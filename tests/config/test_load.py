@@ -1,4 +1,7 @@
-"""YAML to Arch: what the keys mean, and that every mistake names file, field, expectation and value."""
+"""YAML to Arch: what the keys mean, and that every mistake names file, field, expectation and value.
+
+Covers: fields, schema, validation, yaml_loader.
+"""
 
 from dataclasses import fields
 from pathlib import Path

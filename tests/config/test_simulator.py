@@ -1,4 +1,7 @@
-"""config.json of PIMCOMP-NN and pimsim-nn read as it is."""
+"""config.json of PIMCOMP-NN and pimsim-nn read as it is.
+
+Covers: noc_file.
+"""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""memory.npz and checkpoints.npz: what is written is read back, in both forms, with deterministic bytes."""
+"""memory.npz and checkpoints.npz: what is written is read back, in both forms, with deterministic bytes.
+
+Covers: npz.
+"""
 
 from dataclasses import replace
 from pathlib import Path

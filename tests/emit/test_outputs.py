@@ -1,4 +1,7 @@
-"""The output folder: complete or absent, deterministic, and never at the expense of the user's files."""
+"""The output folder: complete or absent, deterministic, and never at the expense of the user's files.
+
+Covers: report.
+"""
 
 import json
 import os

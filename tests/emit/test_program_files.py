@@ -1,4 +1,7 @@
-"""program.gz: deterministic bytes, and positions that other files can refer to."""
+"""program.gz: deterministic bytes, and positions that other files can refer to.
+
+Covers: json_writer, pimsim, ascii_kernels.
+"""
 
 import gzip
 from dataclasses import replace

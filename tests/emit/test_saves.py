@@ -1,4 +1,7 @@
-"""The files on request: listing, evaluation, verification, intermediate, mapping and weights."""
+"""The files on request: listing, evaluation, verification, intermediate, mapping and weights.
+
+Covers: evaluation, intermediate, listing, mapping_text, row_text, verification, weights_npz.
+"""
 
 import json
 from pathlib import Path

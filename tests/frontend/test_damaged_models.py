@@ -1,4 +1,7 @@
-"""Whatever is changed in a model file: a network that ONNX Runtime agrees with, or an error meant for the user."""
+"""Whatever is changed in a model file: a network that ONNX Runtime agrees with, or an error meant for the user.
+
+Covers: lower/lower, import_onnx.
+"""
 
 import random
 from collections import Counter

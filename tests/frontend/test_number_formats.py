@@ -1,4 +1,7 @@
-"""Half-precision and quantized networks: read in real numbers, or refused by name."""
+"""Half-precision and quantized networks: read in real numbers, or refused by name.
+
+Covers: onnx/drop_quantization, onnx/widen_halves.
+"""
 
 from pathlib import Path
 from typing import Any

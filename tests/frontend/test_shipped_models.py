@@ -1,4 +1,7 @@
-"""Every network that ships: listed, imported, and equal to ONNX Runtime (large ones with -m slow)."""
+"""Every network that ships: listed, imported, and equal to ONNX Runtime (large ones with -m slow).
+
+Covers: model_index, load_network.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,7 @@
-"""Registers: what an instruction finds in them is what the table says, with as few loads as possible."""
+"""Registers: what an instruction finds in them is what the table says, with as few loads as possible.
+
+Covers: operands.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Wrong input, as a user would give it: a message, status 2 (130 for Ctrl-C), no traceback, nothing half-written."""
+"""Wrong input, as a user would give it: a message, status 2 (130 for Ctrl-C), no traceback, nothing half-written.
+
+Covers: commands/compiling, interrupt.
+"""
 
 import os
 import subprocess

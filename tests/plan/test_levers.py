@@ -1,4 +1,7 @@
-"""What a message about a network that does not fit promises is true of the changed chip, and of none smaller."""
+"""What a message about a network that does not fit promises is true of the changed chip, and of none smaller.
+
+Covers: cores_needed, problem.
+"""
 
 import dataclasses
 from functools import cache

@@ -1,4 +1,7 @@
-"""Compiled digits networks: right in real numbers, right enough in integers, and hard to break unnoticed."""
+"""Compiled digits networks: right in real numbers, right enough in integers, and hard to break unnoticed.
+
+Covers: quantize.
+"""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""A correct program passes; every way to break it is named."""
+"""A correct program passes; every way to break it is named.
+
+Covers: flow, register_replay.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

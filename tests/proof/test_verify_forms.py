@@ -1,4 +1,7 @@
-"""Networks of every form are proven: with and without a batch, channels first and last, sequences, vectors, scalars."""
+"""Networks of every form are proven: with and without a batch, channels first and last, sequences, vectors, scalars.
+
+Covers: feeds, rounding, executed_in_integers, calibrate.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""The table has what the actions do, in their order, on every core."""
+"""The table has what the actions do, in their order, on every core.
+
+Covers: emission/tape.
+"""
 
 from collections import Counter
 

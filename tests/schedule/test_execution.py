@@ -1,4 +1,7 @@
-"""The test that outranks all others: emitted programs compute what the network means."""
+"""The test that outranks all others: emitted programs compute what the network means.
+
+Covers: build_scatter, build_vector, emission/conv, emission/scatter, emission/vector, /pimcomp/compile.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""What every solver promises, whatever it is: a new solver joins by being registered."""
+"""What every solver promises, whatever it is: a new solver joins by being registered.
+
+Covers: limit, capacity.
+"""
 
 import math
 import subprocess

@@ -1,4 +1,7 @@
-"""Bound, cost, timeline: what is skipped, what is timed, what is judged once."""
+"""Bound, cost, timeline: what is skipped, what is timed, what is judged once.
+
+Covers: candidate, evaluate, search/promote.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Fronts, knees and volumes against their definitions."""
+"""Fronts, knees and volumes against their definitions.
+
+Covers: hypervolume, pareto.
+"""
 
 import itertools
 

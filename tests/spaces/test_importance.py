@@ -1,4 +1,7 @@
-"""Importance finds the parameters that decide, as shares of a whole, the same in every process."""
+"""Importance finds the parameters that decide, as shares of a whole, the same in every process.
+
+Covers: search/importance.
+"""
 
 from pathlib import Path
 

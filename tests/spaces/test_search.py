@@ -1,4 +1,7 @@
-"""The search keeps its promises: reproducible, resumable, parallel, and honest about what it did not evaluate."""
+"""The search keeps its promises: reproducible, resumable, parallel, and honest about what it did not evaluate.
+
+Covers: search/journal, search/run, search/settings, search/study.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Hosts that share one study in a real PostgreSQL: nothing is lost or judged twice, whoever dies."""
+"""Hosts that share one study in a real PostgreSQL: nothing is lost or judged twice, whoever dies.
+
+Covers: search/storage.
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""The `sweep:` section: what it means, and what every mistake in it is told."""
+"""The `sweep:` section: what it means, and what every mistake in it is told.
+
+Covers: chip, space.
+"""
 
 import pytest
 

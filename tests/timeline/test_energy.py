@@ -1,4 +1,7 @@
-"""Energy: the simulator's sums, and where they come from."""
+"""Energy: the simulator's sums, and where they come from.
+
+Covers: front_end.
+"""
 
 import gzip
 import json

@@ -1,4 +1,7 @@
-"""Every hand-written program of the reference set: the real simulator's answer, to the last nanosecond."""
+"""Every hand-written program of the reference set: the real simulator's answer, to the last nanosecond.
+
+Covers: in_order, out_of_order, core_step, run, transfers, work, state.
+"""
 
 import pytest
 

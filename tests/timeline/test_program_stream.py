@@ -1,4 +1,7 @@
-"""A compiled program seen by the timeline is the file that the simulator reads."""
+"""A compiled program seen by the timeline is the file that the simulator reads.
+
+Covers: hazards.
+"""
 
 import gzip
 import json

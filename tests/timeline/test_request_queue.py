@@ -1,4 +1,7 @@
-"""Requests of one instant: the order in which the HEAPLab fork served them, measured with one load per core."""
+"""Requests of one instant: the order in which the HEAPLab fork served them, measured with one load per core.
+
+Covers: early_waits.
+"""
 
 import numpy as np
 import pytest

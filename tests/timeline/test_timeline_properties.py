@@ -1,4 +1,7 @@
-"""Laws that hold for every program, whatever the simulator says."""
+"""Laws that hold for every program, whatever the simulator says.
+
+Covers: timing.
+"""
 
 from dataclasses import replace
 

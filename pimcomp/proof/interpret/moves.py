@@ -28,7 +28,8 @@ class Memories(NamedTuple):
 
     local, world: [cells, lanes] of all cores' local memories and of global memory.
     inputs, outputs: [rounds, places, lanes]. seen: [probed elements, lanes].
-    largest: [rows], largest magnitude written by a row (empty: not recorded).
+    kind: [rows], which counts a row adds to, -1: none (empty: nothing is counted). counts: [kinds, BINS], how
+    many values of each magnitude were written.
     """
 
     local: npt.NDArray[np.generic]

@@ -222,7 +222,7 @@ def emit_conv(tape, bounds, tasks, t, f, read_buffer, buffer_low, group_table, e
 
 class JoinTasks(NamedTuple):
     """Additions of partial sums from other cores; fields as in `ConvTasks`. parts: first of its received buffers in
-    `part_buffer`, parts_each of them; spare: scratch offset of a spare pixel. out is -1 when the sum travels on.
+    `part_buffer`, parts_each of them. out is -1 when the sum travels on.
     """
 
     task: npt.NDArray[np.int64]

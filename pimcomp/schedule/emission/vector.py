@@ -22,7 +22,7 @@ class VectorNodes(NamedTuple):
 
     run_start int64[nodes + 1] into runs int64[runs, 8]: (operand, first read of its source, rows of the window, source
     channel, destination channel, channels, bytes of one source column, 1 if the operand is broadcast). Runs of one
-    source are neighbours. kernel/stride/pad/dilation: columns. height, width: of the input map. divisor_start: into
+    source are neighbours. kernel, stride, pad, dilation: columns. width: of the input map. divisor_start: into
     `divisors`, byte offset of the constant vector 1 / n by n.
     """
 

@@ -1,4 +1,7 @@
-"""Arithmetic, normalisation and activations, against ONNX Runtime, and where their work ends up."""
+"""Arithmetic, normalisation and activations, against ONNX Runtime, and where their work ends up.
+
+Covers: activation, constant_fold.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""Layout operators: absorbed by views, and still what ONNX Runtime computes."""
+"""Layout operators: absorbed by views, and still what ONNX Runtime computes.
+
+Covers: rearrange, tensor, layout_parameters.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""Pooling in every form, against ONNX Runtime."""
+"""Pooling in every form, against ONNX Runtime.
+
+Covers: window_geometry.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""Every way a node_list file can be wrong: the error names the file, the node and the field, nothing else escapes."""
+"""Every way a node_list file can be wrong: the error names the file, the node and the field, nothing else escapes.
+
+Covers: fields, listed, operations.
+"""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""Graph -> node_list JSON and back: the same structure, or an error that lists what the format cannot say."""
+"""Graph -> node_list JSON and back: the same structure, or an error that lists what the format cannot say.
+
+Covers: records.
+"""
 
 import dataclasses
 import json

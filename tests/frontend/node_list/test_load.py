@@ -1,4 +1,7 @@
-"""PIMCOMP-NN's node_list JSON as a Graph: what every operation means, and what is noted about it."""
+"""PIMCOMP-NN's node_list JSON as a Graph: what every operation means, and what is noted about it.
+
+Covers: /pimcomp/frontend/random_weights.
+"""
 
 import json
 import os

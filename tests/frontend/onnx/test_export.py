@@ -1,4 +1,7 @@
-"""graph_to_onnx against a naive evaluation of the graph in numpy, node by node."""
+"""graph_to_onnx against a naive evaluation of the graph in numpy, node by node.
+
+Covers: operations, writer.
+"""
 
 import numpy as np
 import onnx

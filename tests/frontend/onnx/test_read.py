@@ -1,4 +1,7 @@
-"""Files as they come: old, dynamic, split into several, damaged; and what the user is told."""
+"""Files as they come: old, dynamic, split into several, damaged; and what the user is told.
+
+Covers: live_nodes, mixed_batch.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,8 @@
-"""Every pass keeps the function of any graph, and does what it is for."""
+"""Every pass keeps the function of any graph, and does what it is for.
+
+Covers: check_graph, drop_dead, fold_scales, fuse_activations, fuse_hard_swish, merge_padding, rewire, sort_channels,
+split_pools.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

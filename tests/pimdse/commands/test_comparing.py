@@ -1,4 +1,7 @@
-"""`pimdse compare`: rows with two gaps apart, explained absences, a picture."""
+"""`pimdse compare`: rows with two gaps apart, explained absences, a picture.
+
+Covers: comparison, commands/comparing, report/comparison_picture.
+"""
 
 import json
 from pathlib import Path

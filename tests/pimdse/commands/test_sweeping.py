@@ -1,4 +1,7 @@
-"""`pimdse sweep`, `report` and `pick` on a small real network, with an interruption."""
+"""`pimdse sweep`, `report` and `pick` on a small real network, with an interruption.
+
+Covers: commands/sweeping, commands/picking.
+"""
 
 import json
 import os

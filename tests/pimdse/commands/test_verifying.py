@@ -1,4 +1,7 @@
-"""`pimdse verify --integer`, and every trained network through what the command line calls."""
+"""`pimdse verify --integer`, and every trained network through what the command line calls.
+
+Covers: commands/verifying, trained.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""`pimdse view`: the page in the browser, or its path where there is none."""
+"""`pimdse view`: the page in the browser, or its path where there is none.
+
+Covers: commands/viewing.
+"""
 
 import json
 import webbrowser

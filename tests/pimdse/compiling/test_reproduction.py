@@ -1,4 +1,7 @@
-"""`pimdse reproduce` makes the same bytes from the manifest and the stored plan, and notices what was changed."""
+"""`pimdse reproduce` makes the same bytes from the manifest and the stored plan, and notices what was changed.
+
+Covers: reproduction, commands/reproducing.
+"""
 
 import json
 import shutil

@@ -1,4 +1,7 @@
-"""Every figure of a sweep is shown in a unit that people read."""
+"""Every figure of a sweep is shown in a unit that people read.
+
+Covers: /spaces/metrics.
+"""
 
 import pytest
 

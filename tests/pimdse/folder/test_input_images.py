@@ -1,4 +1,7 @@
-"""What `pimdse verify` is given: pictures, archives, models that changed meanwhile; and proofs that cannot be made."""
+"""What `pimdse verify` is given: pictures, archives, models that changed meanwhile; and proofs that cannot be made.
+
+Covers: input_images.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The report says what the trials say, stands alone, and is the same file when made again."""
+"""The report says what the trials say, stands alone, and is the same file when made again.
+
+Covers: report/findings, report/manifest, report/page, report/tables, report/write.
+"""
 
 import csv
 import io

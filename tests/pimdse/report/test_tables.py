@@ -1,4 +1,7 @@
-"""Every command's text at 80, 100 and 160 columns and in a pipe: no number is cut, no column is lost."""
+"""Every command's text at 80, 100 and 160 columns and in a pipe: no number is cut, no column is lost.
+
+Covers: output, html_table.
+"""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""What each instruction computes, and everything the instruction set forbids."""
+"""What each instruction computes, and everything the instruction set forbids.
+
+Covers: faults, float_kernel, resolve, run.
+"""
 
 import numpy as np
 import pytest

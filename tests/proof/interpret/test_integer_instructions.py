@@ -1,4 +1,7 @@
-"""Integer arithmetic of each instruction: rounding, saturation, shifts, poison."""
+"""Integer arithmetic of each instruction: rounding, saturation, shifts, poison.
+
+Covers: integer_kernel, integer_run.
+"""
 
 import numpy as np
 import pytest

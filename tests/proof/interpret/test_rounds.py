@@ -1,4 +1,7 @@
-"""Several cores and several rounds: rendezvous, run-ahead, pipelines that fill, looks and events."""
+"""Several cores and several rounds: rendezvous, run-ahead, pipelines that fill, looks and events.
+
+Covers: moves, order, world.
+"""
 
 import numpy as np
 import pytest

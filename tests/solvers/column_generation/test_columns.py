@@ -1,4 +1,7 @@
-"""The bound over contents of cores: never above the optimum, and above the aggregate bound where cores fill up."""
+"""The bound over contents of cores: never above the optimum, and above the aggregate bound where cores fill up.
+
+Covers: core_master.
+"""
 
 import numpy as np
 import pytest

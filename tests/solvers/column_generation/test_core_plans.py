@@ -1,4 +1,7 @@
-"""Plans from columns: valid, of the choice that was asked for, never worse than what is known, repeatable."""
+"""Plans from columns: valid, of the choice that was asked for, never worse than what is known, repeatable.
+
+Covers: core_contents, core_search.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""The exact solver's bounds and choices against enumeration."""
+"""The exact solver's bounds and choices against enumeration.
+
+Covers: exact_windows, latency, packing, relaxation.
+"""
 
 import numpy as np
 import pytest

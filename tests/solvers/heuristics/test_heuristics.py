@@ -1,4 +1,7 @@
-"""The faithful heuristics against PIMCOMP-NN's own results, and their ways out when they overrun."""
+"""The faithful heuristics against PIMCOMP-NN's own results, and their ways out when they overrun.
+
+Covers: balance, faithful, proportional, uniform, w0h0.
+"""
 
 import pytest
 

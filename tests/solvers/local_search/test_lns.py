@@ -1,4 +1,7 @@
-"""Search by ordered programs: it improves on its starts, keeps to its budget and tells what it did."""
+"""Search by ordered programs: it improves on its starts, keeps to its budget and tells what it did.
+
+Covers: auto.
+"""
 
 from dataclasses import replace
 from itertools import product

@@ -1,4 +1,7 @@
-"""Core mapping: PIMCOMP-NN's first fit by definition, and the balanced mapping's promises."""
+"""Core mapping: PIMCOMP-NN's first fit by definition, and the balanced mapping's promises.
+
+Covers: rebalance.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""The genetic algorithm: mutants are legal, and the run only gets better."""
+"""The genetic algorithm: mutants are legal, and the run only gets better.
+
+Covers: ga_mutations.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""NSGA-II: encoding, repair and the front's properties; its exact points depend on the platform."""
+"""NSGA-II: encoding, repair and the front's properties; its exact points depend on the platform.
+
+Covers: ranks.
+"""
 
 import numpy as np
 import pytest
