@@ -62,11 +62,6 @@ def random_inputs(graph: Graph, images: int, seed: int) -> dict[str, npt.NDArray
     }
 
 
-def whole(source: int, channels: int) -> View:
-    """All channels of one node."""
-    return View(np.full(channels, source, np.int32), np.arange(channels, dtype=np.int32))
-
-
 def gather(maps: list[Map], view: View) -> Map:
     """The channels of a view."""
     return np.stack([maps[source][channel] for source, channel in zip(view.sources, view.channels, strict=True)])

@@ -14,11 +14,11 @@ from pimcomp.frontend.onnx.read import copy_onnx, read_onnx
 from pimcomp.frontend.onnx.widen_halves import widen_halves
 from pimcomp.frontend.random_weights import parse_weights_option
 from pimcomp.frontend.rewrite.check_graph import check_graph
-from pimcomp.frontend.rewrite.drop_dead import drop_dead
 from pimcomp.frontend.rewrite.fold_scales import fold_scales
 from pimcomp.frontend.rewrite.fuse_activations import fuse_activations
 from pimcomp.frontend.rewrite.fuse_hard_swish import fuse_hard_swish
 from pimcomp.frontend.rewrite.merge_padding import merge_padding
+from pimcomp.frontend.rewrite.rewire import drop_dead
 from pimcomp.frontend.rewrite.sort_channels import sort_channels
 from pimcomp.frontend.rewrite.split_pools import split_pools
 from pimcomp.frontend.seeded_onnx_weights import randomize

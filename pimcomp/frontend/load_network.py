@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.model_index import find_model, is_shipped
+from pimcomp.ir.graph import Graph
 
 if TYPE_CHECKING:
     import onnx
@@ -32,6 +33,34 @@ def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNe
     from pimcomp.frontend.import_onnx import import_onnx
 
     return import_onnx(path, weights=weights)
+
+
+def load_structure(source: str | Path) -> Graph:
+    """The network of a file or a shipped name in its own channel order, for writing it in another format.
+
+    `load_network` sorts channels so that shuffles cost nothing; a format that says "shuffle" needs them as the network
+    has them. Weights are those of the file.
+
+    Raises ModelError, UnsupportedOp or ConfigError with the file and what is wrong with it.
+    """
+    path = locate(source)
+    if path.suffix.lower() == ".json":
+        from pimcomp.frontend.node_list.load import read_pimcomp
+
+        return read_pimcomp(path)
+    from pimcomp.frontend.import_onnx import PASSES, in_real_numbers
+    from pimcomp.frontend.lower.lower import lower
+    from pimcomp.frontend.onnx.read import read_onnx
+    from pimcomp.frontend.rewrite.sort_channels import sort_channels
+    from pimcomp.frontend.rewrite.split_pools import split_pools
+
+    model = read_onnx(path)
+    in_real_numbers(model, path)
+    graph = lower(model, path.stem, str(path))
+    for run in PASSES:
+        if run not in (sort_channels, split_pools):
+            graph = run(graph)
+    return graph
 
 
 def locate(source: str | Path) -> Path:

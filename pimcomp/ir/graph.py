@@ -58,6 +58,11 @@ class View:
     channels: IntArray
 
 
+def whole(source: int, channels: int) -> View:
+    """All channels of one node, in order."""
+    return View(np.full(channels, source, np.int32), np.arange(channels, dtype=np.int32))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """A sliding window: (height, width) pairs; pads are (top, left, bottom, right)."""

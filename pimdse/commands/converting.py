@@ -73,7 +73,7 @@ def export_json(
 ) -> None:
     """Write a network as PIMCOMP-NN's node list, the form its compiler reads."""
     from pimcomp.foundation.own_files import write_file
-    from pimcomp.frontend.load_structure import load_structure
+    from pimcomp.frontend.load_network import load_structure
     from pimcomp.frontend.node_list.export import export_pimcomp_text
 
     text = export_pimcomp_text(load_structure(model))

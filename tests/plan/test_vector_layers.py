@@ -8,17 +8,13 @@ import pytest
 
 from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
-from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window
+from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window, whole
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.vector_layers import use_vector_unit
 from pimcomp.schedule import ScheduleOptions
 from tests.schedule.execute import compiled_files, largest_error
 from tests.schedule.random_networks import random_chip
 from tests.schedule.random_plans import RandomPlan
-
-
-def _whole(node: int, channels: int) -> View:
-    return View(np.full(channels, node, np.int32), np.arange(channels, dtype=np.int32))
 
 
 def _depthwise(window: Window, height: int, width: int, seed: int, order: str = "straight") -> Graph:
@@ -28,7 +24,7 @@ def _depthwise(window: Window, height: int, width: int, seed: int, order: str = 
     def weights(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float32)
 
-    halves = _whole(1, 12)
+    halves = whole(1, 12)
     if order == "halves exchanged":
         halves = View(halves.sources, np.roll(halves.channels, 6))
     relu6 = Activation(kind=ActivationKind.CLIP, low=0.0, high=6.0)
@@ -37,7 +33,7 @@ def _depthwise(window: Window, height: int, width: int, seed: int, order: str = 
         Node(name="x", operation=Input(onnx_shape=(1, 3, 7, 9)), inputs=(), channels=3, height=7, width=9),
         Node(
             name="expand", operation=Conv(window=one, weights=weights(12, 3, 1, 1), bias=weights(12)),
-            inputs=(_whole(0, 3),), channels=12, height=7, width=9, activation=relu6,
+            inputs=(whole(0, 3),), channels=12, height=7, width=9, activation=relu6,
         ),
         Node(
             name="depthwise",
@@ -46,13 +42,13 @@ def _depthwise(window: Window, height: int, width: int, seed: int, order: str = 
         ),
         Node(
             name="project", operation=Conv(window=one, weights=weights(5, 12, 1, 1)),
-            inputs=(_whole(2, 12),), channels=5, height=height, width=width,
+            inputs=(whole(2, 12),), channels=5, height=height, width=width,
         ),
     )  # fmt: skip
     return Graph(
         name="depthwise",
         nodes=nodes,
-        outputs=(Output(name="y", view=_whole(3, 5), onnx_shape=(1, 5, height, width)),),
+        outputs=(Output(name="y", view=whole(3, 5), onnx_shape=(1, 5, height, width)),),
     )
 
 

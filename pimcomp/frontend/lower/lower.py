@@ -23,7 +23,6 @@ from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
-from pimcomp.frontend.lower.why_not import WHY_NOT
 from pimcomp.frontend.onnx.read import opset_of
 from pimcomp.ir.graph import Graph, Input
 
@@ -83,6 +82,26 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Shape": lower_layout.lower_shape,
         "Softmax": lower_layout.lower_softmax,
     }
+)
+# Why operators that no pass lowers cannot be lowered, for the message that lists them.
+_REASONS = {
+    "the vector unit has no exponential, logarithm, root or division": (
+        "Exp Log Erf Gelu Elu Selu Celu Softplus Mish Sqrt Reciprocal LogSoftmax"
+    ),
+    "normalising by the data's own statistics needs roots and division": (
+        "LayerNormalization InstanceNormalization GroupNormalization RMSNormalization LpNormalization "
+        "MeanVarianceNormalization"
+    ),
+    "streams have no loops over time steps": "LSTM GRU RNN",
+    "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
+        "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
+    ),
+    "attention multiplies feature maps with each other, and crossbars hold constant weights": "Attention",
+    "what comes out depends on the data": "NonZero TopK NonMaxSuppression ArgMax ArgMin Unique Compress",
+}
+
+_WHY_NOT: Mapping[str, str] = MappingProxyType(
+    {operator: f": {reason}" for reason, operators in _REASONS.items() for operator in operators.split()}
 )
 AFTER_SOFTMAX = frozenset(
     {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Shape"}
@@ -157,7 +176,7 @@ class _Lowering:
             return ""
         if any(attribute.HasField("g") for attribute in proto.attribute):
             return "control flow is not supported: instruction streams have no branches"
-        return "no instruction sequence computes it" + WHY_NOT.get(proto.op_type, "")
+        return "no instruction sequence computes it" + _WHY_NOT.get(proto.op_type, "")
 
     def _always_unsupported(self, proto: onnx.NodeProto) -> str:
         """What no shape could make possible, seen from the operators alone; empty if nothing."""

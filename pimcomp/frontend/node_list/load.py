@@ -16,6 +16,8 @@ import numpy as np
 from pimcomp.errors import ConfigError, ModelError, Offender, UnsupportedOp
 from pimcomp.frontend.import_onnx import clean
 from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.node_list.fields import EltwiseParam, Entry, FcParam
 from pimcomp.frontend.node_list.listed import NodeList, parse_node_list, read_text
 from pimcomp.frontend.node_list.operations import (
@@ -35,13 +37,13 @@ from pimcomp.ir.graph import (
     Eltwise,
     Graph,
     Input,
-    Node,
     Operation,
     Output,
     Pool,
     Shape,
     Standalone,
     View,
+    whole,
 )
 
 WEIGHTED = ("OP_CONV", "OP_FC")
@@ -134,7 +136,7 @@ class _Builder:
 
     def __init__(self, listed: NodeList) -> None:
         self.listed = listed
-        self.nodes: list[Node] = []
+        self.builder = GraphBuilder()
         self.values: dict[int, _Value] = {}
         self.read = {provider for node in listed.nodes for provider in node.provider_index}
         self.epilogues: dict[int, str] = {}
@@ -190,33 +192,19 @@ class _Builder:
         return _Value(value.view, value.height, value.width, len(declared) == 1)
 
     def _append(
-        self,
-        node: Entry,
-        operation: Operation,
-        inputs: tuple[View, ...],
-        shape: Shape,
-        act: Activation | None = None,
+        self, node: Entry, operation: Operation, operands: list[_Value], shape: Shape, act: Activation | None = None
     ) -> _Value:
+        try:
+            index = self.builder.emit(node.name, operation, [operand.view for operand in operands], shape, act)
+        except BadShape as error:
+            raise ModelError(f"{node.where}: {error}") from error
         channels, height, width = shape
-        index = len(self.nodes)
-        self.nodes.append(
-            Node(
-                name=node.name,
-                operation=operation,
-                inputs=inputs,
-                channels=channels,
-                height=height,
-                width=width,
-                activation=act,
-            )
-        )
-        whole = View(np.full(channels, index, np.int32), np.arange(channels, dtype=np.int32))
-        return _Value(whole, height, width, False)
+        return _Value(whole(index, channels), height, width, False)
 
     def _input(self, node: Entry) -> _Value:
         if len(node.dims) == 2:
-            return self._append(node, Input(node.dims, "NC"), (), (node.dims[1], 1, 1))
-        return self._append(node, Input(node.dims), (), (node.dims[1], node.dims[2], node.dims[3]))
+            return self._append(node, Input(node.dims, "NC"), [], (node.dims[1], 1, 1))
+        return self._append(node, Input(node.dims), [], (node.dims[1], node.dims[2], node.dims[3]))
 
     def _layer(self, node: Entry, operand: _Value) -> _Value:
         """Convolution, fully connected layer or pooling."""
@@ -229,7 +217,7 @@ class _Builder:
         if isinstance(operation, Pool) and operation.method == "avg" and any(operation.window.pads):
             self.padded_averages.append(node.name)
         activation = activation_of(node) if isinstance(operation, Conv) else None
-        return self._append(node, operation, (operand.view,), shape, activation)
+        return self._append(node, operation, [operand], shape, activation)
 
     def _eltwise(self, node: Entry, operands: list[_Value]) -> _Value:
         shape = max((o.shape for o in operands), key=math.prod)
@@ -240,7 +228,7 @@ class _Builder:
                     f"{[1, *operand.shape]}"
                 )
         operation = Eltwise(_ELETYPES[node.param_of(EltwiseParam).eletype])
-        return self._append(node, operation, tuple(o.view for o in operands), shape)
+        return self._append(node, operation, operands, shape)
 
     def _concat(self, node: Entry, operands: list[_Value]) -> _Value:
         first = operands[0]
@@ -266,11 +254,11 @@ class _Builder:
         if activation is None:
             self.dropped.setdefault("OP_CLIP without bounds", []).append(node.name)
             return operand
-        return self._append(node, Standalone(), (operand.view,), operand.shape, activation)
+        return self._append(node, Standalone(), [operand], operand.shape, activation)
 
     def _pass_through(self, node: Entry, operand: _Value) -> _Value:
         if node.operation == "OP_LRN" and (lrn := lrn_operation(node)) is not None:
-            return self._append(node, lrn, (operand.view,), operand.shape)
+            return self._append(node, lrn, [operand], operand.shape)
         if node.operation == "OP_SOFTMAX" and node.number not in self.read:
             self.epilogues[node.number] = "softmax"
         elif node.operation not in ("OP_FLATTEN", "OP_RESHAPE", "OP_DROPOUT", "OP_SQUEEZE"):
@@ -293,6 +281,5 @@ class _Builder:
         notes = [f"{what} passed through, as in PIMCOMP-NN: {', '.join(at)}" for what, at in self.dropped.items()]
         if self.padded_averages:
             notes.append(f"averages divide by the pixels inside the map: {', '.join(self.padded_averages)}")
-        return Graph(
-            name=Path(self.listed.file).stem, nodes=tuple(self.nodes), outputs=tuple(outputs), notes=tuple(notes)
-        )
+        name, nodes = Path(self.listed.file).stem, tuple(self.builder.nodes)
+        return Graph(name=name, nodes=nodes, outputs=tuple(outputs), notes=tuple(notes))

@@ -4,6 +4,7 @@ The file itself is only read. Whatever is wrong with it becomes a ModelError tha
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -13,7 +14,6 @@ from onnx import TensorProto, helper
 
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
-from pimcomp.frontend.onnx.live_nodes import drop_dead_nodes
 from pimcomp.frontend.onnx.mixed_batch import refuse_mixed_batch, static_shapes
 from pimcomp.frontend.onnx.widen_halves import HALVES
 
@@ -57,7 +57,7 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     _embed_external_data(model, path)
     if model.functions:
         model = _without_functions(model, path)
-    drop_dead_nodes(model)
+    _drop_dead_nodes(model)
     set_batch_to_one(model, str(path))
     return model
 
@@ -230,3 +230,27 @@ def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
             model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
             node.input[1] = name
             model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
+
+
+def _drop_dead_nodes(model: onnx.ModelProto) -> None:
+    """Remove, in place, the nodes that no output of the model depends on."""
+    graph = model.graph
+    needed = {output.name for output in graph.output}
+    live: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if not needed.isdisjoint(node.output):
+            live.append(node)
+            needed.update(node.input)
+            needed.update(_captured(node))
+    if len(live) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(reversed(live))
+
+
+def _captured(node: onnx.NodeProto) -> Iterable[str]:
+    """Names that the bodies of control flow read from around them."""
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            for inner in body.node:
+                yield from inner.input
+                yield from _captured(inner)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pimcomp.ir.graph import Graph, Node, Pool, View, Window
+from pimcomp.ir.graph import Graph, Node, Pool, View, Window, whole
 
 # One core gathers a whole map of up to this many elements; larger ones are reduced row by row where they are.
 GATHER_ELEMENTS = 16384
@@ -36,16 +36,12 @@ def split_pools(graph: Graph) -> Graph:
                 activation=None,
             )
             nodes.append(rows)
-            inputs = (_whole(len(nodes) - 1, node.channels),)
+            inputs = (whole(len(nodes) - 1, node.channels),)
             node = replace(node, operation=replace(pool, window=Window(kernel=(height, 1))))  # noqa: PLW2901
         nodes.append(replace(node, inputs=inputs))
         moved[index] = len(nodes) - 1
     outputs = tuple(replace(output, view=renumber(output.view)) for output in graph.outputs)
     return replace(graph, nodes=tuple(nodes), outputs=outputs)
-
-
-def _whole(node: int, channels: int) -> View:
-    return View(np.full(channels, node, dtype=np.int32), np.arange(channels, dtype=np.int32))
 
 
 def _is_large_global_pool(graph: Graph, node: Node) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pimcomp.errors import UnsupportedOp
-from pimcomp.frontend.load_structure import load_structure
+from pimcomp.frontend.load_network import load_structure
 from pimcomp.frontend.node_list.export import export_pimcomp, export_pimcomp_text
 from pimcomp.frontend.node_list.load import parse_pimcomp, read_pimcomp
 from pimcomp.ir.graph import (
@@ -34,9 +34,9 @@ from pimcomp.ir.graph import (
     Standalone,
     View,
     Window,
+    whole,
 )
 from tests.frontend.node_list.node_lists import RESHAPE_INFO, every_operation, text
-from tests.graph_oracle import whole
 
 # The files that PIMCOMP-NN ships: its models/JSON folder, named by PIMCOMP_MODELS, or a copy in tests/data.
 FOLDER = Path(os.environ.get("PIMCOMP_MODELS") or Path(__file__).parents[2] / "data" / "pimcomp_models")

@@ -28,9 +28,10 @@ from pimcomp.ir.graph import (
     Standalone,
     View,
     Window,
+    whole,
 )
 from pimcomp.proof.reference import intermediate_maps, run_reference
-from tests.graph_oracle import evaluate_images, random_inputs, whole
+from tests.graph_oracle import evaluate_images, random_inputs
 
 
 def image(channels: int, height: int, width: int, name: str = "x") -> Node:

@@ -1,6 +1,6 @@
 """Files as they come: old, dynamic, split into several, damaged; and what the user is told.
 
-Covers: live_nodes, mixed_batch.
+Covers: mixed_batch.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Every pass keeps the function of any graph, and does what it is for.
 
-Covers: check_graph, drop_dead, fold_scales, fuse_activations, fuse_hard_swish, merge_padding, rewire, sort_channels,
+Covers: check_graph, fold_scales, fuse_activations, fuse_hard_swish, merge_padding, rewire, sort_channels,
 split_pools.
 """
 
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pimcomp.errors import InvariantError
 from pimcomp.frontend.import_onnx import clean
 from pimcomp.frontend.rewrite.check_graph import check_graph
-from pimcomp.frontend.rewrite.drop_dead import drop_dead
 from pimcomp.frontend.rewrite.fold_scales import fold_scales
 from pimcomp.frontend.rewrite.fuse_activations import fuse_activations
 from pimcomp.frontend.rewrite.fuse_hard_swish import fuse_hard_swish
 from pimcomp.frontend.rewrite.merge_padding import merge_padding
+from pimcomp.frontend.rewrite.rewire import drop_dead
 from pimcomp.frontend.rewrite.sort_channels import sort_channels
 from pimcomp.ir.graph import (
     Activation,
