@@ -18,11 +18,12 @@ from pimcomp.ir.graph import (
     Standalone,
     View,
     Windowed,
+    counted_range,
     first_read,
     spreads,
     window_of,
 )
-from pimcomp.schedule.constants import counted_range, is_mean
+from pimcomp.schedule.constants import is_mean
 from pimcomp.schedule.emission import vector as emit_vector
 from pimcomp.schedule.emission.vector import VectorNodes
 from pimcomp.schedule.sites import Segments

@@ -19,6 +19,7 @@ from pimcomp.ir.graph import (
     Pick,
     Pool,
     Standalone,
+    averaged,
 )
 from pimcomp.schedule.emission import conv as emit_conv
 from pimcomp.schedule.emission.conv import Finish
@@ -142,27 +143,14 @@ def is_mean(graph: Graph, index: int) -> bool:
     )
 
 
-def counted_range(pool: Pool, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns [first, stop) of the padded map that count in an average's divisor."""
-    if not pool.count_padding:
-        return (0, height), (0, width)
-    top, left, bottom, right = pool.window.pads
-    return (-top, height + bottom - pool.overhang[0]), (-left, width + right - pool.overhang[1])
-
-
 def _divisors(graph: Graph, index: int, pool: Pool) -> list[int]:
     """Numbers of elements (other than 1) that some position of an averaging node averages."""
-    node, window = graph.nodes[index], pool.window
+    node = graph.nodes[index]
     if pool.method != "avg" or is_mean(graph, index):
         return []
     source = graph.nodes[int(node.inputs[0].sources[0])]
-    counts = []
-    for axis, (first, stop) in enumerate(counted_range(pool, source.height, source.width)):
-        size = (node.height, node.width)[axis]
-        taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.pads[axis]
-        position = np.arange(size)[:, None] * window.stride[axis] + taps
-        counts.append(np.unique(((position >= first) & (position < stop)).sum(axis=1)))
-    return sorted({int(n) for n in np.outer(*counts).ravel()} - {0, 1})
+    rows, columns = averaged(pool, (node.height, node.width), (source.height, source.width))
+    return sorted({int(n) for n in np.outer(np.unique(rows), np.unique(columns)).ravel()} - {0, 1})
 
 
 def fit_lrn(lrn: Lrn, largest: float) -> list[float]:

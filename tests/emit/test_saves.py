@@ -92,6 +92,8 @@ def test_intermediate_describes_network_and_plan() -> None:
     assert [node["op"] for node in found["nodes"]] == ["input", "conv", "conv"]
     conv = found["nodes"][1]
     assert conv["shape"] == [2, 2, 2]
+    assert (conv["kernel"], conv["groups"], conv["vector"]) == ([1, 1], 1, False)
+    assert conv["weights"] == [2, 3, 1, 1]
     assert conv["activation"] == {"kind": "clip", "high": 6.0}
     assert conv["inputs"] == [[{"source": 0, "channel": c, "count": 1} for c in (0, 2, 1)]]
     assert found["nodes"][2]["inputs"] == [[{"source": 1, "channel": 0, "count": 2}]]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import ActivationKind, Conv, Graph, Lrn, Pool, Window
-from pimcomp.schedule.constants import Constants, collect_constants, counted_range, fit_lrn, is_mean
+from pimcomp.ir.graph import ActivationKind, Conv, Graph, Lrn, Pool, Window, counted_range
+from pimcomp.schedule.constants import Constants, collect_constants, fit_lrn, is_mean
 from tests.schedule.random_networks import random_network
 
 ELEMENT = 2  # bytes

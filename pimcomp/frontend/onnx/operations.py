@@ -20,6 +20,7 @@ from pimcomp.ir.graph import (
     Pick,
     Pool,
     Standalone,
+    averaged,
 )
 
 _ELTWISE_OPS = {"add": "Add", "sub": "Sub", "mul": "Mul"}
@@ -96,7 +97,8 @@ def _pool(writer: OnnxWriter, node: Node, pool: Pool, operand: MapTensor) -> str
     shape = {"kernel_shape": window.kernel, "strides": window.stride, "dilations": window.dilation}
     tensor, pads = operand.name, window.pads
     kernel = (*window.kernel, *window.kernel)
-    divisor = _divisor(node, pool, operand)
+    rows, columns = averaged(pool, (node.height, node.width), (operand.height, operand.width))
+    divisor: FloatArray = np.maximum(np.outer(rows, columns), 1).astype(np.float32)[None, None]
     uniform = bool((divisor == math.prod(window.kernel)).all())
     if any(pad >= size for pad, size in zip(pads, kernel, strict=True)) or (pool.method == "avg" and not uniform):
         # ONNX runtimes refuse pads as large as the kernel, and know no divisor that leaves out the overhang.
@@ -109,26 +111,6 @@ def _pool(writer: OnnxWriter, node: Node, pool: Pool, operand: MapTensor) -> str
         return mean
     scale = np.float32(math.prod(window.kernel)) / divisor
     return writer.add("Mul", [mean, writer.constant(f"{node.name}.divisor", scale)], node.name)
-
-
-def _divisor(node: Node, pool: Pool, operand: MapTensor) -> FloatArray:
-    """float32[1, 1, height, width]: how many window positions count in an average at each output position."""
-    window = pool.window
-    top, left, bottom, right = window.pads
-    counted: list[FloatArray] = []
-    for axis, (out, size, before, after) in enumerate(
-        ((node.height, operand.height, top, bottom), (node.width, operand.width, left, right))
-    ):
-        position = (
-            np.arange(out)[:, None] * window.stride[axis]
-            + np.arange(window.kernel[axis]) * window.dilation[axis]
-            - before
-        )
-        low = -before if pool.count_padding else 0
-        high = size + after - pool.overhang[axis] if pool.count_padding else size
-        counted.append(((position >= low) & (position < high)).sum(axis=1).astype(np.float32))
-    divisor: FloatArray = np.maximum(counted[0][:, None] * counted[1], np.float32(1))
-    return divisor[None, None]
 
 
 def _padded(writer: OnnxWriter, tensor: str, pads: tuple[int, int, int, int], fill: float, stem: str) -> str:
