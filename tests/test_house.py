@@ -144,7 +144,7 @@ def test_no_test_ends_before_it_has_asserted() -> None:
     for path in TESTS:
         for function in tree(path).body:
             if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
-                said = [node.lineno for node in ast.walk(function) if asserts(node)]
+                said = [n.lineno for n in ast.walk(function) if isinstance(n, ast.expr | ast.stmt) and asserts(n)]
                 ends = [node.lineno for node in own_statements(function) if isinstance(node, ast.Return)]
                 silent += [f"{place(path)}:{line}" for line in ends if line < min(said, default=line + 1)]
     assert silent == []

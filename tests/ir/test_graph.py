@@ -1,15 +1,38 @@
-"""Operations are a closed union: a new one is a short list of files, and mypy finds those that were forgotten."""
+"""Operations: what stages ask of them, and that a new one is a short list of files; mypy finds what was forgotten."""
 
 import ast
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pimcomp.ir.graph import Lrn
+from pimcomp.ir.graph import (
+    Conv,
+    Crop,
+    Eltwise,
+    Input,
+    Lrn,
+    Node,
+    Operation,
+    Pick,
+    Pool,
+    Shape,
+    Standalone,
+    View,
+    Window,
+    expected_shape,
+    first_read,
+    spreads,
+    vector_passes,
+    whole,
+    window_of,
+)
+from tests.schedule.random_networks import random_network
 
 ROOT = Path(__file__).parents[2]
 MOST_FILES = 8  # of the compiler, for one operation
@@ -57,6 +80,78 @@ def test_an_operation_is_named_where_the_recipe_says() -> None:
         "pimcomp/proof/calibrate.py",
     }
     assert importers(Lrn.__name__) - beyond <= recipe()
+
+
+def node_of(operation: Operation, *operands: View, channels: int = 2, height: int = 3, width: int = 3) -> Node:
+    return Node(name="n", operation=operation, inputs=operands, channels=channels, height=height, width=width)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_shape_of_a_map_follows_from_its_operation_and_operands(seed: int) -> None:
+    graph = random_network(seed)
+    for node in graph.nodes:
+        first = [graph.nodes[int(view.sources[0])] for view in node.inputs]
+        operands = [(len(v.channels), f.height, f.width) for v, f in zip(node.inputs, first, strict=True)]
+        assert expected_shape(node, operands) == (node.channels, node.height, node.width)
+
+
+SQUARE = np.ones((2, 2, 3, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("operation", "operands", "message"),
+    [
+        (Standalone(), [], "Standalone with 0 operands"),
+        (Input((1, 2, 3, 3)), [(2, 3, 3)], "Input with 1 operands"),
+        (Eltwise("add"), [(2, 3, 3)], "add of 1 operands"),
+        (Eltwise("sub"), [(2, 3, 3)] * 3, "sub of 3 operands"),
+        (Eltwise("mul"), [(2, 3, 3), (3, 3, 3)], "operands of shapes"),
+        (Eltwise("mul"), [(2, 3, 3), (2, 1, 3)], "operands of shapes"),
+        (Conv(window=Window(kernel=(3, 3)), weights=SQUARE), [(3, 3, 3)], "weights of shape"),
+        (Conv(window=Window(kernel=(1, 3)), weights=SQUARE), [(2, 3, 3)], "weights of shape"),
+        (Conv(window=Window(kernel=(3, 3)), weights=SQUARE, bias=np.ones(3, np.float32)), [(2, 3, 3)], "a bias of"),
+        (Pick((0, 3), (0,)), [(2, 3, 3)], "picks 0 to 3 out of 3"),
+        (Pick((0,), (0, -2)), [(2, 3, 3)], "picks -2 to 0 out of 3"),
+    ],
+)
+def test_operands_that_an_operation_cannot_have_are_named(
+    operation: Operation, operands: list[Shape], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        expected_shape(node_of(operation), operands)
+
+
+def test_every_output_reads_from_where_its_window_stands() -> None:
+    window = Window(kernel=(3, 2), stride=(2, 1), pads=(1, 0, 1, 0), dilation=(2, 1))
+    at = np.arange(3)
+    for operation in (Pool(method="max", window=window), Conv(window=window, weights=SQUARE)):
+        assert window_of(operation).extent == (5, 2)
+        assert first_read(operation, 0, at).tolist() == [-1, 1, 3]
+        assert first_read(operation, 1, at).tolist() == [0, 1, 2]
+    assert first_read(Crop(-1, 2), 0, at).tolist() == [-1, 0, 1]
+    assert first_read(Crop(-1, 2), 1, at).tolist() == [2, 3, 4]
+    assert first_read(Pick((4, -1, 0), (0,)), 0, at).tolist() == [4, -1, 0]
+    assert first_read(Standalone(), 0, at).tolist() == [0, 1, 2]
+    assert window_of(Eltwise("add")).extent == (1, 1)
+
+
+def test_one_pixel_is_used_for_all_of_an_element_wise_node_only() -> None:
+    pixel, line = node_of(Standalone(), height=1, width=1), node_of(Standalone(), height=1)
+    assert spreads(node_of(Eltwise("mul")), pixel)
+    assert not spreads(node_of(Eltwise("mul")), line)
+    assert not spreads(node_of(Eltwise("mul"), height=1, width=1), pixel)
+    assert not spreads(node_of(Crop(0, 0)), pixel)
+
+
+def test_the_vector_unit_goes_over_data_as_often_as_there_are_operands_and_taps() -> None:
+    weights = np.ones((2, 1, 3, 3), np.float32)
+    depthwise = Conv(window=Window(kernel=(3, 3)), weights=weights, groups=2)
+    assert vector_passes(node_of(depthwise)) == 0  # crossbars compute it
+    assert vector_passes(node_of(replace(depthwise, vector=True))) == 18
+    assert vector_passes(node_of(Pool(method="avg", window=Window(kernel=(3, 2))))) == 5
+    assert vector_passes(node_of(Eltwise("add"), *[whole(0, 2)] * 3)) == 2
+    assert vector_passes(node_of(Standalone())) == 1
+    assert vector_passes(node_of(Input((1, 2, 3, 3)))) == 0
 
 
 @pytest.mark.slow
