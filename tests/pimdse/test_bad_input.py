@@ -1,6 +1,6 @@
 """Wrong input, as a user would give it: a message, status 2 (130 for Ctrl-C), no traceback, nothing half-written.
 
-Covers: commands/compiling, interrupt.
+Covers: commands/compiling, foundation/interrupt.
 """
 
 import os

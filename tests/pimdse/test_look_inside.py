@@ -1,6 +1,6 @@
 """simulate, trace and map: of compiled folders, and of any other program with a chip beside it.
 
-Covers: chip_use, program_folder, trace/chrome, trace/slices, report/floorplan, commands/simulating, commands/tracing,
+Covers: folder/chip_use, trace/chrome, trace/slices, report/floorplan, commands/simulating, commands/tracing,
 commands/mapping.
 """
 

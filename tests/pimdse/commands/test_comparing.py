@@ -1,6 +1,6 @@
 """`pimdse compare`: rows with two gaps apart, explained absences, a picture.
 
-Covers: comparison, commands/comparing, report/comparison_picture.
+Covers: /pimdse/compiling/comparison, /pimdse/report/comparison_picture.
 """
 
 import json

@@ -1,6 +1,6 @@
 """`pimdse sweep`, `report` and `pick` on a small real network, with an interruption.
 
-Covers: commands/sweeping, commands/picking.
+Covers: picking.
 """
 
 import json

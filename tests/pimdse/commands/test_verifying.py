@@ -1,6 +1,6 @@
 """`pimdse verify --integer`, and every trained network through what the command line calls.
 
-Covers: commands/verifying, trained.
+Covers: /pimdse/folder/trained.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""`pimdse view`: the page in the browser, or its path where there is none.
-
-Covers: commands/viewing.
-"""
+"""`pimdse view`: the page in the browser, or its path where there is none."""
 
 import json
 import webbrowser

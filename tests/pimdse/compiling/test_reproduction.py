@@ -1,6 +1,6 @@
 """`pimdse reproduce` makes the same bytes from the manifest and the stored plan, and notices what was changed.
 
-Covers: reproduction, commands/reproducing.
+Covers: /pimdse/commands/reproducing.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""What `pimdse verify` is given: pictures, archives, models that changed meanwhile; and proofs that cannot be made.
-
-Covers: input_images.
-"""
+"""What `pimdse verify` is given: pictures, archives, models that changed meanwhile; and proofs that cannot be made."""
 
 import json
 from pathlib import Path

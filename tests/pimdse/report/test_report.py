@@ -1,6 +1,6 @@
 """The report says what the trials say, stands alone, and is the same file when made again.
 
-Covers: report/findings, report/manifest, report/page, report/tables, report/write.
+Covers: findings, manifest, page, write.
 """
 
 import csv

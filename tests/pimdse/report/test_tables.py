@@ -1,6 +1,6 @@
 """Every command's text at 80, 100 and 160 columns and in a pipe: no number is cut, no column is lost.
 
-Covers: output, html_table.
+Covers: /pimdse/display/output, /pimdse/display/html_table.
 """
 
 import re

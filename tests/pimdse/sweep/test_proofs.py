@@ -1,6 +1,6 @@
 """A design that cannot be checked is noted in the report; it costs the sweep nothing else.
 
-Covers: proof.
+Covers: /pimdse/folder/proof.
 """
 
 import json
