@@ -1,5 +1,7 @@
 """Sizes of sliding windows are those of ONNX's shape inference, and windows on padding alone are noticed."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +18,7 @@ PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 SIZES = (7, 5)
 
 
-def inferred(op: str, kernel: tuple[int, int], attributes: dict[str, object]) -> list[int]:
+def inferred(op: str, kernel: tuple[int, int], attributes: dict[str, Any]) -> list[int]:
     """Height and width as ONNX says."""
     node = helper.make_node(op, ["x"], ["y"], kernel_shape=kernel, **attributes)
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, *SIZES])
@@ -34,9 +36,12 @@ def test_explicit_pads_give_the_size_that_onnx_infers(
     kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int], pads: tuple[int, ...], ceil_mode: int
 ) -> None:
     assume(all(pad < size for pad, size in zip(pads, kernel * 2, strict=True)))
-    attributes = {"strides": strides, "dilations": dilations, "pads": pads, "ceil_mode": ceil_mode}
+    attributes: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "ceil_mode": ceil_mode}
     found = sliding(onnx_node("MaxPool", **attributes), kernel, *SIZES)
-    assert [found.height, found.width] == inferred("MaxPool", kernel, attributes)
+    expected = inferred("MaxPool", kernel, attributes)
+    for axis in (0, 1):  # with ceil_mode ONNX counts a window behind the map, which ONNX Runtime leaves out
+        expected[axis] -= (expected[axis] - 1) * strides[axis] >= SIZES[axis] + pads[axis]
+    assert [found.height, found.width] == expected
     for axis, windows in enumerate((found.height, found.width)):
         reach = found.window.extent[axis] + (windows - 1) * strides[axis]
         assert reach <= SIZES[axis] + found.window.pads[axis] + found.window.pads[axis + 2]
@@ -75,7 +80,7 @@ def test_a_window_over_a_line_has_one_row() -> None:
     ],
 )
 def test_windows_that_do_not_fit_are_named(
-    kernel: tuple[int, int], attributes: dict[str, object], error: type[ValueError], message: str
+    kernel: tuple[int, int], attributes: dict[str, Any], error: type[ValueError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         sliding(onnx_node("Conv", **attributes), kernel, *SIZES)
