@@ -5,9 +5,10 @@ import numpy as np
 from pimcomp.attribution.links import Links
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
-from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 USES = ("mvm", "vector", "copy", "network", "global_memory", "waits_memory", "waits_core", "front_end", "idle")
 """An instant counts for the first of these that is going on. network: the core's own message is under way.

@@ -16,6 +16,7 @@ from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
+from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import (
     READ2_FIRST,
@@ -28,7 +29,7 @@ from pimcomp.timeline.hazards import (
 )
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
-from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 UNITS = ("mvm", "vector", "copy", "network", "global_memory", "local_port", "front_end")
 """Who takes time on the path. copy: moves in local memory, the ends of messages, loads and stores included. network:

@@ -7,8 +7,9 @@ import numpy as np
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOAD, MATRIX, RECV, SEND, STORE, SYNC, VECTOR
 from pimcomp.timeline.instruction_times import Times
-from pimcomp.timeline.work import LOAD, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 
 class Links(NamedTuple):

@@ -9,8 +9,9 @@ from pimcomp.attribution.links import Links
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOAD, STORE
 from pimcomp.timeline.instruction_times import Times
-from pimcomp.timeline.work import LOAD, STORE, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 GLOBAL_MEMORY, EVENT = -1, -2
 """Peers that are no core: the queue at the global memory, and a `wait` for tokens of whoever sends them."""

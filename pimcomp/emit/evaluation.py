@@ -7,13 +7,14 @@ from pimcomp.emit.pimsim import emitted_start
 from pimcomp.emit.row_text import used_by_core
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.program import LongArray, Op
+from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, UNIT, VECTOR
 
 _UNITS = {
-    "mvmul": (Op.MVMUL,),
-    "vector": tuple(op for op in Op if Op.VVADD <= op <= Op.VRSL),
-    "local_moves": (Op.LMV, Op.LLDI),
-    "global_memory": (Op.LD, Op.ST),
-    "messages": (Op.SEND, Op.RECV),
+    "mvmul": (MATRIX,),
+    "vector": (VECTOR,),
+    "local_moves": (LOCAL,),
+    "global_memory": (LOAD, STORE),
+    "messages": (SEND, RECV),
 }
 
 
@@ -28,8 +29,8 @@ def evaluation_json(compiled: Compiled) -> bytes:
     table, emitted = program.table, np.diff(emitted_start(program))
     core_of = np.repeat(np.arange(program.cores), np.diff(program.core_start))
 
-    def per_core(ops: tuple[Op, ...], weights: LongArray | None = None) -> LongArray:
-        chosen = np.isin(table.op, ops)
+    def per_core(units: tuple[int, ...], weights: LongArray | None = None) -> LongArray:
+        chosen = np.isin(UNIT[table.op], units)
         counted = None if weights is None else weights[chosen]
         return np.bincount(core_of[chosen], counted, minlength=program.cores).astype(np.int64)
 
@@ -40,10 +41,10 @@ def evaluation_json(compiled: Compiled) -> bytes:
         "utilisation": timing.busy_ns / timing.latency_ns if timing.latency_ns else np.zeros(program.cores),
         "instructions_per_round": emitted,
         "scalar": emitted - np.diff(program.core_start),
-        **{unit: per_core(ops) for unit, ops in _UNITS.items()},
-        "sent_bytes_per_round": per_core((Op.SEND,), size),
-        "loaded_bytes_per_round": per_core((Op.LD,), size),
-        "stored_bytes_per_round": per_core((Op.ST,), size),
+        **{name: per_core(units) for name, units in _UNITS.items()},
+        "sent_bytes_per_round": per_core((SEND,), size),
+        "loaded_bytes_per_round": per_core((LOAD,), size),
+        "stored_bytes_per_round": per_core((STORE,), size),
         "local_peak_bytes": program.local_peak_bytes,
         "array_groups": np.diff(program.group_start),
         "crossbars": np.diff(np.concatenate([[0], np.cumsum(program.group_crossbars)])[program.group_start]),

@@ -11,9 +11,10 @@ from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op, Program
-from pimcomp.isa.fields import FIELDS, SOURCES, Source, templates
+from pimcomp.ir.program import ByteArray, LongArray, Program
+from pimcomp.isa.fields import SOURCES, Source, templates
 from pimcomp.isa.registers import LOAD_HIGH, operand_values
+from pimcomp.isa.table import GLOBAL_SLOT, IMMEDIATE, IN_TABLE, SRC2
 
 BUFFER_BYTES = 4 << 20
 ROW_BYTES = 512  # more than the longest row: four sldi and an instruction with five numbers
@@ -69,7 +70,7 @@ class JsonWriter:
 
 def check_opcodes(op: ByteArray) -> None:
     """Raises InvariantError unless all are instructions that programs consist of, any of which may be a core's last."""
-    known = np.isin(op, list(FIELDS))
+    known = IN_TABLE[op]
     if not known.all():
         row = int(np.argmin(known))
         raise InvariantError(f"table row {row}: opcode {op[row]} is not one that programs consist of")
@@ -86,7 +87,7 @@ def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:
         Source.SIZE: table.size,
         Source.PEER: table.peer,
         Source.RELU: table.relu,
-        Source.FILL: np.where(table.op == Op.LLDI, table.src2, 0),
+        Source.FILL: np.where(SRC2[table.op] == IMMEDIATE, table.src2, 0),
         Source.MBIW: stored_weight_bits(arch),
     }
     for source, column in columns.items():
@@ -118,7 +119,7 @@ def _put_row(buffer: ByteArray, at: int, row: int, rows: _Rows, text: _Text) -> 
     """Writes the sldi's a row needs and the row itself; returns the position behind it."""
     op, loads, numbers = rows.op[row], rows.loads[row], rows.numbers[row]
     # Operand slot of the global address, whose low half is in the odd register of the pair (numbers[slot] is the even).
-    pair = 1 if op == Op.LD else 0 if op == Op.ST else -1
+    pair = GLOBAL_SLOT[op]
     if loads & LOAD_HIGH:
         at = _put_load(buffer, at, numbers[pair], rows.values[row, pair] >> 32)
     for slot in range(3):

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from pimcomp.emit.npz import write_npz
 from pimcomp.emit.pimsim import emitted_index, emitted_start
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import LongArray, Op, Program
+from pimcomp.ir.program import LongArray, Program
+from pimcomp.isa.table import BOUND, SRC2
 
 SHARED_ABOVE_BYTES = 256 << 20
 """Above this size of all array groups' matrices together, replicas share one copy in the file."""
@@ -73,7 +74,7 @@ def _shared_matrices(program: Program) -> dict[str, npt.NDArray[Any]]:
 
 def _clips(program: Program) -> tuple[IntArray, LongArray, npt.NDArray[np.float32]]:
     """(core, position in its list, real bound) of every vrsu and vrsl."""
-    rows = np.flatnonzero((program.table.op == Op.VRSU) | (program.table.op == Op.VRSL))
+    rows = np.flatnonzero(SRC2[program.table.op] == BOUND)
     bounds = program.clip_values[program.table.src2[rows]].astype(np.float32)
     return _core_of(program, rows), emitted_index(program)[rows], bounds
 

@@ -21,7 +21,8 @@ from pimcomp.emit.weights_npz import write_weights
 from pimcomp.foundation.own_files import COMPILE, staged
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import Op, Program
+from pimcomp.ir.program import Program
+from pimcomp.isa.table import SEND, UNIT
 
 CORES_FOLDER = "cores"
 LATENCY_MARGIN = 1.5  # simulated time over predicted latency: the simulator reports nothing that ends later
@@ -77,7 +78,7 @@ def throughput_rounds(program: Program) -> int:
 
 def message_pairs(program: Program) -> IntArray:
     """int32[n, 2]: (sender, receiver) of every pair of cores that exchange messages."""
-    rows = np.flatnonzero(program.table.op == Op.SEND)
+    rows = np.flatnonzero(UNIT[program.table.op] == SEND)
     sender = np.searchsorted(program.core_start, rows, side="right") - 1
     return np.unique(np.stack([sender, program.table.peer[rows]], axis=1), axis=0).astype(np.int32).reshape(-1, 2)
 

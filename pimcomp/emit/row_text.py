@@ -12,6 +12,7 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
 from pimcomp.isa.fields import FIELDS, Source
+from pimcomp.isa.table import IN_REGISTERS
 
 BUFFER_BYTES = 1 << 20
 _NUMBERS = ("index", "dst", "src", "src2", "size", "group", "peer", "relu")
@@ -51,7 +52,7 @@ class RowText(NamedTuple):
 def _columns_of(op: Op) -> list[str]:
     """The columns that mean something for an instruction, in the order of `_NUMBERS`."""
     sources = {source for _, source in FIELDS[op] if source in _LISTED}
-    if op == Op.SEND:
+    if not IN_REGISTERS[op] & 1:
         sources.discard(Source.RD)  # written for the simulator's sake alone
     names = {_LISTED[source] for source in sources}
     return [name for name in _NUMBERS if name in names]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pimcomp.errors import ModelError
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import Op
+from pimcomp.isa.table import ISA, NEEDS_PEER
 
 REGISTERS = 32
 PIM_MAGIC = b"PIMB"  # per-core binary form: magic, u32 version, u32 count, then 20-byte little-endian records
@@ -18,13 +18,12 @@ PIM_RECORD = np.dtype(
     [("op", "u1"), ("rd", "u1"), ("rs1", "u1"), ("flags", "u1"), ("a", "<i4"), ("b", "<i4"), ("c", "<i4"), ("d", "<i4")]
 )
 PIM_HEADER = struct.Struct("<4sII")
-_OPCODES = {op.name.lower(): int(op) for op in Op}
+_OPCODES = {op.name.lower(): int(op) for op in ISA}
 _INTEGER_FIELDS = (
     "rd", "rs1", "rs2", "imm", "group", "len", "size", "core", "ibiw", "obiw", "mbiw", "relu",
     "event_register", "wait_value", "offset_value",
 )  # fmt: skip
 _KNOWN_FIELDS = {"op", "offset", *_INTEGER_FIELDS}
-_NEED_PEER = (Op.SEND, Op.RECV, Op.SYNC)
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -51,7 +50,7 @@ def json_columns(instructions: object, core: int, cores: int, path: Path) -> Col
     for field in _INTEGER_FIELDS:
         columns[field] = _integers([instruction.get(field, 0) for instruction in instructions], field, where)
     columns |= _offsets(instructions, where)
-    for index in np.flatnonzero(np.isin(op, _NEED_PEER)).tolist():
+    for index in np.flatnonzero(NEEDS_PEER[op]).tolist():
         if "core" not in instructions[index]:
             raise ModelError(f"{where}, instruction {index}: {names[index]} has no field 'core'")
     return _checked(columns, cores, where)
@@ -104,36 +103,19 @@ def pim_columns(content: bytes, core: int, cores: int, path: Path) -> Columns:
         )
     record = np.frombuffer(content, PIM_RECORD, offset=PIM_HEADER.size)
     op = record["op"]
-    if not np.isin(op, list(_OPCODES.values())).all():
-        index = int(np.argmin(np.isin(op, list(_OPCODES.values()))))
+    if not np.isin(op, list(ISA)).all():
+        index = int(np.argmin(np.isin(op, list(ISA))))
         raise ModelError(f"{where}, instruction {index}: unknown op {op[index]}")
-    scalar, vector, transfer = op < Op.SETBW, (op >= Op.VVADD) & (op <= Op.VRSL), op >= Op.LD
-    setbw, mvmul = op == Op.SETBW, op == Op.MVMUL
-    paired, sized = np.isin(op, _NEED_PEER), np.isin(op, (Op.LD, Op.ST, Op.SEND, Op.RECV))
-    event, waits = np.isin(op, (Op.SYNC, Op.WAIT)), op == Op.WAIT
 
-    def column(field: str, where_set: npt.NDArray[np.bool_]) -> IntArray:
-        return np.where(where_set, record[field], 0).astype(np.int32)
+    def column(field: str) -> IntArray:
+        found = np.zeros(count, np.int32)
+        for place, number in enumerate("abcd"):
+            has = np.isin(op, [code for code, row in ISA.items() if row.record[place] == field])
+            found[has] = record[number][has]
+        return found
 
-    columns: Columns = {
-        "op": op.copy(),
-        "rd": record["rd"].copy(),
-        "rs1": record["rs1"].copy(),
-        "rs2": column("a", vector),
-        "imm": column("a", scalar | (op == Op.LLDI)).astype(np.int64),
-        "group": column("c", mvmul),
-        "len": column("d", vector | (transfer & ~sized)),
-        "size": column("d", sized),
-        "core": column("a", paired),
-        "ibiw": column("b", setbw),
-        "obiw": column("c", setbw),
-        "mbiw": column("a", mvmul),
-        "relu": column("b", mvmul),
-        "event_register": column("b", event),
-        "wait_value": column("c", waits),
-        "offset_value": column("c", scalar | vector | (transfer & ~waits)),
-        "offset_select": column("b", vector | (transfer & ~event)),
-    }
+    columns: Columns = {name: column(name) for name in (*_INTEGER_FIELDS, "offset_select")}
+    columns |= {"op": op.copy(), "rd": record["rd"], "rs1": record["rs1"], "imm": columns["imm"].astype(np.int64)}
     for field in ("rd", "rs1", "rs2"):
         columns[field] = _integers(columns[field].tolist(), field, where)
     return _checked(columns, cores, where)
@@ -142,7 +124,7 @@ def pim_columns(content: bytes, core: int, cores: int, path: Path) -> Columns:
 def _checked(columns: Columns, cores: int, where: str) -> Columns:
     """The columns, once every peer is a core of the chip."""
     peer = columns["core"]
-    wrong = np.isin(columns["op"], _NEED_PEER) & ((peer < 0) | (peer >= cores))
+    wrong = NEEDS_PEER[columns["op"]] & ((peer < 0) | (peer >= cores))
     if wrong.any():
         index = int(np.argmax(wrong))
         raise ModelError(f"{where}, instruction {index}: core: expected 0 to {cores - 1}, found {peer[index]}")

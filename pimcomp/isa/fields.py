@@ -1,7 +1,6 @@
 """Which JSON fields every instruction has, in the order they are written, and where their values come from.
 
-The simulators take a missing field as 0, so only fields that mean something are written. Two of them are there for the
-simulator's hazard check alone: `size` of lmv (its memory access uses `len`) and rs1 of send (its access uses rd).
+The simulators take a missing field as 0, so only fields that mean something are written.
 """
 
 from enum import IntEnum
@@ -9,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.isa.table import ISA
 
 
 class Source(IntEnum):
@@ -30,33 +30,21 @@ SOURCES = int(Source.END)
 """Sources that have a value: numbered 0 to SOURCES - 1."""
 
 
-_RD, _RS1, _RS2 = ("rd", Source.RD), ("rs1", Source.RS1), ("rs2", Source.RS2)
-_LEN, _SIZE, _CORE = ("len", Source.SIZE), ("size", Source.SIZE), ("core", Source.PEER)
-_BINARY = (_RD, _RS1, _RS2, _LEN)
-_UNARY = (_RD, _RS1, _LEN)
+_SOURCE = {
+    "rd": Source.RD,
+    "rs1": Source.RS1,
+    "rs2": Source.RS2,
+    "imm": Source.FILL,
+    "group": Source.GROUP,
+    "len": Source.SIZE,
+    "size": Source.SIZE,
+    "core": Source.PEER,
+    "mbiw": Source.MBIW,
+    "relu": Source.RELU,
+}
 
 FIELDS: dict[Op, tuple[tuple[str, Source], ...]] = {
-    Op.MVMUL: (_RD, _RS1, ("group", Source.GROUP), ("mbiw", Source.MBIW), ("relu", Source.RELU)),
-    Op.VVADD: _BINARY,
-    Op.VVSUB: _BINARY,
-    Op.VVMUL: _BINARY,
-    Op.VVDMUL: _BINARY,
-    Op.VVMAX: _BINARY,
-    Op.VVSLL: _BINARY,
-    Op.VVSRA: _BINARY,
-    Op.VAVG: _BINARY,
-    Op.VRELU: _UNARY,
-    Op.VTANH: _UNARY,
-    Op.VSIGM: _UNARY,
-    Op.VMV: _BINARY,
-    Op.VRSU: _BINARY,
-    Op.VRSL: _BINARY,
-    Op.LD: (_RD, _RS1, _SIZE),
-    Op.ST: (_RD, _RS1, _SIZE),
-    Op.LLDI: (_RD, ("imm", Source.FILL), _LEN),
-    Op.LMV: (_RD, _RS1, _LEN, _SIZE),
-    Op.SEND: (_RD, _RS1, _CORE, _SIZE),
-    Op.RECV: (_RD, _CORE, _SIZE),
+    op: tuple((name, _SOURCE[name]) for name in row.fields.split()) for op, row in ISA.items() if row.fields
 }
 """Instructions a table may hold; every one of them ends in the reorder buffer, so each may be a core's last."""
 
@@ -68,8 +56,8 @@ def templates() -> tuple[ByteArray, LongArray, LongArray, LongArray]:
     the pieces [first_piece[o], first_piece[o + 1]), the last of which has Source.END.
     """
     pieces: list[tuple[str, Source]] = []
-    first_piece = np.zeros(max(Op) + 2, np.int64)
-    for op in range(max(Op) + 1):
+    first_piece = np.zeros(max(ISA) + 2, np.int64)
+    for op in range(max(ISA) + 1):
         if op in FIELDS:
             head = f'{{"op":"{Op(op).name.lower()}"'
             for name, source in FIELDS[Op(op)]:

@@ -1,4 +1,4 @@
-"""Which bytes each instruction of a table reads and writes."""
+"""Which bytes instructions read and write."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,9 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from pimcomp.ir.brief import brief
-from pimcomp.ir.program import LongArray, Op, Program
-
-_ONE_RESULT = (Op.VVDMUL, Op.VAVG)
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import ByteArray, LongArray, Program
+from pimcomp.isa.table import (
+    BYTES,
+    DST,
+    INPUT,
+    MATRIX,
+    MATRIX_COLUMNS,
+    MATRIX_ROWS,
+    ONE_OUTPUT,
+    OUTPUT,
+    SRC,
+    SRC2,
+    STRIDED,
+    UNIT,
+)
 
 
 @brief
@@ -35,26 +48,45 @@ class Extents:
 
 def extents(program: Program) -> Extents:
     """The local byte ranges of every row; mvmul's follow from its group's matrix. Groups must exist."""
-    table, width = program.table, program.element_bytes
-    op = table.op
-    mvmul, size = op == Op.MVMUL, table.size.astype(np.int64)
-    vector = (op > Op.MVMUL) & (op < Op.LD)
-    two = (op >= Op.VVADD) & (op <= Op.VVSRA)
-    strided = np.isin(op, (Op.VAVG, Op.VMV))
-    span = np.where(strided, (size - 1) * np.where(strided, table.src2, 1) + 1, size) * width
-    elements = np.where(np.isin(op, _ONE_RESULT), 1, size) * width
-    read_bytes = np.where(vector, span, np.where(np.isin(op, (Op.ST, Op.SEND, Op.LMV)), size, 0))
-    write_bytes = np.where(vector, elements, np.where(np.isin(op, (Op.LD, Op.LLDI, Op.RECV, Op.LMV)), size, 0))
-    if mvmul.any():
-        shapes = np.array([matrix.shape for matrix in program.matrices], np.int64)
-        core = np.repeat(np.arange(program.cores), np.diff(program.core_start))[mvmul]
-        shape = shapes[program.group_matrix[program.group_start[core] + table.group[mvmul]]]
-        read_bytes[mvmul], write_bytes[mvmul] = shape[:, 0] * width, shape[:, 1] * width
+    table = program.table
+    matrix = np.zeros((2, program.instructions), np.int64)
+    fires = np.flatnonzero(UNIT[table.op] == MATRIX)
+    if len(fires):
+        shapes = np.array([values.shape for values in program.matrices], np.int64)
+        core = np.searchsorted(program.core_start, fires, side="right") - 1
+        matrix[:, fires] = shapes[program.group_matrix[program.group_start[core] + table.group[fires]]].T
+    width = np.int64(program.element_bytes)
+    write, read, read2 = operand_bytes(table.op, table.size, table.src2, matrix, (width, width))
     return Extents(
-        read=table.src,
-        read_bytes=read_bytes,
-        read2=table.src2,
-        read2_bytes=np.where(two, size * width, 0),
-        write=table.dst,
-        write_bytes=write_bytes,
+        read=table.src, read_bytes=read, read2=table.src2, read2_bytes=read2, write=table.dst, write_bytes=write
     )
+
+
+def operand_bytes(
+    op: ByteArray,
+    size: IntArray | LongArray,
+    stride: LongArray,
+    matrix: LongArray,
+    widths: tuple[LongArray | np.int64, LongArray | np.int64],
+) -> LongArray:
+    """int64[3, rows]: bytes of local memory that every instruction writes at dst and reads at src and src2 (0: none).
+
+    stride: of strided operands, in elements. matrix: int64[2, rows], rows and columns of an mvmul's matrix. widths:
+    bytes of an input and of an output element, one for all or int64[rows] each.
+    """
+    n, inputs, outputs = (np.broadcast_to(np.asarray(a, np.int64), op.shape) for a in (size, *widths))
+    out = np.zeros((3, len(op)), np.int64)
+    for column, found in zip((DST, SRC, SRC2), out, strict=True):
+        what = column[op]
+        for kind, amount in (
+            (BYTES, lambda r: n[r]),
+            (INPUT, lambda r: n[r] * inputs[r]),
+            (OUTPUT, lambda r: n[r] * outputs[r]),
+            (ONE_OUTPUT, lambda r: outputs[r]),
+            (STRIDED, lambda r: ((n[r] - 1) * stride[r] + 1) * inputs[r]),
+            (MATRIX_ROWS, lambda r: matrix[0, r] * inputs[r]),
+            (MATRIX_COLUMNS, lambda r: matrix[1, r] * outputs[r]),
+        ):
+            rows = np.flatnonzero(what == kind)
+            found[rows] = amount(rows)
+    return out

@@ -11,32 +11,13 @@ import numpy.typing as npt
 from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op, Registers, Table
+from pimcomp.ir.program import LongArray, Registers, Table
+from pimcomp.isa.table import BOUND, GLOBAL_SLOT, IN_REGISTERS, SEND, SRC2, UNIT
 
 REGISTERS = 32
 NEVER = np.iinfo(np.int64).max
-HAS_DST, HAS_SRC, HAS_SRC2 = 1, 2, 4
 LOAD_RD, LOAD_RS1, LOAD_RS2, LOAD_HIGH = 1, 2, 4, 8
 GLOBAL_HIGH, GLOBAL_LOW = 0, 1  # the pair reserved for global addresses on cores that execute ld or st
-
-_THREE_OPERANDS = (
-    Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VVSRA, Op.VAVG, Op.VMV, Op.VRSU, Op.VRSL,
-)  # fmt: skip
-_TWO_OPERANDS = (Op.MVMUL, Op.VRELU, Op.VTANH, Op.VSIGM, Op.LD, Op.ST, Op.LMV)
-
-
-def _operand_table() -> ByteArray:
-    table = np.zeros(256, np.uint8)
-    table[list(_THREE_OPERANDS)] = HAS_DST | HAS_SRC | HAS_SRC2
-    table[list(_TWO_OPERANDS)] = HAS_DST | HAS_SRC
-    table[[Op.LLDI, Op.RECV]] = HAS_DST
-    table[Op.SEND] = HAS_SRC
-    return table
-
-
-OPERANDS: ByteArray = _operand_table()
-OPERANDS.flags.writeable = False
-"""uint8[256]: which of HAS_DST | HAS_SRC | HAS_SRC2 an opcode takes from registers (lldi's fill byte: immediate)."""
 
 
 def operand_values(table: Table, clip_code: LongArray | None = None) -> LongArray:
@@ -44,12 +25,12 @@ def operand_values(table: Table, clip_code: LongArray | None = None) -> LongArra
 
     clip_code: integer bound per index of `Program.clip_values`, what vrsu/vrsl find in rs2 (default: the index).
     """
-    has = OPERANDS[table.op]
+    has = IN_REGISTERS[table.op]
     values = np.zeros((len(table.op), 3), np.int64)
     for slot, column in enumerate((table.dst, table.src, table.src2)):
         np.copyto(values[:, slot], column, where=(has >> slot & 1).astype(bool))
     if clip_code is not None:
-        bounded = (table.op == Op.VRSU) | (table.op == Op.VRSL)
+        bounded = SRC2[table.op] == BOUND
         values[bounded, 2] = clip_code[table.src2[bounded]]
     return values
 
@@ -64,33 +45,24 @@ def assign_registers(table: Table, core_start: LongArray, clip_code: LongArray |
     Raises InvariantError if a local address, stride or bound does not fit 32 bits or a global address is negative.
     """
     values = operand_values(table, clip_code)
-    is_ld, is_st = table.op == Op.LD, table.op == Op.ST
-    _check_ranges(values, is_ld, is_st)
-    rows = len(table.op)
-    pooled = np.empty((rows, 3), bool)  # operands that live in the general registers
-    for slot in range(3):
-        pooled[:, slot] = OPERANDS[table.op] >> slot & 1
-    pooled[is_ld, 1] = False
-    pooled[is_st, 0] = False
+    rows, global_slot = len(table.op), GLOBAL_SLOT[table.op]
+    far = np.arange(3) == global_slot[:, None]
+    _check_ranges(values, far)
+    pooled = (IN_REGISTERS[table.op][:, None] >> np.arange(3) & 1).astype(bool) & ~far  # in the general registers
     core_of_row = np.repeat(np.arange(len(core_start) - 1), np.diff(core_start))
     value_id, next_use, ids = _value_ids(values, pooled, core_of_row)
     registers, loads = np.zeros((rows, 3), np.uint8), np.zeros(rows, np.uint8)
-    kind = np.where(is_ld, 1, np.where(is_st, 0, -1)).astype(np.int8)  # operand slot of the global address
-    _assign(core_start, kind, values, value_id, next_use, np.full(ids, -1, np.int8), registers, loads)
-    sends = table.op == Op.SEND
+    _assign(core_start, global_slot, values, value_id, next_use, np.full(ids, -1, np.int8), registers, loads)
+    sends = UNIT[table.op] == SEND
     registers[sends, 0] = registers[sends, 1]
     rd, rs1, rs2 = (np.ascontiguousarray(registers[:, slot]) for slot in range(3))
     return Registers(rd=rd, rs1=rs1, rs2=rs2, loads=loads)
 
 
-def _check_ranges(values: LongArray, is_ld: npt.NDArray[np.bool_], is_st: npt.NDArray[np.bool_]) -> None:
-    local = values.copy()
-    local[is_ld, 1] = 0
-    local[is_st, 0] = 0
-    wrong = np.nonzero((local < -(2**31)) | (local >= 2**31))[0]
-    wrong = np.concatenate([wrong, np.nonzero((is_ld & (values[:, 1] < 0)) | (is_st & (values[:, 0] < 0)))[0]])
-    if wrong.size:
-        row = int(wrong.min())
+def _check_ranges(values: LongArray, far: npt.NDArray[np.bool_]) -> None:
+    wrong = np.where(far, values < 0, (values < -(2**31)) | (values >= 2**31)).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
         raise InvariantError(
             f"table row {row}: operands {values[row].tolist()}: expected 32-bit values and global addresses >= 0"
         )

@@ -8,16 +8,26 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import MappingProblem, Plan
 from pimcomp.ir.program import Op, Program, Registers, Table
 from pimcomp.isa.operands import Extents, extents
+from pimcomp.isa.table import (
+    BOUND,
+    BYTES,
+    COMPUTES,
+    DST,
+    GLOBAL_SLOT,
+    IMMEDIATE,
+    IN_TABLE,
+    MATRIX,
+    RECV,
+    SEND,
+    SRC,
+    SRC2,
+    STRIDE,
+    UNIT,
+)
 from pimcomp.proof.flow import FLOW_MESSAGES, check_flow
 from pimcomp.proof.register_replay import REGISTER_MESSAGES, check_registers
 
 BoolArray = npt.NDArray[np.bool_]
-_ALLOWED = (
-    Op.MVMUL, Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VVSRA, Op.VAVG, Op.VRELU, Op.VTANH,
-    Op.VSIGM, Op.VMV, Op.VRSU, Op.VRSL, Op.LD, Op.ST, Op.LLDI, Op.LMV, Op.SEND, Op.RECV,
-)  # fmt: skip
-"""What a table may hold: no scalar instruction (no list may end in one), no sync or wait (the simulators differ)."""
-_BYTE_OPS = (Op.LD, Op.ST, Op.LLDI, Op.LMV, Op.SEND, Op.RECV)
 
 
 def verify_plan(problem: MappingProblem, plan: Plan) -> None:
@@ -101,11 +111,10 @@ def _well_formed(program: Program, arch: Arch) -> None:
         raise InvariantError("core_start does not divide the table into one range per core")
     if program.element_bytes != arch.element_bytes:
         raise InvariantError(f"elements of {program.element_bytes} bytes: the chip has {arch.element_bytes}")
-    _require(program, np.isin(table.op, _ALLOWED), "opcode {value} must not be in a table", table.op)
-    size_ok = np.where(table.op == Op.MVMUL, table.size == 0, table.size >= 1)
+    _require(program, IN_TABLE[table.op], "opcode {value} must not be in a table", table.op)
+    size_ok = np.where(UNIT[table.op] == MATRIX, table.size == 0, table.size >= 1)
     _require(program, size_ok, "size {value}", table.size)
-    in_bytes = np.isin(table.op, _BYTE_OPS)
-    whole = ~in_bytes | (table.size % program.element_bytes == 0)
+    whole = COMPUTES[table.op] | (table.size % program.element_bytes == 0)
     _require(program, whole, "{value} bytes are not whole elements", table.size)
     follows = np.diff(table.order, prepend=-1) > 0
     follows[start[:-1][np.diff(start) > 0]] = True
@@ -137,7 +146,7 @@ def _groups(program: Program, arch: Arch) -> None:
             f"array group {g}: a matrix of {rows[g]} x {cols[g]} does not fit {crossbars[g]} crossbars"
         )
     core_of_row = np.repeat(np.arange(program.cores), np.diff(program.core_start))
-    exists = (table.op != Op.MVMUL) | ((table.group >= 0) & (table.group < np.diff(start)[core_of_row]))
+    exists = (UNIT[table.op] != MATRIX) | ((table.group >= 0) & (table.group < np.diff(start)[core_of_row]))
     _require(program, exists, "array group {value} does not exist on this core", table.group)
 
 
@@ -153,34 +162,36 @@ def _operands(program: Program, arch: Arch, found: Extents) -> None:
         _require(program, ~used | ((address >= 0) & (address % width == 0)), "misaligned address {value}", address)
         _require(program, ~used | (address + extent <= peak), "address {value} reaches beyond the core's peak", address)
     table = program.table
-    for address, row_op in ((table.src, Op.LD), (table.dst, Op.ST)):
-        _require(program, (table.op != row_op) | (address >= 0), "global address {value}", address)
-    strided = np.isin(table.op, (Op.VMV, Op.VAVG))
-    _require(program, ~strided | (table.src2 >= 1), "stride {value}", table.src2)
-    bounded = np.isin(table.op, (Op.VRSU, Op.VRSL))
-    has_bound = (table.src2 >= 0) & (table.src2 < len(program.clip_values))
-    _require(program, ~bounded | has_bound, "no bound number {value}", table.src2)
-    filled = (table.op != Op.LLDI) | ((table.src2 >= 0) & (table.src2 <= 255))
-    _require(program, filled, "fill byte {value}", table.src2)
+    for slot, address in enumerate((table.dst, table.src)):
+        _require(program, (GLOBAL_SLOT[table.op] != slot) | (address >= 0), "global address {value}", address)
+    for what, low, stop, message in (
+        (STRIDE, 1, 2**63 - 1, "stride {value}"),
+        (BOUND, 0, len(program.clip_values), "no bound number {value}"),
+        (IMMEDIATE, 0, 256, "fill byte {value}"),
+    ):
+        holds = (SRC2[table.op] != what) | ((table.src2 >= low) & (table.src2 < stop))
+        _require(program, holds, message, table.src2)
     apart = (table.src + table.size <= table.dst) | (table.dst + table.size <= table.src)
-    _require(program, (table.op != Op.LMV) | apart, "source and destination of a copy overlap")
+    copies = (DST[table.op] == BYTES) & (SRC[table.op] == BYTES)
+    _require(program, ~copies | apart, "source and destination of a copy overlap")
 
 
 def _transfers(program: Program) -> None:
     """Each send is directly followed, in the global order, by the receive that takes it on the core it names."""
     table = program.table
     core = np.repeat(np.arange(program.cores), np.diff(program.core_start))
-    moves = (table.op == Op.SEND) | (table.op == Op.RECV)
+    unit = UNIT[table.op]
+    moves = (unit == SEND) | (unit == RECV)
     _require(program, ~moves | ((table.peer >= 0) & (table.peer < program.cores)), "no core {value}", table.peer)
     rows = np.flatnonzero(moves)
     rows = rows[np.argsort(table.order[rows], kind="stable")]
     if len(rows) % 2:
         raise _broken(program, int(rows[-1]), "a transfer has only one end")
     first, second = rows[::2], rows[1::2]
-    send = np.where(table.op[first] == Op.SEND, first, second)
+    send = np.where(unit[first] == SEND, first, second)
     receive = first + second - send
     paired = (
-        (table.op[first] != table.op[second])
+        (unit[first] != unit[second])
         & (table.order[second] == table.order[first] + 1)
         & (table.peer[send] == core[receive])
         & (table.peer[receive] == core[send])

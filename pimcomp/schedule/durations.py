@@ -6,14 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.program import Op
+from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.work import CONST, LOAD, STORE, LongArray
 
 DoubleArray = npt.NDArray[np.float64]
 
-VECTOR_TWO = (Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVMAX)
-VECTOR_ONE = (Op.VRELU, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL, Op.VAVG)
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
 OVERHEAD_CYCLES = 3.5
 
@@ -44,17 +42,17 @@ def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArra
     """float64[tasks]: unit times of a task's instructions plus what dispatch and register loads add."""
     tape = flow.tape
     size = tape.size.astype(np.int64)
-    elements_bytes = size * arch.element_bytes
-    beats = np.ceil(size / arch.vector_width) * arch.vector_latency_ns
-    cost = np.zeros(len(size))
-    for ops, operands in ((VECTOR_TWO, 2), (VECTOR_ONE, 1)):
-        chosen = np.isin(tape.op, np.array(ops))
-        n = elements_bytes[chosen]
-        cost[chosen] = operands * local_read_ns(n, arch) + beats[chosen] + local_write_ns(n, arch)
-    for op, reads, writes in ((Op.LMV, 1, 1), (Op.LLDI, 0, 1), (Op.LD, 0, 1), (Op.ST, 1, 0)):
-        chosen = tape.op == op
-        cost[chosen] = reads * local_read_ns(size[chosen], arch) + writes * local_write_ns(size[chosen], arch)
-    fire = np.flatnonzero(tape.op == Op.MVMUL)
+    unit = UNIT[tape.op]
+    vector = unit == VECTOR
+    moved = np.where(vector, size * arch.element_bytes, size)
+    reads = vector.astype(np.int64) + (SRC2[tape.op] == INPUT) + (SRC[tape.op] == BYTES)
+    writes = vector | (DST[tape.op] == BYTES)
+    cost = (
+        reads * local_read_ns(moved, arch)
+        + np.where(vector, np.ceil(size / arch.vector_width) * arch.vector_latency_ns, 0.0)
+        + writes * local_write_ns(moved, arch)
+    )
+    fire = np.flatnonzero(unit == MATRIX)
     group = shapes.start[flow.core[tape.task[fire]]] + tape.group[fire]
     by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(shapes.crossbars.max(initial=0)) + 1)])
     cost[fire] = by_crossbars[shapes.crossbars[group]]
@@ -75,5 +73,7 @@ def memory_service_ns(flow: Flow, arch: Arch) -> DoubleArray:
 def added_service_ns(added: LongArray, arch: Arch) -> float:
     """Time at the one global-memory server of spills (`Spilled.added`)."""
     op, size = added[:, 3], added[:, 6]
-    cycles = np.where(op == Op.LD, arch.global_read_cycles, np.where(op == Op.ST, arch.global_write_cycles, 0))
+    cycles = np.where(
+        SRC[op] == GLOBAL, arch.global_read_cycles, np.where(DST[op] == GLOBAL, arch.global_write_cycles, 0)
+    )
     return float((np.ceil(size / arch.global_width_bytes) * cycles).sum() * arch.global_period_ns)

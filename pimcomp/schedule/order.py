@@ -7,13 +7,12 @@ import numpy.typing as npt
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.program import Op
 from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.isa.operands import operand_bytes
+from pimcomp.isa.table import MATRIX, UNIT
 from pimcomp.schedule.allocate import allocate
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.durations import (
-    VECTOR_ONE,
-    VECTOR_TWO,
     GroupShapes,
     added_service_ns,
     local_read_ns,
@@ -226,19 +225,12 @@ def number_in(action: LongArray, image: int, per_image: int, images: int, tasks:
 
 def _extents(tape: Tape, shapes: GroupShapes, core: LongArray, arch: Arch) -> tuple[LongArray, LongArray, LongArray]:
     """Bytes each instruction writes at dst and reads at src and src2."""
-    eb = arch.element_bytes
-    size = tape.size.astype(np.int64)
-    vector = size * eb
-    is_vector = np.isin(tape.op, np.array([*VECTOR_TWO, *VECTOR_ONE]))
-    dst = np.where(is_vector, vector, size)
-    src = dst.copy()
-    average = tape.op == Op.VAVG
-    dst[average] = eb
-    src[average] = ((size[average] - 1) * tape.src2_offset[average] + 1) * eb
-    fire = np.flatnonzero(tape.op == Op.MVMUL)
+    eb = np.int64(arch.element_bytes)
+    matrix = np.zeros((2, len(tape.op)), np.int64)
+    fire = np.flatnonzero(UNIT[tape.op] == MATRIX)
     group = shapes.start[core[tape.task[fire]]] + tape.group[fire]
-    dst[fire], src[fire] = shapes.columns[group] * eb, shapes.rows[group] * eb
-    src2 = np.where(np.isin(tape.op, np.array(VECTOR_TWO)), vector, 0)
+    matrix[:, fire] = shapes.rows[group], shapes.columns[group]
+    dst, src, src2 = operand_bytes(tape.op, tape.size, tape.src2_offset, matrix, (eb, eb))
     return dst, src, src2
 
 

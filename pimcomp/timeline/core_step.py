@@ -9,6 +9,7 @@ into `advance`, which borrows its arrays: calls would count references to them, 
 """
 
 from pimcomp.foundation.kernels import kernel
+from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
 from pimcomp.timeline.hazards import READ2_FIRST, READ2_LAST, READ_FIRST, READ_LAST, WRITE_FIRST, WRITE_LAST
@@ -65,7 +66,7 @@ from pimcomp.timeline.state import (
     Longs,
     Machine,
 )
-from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, PS_PER_NS, RECV, SEND, STORE, SYNC, VECTOR
+from pimcomp.timeline.work import PS_PER_NS
 
 # Order of local-memory requests of one instant: units that wake from a wait, transfers woken by another core, new
 # starts.

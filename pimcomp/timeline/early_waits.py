@@ -12,9 +12,10 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOAD, LOCAL, MATRIX, SEND, UNIT
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, SEND, UNIT_OF, Stream, Tables, durations, period_of, tables_of
+from pimcomp.timeline.work import Stream, Tables, durations, period_of, tables_of
 
 # Cycles in which a wait has to begin to be taken in: the first requests have arrived long before.
 EARLY_CYCLES = 64
@@ -63,7 +64,7 @@ def _walk(
     for core in range(len(core_start) - 1):
         retired = 2 * period
         for i in range(core_start[core], core_start[core + 1]):
-            kind = UNIT_OF[op[i]]
+            kind = UNIT[op[i]]
             begin = retired + (int(bubbles[i]) + (2 if kind == MATRIX else 1)) * period
             if begin > EARLY_CYCLES * period or kind > LOAD:
                 break

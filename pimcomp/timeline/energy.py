@@ -13,28 +13,29 @@ import numpy.typing as npt
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, Op, Program
+from pimcomp.ir.program import ByteArray, Program
 from pimcomp.ir.report import Energy, LayerEnergy
-from pimcomp.timeline.front_end import Listing, evaluations_of, listing_of
-from pimcomp.timeline.work import (
+from pimcomp.isa.table import (
+    BYTES,
+    DST,
+    INPUT,
     LOAD,
-    LOCAL,
     MATRIX,
+    OUTPUT,
     RECV,
     SEND,
+    SRC,
+    SRC2,
     STORE,
     SYNC,
-    TWO_OPERANDS,
-    UNIT_OF,
+    UNIT,
     VECTOR,
-    WRITES_OUTPUT_WIDTH,
-    Stream,
-    column_bytes,
-    stream_of,
 )
+from pimcomp.timeline.front_end import Listing, evaluations_of, listing_of
+from pimcomp.timeline.work import Stream, column_bytes, stream_of
 
 Rows = npt.NDArray[np.intp]
-_UNITS = (MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC)
+_UNITS = range(SYNC + 1)
 
 
 def energy_of(program: Program, arch: Arch, latency_ns: float) -> Energy:
@@ -48,7 +49,7 @@ def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float, listing: Lis
 
     Raises InvariantError if it is needed and missing.
     """
-    parts = _dynamic_pj(stream, arch, _rows_by_unit(UNIT_OF[stream.op]))
+    parts = _dynamic_pj(stream, arch, _rows_by_unit(UNIT[stream.op]))
     parts["static_pj"] = static_power_mw(arch, present_cores(stream)) * latency_ns
     parts["front_end_pj"] = float(_front_end_pj(stream, arch, listing).sum())
     return Energy(total_pj=sum(parts.values()), **parts)
@@ -70,7 +71,7 @@ def energy_of_stream_by_layer(
 ) -> tuple[LayerEnergy, ...]:
     """The same for a program of any origin. node: int32[instructions], index into `names` (may be short) or -1."""
     front_end = _front_end_pj(stream, arch, listing)
-    unit = UNIT_OF[stream.op]
+    unit = UNIT[stream.op]
     order = np.argsort(node, kind="stable")
     layers = []
     for rows in np.split(order, np.flatnonzero(np.diff(node[order])) + 1):
@@ -147,17 +148,17 @@ def local_beats(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> tuple[int,
     """Beats read from and written to all local memories."""
     width = arch.local_width_bytes
     in_bytes, out_bytes = stream.widths.input_bytes, stream.widths.output_bytes
-    fires, vectors, moves = rows[MATRIX], rows[VECTOR], rows[LOCAL]
+    fires, vectors = rows[MATRIX], rows[VECTOR]
     # The factor 8 is the simulator's (see Arch.mvm_ns).
     reads = _beats(8 * arch.crossbar_rows * in_bytes[stream.width[fires]], width)
     writes = _beats(column_bytes(stream.widths, arch)[stream.width[fires]] * stream.crossbars[fires], width)
     op, elements, setting = stream.op[vectors], stream.size[vectors], stream.width[vectors]
     read_beats = -(-elements * in_bytes[setting] // width)
-    reads += int(np.where(TWO_OPERANDS[op], 2 * read_beats, read_beats).sum())
-    writes += _beats(elements * np.where(WRITES_OUTPUT_WIDTH[op], out_bytes[setting], in_bytes[setting]), width)
-    reads += _beats(stream.size[moves[stream.op[moves] == Op.LMV]], width)
-    reads += sum(_beats(stream.size[rows[unit]], width) for unit in (SEND, STORE))
-    writes += sum(_beats(stream.size[rows[unit]], width) for unit in (LOCAL, RECV, LOAD))
+    reads += int(np.where(SRC2[op] == INPUT, 2 * read_beats, read_beats).sum())
+    writes += _beats(elements * np.where(DST[op] == OUTPUT, out_bytes[setting], in_bytes[setting]), width)
+    moves = np.concatenate([rows[unit] for unit in _UNITS if unit > VECTOR])
+    reads += _beats(stream.size[moves[SRC[stream.op[moves]] == BYTES]], width)
+    writes += _beats(stream.size[moves[DST[stream.op[moves]] == BYTES]], width)
     return reads, writes
 
 

@@ -13,16 +13,25 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op
 from pimcomp.isa.registers import REGISTERS
+from pimcomp.isa.table import (
+    BUBBLE,
+    COUNTS_LEN,
+    DST,
+    FIXED,
+    FIXED_DST,
+    FIXED_SRC,
+    FIXED_SRC2,
+    INPUT,
+    MATRIX,
+    NEEDS_PEER,
+    UNIT,
+    VECTOR,
+    WAIT,
+)
 from pimcomp.timeline.work import Stream, Widths
 
 _SADD, _SSUB, _SMUL, _SADDI, _SMULI = int(Op.SADD), int(Op.SSUB), int(Op.SMUL), int(Op.SADDI), int(Op.SMULI)
 _SLDI, _SLD, _SETBW, _NOP = int(Op.SLDI), int(Op.SLD), int(Op.SETBW), int(Op.NOP)
-
-# Offsets in elements: which operands the simulator moves at all, and where a result counts in input widths.
-_INPUT_WIDTH_RESULT = (Op.VVADD, Op.VVSUB, Op.VVMAX, Op.VRELU)
-_FIXED_DST = (Op.MVMUL, Op.VVDMUL, Op.VAVG, Op.VMV)
-_FIXED_SRC = (Op.MVMUL, Op.VMV)
-_FIXED_SRC2 = (Op.MVMUL, Op.VMV, Op.VAVG, Op.VRSU, Op.VRSL)
 
 
 def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
@@ -36,7 +45,7 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
     values, bubbles, tails, width_key = _run_scalars(
         d.core_start, d.op, np.stack([d.rd, d.rs1, d.rs2]), d.imm, d.ibiw, d.obiw, d.mbiw
     )
-    emitted = np.flatnonzero(~((d.op <= _SETBW) | (d.op == _NOP)))
+    emitted = np.flatnonzero(UNIT[d.op] != BUBBLE)
     op = d.op[emitted]
     core_start = np.searchsorted(emitted, d.core_start).astype(np.int64)
     keys, width = np.unique(width_key[emitted], return_inverse=True)
@@ -49,19 +58,19 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
         weight_bits=(keys >> 32).astype(np.int32),
     )
     dst, src, src2 = _addresses(d, emitted, values[:, emitted], widths.input_bytes[width], widths.output_bytes[width])
-    by_length = ((op >= Op.VVADD) & (op <= Op.VRSL)) | (op == Op.LLDI) | (op == Op.LMV)
-    size = np.where(by_length, d.length[emitted], np.where(op == Op.WAIT, d.wait_value[emitted], d.size[emitted]))
+    unit = UNIT[op]
+    size = np.where(COUNTS_LEN[op], d.length[emitted], np.where(unit == WAIT, d.wait_value[emitted], d.size[emitted]))
     stream = Stream(
         core_start=core_start,
         op=op,
-        group=np.where(op == Op.MVMUL, d.group[emitted], -1).astype(np.int32),
+        group=np.where(unit == MATRIX, d.group[emitted], -1).astype(np.int32),
         crossbars=_crossbars(d, core_start, emitted),
         dst=dst,
         src=src,
         src2=src2,
         size=size.astype(np.int32),
         lock_size=d.size[emitted].astype(np.int32),
-        peer=np.where(np.isin(op, (Op.SEND, Op.RECV, Op.SYNC)), d.core[emitted], -1).astype(np.int32),
+        peer=np.where(NEEDS_PEER[op], d.core[emitted], -1).astype(np.int32),
         event=d.event_register[emitted].astype(np.int32),
         bubbles=bubbles[emitted],
         tail_bubbles=tails,
@@ -74,7 +83,7 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
 def _crossbars(decoded: Decoded, core_start: LongArray, emitted: LongArray) -> IntArray:
     """int32[rows]: crossbars of each mvmul's array group."""
     crossbars = np.zeros(len(emitted), np.int32)
-    fires = np.flatnonzero(decoded.op[emitted] == Op.MVMUL)
+    fires = np.flatnonzero(UNIT[decoded.op[emitted]] == MATRIX)
     if not len(fires):
         return crossbars
     counts = np.array([len(groups) for groups in decoded.array_group_map], np.int64)
@@ -97,15 +106,15 @@ def _addresses(
 ) -> tuple[LongArray, LongArray, LongArray]:
     """dst, src, src2 with offsets: that of rd obeys offset_select, those of rs1 and rs2 bits of the offset's value."""
     op, offset, select = d.op[emitted], d.offset_value[emitted].astype(np.int64), d.offset_select[emitted]
-    vector = (op >= Op.VVADD) & (op <= Op.VRSL)
-    result = np.where(np.isin(op, _INPUT_WIDTH_RESULT), input_bytes, output_bytes)
+    vector = UNIT[op] == VECTOR
+    result = np.where(DST[op] == INPUT, input_bytes, output_bytes)
     moves = (
-        (select & 1, _FIXED_DST, np.where(vector, result, 1)),
-        (offset & 2, _FIXED_SRC, np.where(vector, input_bytes, 1)),
-        (offset & 4, _FIXED_SRC2, np.where(vector, input_bytes, 1)),
+        (select & 1, FIXED_DST, np.where(vector, result, 1)),
+        (offset & 2, FIXED_SRC, np.where(vector, input_bytes, 1)),
+        (offset & 4, FIXED_SRC2, np.where(vector, input_bytes, 1)),
     )
     dst, src, src2 = (
-        value + np.where((bit != 0) & ~np.isin(op, fixed), offset * unit, 0)
+        value + np.where((bit != 0) & (FIXED[op] & fixed == 0), offset * unit, 0)
         for value, (bit, fixed, unit) in zip(values, moves, strict=True)
     )
     return dst, src, src2

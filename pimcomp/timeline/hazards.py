@@ -11,32 +11,30 @@ import numpy.typing as npt
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op
-from pimcomp.timeline.work import (
+from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import (
+    BYTES,
     LOAD,
     LOCAL,
+    LOCKS,
     MATRIX,
+    NONE,
+    ONE_OUTPUT,
+    OUTPUT,
     RECV,
     SEND,
+    SRC,
     STORE,
-    TWO_OPERANDS,
-    UNIT_OF,
+    TWO_LOCKS,
+    UNIT,
     VECTOR,
-    Stream,
-    column_bytes,
 )
+from pimcomp.timeline.work import Stream, column_bytes
 
 # Rows of the table of ranges.
 READ_FIRST, READ_LAST, READ2_FIRST, READ2_LAST, WRITE_FIRST, WRITE_LAST = range(6)
 RANGE_COLUMNS = 6
 _NOTHING_FIRST, _NOTHING_LAST = np.int64(1) << 40, -(np.int64(1) << 40)
-
-# Vector operations whose result range is counted in input widths.
-_INPUT_WIDTH_RESULT = np.zeros(64, np.bool_)
-_INPUT_WIDTH_RESULT[[Op.VVADD, Op.VVSUB, Op.VVMAX]] = True
-_TWO_READS = TWO_OPERANDS.copy()
-_TWO_READS[[Op.VRSU, Op.VRSL]] = True
-_VAVG, _VMV, _LLDI, _LMV = int(Op.VAVG), int(Op.VMV), int(Op.LLDI), int(Op.LMV)
 
 
 def ranges_of(stream: Stream, arch: Arch) -> npt.NDArray[np.int64]:
@@ -49,7 +47,7 @@ def ranges_of(stream: Stream, arch: Arch) -> npt.NDArray[np.int64]:
 def write_ranges(stream: Stream, arch: Arch, ranges: npt.NDArray[np.int64]) -> None:
     """The same into an array of the caller's."""
     _fill(
-        stream.op, UNIT_OF[stream.op], stream.dst, stream.src, stream.src2, stream.size, stream.lock_size,
+        stream.op, UNIT[stream.op], stream.dst, stream.src, stream.src2, stream.size, stream.lock_size,
         stream.crossbars, stream.width, stream.widths.input_bytes.astype(np.int64),
         stream.widths.output_bytes.astype(np.int64), column_bytes(stream.widths, arch), arch.crossbar_rows, ranges,
     )  # fmt: skip
@@ -81,17 +79,16 @@ def _fill(
         if kind == MATRIX:
             read, written = crossbar_rows * input_bytes[w], crossbar_bytes[w] * crossbars[i]
         elif kind == VECTOR:
-            if op[i] == _VMV:  # the simulator locks nothing for a gather
+            locks = LOCKS[op[i]]
+            if locks == NONE:  # the simulator locks nothing for a gather
                 continue
             read = n * input_bytes[w]
-            written = output_bytes[w] if op[i] == _VAVG else n * output_bytes[w]
-            if _INPUT_WIDTH_RESULT[op[i]]:
-                written = read
-            if _TWO_READS[op[i]]:
+            written = output_bytes[w] if locks == ONE_OUTPUT else n * output_bytes[w] if locks == OUTPUT else read
+            if TWO_LOCKS[op[i]]:
                 out[i, READ2_FIRST] = src2[i]
                 out[i, READ2_LAST] = src2[i] + read
         elif kind == LOCAL:
-            if op[i] == _LMV:
+            if SRC[op[i]] == BYTES:
                 read = written = np.int64(lock_size[i])
             else:
                 written = np.int64(1)

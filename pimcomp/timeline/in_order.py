@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOAD, RECV, SEND, STORE
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.early_waits import early_waits
 from pimcomp.timeline.prefetch import prefetch
@@ -29,7 +30,7 @@ from pimcomp.timeline.transfers import (
     edge_after,
     rows_of,
 )
-from pimcomp.timeline.work import LOAD, PS_PER_NS, RECV, SEND, STORE, Stream, beats_ps
+from pimcomp.timeline.work import PS_PER_NS, Stream, beats_ps
 
 # Each core walks along rows of its own, too many streams for the processor to foresee: twice as fast with this.
 _AHEAD = 6

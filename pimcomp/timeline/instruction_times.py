@@ -12,6 +12,7 @@ from pimcomp.errors import DeadlockError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import SYNC
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.core_step import _WAITS_FOR_OTHERS, _dispatch, _event, _finish, _next_event, _retire
 from pimcomp.timeline.deadlock import find_deadlock
@@ -40,7 +41,7 @@ from pimcomp.timeline.state import (
     Machine,
     new_machine,
 )
-from pimcomp.timeline.work import SYNC, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 # Columns of the notes, one row per instruction.
 _DISPATCHED, _STARTED, _ARRIVED, _RESUMED, _FINISHED, _COMMITTED = range(6)

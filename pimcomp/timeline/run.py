@@ -8,8 +8,9 @@ import numpy.typing as npt
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOCAL, MATRIX
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import LOCAL, MATRIX, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 # AT_SEND, AT_RECV: for the peer; AT_DATA: a receiver whose sender has been granted; AT_MEMORY: for the global memory;
 # AT_EVENT: in `wait`; DONE: all rounds retired; STOPPED: past the time limit of the run.

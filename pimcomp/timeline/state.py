@@ -12,9 +12,10 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import MATRIX, SYNC, WAIT
 from pimcomp.timeline.early_waits import early_waits_of
 from pimcomp.timeline.hazards import RANGE_COLUMNS, write_ranges
-from pimcomp.timeline.work import MATRIX, SYNC, WAIT, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 Longs = npt.NDArray[np.int64]
 

@@ -10,24 +10,10 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.isa.table import LOCAL, MATRIX, RECV, SEND, STORE, SYNC, UNIT
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import (
-    LOCAL,
-    MATRIX,
-    PS_PER_NS,
-    RECV,
-    SEND,
-    STORE,
-    SYNC,
-    UNIT_OF,
-    Stream,
-    Tables,
-    durations,
-    period_of,
-    tables_of,
-    units,
-)
+from pimcomp.timeline.work import PS_PER_NS, Stream, Tables, durations, period_of, tables_of, units
 
 # Columns of `Transfers.code`; a row of four fills a quarter of a cache line. KEY: unit - SEND, the peer from bit
 # PEER_BIT on, and from BEATS_BIT on the beats that the local memory reads (send, store) or writes (recv, load). GAP:
@@ -91,7 +77,7 @@ def transfers_of(stream: Stream, arch: Arch) -> Transfers:
 
 def rows_of(stream: Stream) -> LongArray:
     """int64[transfers]: the instruction that each transfer is."""
-    unit = UNIT_OF[stream.op]
+    unit = UNIT[stream.op]
     rows: LongArray = np.flatnonzero((unit >= SEND) & (unit <= STORE))
     return rows
 
@@ -259,7 +245,7 @@ def _remember(
     aligned: bool,
 ) -> int:
     """Fill in what is remembered of an instruction of size n; its unit."""
-    kind = UNIT_OF[op]
+    kind = UNIT[op]
     nowhere = np.zeros((1, 1))  # the network is not remembered
     read, leg, write, _, service = durations(
         0, kind, op, int(n), int(crossbars), -1, width, memory_ps, cycles, periods_ns, settings, nowhere, chip

@@ -13,27 +13,24 @@ import numpy.typing as npt
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.ir.program import ByteArray, LongArray, Program
+from pimcomp.isa.table import (
+    BYTES,
+    DST,
+    INPUT,
+    LOAD,
+    MATRIX,
+    OUTPUT,
+    SEND,
+    SRC,
+    SRC2,
+    STORE,
+    UNIT,
+    VECTOR,
+)
 from pimcomp.timeline.borrow import borrow
 
 PS_PER_NS = 1000
-
-# What occupies the core while an instruction runs.
-MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC, WAIT, BUBBLE = range(10)
-
-UNIT_OF = np.full(64, BUBBLE, np.uint8)
-UNIT_OF[Op.MVMUL] = MATRIX
-UNIT_OF[Op.VVADD : Op.VRSL + 1] = VECTOR
-UNIT_OF[[Op.LLDI, Op.LMV]] = LOCAL
-UNIT_OF[[Op.SEND, Op.RECV, Op.LD, Op.ST, Op.SYNC, Op.WAIT]] = [SEND, RECV, LOAD, STORE, SYNC, WAIT]
-
-# Vector operations whose operands are two vectors, and those that write elements of the output width.
-TWO_OPERANDS = np.zeros(64, np.bool_)
-TWO_OPERANDS[[Op.VVADD, Op.VVSUB, Op.VVMUL, Op.VVDMUL, Op.VVMAX, Op.VVSLL, Op.VVSRA]] = True
-WRITES_OUTPUT_WIDTH = np.zeros(64, np.bool_)
-WRITES_OUTPUT_WIDTH[[Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VTANH, Op.VSIGM, Op.VRSU, Op.VRSL]] = True
-
-_LMV, _MVMUL = int(Op.LMV), int(Op.MVMUL)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -111,7 +108,7 @@ def stream_of(program: Program, arch: Arch) -> Stream:
     bubbles = np.bitwise_count(registers.loads)
     sizes = np.diff(program.core_start)
     bubbles[program.core_start[:-1][sizes > 0]] += 1
-    fires = np.flatnonzero(table.op == _MVMUL)
+    fires = np.flatnonzero(UNIT[table.op] == MATRIX)
     of_core = np.diff(np.searchsorted(fires, program.core_start))
     crossbars = np.zeros(program.instructions, np.int32)
     crossbars[fires] = program.group_crossbars[np.repeat(program.group_start[:-1], of_core) + table.group[fires]]
@@ -189,7 +186,7 @@ def tables_of(stream: Stream, arch: Arch) -> Tables:
 def work_of(stream: Stream, arch: Arch) -> Work:
     """How long every instruction takes on this chip."""
     columns = np.empty((5, len(stream.op)), np.int64)
-    unit = UNIT_OF[stream.op]
+    unit = UNIT[stream.op]
     _fill(
         stream.core_start, stream.op, unit, stream.crossbars, stream.size, stream.peer, stream.width,
         *tables_of(stream, arch), columns,
@@ -261,16 +258,16 @@ def durations(
     elif kind == VECTOR:
         in_bytes = settings[width, 3]
         read = beats_ps(units(n * in_bytes, local, local_shift), 0, memory_ps, cycles, periods_ns)
-        if TWO_OPERANDS[op]:
+        if SRC2[op] == INPUT:
             read *= 2
         leg = units(n, lanes, lanes_shift) * vector_ps
-        out_bytes = settings[width, 4] if WRITES_OUTPUT_WIDTH[op] else in_bytes
+        out_bytes = settings[width, 4] if DST[op] == OUTPUT else in_bytes
         write = beats_ps(units(n * out_bytes, local, local_shift), 1, memory_ps, cycles, periods_ns)
     else:
         beats = units(n, local, local_shift)
-        if kind in (SEND, STORE) or op == _LMV:
+        if SRC[op] == BYTES:
             read = beats_ps(beats, 0, memory_ps, cycles, periods_ns)
-        if kind in (RECV, LOAD, LOCAL):
+        if DST[op] == BYTES:
             write = beats_ps(beats, 1, memory_ps, cycles, periods_ns)
         if kind >= SEND:
             to = noc_ns.shape[0] - 1 if kind in (LOAD, STORE) else peer

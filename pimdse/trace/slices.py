@@ -128,12 +128,12 @@ def _slices(
 
 
 def _instructions(folder: "ProgramFolder", found: "Attribution") -> Slices:
-    from pimcomp.timeline import work
+    from pimcomp.isa import table
 
     unit, times, core = found.work.unit, found.times, found.links.core
     rows = np.arange(len(unit), dtype=np.int64)
-    track = np.where(unit == work.VECTOR, VECTOR, TRANSFER).astype(np.int64)
-    fires = np.flatnonzero(unit == work.MATRIX)
+    track = np.where(unit == table.VECTOR, VECTOR, TRANSFER).astype(np.int64)
+    fires = np.flatnonzero(unit == table.MATRIX)
     track[fires] = MATRIX + lanes(core[fires], times.started[fires], times.finished[fires])
     none = np.zeros(len(unit), np.int64)
     return _slices(core, track, folder.node, none, times.started, times.finished, rows)

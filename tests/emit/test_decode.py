@@ -14,7 +14,8 @@ from pimcomp.emit.decode import Decoded, decode_program
 from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import ModelError
 from pimcomp.ir.program import Op, Program
-from pimcomp.isa.registers import OPERANDS, operand_values
+from pimcomp.isa.registers import operand_values
+from pimcomp.isa.table import IN_REGISTERS
 from tests.emit.programs import random_program, small_arch
 
 
@@ -35,7 +36,7 @@ def resolved(decoded: Decoded) -> tuple[np.ndarray, np.ndarray]:
                         pair = (decoded.rd, decoded.rs1)[slot][k]
                         row[slot] = (int(file[pair]) << 32) | (int(file[pair + 1]) & 0xFFFFFFFF)
                 kept.append(k)
-                values.append([v if OPERANDS[op] >> slot & 1 else 0 for slot, v in enumerate(row)])
+                values.append([v if IN_REGISTERS[op] >> slot & 1 else 0 for slot, v in enumerate(row)])
     return np.array(kept, int), np.array(values, np.int64).reshape(-1, 3)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pimcomp.errors import InvariantError
 from pimcomp.ir.program import LongArray, Op, Registers, Table
-from pimcomp.isa.registers import OPERANDS, assign_registers, operand_values
+from pimcomp.isa.registers import assign_registers, operand_values
+from pimcomp.isa.table import IN_REGISTERS
 from tests.emit.programs import ANY, make_table, random_table
 
 
@@ -32,7 +33,7 @@ def executed_operands(table: Table, core_start: LongArray, registers: Registers,
                     else:
                         file[chosen[row, slot]] = int(values[row, slot])
             for slot in range(3):
-                if not OPERANDS[table.op[row]] >> slot & 1:
+                if not IN_REGISTERS[table.op[row]] >> slot & 1:
                     continue
                 first = file[chosen[row, slot]]
                 assert first is not None, f"row {row} reads register {chosen[row, slot]} before it is loaded"
@@ -64,7 +65,7 @@ def test_never_more_loads_than_least_recently_used(seed: int, addresses: int) ->
     lru_loads = 0
     for row in range(400):
         for slot in range(3):
-            if OPERANDS[table.op[row]] >> slot & 1:
+            if IN_REGISTERS[table.op[row]] >> slot & 1:
                 value = int(values[row, slot])
                 distinct.add(value)
                 lru_loads += value not in recent

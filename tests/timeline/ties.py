@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pimcomp.ir.program import LongArray
+from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, VECTOR
 from pimcomp.timeline.instruction_times import Times
-from pimcomp.timeline.work import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, VECTOR, Stream, Work
+from pimcomp.timeline.work import Stream, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
