@@ -23,6 +23,7 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.columns import Columns, json_columns, pim_columns
+from pimcomp.isa.listing import Listing
 
 _GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_COUNT = 10_001  # of images per round or rounds of delay: more would not fit into any memory
@@ -70,6 +71,11 @@ class Decoded:
     def instructions(self) -> int:
         """Emitted instructions of all cores."""
         return len(self.op)
+
+    @property
+    def listing(self) -> Listing:
+        """What matters to registers."""
+        return Listing(self.core_start, self.op, self.rd, self.rs1, self.rs2, self.imm)
 
 
 @brief

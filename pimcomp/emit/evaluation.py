@@ -3,10 +3,10 @@
 import numpy as np
 import orjson
 
-from pimcomp.emit.pimsim import emitted_start
 from pimcomp.emit.row_text import used_by_core
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.program import LongArray, Op
+from pimcomp.isa.listing import emitted_start
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, UNIT, VECTOR
 
 _UNITS = {

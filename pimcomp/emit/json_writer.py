@@ -76,10 +76,10 @@ def check_opcodes(op: ByteArray) -> None:
         raise InvariantError(f"table row {row}: opcode {op[row]} is not one that programs consist of")
 
 
-def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:
+def source_columns(program: Program, arch: Arch) -> dict[Source, npt.NDArray[np.integer] | int]:
+    """For every source of a field, the number of each row, or the one of all."""
     table, registers = program.table, program.registers
-    numbers = np.empty((len(table.op), SOURCES), np.int32)
-    columns: dict[Source, npt.NDArray[np.integer] | int] = {
+    return {
         Source.RD: registers.rd,
         Source.RS1: registers.rs1,
         Source.RS2: registers.rs2,
@@ -90,9 +90,14 @@ def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:
         Source.FILL: np.where(SRC2[table.op] == IMMEDIATE, table.src2, 0),
         Source.MBIW: stored_weight_bits(arch),
     }
-    for source, column in columns.items():
+
+
+def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:
+    table = program.table
+    numbers = np.empty((len(table.op), SOURCES), np.int32)
+    for source, column in source_columns(program, arch).items():
         numbers[:, source] = column
-    return _Rows(table.op, registers.loads, operand_values(table, clip_code), numbers, program.core_start)
+    return _Rows(table.op, program.registers.loads, operand_values(table, clip_code), numbers, program.core_start)
 
 
 def _text(arch: Arch) -> _Text:

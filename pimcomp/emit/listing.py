@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pimcomp.emit.pimsim import emitted_start
 from pimcomp.emit.row_text import listing_text, row_chunks, row_numbers, used_by_core
 from pimcomp.ir.program import Program
+from pimcomp.isa.listing import emitted_start
 
 
 def write_listing(program: Program, path: Path) -> None:

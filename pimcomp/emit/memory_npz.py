@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.emit.npz import write_npz
-from pimcomp.emit.pimsim import emitted_index, emitted_start
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Program
+from pimcomp.isa.listing import emitted_index, emitted_start
 from pimcomp.isa.table import BOUND, SRC2
 
 SHARED_ABOVE_BYTES = 256 << 20

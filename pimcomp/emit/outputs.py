@@ -14,7 +14,7 @@ from pimcomp.emit.intermediate import intermediate_json
 from pimcomp.emit.listing import write_listing
 from pimcomp.emit.mapping_text import mapping_text
 from pimcomp.emit.memory_npz import write_checkpoints, write_memory
-from pimcomp.emit.pimsim import emitted_start, write_program
+from pimcomp.emit.pimsim import write_program
 from pimcomp.emit.report import Report, make_report, plan_json, report_json
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import write_weights
@@ -22,6 +22,7 @@ from pimcomp.foundation.own_files import COMPILE, staged
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Program
+from pimcomp.isa.listing import emitted_start
 from pimcomp.isa.table import SEND, UNIT
 
 CORES_FOLDER = "cores"

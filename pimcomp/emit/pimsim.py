@@ -43,22 +43,3 @@ def instruction_config(program: Program) -> dict[str, object]:
         "core_cnt": program.cores,
         "array_group_map": {f"core{core}": crossbars[start[core] : start[core + 1]] for core in present},
     }
-
-
-def emitted_index(program: Program) -> LongArray:
-    """int64[rows]: position of every table row in its core's emitted list, behind the setbw and the sldi's."""
-    scalars = np.cumsum(np.bitwise_count(program.registers.loads), dtype=np.int64)
-    before = np.concatenate([[0], scalars])[program.core_start[:-1]]
-    sizes = np.diff(program.core_start)
-    row = np.arange(program.instructions, dtype=np.int64)
-    index: LongArray = 1 + row - np.repeat(program.core_start[:-1], sizes) + scalars - np.repeat(before, sizes)
-    return index
-
-
-def emitted_start(program: Program) -> LongArray:
-    """int64[cores + 1]: where each core's emitted list begins when they are laid one behind another."""
-    rows = np.diff(program.core_start)
-    scalars = np.concatenate([[0], np.cumsum(np.bitwise_count(program.registers.loads), dtype=np.int64)])
-    lengths = rows + np.diff(scalars[program.core_start]) + (rows > 0)
-    start: LongArray = np.concatenate([[0], np.cumsum(lengths)])
-    return start

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import orjson
 
-from pimcomp.emit.pimsim import emitted_start
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
+from pimcomp.isa.listing import emitted_start
 
 _STYLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.emit.ascii_kernels import put, put_integer
-from pimcomp.emit.pimsim import emitted_index
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
 from pimcomp.isa.fields import FIELDS, Source
+from pimcomp.isa.listing import emitted_index
 from pimcomp.isa.table import IN_REGISTERS
 
 BUFFER_BYTES = 1 << 20

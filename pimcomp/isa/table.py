@@ -123,10 +123,12 @@ IN_TABLE: BoolArray = column(lambda row: bool(row.fields), np.bool_)
 """Whether a program's table may hold it."""
 IN_REGISTERS: ByteArray = column(
     lambda row: sum(
-        1 << k for k, what in enumerate((row.dst, row.src, row.src2)) if what not in (NONE, IMMEDIATE, EVENT)
+        1 << k
+        for k, what in enumerate((NONE if row.dst == SCALAR else row.dst, row.src, row.src2))
+        if what not in (NONE, IMMEDIATE, EVENT)
     )
 )
-"""Bit k: rd, rs1 or rs2 is a register with an operand."""
+"""Bit k: the instruction needs what is in register rd, rs1 or rs2."""
 GLOBAL_SLOT: npt.NDArray[np.int8] = column(
     lambda row: (row.dst, row.src, row.src2).index(GLOBAL) if GLOBAL in row[3:6] else -1, np.int8, -1
 )

@@ -15,6 +15,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, Program
 from pimcomp.ir.report import Energy, LayerEnergy
+from pimcomp.isa.listing import Listing, listing_of, rows_of
 from pimcomp.isa.table import (
     BYTES,
     DST,
@@ -31,7 +32,7 @@ from pimcomp.isa.table import (
     UNIT,
     VECTOR,
 )
-from pimcomp.timeline.front_end import Listing, evaluations_of, listing_of
+from pimcomp.timeline.front_end import evaluations_of
 from pimcomp.timeline.work import Stream, column_bytes, stream_of
 
 Rows = npt.NDArray[np.intp]
@@ -223,7 +224,7 @@ def _front_end_pj(stream: Stream, arch: Arch, listing: Listing | None) -> npt.ND
     if listing is None:
         raise InvariantError("the energy of a front end with dynamic power depends on the lists' scalar instructions")
     entry_mw = power_mw[-1] + evaluations_of(listing, stream, arch) @ power_mw[:-1]
-    return np.asarray(arch.core_period_ns * np.bincount(listing.row, entry_mw, len(stream.op)), np.float64)
+    return np.asarray(arch.core_period_ns * np.bincount(rows_of(listing), entry_mw, len(stream.op)), np.float64)
 
 
 def _rows_by_unit(unit: ByteArray) -> dict[int, Rows]:

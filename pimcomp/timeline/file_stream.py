@@ -4,17 +4,14 @@ There are no branches and registers never depend on data, so every list is run t
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.emit.decode import Decoded
 from pimcomp.errors import ModelError
-from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op
-from pimcomp.isa.registers import REGISTERS
+from pimcomp.ir.program import LongArray
+from pimcomp.isa.listing import Executed, execute
 from pimcomp.isa.table import (
-    BUBBLE,
     COUNTS_LEN,
     DST,
     FIXED,
@@ -30,9 +27,6 @@ from pimcomp.isa.table import (
 )
 from pimcomp.timeline.work import Stream, Widths
 
-_SADD, _SSUB, _SMUL, _SADDI, _SMULI = int(Op.SADD), int(Op.SSUB), int(Op.SMUL), int(Op.SADDI), int(Op.SMULI)
-_SLDI, _SLD, _SETBW, _NOP = int(Op.SLDI), int(Op.SLD), int(Op.SETBW), int(Op.NOP)
-
 
 def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
     """The instructions that occupy a unit, with resolved operands, and int64[rows]: which emitted one each row is.
@@ -41,14 +35,11 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
     """
     if decoded.cores > arch.total_cores:
         raise ModelError(f"a program for {decoded.cores} cores, but {arch.name} has {arch.total_cores}")
-    d = decoded
-    values, bubbles, tails, width_key = _run_scalars(
-        d.core_start, d.op, np.stack([d.rd, d.rs1, d.rs2]), d.imm, d.ibiw, d.obiw, d.mbiw
-    )
-    emitted = np.flatnonzero(UNIT[d.op] != BUBBLE)
+    d, ran = decoded, execute(decoded.listing)
+    emitted, core_start = ran.entry, ran.core_start
     op = d.op[emitted]
-    core_start = np.searchsorted(emitted, d.core_start).astype(np.int64)
-    keys, width = np.unique(width_key[emitted], return_inverse=True)
+    key = ran.in_force(d.ibiw) | ran.in_force(d.obiw).astype(np.int64) << 16 | d.mbiw[emitted].astype(np.int64) << 32
+    keys, width = np.unique(key, return_inverse=True)
     if len(keys) > np.iinfo(np.uint8).max:
         raise ModelError(f"expected at most 255 settings of bit widths in a program, found {len(keys)}")
     keys = keys if len(keys) else np.zeros(1, np.int64)
@@ -57,9 +48,10 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
         output_bits=(keys >> 16 & 0xFFFF).astype(np.int32),
         weight_bits=(keys >> 32).astype(np.int32),
     )
-    dst, src, src2 = _addresses(d, emitted, values[:, emitted], widths.input_bytes[width], widths.output_bytes[width])
+    dst, src, src2 = _addresses(d, emitted, ran.values, widths.input_bytes[width], widths.output_bytes[width])
     unit = UNIT[op]
     size = np.where(COUNTS_LEN[op], d.length[emitted], np.where(unit == WAIT, d.wait_value[emitted], d.size[emitted]))
+    bubbles, tails = _bubbles(d, ran)
     stream = Stream(
         core_start=core_start,
         op=op,
@@ -72,12 +64,22 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
         lock_size=d.size[emitted].astype(np.int32),
         peer=np.where(NEEDS_PEER[op], d.core[emitted], -1).astype(np.int32),
         event=d.event_register[emitted].astype(np.int32),
-        bubbles=bubbles[emitted],
+        bubbles=bubbles,
         tail_bubbles=tails,
         width=width.astype(np.uint8).ravel(),
         widths=widths,
     )
     return stream, emitted
+
+
+def _bubbles(decoded: Decoded, ran: Executed) -> tuple[IntArray, IntArray]:
+    """(int32[rows], int32[cores]): entries in front of every instruction that occupies a unit, and behind the last."""
+    has = np.diff(ran.core_start) > 0
+    before = np.concatenate([[-1], ran.entry[:-1]])[: len(ran.entry)]
+    before[ran.core_start[:-1][has]] = decoded.core_start[:-1][has] - 1
+    last = decoded.core_start[:-1] - 1
+    last[has] = ran.entry[ran.core_start[1:][has] - 1]
+    return (ran.entry - before - 1).astype(np.int32), (decoded.core_start[1:] - 1 - last).astype(np.int32)
 
 
 def _crossbars(decoded: Decoded, core_start: LongArray, emitted: LongArray) -> IntArray:
@@ -118,50 +120,3 @@ def _addresses(
         for value, (bit, fixed, unit) in zip(values, moves, strict=True)
     )
     return dst, src, src2
-
-
-@kernel
-def _run_scalars(
-    core_start: LongArray,
-    op: ByteArray,
-    operands: ByteArray,
-    imm: LongArray,
-    ibiw: IntArray,
-    obiw: IntArray,
-    mbiw: IntArray,
-) -> tuple[npt.NDArray[np.int64], IntArray, IntArray, LongArray]:
-    """(register values int64[3, emitted], bubbles in front of each, bubbles at each core's end, width setting)."""
-    n, cores = len(op), len(core_start) - 1
-    values, bubbles = np.zeros((3, n), np.int64), np.zeros(n, np.int32)
-    tails, width = np.zeros(cores, np.int32), np.zeros(n, np.int64)
-    for core in range(cores):
-        register = np.zeros(REGISTERS, np.int64)
-        waiting, setting = 0, np.int64(0)
-        for i in range(core_start[core], core_start[core + 1]):
-            kind, rd = op[i], operands[0, i]
-            a, b = register[operands[1, i]], register[operands[2, i]]
-            if kind > _SETBW:
-                values[0, i], values[1, i], values[2, i] = register[rd], a, b
-                bubbles[i] = waiting
-                width[i] = setting | np.int64(mbiw[i]) << 32
-                waiting = 0
-                continue
-            waiting += 1
-            if kind == _SETBW:
-                setting = np.int64(ibiw[i]) | np.int64(obiw[i]) << 16
-            elif kind == _SLDI:
-                register[rd] = imm[i]
-            elif kind == _SLD:
-                register[0] = 0  # whatever it names: the simulator's behaviour
-            elif kind == _SADD:
-                register[rd] = a + b
-            elif kind == _SSUB:
-                register[rd] = a - b
-            elif kind == _SMUL:
-                register[rd] = a * b
-            elif kind == _SADDI:
-                register[rd] = a + imm[i]
-            elif kind == _SMULI:
-                register[rd] = a * imm[i]
-        tails[core] = waiting
-    return values, bubbles, tails, width

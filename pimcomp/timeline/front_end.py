@@ -7,16 +7,14 @@ instruction stays in the decoder, not on the order in which the simulator wakes 
 everything settles in rounds, and each round sees what the round before has left. Docs: docs/timing.md.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from pimcomp.emit.decode import Decoded
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op, Program
-from pimcomp.isa.registers import LOAD_HIGH, operand_values
+from pimcomp.ir.program import LongArray, Op
+from pimcomp.isa.listing import Listing, effect
+from pimcomp.isa.table import BUBBLE, EFFECT, GLOBAL_SLOT, NO_EFFECT, UNIT
 from pimcomp.timeline.instruction_times import Times, instruction_times
 from pimcomp.timeline.work import Stream, work_of
 
@@ -26,59 +24,7 @@ DECODES, READS, WRITES, SCALARS = range(4)
 # In the decoder nothing changes any more after this many cycles, unless a scalar operation reads what it writes.
 _SETTLED = 4
 
-_NOP, _SLDI, _SLD, _SADD, _SSUB = int(Op.NOP), int(Op.SLDI), int(Op.SLD), int(Op.SADD), int(Op.SSUB)
-_SMUL, _SADDI, _SMULI, _SETBW = int(Op.SMUL), int(Op.SADDI), int(Op.SMULI), int(Op.SETBW)
-_LD, _ST = int(Op.LD), int(Op.ST)
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Listing:
-    """Every entry of every core's list as the simulator reads it, scalar instructions, `setbw` and `nop` included.
-
-    core_start: int64[cores + 1] into the columns; rd, rs1, rs2: register numbers, 0 where absent; imm: of scalar
-    instructions; row: the instruction (of the table without scalar instructions) an entry is or stands in front of.
-    """
-
-    core_start: LongArray
-    op: ByteArray
-    rd: ByteArray
-    rs1: ByteArray
-    rs2: ByteArray
-    imm: LongArray
-    row: LongArray
-
-
-def listing_of(program: Program) -> Listing:
-    """The lists of an emitted program: a `setbw`, then every instruction behind the `sldi`s it needs."""
-    registers = program.registers
-    rows = np.diff(program.core_start)
-    loads = np.concatenate([[0], np.cumsum(np.bitwise_count(registers.loads), dtype=np.int64)])
-    lengths = rows + np.diff(loads[program.core_start]) + (rows > 0)
-    core_start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    n = int(core_start[-1])
-    op, rd, rs1, rs2 = (np.zeros(n, np.uint8) for _ in range(4))
-    imm, row = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    _list(
-        program.core_start, program.table.op, registers.rd, registers.rs1, registers.rs2, registers.loads,
-        operand_values(program.table), op, rd, rs1, rs2, imm, row,
-    )  # fmt: skip
-    return Listing(core_start=core_start, op=op, rd=rd, rs1=rs1, rs2=rs2, imm=imm, row=row)
-
-
-def listing_of_file(decoded: Decoded) -> Listing:
-    """The lists of a program file of any origin."""
-    own = np.concatenate([[0], np.cumsum(decoded.op > _SETBW)])
-    # A scalar instruction belongs to the instruction behind it; those at a list's end to the one in front of them.
-    last = np.repeat(own[decoded.core_start[1:]] - 1, np.diff(decoded.core_start))
-    return Listing(
-        core_start=decoded.core_start,
-        op=decoded.op,
-        rd=decoded.rd,
-        rs1=decoded.rs1,
-        rs2=decoded.rs2,
-        imm=decoded.imm,
-        row=np.minimum(own[:-1], last),
-    )
+_NOP = int(Op.NOP)
 
 
 def evaluations_of(listing: Listing, stream: Stream, arch: Arch) -> IntArray:
@@ -96,21 +42,21 @@ def evaluations_of(listing: Listing, stream: Stream, arch: Arch) -> IntArray:
 def count_evaluations(listing: Listing, held: LongArray) -> IntArray:
     """The same from `held`: int64[entries], cycles from an entry's arrival in the dispatcher to its successor's."""
     counts = np.zeros((len(listing.op), 4), np.int32)
-    _count(listing.core_start, listing.op, listing.rd, listing.rs1, listing.rs2, listing.imm, held, counts)
+    _count(listing, held, counts)
     return counts
 
 
 def held_in_order(listing: Listing) -> LongArray:
     """`held` at rob_size 1: what follows an instruction waits for its end, which takes three cycles or more."""
     held = np.ones(len(listing.op), np.int64)
-    held[1:][listing.op[:-1] > _SETBW] = _SETTLED
+    held[1:][UNIT[listing.op[:-1]] != BUBBLE] = _SETTLED
     held[listing.core_start[:-1][np.diff(listing.core_start) > 0]] = 1
     return held
 
 
 def held_out_of_order(listing: Listing, times: Times, rob_size: int, period: int) -> LongArray:
     """`held` at any rob_size, for lists that end with an instruction. period: core clock in ps."""
-    own = np.flatnonzero(listing.op > _SETBW)
+    own = np.flatnonzero(UNIT[listing.op] != BUBBLE)
     stops = np.searchsorted(own, listing.core_start)
     counts = np.diff(stops)
     place = np.arange(len(own)) - np.repeat(stops[:-1], counts)
@@ -130,57 +76,10 @@ def held_out_of_order(listing: Listing, times: Times, rob_size: int, period: int
 
 
 @kernel
-def _list(
-    core_start: LongArray,
-    table_op: ByteArray,
-    table_rd: ByteArray,
-    table_rs1: ByteArray,
-    table_rs2: ByteArray,
-    loads: ByteArray,
-    values: LongArray,
-    op: ByteArray,
-    rd: ByteArray,
-    rs1: ByteArray,
-    rs2: ByteArray,
-    imm: LongArray,
-    row: LongArray,
-) -> None:
-    k = 0
-    for core in range(len(core_start) - 1):
-        for i in range(core_start[core], core_start[core + 1]):
-            if i == core_start[core]:
-                op[k] = _SETBW
-                row[k] = i
-                k += 1
-            register = (table_rd[i], table_rs1[i], table_rs2[i])
-            pair = 1 if table_op[i] == _LD else (0 if table_op[i] == _ST else -1)
-            for slot in range(-1, 3):
-                if slot < 0:
-                    if not loads[i] & LOAD_HIGH:
-                        continue
-                    rd[k], value = register[pair], values[i, pair] >> 32
-                elif loads[i] >> slot & 1:
-                    rd[k], value = register[slot] + (slot == pair), values[i, slot]
-                else:
-                    continue
-                op[k], imm[k], row[k] = _SLDI, np.int64(np.int32(value)), i
-                k += 1
-            op[k], row[k] = table_op[i], i
-            rd[k], rs1[k], rs2[k] = register
-            k += 1
-
-
-@kernel
 def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in which it settles
-    core_start: LongArray,
-    op: ByteArray,
-    rd: ByteArray,
-    rs1: ByteArray,
-    rs2: ByteArray,
-    imm: LongArray,
-    held: LongArray,
-    counts: IntArray,
+    listing: Listing, held: LongArray, counts: IntArray
 ) -> None:
+    core_start, op, rd, rs1, rs2, imm = listing
     for core in range(len(core_start) - 1):
         first, last = core_start[core], core_start[core + 1]
         if first == last:
@@ -217,7 +116,7 @@ def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in w
                 if valid and cycle == 0:
                     counts[owner, DECODES] += 1
                     if op[entry] != _NOP:
-                        double = np.int64(op[entry] == _SLD or op[entry] == _LD or op[entry] == _ST)
+                        double = np.int64(GLOBAL_SLOT[op[entry]] >= 0)
                         asks = (
                             asked_rd != rd[entry]
                             or asked_rs1 != rs1[entry]
@@ -228,7 +127,7 @@ def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in w
                         asked_double = double
                 if starts and taken >= 0:
                     counts[owner, SCALARS] += 1
-                    target, value = _execute(
+                    target, value = effect(
                         int(op[taken]), int(rd[taken]), int(taken_rs1), int(taken_rs2), int(imm[taken])
                     )
                     wrote = target != write_rd or value != write_value
@@ -251,24 +150,5 @@ def _count(  # noqa: PLR0915  one clock edge of the front end, in the order in w
                         counts[owner, DECODES] += valid
                         seen_rd, seen_rs1, seen_rs2, seen_double = value_rd, value_rs1, value_rs2, asked_double
                 offered, offered_rs1, offered_rs2 = np.int64(-1), np.int64(0), np.int64(0)
-                if valid and op[entry] != _NOP and op[entry] < _SETBW:
+                if valid and EFFECT[op[entry]] != NO_EFFECT:
                     offered, offered_rs1, offered_rs2 = np.int64(entry), seen_rs1, seen_rs2
-
-
-@kernel
-def _execute(op: int, rd: int, rs1: int, rs2: int, imm: int) -> tuple[int, int]:
-    """Register that a scalar instruction writes, and the 32-bit value; `sld` writes 0 to register 0."""
-    if op == _SLD:
-        return 0, 0
-    value = imm
-    if op == _SADD:
-        value = rs1 + rs2
-    elif op == _SSUB:
-        value = rs1 - rs2
-    elif op == _SMUL:
-        value = rs1 * rs2
-    elif op == _SADDI:
-        value = rs1 + imm
-    elif op == _SMULI:
-        value = rs1 * imm
-    return rd, int(np.int32(value))

@@ -47,10 +47,9 @@ class ProgramFolder:
         """What the timeline says of the program, and the dynamic part of a pass's energy by graph node."""
         from pimcomp.ir.report import Figures
         from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
-        from pimcomp.timeline.front_end import listing_of_file
         from pimcomp.timeline.timing import time_stream
 
-        stream, arch, listing = self.stream, self.arch, listing_of_file(self.decoded)
+        stream, arch, listing = self.stream, self.arch, self.decoded.listing
         timing = time_stream(stream, arch)
         figures = Figures(
             timing=timing,

@@ -14,9 +14,10 @@ import pytest
 from pimcomp.emit.decode import decode_program, read_checkpoints, read_memory
 from pimcomp.emit.memory_npz import write_checkpoints, write_memory
 from pimcomp.emit.npz import write_npz
-from pimcomp.emit.pimsim import emitted_index, write_program
+from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import ModelError
 from pimcomp.ir.program import Checkpoints, Op
+from pimcomp.isa.listing import emitted_index
 from tests.emit.programs import random_program, small_arch
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from pimcomp.emit import json_writer
 from pimcomp.emit.decode import decode_program
-from pimcomp.emit.pimsim import emitted_index, emitted_start, write_program
+from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import InvariantError
 from pimcomp.ir.program import Op
+from pimcomp.isa.listing import emitted_index, emitted_start
 from pimcomp.isa.registers import assign_registers
 from tests.emit.programs import make_table, program_of, random_program, small_arch
 

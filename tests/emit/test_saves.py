@@ -15,11 +15,12 @@ from pimcomp.emit.evaluation import evaluation_json
 from pimcomp.emit.intermediate import intermediate_json
 from pimcomp.emit.listing import write_listing
 from pimcomp.emit.mapping_text import mapping_text
-from pimcomp.emit.pimsim import emitted_index, write_program
+from pimcomp.emit.pimsim import write_program
 from pimcomp.emit.verification import write_verification
 from pimcomp.emit.weights_npz import crossbar_cells, weight_exponents, write_weights
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
+from pimcomp.isa.listing import emitted_index
 from tests.emit.compiled import small_compiled
 from tests.emit.programs import make_table, program_of, random_program, small_arch
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
-from pimcomp.timeline.front_end import Listing
+from pimcomp.isa.listing import Listing
 from pimcomp.timeline.work import Stream, Widths
 
 MICRO_FILE = Path(__file__).parent.parent / "data" / "pimsim_micro.json"
@@ -220,9 +220,6 @@ def listing_of_json(program: dict[str, Any], cores: int) -> Listing:
     entries = [entry for entries in lists for entry in entries]
     op = np.array([Op[e["op"].upper()] for e in entries], np.uint8)
     core_start = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int64)
-    # A bubble belongs to the instruction behind it; those at a list's end to the one in front of them.
-    own = np.concatenate([[0], np.cumsum(op > Op.SETBW)])
-    last = np.repeat(own[core_start[1:]] - 1, np.diff(core_start))
 
     def column(name: str, kind: type[np.generic]) -> Any:
         return np.array([e.get(name, 0) for e in entries], kind)
@@ -230,7 +227,6 @@ def listing_of_json(program: dict[str, Any], cores: int) -> Listing:
     return Listing(
         core_start=core_start,
         op=op,
-        row=np.minimum(own[:-1], last).astype(np.int64),
         imm=column("imm", np.int64),
         **{name: column(name, np.uint8) for name in ("rd", "rs1", "rs2")},
     )

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import InvariantError
 from pimcomp.ir.program import Op
+from pimcomp.isa.listing import listing_of
 from pimcomp.timeline.energy import energy_by_layer, energy_of, energy_of_stream, mvm_crossbar_pj, not_counted
-from pimcomp.timeline.front_end import listing_of
 from pimcomp.timeline.work import stream_of
 from tests.emit.programs import random_program, small_arch
 from tests.timeline.micro import Case, arch_of, cases, listing_of_json, stream_of_json
@@ -115,7 +115,7 @@ def test_listing_of_a_program_is_the_list_in_its_file(tmp_path: Path) -> None:
     write_program(program, arch, tmp_path / "program.gz")
     file = listing_of_json(json.loads(gzip.decompress((tmp_path / "program.gz").read_bytes())), arch.cores)
     ours = listing_of(program)
-    for name in ("core_start", "op", "rd", "rs1", "rs2", "row"):
+    for name in ("core_start", "op", "rd", "rs1", "rs2"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(file, name), err_msg=name)
     scalar = ours.op < Op.SETBW
     np.testing.assert_array_equal(ours.imm[scalar], file.imm[scalar])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pimcomp.emit.decode import decode_program
-from pimcomp.emit.pimsim import emitted_index, emitted_start, write_program
+from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import ModelError
+from pimcomp.isa.listing import emitted_index, emitted_start
 from pimcomp.timeline.file_stream import stream_of_file
 from pimcomp.timeline.work import Stream, stream_of
 from tests.emit.programs import random_program, small_arch

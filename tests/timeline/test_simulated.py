@@ -11,9 +11,9 @@ import pytest
 from pimcomp.config import load_arch
 from pimcomp.emit.decode import decode_program
 from pimcomp.ir.arch import Arch
+from pimcomp.isa.listing import Listing
 from pimcomp.timeline.energy import energy_of_stream
 from pimcomp.timeline.file_stream import stream_of_file
-from pimcomp.timeline.front_end import Listing, listing_of_file
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.work import Stream, work_of
 from pimdse.folder.pimsim import SimulatorReport, steady_state
@@ -45,7 +45,7 @@ def stored(path: Path, rob_size: int, folder: Path) -> Stored:
         (folder / f"{name}.json").write_text(json.dumps(value))
     arch = load_arch(folder / "config.json")
     decoded = decode_program(folder / "program.json")
-    return Stored(stream_of_file(decoded, arch)[0], listing_of_file(decoded), arch, run)
+    return Stored(stream_of_file(decoded, arch)[0], decoded.listing, arch, run)
 
 
 PROGRAMS = [(f, rob) for f in FILES for rob in (1, 4, 16)]
