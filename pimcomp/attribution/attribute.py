@@ -13,7 +13,7 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray
 from pimcomp.timeline.instruction_times import Times, instruction_times
-from pimcomp.timeline.work import Stream, Work, work_of
+from pimcomp.timeline.work import Instructions, UnitWork, work_of
 
 LISTED_WAITS = 20
 
@@ -28,7 +28,7 @@ class Attribution:
     core_use.USES], every row adds up to the latency. waits: the longest, by pair.
     """
 
-    work: Work
+    work: UnitWork
     times: Times
     links: Links
     path: Path
@@ -44,7 +44,7 @@ class Attribution:
         return self.times.latency_ps
 
 
-def attribute(stream: Stream, arch: Arch, node: IntArray, nodes: int) -> Attribution:
+def attribute(stream: Instructions, arch: Arch, node: IntArray, nodes: int) -> Attribution:
     """Replay one pass and take it apart. node: int32[instructions], graph node below `nodes` or -1.
 
     Raises DeadlockError when a core waits forever.

@@ -8,7 +8,7 @@ from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 USES = ("mvm", "vector", "copy", "network", "global_memory", "waits_memory", "waits_core", "front_end", "idle")
 """An instant counts for the first of these that is going on. network: the core's own message is under way.
@@ -17,7 +17,7 @@ not there. front_end: scalar instructions, dispatch, retirement. idle: before th
 MVM, VEC, COPY, NETWORK, GLOBAL_MEMORY, WAITS_MEMORY, WAITS_CORE, FRONT_END, IDLE = range(len(USES))
 
 
-def core_uses(stream: Stream, work: Work, times: Times, links: Links) -> LongArray:
+def core_uses(stream: Instructions, work: UnitWork, times: Times, links: Links) -> LongArray:
     """int64[cores, uses] ps; every row adds up to the latency. Above rob_size 1, units of a core overlap."""
     moments = np.stack([times.dispatched, times.started, times.arrived, times.resumed, times.finished, times.retired])
     uses = np.zeros((stream.cores, len(USES)), np.int64)

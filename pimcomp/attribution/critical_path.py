@@ -29,7 +29,7 @@ from pimcomp.timeline.hazards import (
 )
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 UNITS = ("mvm", "vector", "copy", "network", "global_memory", "local_port", "front_end")
 """Who takes time on the path. copy: moves in local memory, the ends of messages, loads and stores included. network:
@@ -60,7 +60,7 @@ class Path:
         return sums
 
 
-def critical_path(stream: Stream, work: Work, arch: Arch, times: Times, links: Links) -> Path:
+def critical_path(stream: Instructions, work: UnitWork, arch: Arch, times: Times, links: Links) -> Path:
     """Explain a pass. Empty if no core reports an end. Raises InvariantError for an event without a cause."""
     if times.latency_ps <= 0:
         return Path(segments=np.zeros((0, 4), np.int64))

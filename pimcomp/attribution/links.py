@@ -9,7 +9,7 @@ from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import LOAD, MATRIX, RECV, SEND, STORE, SYNC, VECTOR
 from pimcomp.timeline.instruction_times import Times
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 
 class Links(NamedTuple):
@@ -28,7 +28,7 @@ class Links(NamedTuple):
     last_message: LongArray
 
 
-def link(stream: Stream, work: Work, times: Times) -> Links:
+def link(stream: Instructions, work: UnitWork, times: Times) -> Links:
     """The links of one finished pass."""
     core = np.repeat(np.arange(stream.cores, dtype=np.int64), np.diff(stream.core_start))
     groups = int(stream.group.max(initial=0)) + 1

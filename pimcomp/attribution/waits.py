@@ -11,7 +11,7 @@ from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import LOAD, STORE
 from pimcomp.timeline.instruction_times import Times
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 GLOBAL_MEMORY, EVENT = -1, -2
 """Peers that are no core: the queue at the global memory, and a `wait` for tokens of whoever sends them."""
@@ -42,7 +42,7 @@ class WaitSpans:
     peer: LongArray
 
 
-def wait_spans(stream: Stream, work: Work, times: Times, links: Links) -> WaitSpans:
+def wait_spans(stream: Instructions, work: UnitWork, times: Times, links: Links) -> WaitSpans:
     """Every wait of the pass, in the order of the instructions."""
     spans = np.zeros((2, len(stream.op)), np.int64)
     _waits(work.unit, work.service, links.partner, times.started, times.arrived, times.resumed, spans)

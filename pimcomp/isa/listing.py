@@ -94,7 +94,8 @@ def emitted_place(program: Program) -> LongArray:
     """int64[rows]: the same when all lists are laid one behind another."""
     scalars = np.cumsum(np.bitwise_count(program.registers.loads), dtype=np.int64)
     sizes = np.diff(program.core_start)
-    return np.arange(program.instructions) + scalars + np.repeat(np.cumsum(sizes > 0), sizes)
+    place: LongArray = np.arange(program.instructions) + scalars + np.repeat(np.cumsum(sizes > 0), sizes)
+    return place
 
 
 def emitted_start(program: Program) -> LongArray:
@@ -199,7 +200,7 @@ def _execute(
         widths = np.int64(-1)
         for i in range(listing.core_start[core], listing.core_start[core + 1]):
             op, pair = listing.op[i], GLOBAL_SLOT[listing.op[i]]
-            numbers = (np.int64(listing.rd[i]), np.int64(listing.rs1[i]), np.int64(listing.rs2[i]))
+            numbers = (int(listing.rd[i]), int(listing.rs1[i]), int(listing.rs2[i]))
             scalar = EFFECT[op] != NO_EFFECT
             missing = -1
             for slot in range(2, -1, -1):
@@ -213,7 +214,9 @@ def _execute(
             if scalar:
                 if missing >= 0 and stopped < 0:
                     stopped, stopped_register = i, missing
-                target, value = effect(int(op), numbers[0], held[numbers[1]], held[numbers[2]], listing.imm[i])
+                target, value = effect(
+                    int(op), numbers[0], int(held[numbers[1]]), int(held[numbers[2]]), int(listing.imm[i])
+                )
                 held[target], known[target] = value, True
             elif op == _SETBW:
                 widths = np.int64(i)

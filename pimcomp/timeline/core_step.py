@@ -17,21 +17,26 @@ from pimcomp.timeline.run import AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, ST
 from pimcomp.timeline.state import (
     AFTER,
     ARRIVAL,
+    ARRIVED,
     ASKED,
+    BEGUN,
     BLOCKER,
     BUBBLES,
     COMMIT,
     COMMITTED,
     COUNTED,
     DELIVERED,
+    DISPATCHED,
     DISPATCHED_AT,
     END_ROW,
     EVENT,
     FETCHED,
+    FINISHED,
     FIRST_ROW,
     HELD,
     HELD_FROM,
     ISSUED,
+    KNOWN,
     LEG,
     MARK_BUBBLE,
     MARK_ROW,
@@ -44,6 +49,7 @@ from pimcomp.timeline.state import (
     RANK,
     READ,
     RECEIVER,
+    RESUMED,
     RETIRE,
     RETIRED,
     RETIRED_AT,
@@ -77,14 +83,20 @@ _GOES_ON, _WAITS_FOR_OTHERS = -1, -2
 
 
 @kernel
-def advance(c: int, m: Machine) -> None:
-    """Run core c until it needs another core or the memory (see its state), or has nothing left to do."""
+def advance(c: int, m: Machine, notes: Longs | None) -> None:
+    """Run core c until it needs another core or the memory (see its state), or has nothing left to do.
+
+    notes: int64[instructions, NOTES], filled in with when what happens; without them nothing is spent on that.
+    """
     me, slots, groups = borrow(m.core[c]), borrow(m.slots[c]), borrow(m.group_free[c])
     code, tokens, finish = borrow(m.code), borrow(m.tokens), borrow(m.finish)
     period, limit, rob_size, ring = m.period, m.limit, m.rob_size, m.slots.shape[1] - 1
     while True:
+        row = me[NEXT_ROW]
         while _dispatch(me, slots, groups, code, period, limit, rob_size, ring):
-            pass
+            if notes is not None:
+                notes[row, DISPATCHED] = me[DISPATCHED_AT]
+                row = me[NEXT_ROW]
         slot = _next_event(me, slots, ring)
         if slot < 0:
             me[STATE] = DONE if me[ROUNDS_LEFT] == 0 else STOPPED
@@ -92,9 +104,19 @@ def advance(c: int, m: Machine) -> None:
         if slots[slot, WHEN] > limit:
             me[STATE] = STOPPED
             return
+        if notes is not None:
+            row = slots[slot, ROW]
+            if slots[slot, PHASE] == 0:
+                notes[row, BEGUN] = slots[slot, WHEN]
+            notes[row, RESUMED] = slots[slot, WHEN]
         edge = _event(slot, me, slots, code, tokens, period)
         if edge >= 0:
             _finish(slot, edge, me, slots, groups, code, period)
+            if notes is not None:
+                notes[row, FINISHED] = edge
+                notes[row, KNOWN] = slots[slot, COMMIT]
+                if code[row, UNIT] == SYNC:
+                    notes[row, ARRIVED] = me[SWITCH_FREE]
             _retire(c, me, slots, finish, ring)
         elif edge == _WAITS_FOR_OTHERS:
             return

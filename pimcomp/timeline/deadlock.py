@@ -6,7 +6,7 @@ import numpy as np
 
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.timeline.run import DONE, Run
-from pimcomp.timeline.work import PS_PER_NS, Stream
+from pimcomp.timeline.work import PS_PER_NS, Instructions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Deadlock:
         return f"{len(self.blocked)} cores wait forever; {what}\n  " + "\n  ".join(lines)
 
 
-def find_deadlock(stream: Stream, run: Run) -> Deadlock | None:
+def find_deadlock(stream: Instructions, run: Run) -> Deadlock | None:
     """The deadlock a run ended in, or None if every core finished."""
     waiting = np.flatnonzero(run.state != DONE)
     if not len(waiting):
@@ -61,7 +61,7 @@ def find_deadlock(stream: Stream, run: Run) -> Deadlock | None:
     return Deadlock(blocked=blocked, cycle=_cycle({b.core: b.peer for b in blocked}))
 
 
-def _blocked(stream: Stream, run: Run, core: int, waiting: LongArray) -> Blocked:
+def _blocked(stream: Instructions, run: Run, core: int, waiting: LongArray) -> Blocked:
     row = int(run.at[core])
     op, peer, event = Op(int(stream.op[row])), int(stream.peer[row]), -1
     if op == Op.WAIT:
@@ -77,7 +77,7 @@ def _blocked(stream: Stream, run: Run, core: int, waiting: LongArray) -> Blocked
     )
 
 
-def _will_sync(stream: Stream, run: Run, core: int, target: int, event: int) -> bool:
+def _will_sync(stream: Instructions, run: Run, core: int, target: int, event: int) -> bool:
     """Whether a core's list, behind what it waits in, has a `sync` of that register of `target`."""
     ahead = slice(int(run.at[core]) + 1, int(stream.core_start[core + 1]))
     found = (stream.op[ahead] == Op.SYNC) & (stream.peer[ahead] == target) & (stream.event[ahead] == event)

@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, SEND, UNIT
-from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import Stream, Tables, durations, period_of, tables_of
+from pimcomp.timeline.work import Instructions, Tables, borrowed, durations, period_of, tables_of
 
 # Cycles in which a wait has to begin to be taken in: the first requests have arrived long before.
 EARLY_CYCLES = 64
@@ -24,53 +22,34 @@ EARLY_CYCLES = 64
 BEGIN, END, CORE, REQUEST = range(4)
 
 
-def early_waits_of(stream: Stream, arch: Arch) -> LongArray:
+def early_waits_of(stream: Instructions, arch: Arch) -> LongArray:
     """int64[waits, 4], times in ps, of a program at the beginning of a run."""
     return early_waits(stream, tables_of(stream, arch), period_of(arch))
 
 
-def early_waits(stream: Stream, tables: Tables, period: int) -> LongArray:
+def early_waits(stream: Instructions, tables: Tables, period: int) -> LongArray:
     """The same with what durations depend on."""
-    found = _walk(
-        stream.core_start, stream.op, stream.crossbars, stream.size, stream.peer, stream.width, stream.bubbles,
-        *tables, period,
-    )  # fmt: skip
+    found = _walk(stream, tables, period)
     ordered: LongArray = found[np.lexsort((found[:, CORE], found[:, BEGIN]))]
     return ordered
 
 
 @kernel
-def _walk(
-    core_start: LongArray,
-    op: ByteArray,
-    crossbars: IntArray,
-    size: IntArray,
-    peer: IntArray,
-    width: ByteArray,
-    bubbles: IntArray | ByteArray,
-    memory_ps: LongArray,
-    cycles: LongArray,
-    periods_ns: npt.NDArray[np.float64],
-    settings: LongArray,
-    noc_ns: npt.NDArray[np.float64] | LongArray,
-    chip: LongArray,
-    period: int,
-) -> npt.NDArray[np.int64]:
+def _walk(stream: Instructions, tables: Tables, period: int) -> npt.NDArray[np.int64]:
     """Each core as at rob_size 1, up to its first transfer."""
-    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
-    settings, noc_ns, chip = borrow(settings), borrow(noc_ns), borrow(chip)
+    tables, core_start, op = borrowed(tables), stream.core_start, stream.op
     rows = np.empty((2 * EARLY_CYCLES * (len(core_start) - 1), 4), np.int64)
     k = 0
     for core in range(len(core_start) - 1):
         retired = 2 * period
         for i in range(core_start[core], core_start[core + 1]):
             kind = UNIT[op[i]]
-            begin = retired + (int(bubbles[i]) + (2 if kind == MATRIX else 1)) * period
+            begin = retired + (int(stream.bubbles[i]) + (2 if kind == MATRIX else 1)) * period
             if begin > EARLY_CYCLES * period or kind > LOAD:
                 break
             read, leg, write, _, _ = durations(
-                core, kind, op[i], int(size[i]), int(crossbars[i]), int(peer[i]), width[i],
-                memory_ps, cycles, periods_ns, settings, noc_ns, chip,
+                core, kind, op[i], int(stream.size[i]), int(stream.crossbars[i]), int(stream.peer[i]), stream.width[i],
+                tables,
             )  # fmt: skip
             if kind > LOCAL:
                 if kind in (SEND, LOAD):

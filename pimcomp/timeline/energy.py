@@ -33,7 +33,7 @@ from pimcomp.isa.table import (
     VECTOR,
 )
 from pimcomp.timeline.front_end import evaluations_of
-from pimcomp.timeline.work import Stream, column_bytes, stream_of
+from pimcomp.timeline.work import Instructions, column_bytes, stream_of
 
 Rows = npt.NDArray[np.intp]
 _UNITS = range(SYNC + 1)
@@ -45,7 +45,7 @@ def energy_of(program: Program, arch: Arch, latency_ns: float) -> Energy:
     return energy_of_stream(stream_of(program, arch), arch, latency_ns, listing)
 
 
-def energy_of_stream(stream: Stream, arch: Arch, latency_ns: float, listing: Listing | None = None) -> Energy:
+def energy_of_stream(stream: Instructions, arch: Arch, latency_ns: float, listing: Listing | None = None) -> Energy:
     """The same for a program of any origin. listing: needed where the chip's front end has dynamic power.
 
     Raises InvariantError if it is needed and missing.
@@ -68,7 +68,7 @@ def energy_by_layer(program: Program, arch: Arch) -> tuple[LayerEnergy, ...]:
 
 
 def energy_of_stream_by_layer(
-    stream: Stream, node: IntArray, names: Sequence[str], arch: Arch, *, listing: Listing | None = None
+    stream: Instructions, node: IntArray, names: Sequence[str], arch: Arch, *, listing: Listing | None = None
 ) -> tuple[LayerEnergy, ...]:
     """The same for a program of any origin. node: int32[instructions], index into `names` (may be short) or -1."""
     front_end = _front_end_pj(stream, arch, listing)
@@ -90,7 +90,7 @@ def energy_of_stream_by_layer(
     return tuple(sorted(layers, key=lambda layer: (layer.node < 0, layer.node)))
 
 
-def _dynamic_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> dict[str, float]:
+def _dynamic_pj(stream: Instructions, arch: Arch, rows: dict[int, Rows]) -> dict[str, float]:
     """What the given instructions cost, by contributor."""
     reads, writes = local_beats(stream, arch, rows)
     loads, stores = stream.size[rows[LOAD]], stream.size[rows[STORE]]
@@ -109,7 +109,7 @@ def _dynamic_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> dict[str, 
     }
 
 
-def present_cores(stream: Stream) -> int:
+def present_cores(stream: Instructions) -> int:
     """Cores that the program file contains: those with at least one instruction."""
     return int(((np.diff(stream.core_start) > 0) | (stream.tail_bubbles > 0)).sum())
 
@@ -145,7 +145,7 @@ def not_counted(arch: Arch) -> tuple[str, ...]:
     return tuple(name for name, figure in figures.items() if not figure)
 
 
-def local_beats(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> tuple[int, int]:
+def local_beats(stream: Instructions, arch: Arch, rows: dict[int, Rows]) -> tuple[int, int]:
     """Beats read from and written to all local memories."""
     width = arch.local_width_bytes
     in_bytes, out_bytes = stream.widths.input_bytes, stream.widths.output_bytes
@@ -179,7 +179,7 @@ def mvm_crossbar_pj(arch: Arch) -> float:
     return arch.input_slices * (front + arch.adc_steps * step)
 
 
-def _mvm_pj(stream: Stream, arch: Arch, fires: Rows) -> float:
+def _mvm_pj(stream: Instructions, arch: Arch, fires: Rows) -> float:
     per_crossbar = np.array(
         [
             mvm_crossbar_pj(replace(arch, activation_bits=int(bits), psum_bits=int(bits)))
@@ -189,7 +189,7 @@ def _mvm_pj(stream: Stream, arch: Arch, fires: Rows) -> float:
     return float((per_crossbar[stream.width[fires]] * stream.crossbars[fires]).sum())
 
 
-def _noc_pj(stream: Stream, arch: Arch, rows: dict[int, Rows]) -> float:
+def _noc_pj(stream: Instructions, arch: Arch, rows: dict[int, Rows]) -> float:
     """A send asks with one flit before its data, a recv grants with one; a load is one flit, its answer free."""
     flit_pj = arch.noc_flit_energy_pj
     memory = len(flit_pj) - 1
@@ -216,7 +216,7 @@ def _front_end_mw(arch: Arch) -> npt.NDArray[np.float64]:
     )
 
 
-def _front_end_pj(stream: Stream, arch: Arch, listing: Listing | None) -> npt.NDArray[np.float64]:
+def _front_end_pj(stream: Instructions, arch: Arch, listing: Listing | None) -> npt.NDArray[np.float64]:
     """float64[instructions]: fetch, decoder, register file and scalar unit, those of scalar instructions included."""
     power_mw = _front_end_mw(arch)
     if not power_mw.any():

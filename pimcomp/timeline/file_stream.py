@@ -25,10 +25,10 @@ from pimcomp.isa.table import (
     VECTOR,
     WAIT,
 )
-from pimcomp.timeline.work import Stream, Widths
+from pimcomp.timeline.work import Instructions, Widths
 
 
-def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
+def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Instructions, LongArray]:
     """The instructions that occupy a unit, with resolved operands, and int64[rows]: which emitted one each row is.
 
     Raises ModelError if the program has more cores than the chip or an mvmul names a group that its core lacks.
@@ -52,7 +52,7 @@ def stream_of_file(decoded: Decoded, arch: Arch) -> tuple[Stream, LongArray]:
     unit = UNIT[op]
     size = np.where(COUNTS_LEN[op], d.length[emitted], np.where(unit == WAIT, d.wait_value[emitted], d.size[emitted]))
     bubbles, tails = _bubbles(d, ran)
-    stream = Stream(
+    stream = Instructions(
         core_start=core_start,
         op=op,
         group=np.where(unit == MATRIX, d.group[emitted], -1).astype(np.int32),

@@ -16,7 +16,7 @@ from pimcomp.ir.program import LongArray, Op
 from pimcomp.isa.listing import Listing, effect
 from pimcomp.isa.table import BUBBLE, EFFECT, GLOBAL_SLOT, NO_EFFECT, UNIT
 from pimcomp.timeline.instruction_times import Times, instruction_times
-from pimcomp.timeline.work import Stream, work_of
+from pimcomp.timeline.work import Instructions, work_of
 
 # Columns of the counts.
 DECODES, READS, WRITES, SCALARS = range(4)
@@ -27,7 +27,7 @@ _SETTLED = 4
 _NOP = int(Op.NOP)
 
 
-def evaluations_of(listing: Listing, stream: Stream, arch: Arch) -> IntArray:
+def evaluations_of(listing: Listing, stream: Instructions, arch: Arch) -> IntArray:
     """int32[entries, 4]: evaluations (DECODES, READS, WRITES, SCALARS) in one pass, by the entry in the decoder.
 
     stream: the same program; above rob_size 1 it is replayed for the time that its instructions wait for dispatch.

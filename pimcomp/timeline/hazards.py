@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import (
     BYTES,
     LOAD,
@@ -29,7 +28,7 @@ from pimcomp.isa.table import (
     UNIT,
     VECTOR,
 )
-from pimcomp.timeline.work import Stream, column_bytes
+from pimcomp.timeline.work import Instructions, column_bytes
 
 # Rows of the table of ranges.
 READ_FIRST, READ_LAST, READ2_FIRST, READ2_LAST, WRITE_FIRST, WRITE_LAST = range(6)
@@ -37,47 +36,37 @@ RANGE_COLUMNS = 6
 _NOTHING_FIRST, _NOTHING_LAST = np.int64(1) << 40, -(np.int64(1) << 40)
 
 
-def ranges_of(stream: Stream, arch: Arch) -> npt.NDArray[np.int64]:
+def ranges_of(stream: Instructions, arch: Arch) -> npt.NDArray[np.int64]:
     """int64[instructions, 6]: first and last address of both reads and of the write; empty ranges meet nothing."""
     ranges = np.empty((len(stream.op), RANGE_COLUMNS), np.int64)
     write_ranges(stream, arch, ranges)
     return ranges
 
 
-def write_ranges(stream: Stream, arch: Arch, ranges: npt.NDArray[np.int64]) -> None:
+def write_ranges(stream: Instructions, arch: Arch, ranges: npt.NDArray[np.int64]) -> None:
     """The same into an array of the caller's."""
-    _fill(
-        stream.op, UNIT[stream.op], stream.dst, stream.src, stream.src2, stream.size, stream.lock_size,
-        stream.crossbars, stream.width, stream.widths.input_bytes.astype(np.int64),
-        stream.widths.output_bytes.astype(np.int64), column_bytes(stream.widths, arch), arch.crossbar_rows, ranges,
-    )  # fmt: skip
+    widths = (stream.widths.input_bytes.astype(np.int64), stream.widths.output_bytes.astype(np.int64))
+    _fill(stream, *widths, column_bytes(stream.widths, arch), arch.crossbar_rows, ranges)
 
 
 @kernel
 def _fill(
-    op: ByteArray,
-    unit: ByteArray,
-    dst: LongArray,
-    src: LongArray,
-    src2: LongArray,
-    size: IntArray,
-    lock_size: IntArray,
-    crossbars: IntArray,
-    width: ByteArray,
+    stream: Instructions,
     input_bytes: LongArray,
     output_bytes: LongArray,
     crossbar_bytes: LongArray,
     crossbar_rows: int,
     out: npt.NDArray[np.int64],
 ) -> None:
+    op, dst, src, src2 = stream.op, stream.dst, stream.src, stream.src2
     for i in range(len(op)):
         out[i, 0::2] = _NOTHING_FIRST
         out[i, 1::2] = _NOTHING_LAST
-        kind = unit[i]
-        n, w = np.int64(size[i]), width[i]
+        kind = UNIT[op[i]]
+        n, w = np.int64(stream.size[i]), stream.width[i]
         read = written = np.int64(-1)
         if kind == MATRIX:
-            read, written = crossbar_rows * input_bytes[w], crossbar_bytes[w] * crossbars[i]
+            read, written = crossbar_rows * input_bytes[w], crossbar_bytes[w] * stream.crossbars[i]
         elif kind == VECTOR:
             locks = LOCKS[op[i]]
             if locks == NONE:  # the simulator locks nothing for a gather
@@ -89,7 +78,7 @@ def _fill(
                 out[i, READ2_LAST] = src2[i] + read
         elif kind == LOCAL:
             if SRC[op[i]] == BYTES:
-                read = written = np.int64(lock_size[i])
+                read = written = np.int64(stream.lock_size[i])
             else:
                 written = np.int64(1)
         elif kind == SEND:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
-from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import LOAD, RECV, SEND, STORE
 from pimcomp.timeline.borrow import borrow
@@ -30,24 +29,20 @@ from pimcomp.timeline.transfers import (
     edge_after,
     rows_of,
 )
-from pimcomp.timeline.work import PS_PER_NS, Stream, beats_ps
+from pimcomp.timeline.work import PS_PER_NS, Instructions, beats_ps, borrowed
 
 # Each core walks along rows of its own, too many streams for the processor to foresee: twice as fast with this.
 _AHEAD = 6
 WHOM = (1 << BEATS_BIT) - 1  # the part of a KEY that names unit and peer
 
 
-def run_in_order(stream: Stream, transfers: Transfers, rounds: int) -> Run:
+def run_in_order(stream: Instructions, transfers: Transfers, rounds: int) -> Run:
     """Execute `rounds` passes of every core's stream back to back at rob_size 1."""
     cores = stream.cores
     finish = np.full((rounds, cores), -1, np.int64)
     state, at, since = np.zeros(cores, np.uint8), np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
-    _solve(
-        transfers.start, transfers.code, transfers.tail, transfers.tables.memory_ps, transfers.tables.cycles,
-        transfers.tables.periods_ns, early_waits(stream, transfers.tables, transfers.period),
-        transfers.period, transfers.aligned,
-        np.diff(stream.core_start) > 0, finish, state, at, since,
-    )  # fmt: skip
+    early, present = early_waits(stream, transfers.tables, transfers.period), np.diff(stream.core_start) > 0
+    _solve(transfers, early, present, finish, state, at, since)
     finish[:, stream.tail_bubbles > 0] = -1
     waiting = at >= 0
     if waiting.any():
@@ -57,15 +52,8 @@ def run_in_order(stream: Stream, transfers: Transfers, rounds: int) -> Run:
 
 @kernel
 def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurrence
-    start: LongArray,
-    code: IntArray | LongArray,
-    tail: LongArray,
-    memory_ps: LongArray,
-    cycles: LongArray,
-    periods_ns: npt.NDArray[np.float64],
+    transfers: Transfers,
     early: LongArray,
-    period: int,
-    aligned: bool,
     present: npt.NDArray[np.bool_],
     finish: npt.NDArray[np.int64],
     state: ByteArray,
@@ -77,8 +65,8 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
     A core that cannot move waits for a peer or for the memory, and everything it will ever do happens later than the
     earliest arrival at the memory: serving that one is safe.
     """
-    start, code = borrow(start), borrow(code)
-    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
+    start, code, tables = borrow(transfers.start), borrow(transfers.code), borrowed(transfers.tables)
+    tail, period, aligned = transfers.tail, transfers.period, transfers.aligned
     cores, rounds = finish.shape[1], finish.shape[0]
     nxt = start[:-1].copy()
     # The first instruction without bubbles would start at cycle 3: fetched at 0, decoded at 1, dispatched at 2.
@@ -111,7 +99,7 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
                 key = code[i, KEY]
                 if key & KIND > RECV - SEND:
                     if key & KIND == STORE - SEND:
-                        begin += beats_ps(int(key >> BEATS_BIT), 0, memory_ps, cycles, periods_ns)
+                        begin += beats_ps(int(key >> BEATS_BIT), 0, tables)
                     sent = max(begin, switch_free[c])
                     ask(queue, sent + code[i, ASK], sent, c)
                     break
@@ -125,8 +113,8 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
                 b = c + peer - a
                 # a sends, b receives, both are there: grant, read, data, write.
                 i, j = nxt[a], nxt[b]
-                reads = beats_ps(int(code[i, KEY] >> BEATS_BIT), 0, memory_ps, cycles, periods_ns)
-                writes = beats_ps(int(code[j, KEY] >> BEATS_BIT), 1, memory_ps, cycles, periods_ns)
+                reads = beats_ps(int(code[i, KEY] >> BEATS_BIT), 0, tables)
+                writes = beats_ps(int(code[j, KEY] >> BEATS_BIT), 1, tables)
                 asked = max(since[a], switch_free[a]) + code[i, ASK]
                 granted = max(asked, since[b], switch_free[b]) + code[j, ASK]
                 switch_free[b] = granted
@@ -151,7 +139,7 @@ def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurr
         # A load still writes what it got; both are woken by the switch, hence after the clock.
         writes = 0
         if SEND + (code[i, KEY] & KIND) == LOAD:
-            writes = beats_ps(int(code[i, KEY] >> BEATS_BIT), 1, memory_ps, cycles, periods_ns)
+            writes = beats_ps(int(code[i, KEY] >> BEATS_BIT), 1, tables)
         retired[served] = edge_after(memory_free, writes, period, aligned) + period
         nxt[served] += 1
         ready[n_ready] = served

@@ -16,6 +16,7 @@ from pimcomp.timeline.run import AT_DATA, AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND,
 from pimcomp.timeline.state import (
     AMOUNT,
     ARRIVAL,
+    ARRIVED,
     ASKED,
     DELIVERED,
     EVENT,
@@ -31,14 +32,21 @@ from pimcomp.timeline.state import (
     TARGET,
     TRANSFER,
     WHEN,
+    Longs,
     Machine,
     new_machine,
 )
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 
 def run_out_of_order(
-    stream: Stream, work: Work, arch: Arch, rounds: int, *, counting_wait: bool = True, rob_size: int | None = None
+    stream: Instructions,
+    work: UnitWork,
+    arch: Arch,
+    rounds: int,
+    *,
+    counting_wait: bool = True,
+    rob_size: int | None = None,
 ) -> Run:
     """Execute `rounds` passes of every core's stream back to back.
 
@@ -53,7 +61,12 @@ def run_out_of_order(
         rounds=rounds,
         kept_rounds=rounds,
     )
-    replay(machine, counting_wait)
+    replay(machine, counting_wait, None)
+    return outcome(machine, stream)
+
+
+def outcome(machine: Machine, stream: Instructions) -> Run:
+    """What a replay has left in its machine."""
     state = machine.core[:, STATE].astype(np.uint8)
     blocked_in = machine.slots[np.arange(stream.cores), machine.core[:, TRANSFER], ROW]
     machine.finish[:, stream.tail_bubbles > 0] = -1
@@ -66,9 +79,10 @@ def run_out_of_order(
 
 
 @kernel
-def replay(m: Machine, counting_wait: bool) -> None:
+def replay(m: Machine, counting_wait: bool, notes: Longs | None) -> None:
     """Let cores run, pair senders with receivers; when none can move, serve the earliest memory request or `wait`.
 
+    notes: see `advance`.
     Everything a waiting core will ever do happens later than the earliest of those, so serving it is safe.
     """
     for c in range(len(m.core) - 1, -1, -1):
@@ -80,10 +94,12 @@ def replay(m: Machine, counting_wait: bool) -> None:
         while m.ready[-1]:
             m.ready[-1] -= 1
             c = m.ready[m.ready[-1]]
-            advance(c, m)
+            advance(c, m, notes)
             if m.core[c, DELIVERED] >= 0:
                 _wake(m.core[c, RECEIVER], m.core[c, DELIVERED], m)
                 m.core[c, DELIVERED] = -1
+            if notes is not None and (m.core[c, STATE] == AT_MEMORY or m.core[c, STATE] == AT_SEND):
+                notes[m.slots[c, m.core[c, TRANSFER], ROW], ARRIVED] = m.core[c, ARRIVAL]
             if m.core[c, STATE] == AT_MEMORY:
                 ask(requests, m.core[c, ARRIVAL], m.core[c, SENT], c)
             elif m.core[c, STATE] == AT_SEND or m.core[c, STATE] == AT_RECV:

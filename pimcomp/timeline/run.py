@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
-from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import LOCAL, MATRIX
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 # AT_SEND, AT_RECV: for the peer; AT_DATA: a receiver whose sender has been granted; AT_MEMORY: for the global memory;
 # AT_EVENT: in `wait`; DONE: all rounds retired; STOPPED: past the time limit of the run.
@@ -37,10 +36,10 @@ class Run:
         return int(self.finish[0].max(initial=0))
 
 
-def own_work_ps(stream: Stream, work: Work) -> LongArray:
+def own_work_ps(stream: Instructions, work: UnitWork) -> LongArray:
     """int64[cores]: one round of each core at rob_size 1 if it never had to wait; of transfers only the local part."""
     busy = np.empty(stream.cores, np.int64)
-    _own_work(stream.core_start, stream.bubbles, work.unit, work.read, work.leg, work.write, work.period, busy)
+    _own_work(stream, work, busy)
     return busy
 
 
@@ -53,22 +52,14 @@ def local_cost(unit: int, read: int, leg: int, write: int, period: int) -> int:
 
 
 @kernel
-def _own_work(
-    core_start: LongArray,
-    bubbles: IntArray | ByteArray,
-    unit: ByteArray,
-    read: LongArray,
-    leg: LongArray,
-    write: LongArray,
-    period: int,
-    busy: LongArray,
-) -> None:
+def _own_work(stream: Instructions, work: UnitWork, busy: LongArray) -> None:
+    period = work.period
     for core in range(len(busy)):
         total = np.int64(0)
-        for i in range(core_start[core], core_start[core + 1]):
-            total += bubbles[i] * period
-            if unit[i] <= LOCAL:
-                total += local_cost(unit[i], read[i], leg[i], write[i], period)
+        for i in range(stream.core_start[core], stream.core_start[core + 1]):
+            total += stream.bubbles[i] * period
+            if work.unit[i] <= LOCAL:
+                total += local_cost(work.unit[i], work.read[i], work.leg[i], work.write[i], period)
             else:
-                total += read[i] + write[i] + 2 * period
+                total += work.read[i] + work.write[i] + 2 * period
         busy[core] = total

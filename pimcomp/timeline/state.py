@@ -10,20 +10,18 @@ import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import MATRIX, SYNC, WAIT
 from pimcomp.timeline.early_waits import early_waits_of
 from pimcomp.timeline.hazards import RANGE_COLUMNS, write_ranges
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 Longs = npt.NDArray[np.int64]
 
 UNKNOWN = 1 << 60
 NEVER = UNKNOWN - 1  # the latest time that is known
 
-# Columns of `Machine.code`, one row per instruction: see Stream and Work. TARGET: group of an mvmul, else the peer. The
-# hazard ranges follow from RANGES on.
+# Columns of `Machine.code`, one row per instruction: see Instructions and UnitWork. TARGET: group of an mvmul, else the
+# peer. The hazard ranges follow from RANGES on.
 UNIT, BUBBLES, TARGET, READ, WRITE, LEG, PAYLOAD, SERVICE, EVENT, AMOUNT, RANGES = range(11)
 CODE_COLUMNS = RANGES + RANGE_COLUMNS
 
@@ -53,6 +51,11 @@ ROW, WHEN, RANK, ASKED, PHASE, AFTER, COMMIT, RETIRE = range(8)
 SLOT_COLUMNS = 8
 
 
+# Columns of notes on a replay, one row per instruction (ps, -1: never); KNOWN: to the reorder buffer. See Times.
+DISPATCHED, BEGUN, ARRIVED, RESUMED, FINISHED, KNOWN = range(6)
+NOTES = 6
+
+
 class Machine(NamedTuple):
     """Program and chip during a replay.
 
@@ -77,8 +80,8 @@ class Machine(NamedTuple):
 
 
 def new_machine(
-    stream: Stream,
-    work: Work,
+    stream: Instructions,
+    work: UnitWork,
     arch: Arch,
     *,
     rob_size: int,
@@ -89,10 +92,7 @@ def new_machine(
     """All cores before the first cycle; finish times are kept for the first `kept_rounds` rounds."""
     n = stream.cores
     code = np.empty((len(stream.op), CODE_COLUMNS), np.int64)
-    _pack(
-        work.unit, stream.bubbles, stream.group, stream.peer, work.read, work.write, work.leg, work.payload,
-        work.service, stream.event, stream.size, code,
-    )  # fmt: skip
+    _pack(stream, work, code)
     write_ranges(stream, arch, code[:, RANGES:])
     core = np.zeros((n, CORE_COLUMNS), np.int64)
     core[:, [HELD, BLOCKER, MARK_ROW, COUNTED, DELIVERED]] = -1
@@ -123,29 +123,16 @@ def new_machine(
 
 
 @kernel
-def _pack(
-    unit: ByteArray,
-    bubbles: IntArray | ByteArray,
-    group: IntArray,
-    peer: IntArray,
-    read: LongArray,
-    write: LongArray,
-    leg: LongArray,
-    payload: LongArray,
-    service: LongArray,
-    event: IntArray,
-    amount: IntArray,
-    code: Longs,
-) -> None:
-    for i in range(len(unit)):
+def _pack(stream: Instructions, work: UnitWork, code: Longs) -> None:
+    for i in range(len(code)):
         row = code[i]
-        row[UNIT] = unit[i]
-        row[BUBBLES] = bubbles[i]
-        row[TARGET] = group[i] if unit[i] == MATRIX else peer[i]
-        row[READ] = read[i]
-        row[WRITE] = write[i]
-        row[LEG] = leg[i]
-        row[PAYLOAD] = payload[i]
-        row[SERVICE] = service[i]
-        row[EVENT] = event[i]
-        row[AMOUNT] = amount[i]
+        row[UNIT] = work.unit[i]
+        row[BUBBLES] = stream.bubbles[i]
+        row[TARGET] = stream.group[i] if work.unit[i] == MATRIX else stream.peer[i]
+        row[READ] = work.read[i]
+        row[WRITE] = work.write[i]
+        row[LEG] = work.leg[i]
+        row[PAYLOAD] = work.payload[i]
+        row[SERVICE] = work.service[i]
+        row[EVENT] = stream.event[i]
+        row[AMOUNT] = stream.size[i]

@@ -13,7 +13,7 @@ from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.run import Run, own_work_ps
 from pimcomp.timeline.transfers import transfers_of
-from pimcomp.timeline.work import PS_PER_NS, Stream, Work, stream_of, work_of
+from pimcomp.timeline.work import PS_PER_NS, Instructions, UnitWork, stream_of, work_of
 
 # Rounds run back to back to find the steady period: compiled networks are steady from the second one on.
 STEADY_ROUNDS = 4
@@ -27,7 +27,7 @@ def time_program(program: Program, arch: Arch, *, rounds: int = STEADY_ROUNDS) -
     return time_stream(stream_of(program, arch), arch, rounds=rounds)
 
 
-def time_stream(stream: Stream, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
+def time_stream(stream: Instructions, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
     """The same for a program of any origin."""
     run, own_work = _runner(stream, arch)
     once = run(1)
@@ -45,7 +45,7 @@ def time_stream(stream: Stream, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> T
     )
 
 
-def simulate(stream: Stream, work: Work | None, arch: Arch, rounds: int) -> Run:
+def simulate(stream: Instructions, work: UnitWork | None, arch: Arch, rounds: int) -> Run:
     """Run `rounds` passes back to back, by the closed recurrences where they apply. work: only needed elsewhere."""
     if arch.rob_size == 1:
         transfers = transfers_of(stream, arch)
@@ -54,7 +54,7 @@ def simulate(stream: Stream, work: Work | None, arch: Arch, rounds: int) -> Run:
     return run_out_of_order(stream, work_of(stream, arch) if work is None else work, arch, rounds)
 
 
-def _runner(stream: Stream, arch: Arch) -> tuple[Callable[[int], Run], LongArray]:
+def _runner(stream: Instructions, arch: Arch) -> tuple[Callable[[int], Run], LongArray]:
     """What runs so many rounds, and each core's own work in ps."""
     if arch.rob_size == 1:
         transfers = transfers_of(stream, arch)
@@ -76,6 +76,6 @@ def steady_period_ns(run: Run) -> float:
     return float(ends[last] - ends[first]) / (last - first) / PS_PER_NS
 
 
-def _refuse_deadlock(stream: Stream, run: Run) -> None:
+def _refuse_deadlock(stream: Instructions, run: Run) -> None:
     if (deadlock := find_deadlock(stream, run)) is not None:
         raise DeadlockError(deadlock.message(), deadlock)

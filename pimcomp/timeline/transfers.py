@@ -1,6 +1,6 @@
 """A program at rob_size 1 reduced to its transfers: what each takes, and how long its core works before it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,11 @@ from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOCAL, MATRIX, RECV, SEND, STORE, SYNC, UNIT
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, two_waits_edge
-from pimcomp.timeline.work import PS_PER_NS, Stream, Tables, durations, period_of, tables_of, units
+from pimcomp.timeline.work import PS_PER_NS, Instructions, Tables, durations, period_of, tables_of, units
 
 # Columns of `Transfers.code`; a row of four fills a quarter of a cache line. KEY: unit - SEND, the peer from bit
 # PEER_BIT on, and from BEATS_BIT on the beats that the local memory reads (send, store) or writes (recv, load). GAP:
@@ -31,8 +31,7 @@ _COST, _OWN_KEY, _FLITS, _SERVICE, _LOCAL, _PAIRED, _SENDS, _STORES = range(8)
 _MEMO_COLUMNS = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Transfers:
+class Transfers(NamedTuple):
     """Those of core c are code[start[c] : start[c + 1]]; int32 or int64[transfers, 4] in ps, a row each.
 
     tail: int64[cores], from a core's last transfer to its end. own_work: int64[cores], one round of each core without
@@ -50,10 +49,16 @@ class Transfers:
     known: bool
 
 
-def transfers_of(stream: Stream, arch: Arch) -> Transfers:
+class _Memory(NamedTuple):
+    """What is remembered of instructions: `_which` each is, and its columns."""
+
+    seen: LongArray
+    memo: LongArray
+
+
+def transfers_of(stream: Instructions, arch: Arch) -> Transfers:
     """Sum up what lies between transfers."""
     tables, period = tables_of(stream, arch), period_of(arch)
-    aligned = _is_aligned(tables, period)
     # Whole numbers as such: conversions take a tenth of the time.
     noc_ns = tables.noc_ns.astype(np.int64) if (tables.noc_ns % 1 == 0).all() else tables.noc_ns
     start, tail, own_work = (np.zeros(stream.cores + extra, np.int64) for extra in (1, 0, 0))
@@ -63,19 +68,14 @@ def transfers_of(stream: Stream, arch: Arch) -> Transfers:
         raise InvariantError("array groups of 65536 crossbars and more are not told apart")
     for kind in (np.int32, np.int64):  # what stays in the cache is worth a second try
         code = np.empty((len(stream.op) + 1, TRANSFER_COLUMNS), kind)  # memory that is never touched costs nothing
-        known, most = _reduce(
-            stream.core_start, stream.op, stream.crossbars, stream.size, stream.peer, stream.width, stream.bubbles,
-            stream.tail_bubbles, *tables._replace(noc_ns=noc_ns), period, aligned, start, code, tail, own_work,
-        )  # fmt: skip
+        found = Transfers(tables, period, start, code, tail, own_work, _is_aligned(tables, period), True)
+        known, most = _reduce(stream, tables._replace(noc_ns=noc_ns), found)
         if most <= np.iinfo(kind).max:
             break
-    return Transfers(
-        tables=tables, period=period, start=start, code=code[: start[-1]], tail=tail, own_work=own_work,
-        aligned=aligned, known=known,
-    )  # fmt: skip
+    return found._replace(code=code[: start[-1]], known=known)
 
 
-def rows_of(stream: Stream) -> LongArray:
+def rows_of(stream: Instructions) -> LongArray:
     """int64[transfers]: the instruction that each transfer is."""
     unit = UNIT[stream.op]
     rows: LongArray = np.flatnonzero((unit >= SEND) & (unit <= STORE))
@@ -106,55 +106,32 @@ def _two_waits(first: int, second: int, period: int, aligned: bool) -> int:
 
 
 @kernel
-def _reduce(
-    core_start: LongArray,
-    op: ByteArray,
-    crossbars: IntArray,
-    size: IntArray,
-    peer: IntArray,
-    width: ByteArray,
-    bubbles: IntArray | ByteArray,
-    tail_bubbles: IntArray,
-    memory_ps: LongArray,
-    cycles: LongArray,
-    periods_ns: npt.NDArray[np.float64],
-    settings: LongArray,
-    noc_ns: npt.NDArray[np.float64] | LongArray,
-    chip: LongArray,
-    period: int,
-    aligned: bool,
-    start: LongArray,
-    code: IntArray | LongArray,
-    tail: LongArray,
-    own_work: LongArray,
-) -> tuple[bool, int]:
-    """(whether `known`, no fewer bits than any number in `code`)."""
-    slowest_ns = noc_ns.max()
-    seen, memo = np.full(_MEMO + 1, _NOTHING, np.int64), np.zeros((_MEMO + 1, _MEMO_COLUMNS), np.int64)
+def _reduce(stream: Instructions, tables: Tables, out: Transfers) -> tuple[bool, int]:
+    """Fills `out`: (whether `known`, no fewer bits than any number in `code`)."""
+    op, size, crossbars, width = stream.op, stream.size, stream.crossbars, stream.width
+    slowest_ns = tables.noc_ns.max()
+    memory = _Memory(np.full(_MEMO + 1, _NOTHING, np.int64), np.zeros((_MEMO + 1, _MEMO_COLUMNS), np.int64))
     k = longest = latest = 0
-    for core in range(len(core_start) - 1):
-        i, since, total = int(core_start[core]), 0, 0
-        while i < core_start[core + 1]:
+    for core in range(len(stream.core_start) - 1):
+        i, since, total, stop = int(stream.core_start[core]), 0, 0, stream.core_start[core + 1]
+        while i < stop:
             i, k, since, total, longest = _walk(
-                core, i, core_start[core + 1], k, since, total, longest, op, crossbars, size, peer, width, bubbles,
-                noc_ns, period, seen, memo, code,
-            )  # fmt: skip
-            if i < core_start[core + 1]:
+                core, (i, k, since, total, longest), stream, tables.noc_ns, memory, out.code, out.period
+            )
+            if i < stop:
                 which = _which(op[i], size[i], crossbars[i], width[i])
                 slot = _hash(which)
-                slot += seen[slot] != _NOTHING
-                seen[slot] = which
-                kind = _remember(
-                    memo[slot], op[i], size[i], crossbars[i], width[i],
-                    memory_ps, cycles, periods_ns, settings, chip, period, aligned,
-                )  # fmt: skip
+                slot += memory.seen[slot] != _NOTHING
+                memory.seen[slot] = which
+                memo = memory.memo[slot]
+                kind = _remember(memo, op[i], size[i], crossbars[i], width[i], out)
                 latest = max(latest, kind)
-                key = memo[slot, _OWN_KEY] + (PEERS << PEER_BIT)
-                way = int((memo[slot, _FLITS] + 1) * slowest_ns) * PS_PER_NS
-                longest |= key | way | memo[slot, _SERVICE]
-        tail[core] = since + tail_bubbles[core] * period
-        own_work[core] = total
-        start[core + 1] = k
+                key = memo[_OWN_KEY] + (PEERS << PEER_BIT)
+                way = int((memo[_FLITS] + 1) * slowest_ns) * PS_PER_NS
+                longest |= key | way | memo[_SERVICE]
+        out.tail[core] = since + stream.tail_bubbles[core] * out.period
+        out.own_work[core] = total
+        out.start[core + 1] = k
     return latest < SYNC, longest
 
 
@@ -173,37 +150,28 @@ def _hash(which: int) -> int:
 @kernel
 def _walk(
     core: int,
-    i: int,
-    end: int,
-    k: int,
-    since: int,
-    total: int,
-    longest: int,
-    op: ByteArray,
-    crossbars: IntArray,
-    size: IntArray,
-    peer: IntArray,
-    width: ByteArray,
-    bubbles: IntArray | ByteArray,
+    at: tuple[int, int, int, int, int],
+    stream: Instructions,
     noc_ns: npt.NDArray[np.float64] | LongArray,
-    period: int,
-    seen: LongArray,
-    memo: LongArray,
+    memory: _Memory,
     code: IntArray | LongArray,
+    period: int,
 ) -> tuple[int, int, int, int, int]:
-    """Reduce instructions [i, end) of a core, up to the first that is not in `memo`: (i, k, since, total, longest).
+    """Reduce instructions of a core from i on, up to the first that is not remembered: `at` moved on.
 
-    k: next row of `code`. since: core's own time since the last transfer, total: since its beginning. longest: no fewer
-    bits than any gap.
+    at: (i, k, since, total, longest). k: next row of `code`. since: core's own time since the last transfer, total:
+    since its beginning. longest: no fewer bits than any gap.
 
     retire(i) = retire(i - 1) + bubbles + duration + 2 cycles, 3 for an mvmul; a transfer starts 1 cycle after.
 
     Arithmetic, not branches, where transfers and other instructions differ: which comes next cannot be predicted. Every
     instruction is written to the next free row of `code`; only a transfer leaves it behind.
     """
-    op, crossbars, size, peer, width = borrow(op), borrow(crossbars), borrow(size), borrow(peer), borrow(width)
-    bubbles, noc_ns, seen, memo, code = borrow(bubbles), borrow(noc_ns), borrow(seen), borrow(memo), borrow(code)
-    memory, step = noc_ns.shape[0] - 1, np.int64(period)
+    op, crossbars, size = borrow(stream.op), borrow(stream.crossbars), borrow(stream.size)
+    peer, width, bubbles = borrow(stream.peer), borrow(stream.width), borrow(stream.bubbles)
+    noc_ns, seen, memo, code = borrow(noc_ns), borrow(memory.seen), borrow(memory.memo), borrow(code)
+    i, k, since, total, longest = at
+    end, far, step = stream.core_start[core + 1], noc_ns.shape[0] - 1, np.int64(period)
     while i < end:
         which = _which(op[i], size[i], crossbars[i], width[i])
         slot = _hash(which)
@@ -212,7 +180,7 @@ def _walk(
             break
         cost, local, paired = memo[slot, _COST], memo[slot, _LOCAL], memo[slot, _PAIRED]
         other = np.int64(peer[i])
-        flit_ns = noc_ns[core, memory + (paired & other - memory)]
+        flit_ns = noc_ns[core, far + (paired & other - far)]
         # The simulator truncates flits x latency to whole ns.
         flit, flits = int(flit_ns) * PS_PER_NS, int(memo[slot, _FLITS] * flit_ns) * PS_PER_NS
         idle = bubbles[i] * step
@@ -230,35 +198,20 @@ def _walk(
 
 
 @kernel
-def _remember(
-    memo: LongArray,
-    op: int,
-    n: int,
-    crossbars: int,
-    width: int,
-    memory_ps: LongArray,
-    cycles: LongArray,
-    periods_ns: npt.NDArray[np.float64],
-    settings: LongArray,
-    chip: LongArray,
-    period: int,
-    aligned: bool,
-) -> int:
+def _remember(memo: LongArray, op: int, n: int, crossbars: int, width: int, out: Transfers) -> int:
     """Fill in what is remembered of an instruction of size n; its unit."""
     kind = UNIT[op]
-    nowhere = np.zeros((1, 1))  # the network is not remembered
-    read, leg, write, _, service = durations(
-        0, kind, op, int(n), int(crossbars), -1, width, memory_ps, cycles, periods_ns, settings, nowhere, chip
-    )
+    chip, period = out.tables.chip, out.period
+    read, leg, write, _, service = durations(0, kind, op, int(n), int(crossbars), -1, width, out.tables)
     memo[:] = 0
     if kind > LOCAL:
         memo[_COST], memo[_SERVICE] = read + write + 2 * period, service
         memo[_OWN_KEY] = (units(int(n), chip[1], chip[2]) << BEATS_BIT) | kind - SEND
         memo[_FLITS] = units(int(n), chip[5], chip[6])
-        memo[_PAIRED], memo[_SENDS], memo[_STORES] = -(kind <= RECV), -(kind == SEND), -(kind == STORE)
+        memo[_PAIRED], memo[_SENDS], memo[_STORES] = -int(kind <= RECV), -int(kind == SEND), -int(kind == STORE)
     else:
         # A local move waits once, for both of its parts.
         first, second = (0, read + write) if kind == LOCAL else (read + leg, write)
-        memo[_COST] = _two_waits(first, second, period, aligned) + (3 if kind == MATRIX else 2) * period
+        memo[_COST] = _two_waits(first, second, period, out.aligned) + (3 if kind == MATRIX else 2) * period
         memo[_LOCAL] = -1
     return int(kind)

@@ -4,7 +4,7 @@ All times are integer picoseconds: the simulator's own resolution, so sums are e
 durations"; each is the behaviour of pimsim-nn, factors and floors included.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +33,7 @@ from pimcomp.timeline.borrow import borrow
 PS_PER_NS = 1000
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Widths:
+class Widths(NamedTuple):
     """The bit widths in force: int32[n] each. An instruction's `width` column indexes these (one entry per `setbw`)."""
 
     input_bits: IntArray
@@ -52,9 +51,8 @@ class Widths:
         return -(-self.output_bits // 8)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Stream:
-    """Instructions with resolved operands, widths and front-end slots: the common form of programs of any origin.
+class Instructions(NamedTuple):
+    """With resolved operands, widths and front-end slots: the common form of programs of any origin.
 
     Columns as in `Table`; dst, src and src2 are the register values. bubbles: scalar instructions, `setbw` and `nop`
     in front of each; tail_bubbles int32[cores]: those after a core's last instruction (the simulator then never
@@ -84,9 +82,8 @@ class Stream:
         return len(self.core_start) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Work:
-    """Durations of a Stream on a chip, int64[instructions] in ps, all without waiting; 0 where they do not apply.
+class UnitWork(NamedTuple):
+    """Durations of Instructions on a chip, int64[instructions] in ps, all without waiting; 0 where they do not apply.
 
     read: reads of the local memory before computing (both operands); write: write to it. leg: computing of a vector
     instruction or mvmul; the one flit that asks (send, ld, sync) or grants (recv). payload: the data message; service:
@@ -102,7 +99,7 @@ class Work:
     service: LongArray
 
 
-def stream_of(program: Program, arch: Arch) -> Stream:
+def stream_of(program: Program, arch: Arch) -> Instructions:
     """The instructions of a compiled program; every core's stream starts with one `setbw`."""
     table, registers = program.table, program.registers
     bubbles = np.bitwise_count(registers.loads)
@@ -112,7 +109,7 @@ def stream_of(program: Program, arch: Arch) -> Stream:
     of_core = np.diff(np.searchsorted(fires, program.core_start))
     crossbars = np.zeros(program.instructions, np.int32)
     crossbars[fires] = program.group_crossbars[np.repeat(program.group_start[:-1], of_core) + table.group[fires]]
-    return Stream(
+    return Instructions(
         core_start=program.core_start,
         op=table.op,
         group=table.group,
@@ -156,7 +153,7 @@ class Tables(NamedTuple):
     chip: LongArray
 
 
-def tables_of(stream: Stream, arch: Arch) -> Tables:
+def tables_of(stream: Instructions, arch: Arch) -> Tables:
     """All that durations depend on."""
     widths = stream.widths
     crossbar_bytes = column_bytes(widths, arch)
@@ -183,16 +180,12 @@ def tables_of(stream: Stream, arch: Arch) -> Tables:
     )
 
 
-def work_of(stream: Stream, arch: Arch) -> Work:
+def work_of(stream: Instructions, arch: Arch) -> UnitWork:
     """How long every instruction takes on this chip."""
-    columns = np.empty((5, len(stream.op)), np.int64)
-    unit = UNIT[stream.op]
-    _fill(
-        stream.core_start, stream.op, unit, stream.crossbars, stream.size, stream.peer, stream.width,
-        *tables_of(stream, arch), columns,
-    )  # fmt: skip
-    read, leg, write, payload, service = columns
-    return Work(period=period_of(arch), unit=unit, read=read, leg=leg, write=write, payload=payload, service=service)
+    read, leg, write, payload, service = np.empty((5, len(stream.op)), np.int64)
+    work = UnitWork(period_of(arch), UNIT[stream.op], read, leg, write, payload, service)
+    _fill(stream, tables_of(stream, arch), work)
+    return work
 
 
 def period_of(arch: Arch) -> int:
@@ -223,13 +216,11 @@ def units(amount: int, width: int, shift: int) -> int:
 
 
 @kernel
-def beats_ps(
-    beats: int, what: int, memory_ps: LongArray, cycles: LongArray, periods_ns: npt.NDArray[np.float64]
-) -> int:
-    """Time of so many beats; what: index into the arrays."""
-    if beats < memory_ps.shape[1]:
-        return int(memory_ps[what, beats])
-    return int(beats * cycles[what] * periods_ns[what] * PS_PER_NS + 0.5)
+def beats_ps(beats: int, what: int, tables: Tables) -> int:
+    """Time of so many beats; what: index into the tables."""
+    if beats < tables.memory_ps.shape[1]:
+        return int(tables.memory_ps[what, beats])
+    return int(beats * tables.cycles[what] * tables.periods_ns[what] * PS_PER_NS + 0.5)
 
 
 @kernel
@@ -241,34 +232,30 @@ def durations(
     crossbars: int,
     peer: int,
     width: int,
-    memory_ps: LongArray,
-    cycles: LongArray,
-    periods_ns: npt.NDArray[np.float64],
-    settings: LongArray,
-    noc_ns: npt.NDArray[np.float64] | LongArray,
-    chip: LongArray,
+    tables: Tables,
 ) -> tuple[int, int, int, int, int]:
-    """(read, leg, write, payload, service) of one instruction: see Work. n: its size; the arrays: see Tables."""
+    """(read, leg, write, payload, service) of one instruction: see UnitWork. n: its size."""
+    settings, noc_ns, chip = tables.settings, tables.noc_ns, tables.chip
     vector_ps, local, local_shift, shared, shared_shift = chip[0], chip[1], chip[2], chip[3], chip[4]
     bus, bus_shift, lanes, lanes_shift = chip[5], chip[6], chip[7], chip[8]
     read = leg = write = payload = service = 0
     if kind == MATRIX:
         read, leg = int(settings[width, 0]), int(settings[width, 1])
-        write = beats_ps(units(settings[width, 2] * crossbars, local, local_shift), 1, memory_ps, cycles, periods_ns)
+        write = beats_ps(units(settings[width, 2] * crossbars, local, local_shift), 1, tables)
     elif kind == VECTOR:
         in_bytes = settings[width, 3]
-        read = beats_ps(units(n * in_bytes, local, local_shift), 0, memory_ps, cycles, periods_ns)
+        read = beats_ps(units(n * in_bytes, local, local_shift), 0, tables)
         if SRC2[op] == INPUT:
             read *= 2
         leg = units(n, lanes, lanes_shift) * vector_ps
         out_bytes = settings[width, 4] if DST[op] == OUTPUT else in_bytes
-        write = beats_ps(units(n * out_bytes, local, local_shift), 1, memory_ps, cycles, periods_ns)
+        write = beats_ps(units(n * out_bytes, local, local_shift), 1, tables)
     else:
         beats = units(n, local, local_shift)
         if SRC[op] == BYTES:
-            read = beats_ps(beats, 0, memory_ps, cycles, periods_ns)
+            read = beats_ps(beats, 0, tables)
         if DST[op] == BYTES:
-            write = beats_ps(beats, 1, memory_ps, cycles, periods_ns)
+            write = beats_ps(beats, 1, tables)
         if kind >= SEND:
             to = noc_ns.shape[0] - 1 if kind in (LOAD, STORE) else peer
             # The simulator truncates flits x latency to whole ns.
@@ -277,34 +264,27 @@ def durations(
             if kind != STORE and to >= 0:
                 leg = int(noc_ns[core, to]) * PS_PER_NS
             if kind == LOAD:
-                service = beats_ps(units(n, shared, shared_shift), 2, memory_ps, cycles, periods_ns)
+                service = beats_ps(units(n, shared, shared_shift), 2, tables)
             elif kind == STORE:
-                service = beats_ps(units(n, shared, shared_shift), 3, memory_ps, cycles, periods_ns)
+                service = beats_ps(units(n, shared, shared_shift), 3, tables)
     return read, leg, write, payload, service
 
 
 @kernel
-def _fill(
-    core_start: LongArray,
-    op: ByteArray,
-    unit: ByteArray,
-    crossbars: IntArray,
-    size: IntArray,
-    peer: IntArray,
-    width: ByteArray,
-    memory_ps: LongArray,
-    cycles: LongArray,
-    periods_ns: npt.NDArray[np.float64],
-    settings: LongArray,
-    noc_ns: npt.NDArray[np.float64] | LongArray,
-    chip: LongArray,
-    out: npt.NDArray[np.int64],
-) -> None:
-    memory_ps, cycles, periods_ns = borrow(memory_ps), borrow(cycles), borrow(periods_ns)
-    settings, noc_ns, chip = borrow(settings), borrow(noc_ns), borrow(chip)
-    for core in range(len(core_start) - 1):
-        for i in range(core_start[core], core_start[core + 1]):
-            out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = durations(
-                core, unit[i], op[i], int(size[i]), int(crossbars[i]), int(peer[i]), width[i],
-                memory_ps, cycles, periods_ns, settings, noc_ns, chip,
+def borrowed(tables: Tables) -> Tables:
+    """The tables for the inside of a kernel: see `borrow`."""
+    return Tables(
+        borrow(tables.memory_ps), borrow(tables.cycles), borrow(tables.periods_ns), borrow(tables.settings),
+        borrow(tables.noc_ns), borrow(tables.chip),
+    )  # fmt: skip
+
+
+@kernel
+def _fill(stream: Instructions, tables: Tables, out: UnitWork) -> None:
+    tables = borrowed(tables)
+    for core in range(len(stream.core_start) - 1):
+        for i in range(stream.core_start[core], stream.core_start[core + 1]):
+            out.read[i], out.leg[i], out.write[i], out.payload[i], out.service[i] = durations(
+                core, out.unit[i], stream.op[i], int(stream.size[i]), int(stream.crossbars[i]), int(stream.peer[i]),
+                stream.width[i], tables,
             )  # fmt: skip

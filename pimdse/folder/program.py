@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pimcomp.ir.arch import Arch
     from pimcomp.ir.graph import IntArray
     from pimcomp.ir.report import Figures, LayerEnergy
-    from pimcomp.timeline.work import Stream
+    from pimcomp.timeline.work import Instructions
 
 _CHIPS = ("chip.yaml", "config.json")  # the former says more: mesh, area, where the numbers come from
 
@@ -35,7 +35,7 @@ class ProgramFolder:
     images_per_round: int
     arch: "Arch"
     decoded: "Decoded"
-    stream: "Stream"
+    stream: "Instructions"
     node: "IntArray"
     node_names: tuple[str, ...]
 

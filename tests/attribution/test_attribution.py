@@ -20,14 +20,14 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Op
 from pimcomp.timeline.run import own_work_ps
 from pimcomp.timeline.timing import simulate
-from pimcomp.timeline.work import Stream, stream_of, work_of
+from pimcomp.timeline.work import Instructions, stream_of, work_of
 from solvers import get_solver
 from tests.schedule.random_networks import random_chip, random_network
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
 
 
-def checked(stream: Stream, arch: Arch, node: np.ndarray | None = None, nodes: int = 0) -> Attribution:
+def checked(stream: Instructions, arch: Arch, node: np.ndarray | None = None, nodes: int = 0) -> Attribution:
     """The attribution, once everything in it adds up to the timeline's latency."""
     node = np.full(len(stream.op), -1, np.int32) if node is None else node
     found = attribute(stream, arch, node, nodes)

@@ -1,6 +1,6 @@
 """Reads programs and configurations in pimsim-nn's JSON form into what the timing kernels take.
 
-Scalar instructions are executed here (they only compute addresses), so any hand-written program becomes a `Stream`.
+Scalar instructions are executed here (they only compute addresses), so any hand-written program becomes `Instructions`.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.isa.listing import Listing
-from pimcomp.timeline.work import Stream, Widths
+from pimcomp.timeline.work import Instructions, Widths
 
 MICRO_FILE = Path(__file__).parent.parent / "data" / "pimsim_micro.json"
 MEMORY_ID = -10
@@ -128,7 +128,7 @@ _SCALAR: dict[str, Callable[[int, int, int], int]] = {
 _BY_LENGTH = {"lldi", "lmv"}
 
 
-def stream_of_json(program: dict[str, Any], cores: int) -> Stream:
+def stream_of_json(program: dict[str, Any], cores: int) -> Instructions:
     """The resolved instructions of a simulator program."""
     rows: list[dict[str, int]] = []
     starts, tails = [0], []
@@ -166,7 +166,7 @@ def stream_of_json(program: dict[str, Any], cores: int) -> Stream:
     def column(name: str, kind: type[np.generic]) -> Any:
         return np.array([r[name] for r in rows], kind)
 
-    return Stream(
+    return Instructions(
         core_start=np.array(starts, np.int64),
         tail_bubbles=np.array(tails, np.int32),
         widths=Widths(

@@ -13,7 +13,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray, Program
 from pimcomp.timeline.out_of_order import replay
 from pimcomp.timeline.state import FETCHED, MARK_BUBBLE, MARK_ROW, new_machine
-from pimcomp.timeline.work import PS_PER_NS, Stream, Work, stream_of, work_of
+from pimcomp.timeline.work import PS_PER_NS, Instructions, UnitWork, stream_of, work_of
 
 # The entry at list position p is fetched one cycle after position p - 3 has left the dispatcher: it then moves from
 # nowhere into the fetch stage while p - 2 enters the dispatcher and p - 1 the decoder.
@@ -49,7 +49,7 @@ def count_rounds(program: Program, arch: Arch, sim_time_ns: float) -> RoundCount
     return count_stream_rounds(stream, work_of(stream, arch), arch, sim_time_ns)
 
 
-def count_stream_rounds(stream: Stream, work: Work, arch: Arch, sim_time_ns: float) -> RoundCount:
+def count_stream_rounds(stream: Instructions, work: UnitWork, arch: Arch, sim_time_ns: float) -> RoundCount:
     """The same for a program of any origin. The simulation stops just before `sim_time_ns`."""
     limit = round(sim_time_ns * PS_PER_NS)
     present = np.diff(stream.core_start) > 0
@@ -64,19 +64,19 @@ def count_stream_rounds(stream: Stream, work: Work, arch: Arch, sim_time_ns: flo
         machine.core[core, [MARK_ROW, MARK_BUBBLE]] = row, bubble
         length = int(slots[core])
         machine.core[core, FETCHED] = sum(1 for r in range(early) if (r * length + length - 1) * work.period < limit)
-    replay(machine, True)
+    replay(machine, True, None)
     counted = np.where(slots == 1, 1, machine.core[:, FETCHED])  # a list of one entry never restarts
     return RoundCount(sim_time_ns=sim_time_ns, per_core=counted[present])
 
 
-def _list_lengths(stream: Stream) -> LongArray:
+def _list_lengths(stream: Instructions) -> LongArray:
     """int64[cores]: entries of each core's list, scalar instructions included."""
     bubbles = np.concatenate([[0], np.cumsum(stream.bubbles, dtype=np.int64)])
     inside = bubbles[stream.core_start[1:]] - bubbles[stream.core_start[:-1]]
     return np.asarray(np.diff(stream.core_start) + inside + stream.tail_bubbles, np.int64)
 
 
-def _mark(stream: Stream, core: int, length: int) -> tuple[int, int, int]:
+def _mark(stream: Instructions, core: int, length: int) -> tuple[int, int, int]:
     """What has to leave the dispatcher for the last entry of a core's list to be fetched: (instruction, bubble, early).
 
     bubble: which of the instruction's bubbles (their number: the instruction itself; negative: one that ends the round

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
-from pimcomp.timeline.work import Stream, Widths
+from pimcomp.timeline.work import Instructions, Widths
 
 GROUPS = 3
 LOCAL_OPS = (Op.MVMUL, Op.VVADD, Op.VVMUL, Op.VRELU, Op.VAVG, Op.VMV, Op.LLDI, Op.LMV, Op.LD, Op.ST)
@@ -58,7 +58,7 @@ def steps(draw: st.DrawFn, cores: int = 3, most: int = 25) -> list[Step]:
     return [s._replace(peer=(s.core + s.peer) % cores) for s in drawn]
 
 
-def stream_of_steps(program: list[Step], cores: int = 3) -> Stream:
+def stream_of_steps(program: list[Step], cores: int = 3) -> Instructions:
     """Every core's projection of the global order; each list starts with one `setbw`."""
     lists: list[list[tuple[Step, Op, int]]] = [[] for _ in range(cores)]
     for s in program:
@@ -74,7 +74,7 @@ def stream_of_steps(program: list[Step], cores: int = 3) -> Stream:
     dst, src, src2 = np.array([s.addresses for s, _, _ in rows], np.int64).T
     eight = np.array([8], np.int32)
     size = np.array([0 if o == Op.MVMUL else s.size for s, o, _ in rows], np.int32)
-    return Stream(
+    return Instructions(
         core_start=starts,
         op=op,
         group=group,

@@ -11,7 +11,7 @@ from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import ModelError
 from pimcomp.isa.listing import emitted_index, emitted_start
 from pimcomp.timeline.file_stream import stream_of_file
-from pimcomp.timeline.work import Stream, stream_of
+from pimcomp.timeline.work import Instructions, stream_of
 from tests.emit.programs import random_program, small_arch
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 
@@ -21,7 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def check(found: Stream, expected: Stream, columns: tuple[str, ...]) -> None:
+def check(found: Instructions, expected: Instructions, columns: tuple[str, ...]) -> None:
     for name in columns:
         ours, theirs = getattr(found, name), getattr(expected, name)
         short = len(ours) if name in ("core_start", "tail_bubbles") else len(theirs)

@@ -10,12 +10,12 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.timeline.instruction_times import instruction_times
 from pimcomp.timeline.timing import simulate
-from pimcomp.timeline.work import Stream, work_of
+from pimcomp.timeline.work import Instructions, work_of
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
 
 
-def check(stream: Stream, arch: Arch) -> None:
+def check(stream: Instructions, arch: Arch) -> None:
     work = work_of(stream, arch)
     times = instruction_times(stream, work, arch)
     np.testing.assert_array_equal(times.finish, simulate(stream, work, arch, 1).finish[0])
@@ -34,7 +34,7 @@ def check(stream: Stream, arch: Arch) -> None:
         assert (times.dispatched[1:] >= times.retired[:-1])[_same_core(stream)].all()
 
 
-def _same_core(stream: Stream) -> np.ndarray:
+def _same_core(stream: Instructions) -> np.ndarray:
     core = np.repeat(np.arange(stream.cores), np.diff(stream.core_start))
     same: np.ndarray = core[1:] == core[:-1]
     return same

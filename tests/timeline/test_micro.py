@@ -11,7 +11,7 @@ from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.run import Run
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.transfers import transfers_of
-from pimcomp.timeline.work import PS_PER_NS, Stream, Work, work_of
+from pimcomp.timeline.work import PS_PER_NS, Instructions, UnitWork, work_of
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 from tests.timeline.rounds import count_stream_rounds
 
@@ -21,13 +21,13 @@ IN_ORDER = [pytest.param(c, id=c.name) for c in CASES if c.mode == 1 and c.rob_s
 THROUGHPUT = [pytest.param(c, id=c.name) for c in CASES if c.mode == 0]
 
 
-def prepared(case: Case) -> tuple[Stream, Work]:
+def prepared(case: Case) -> tuple[Instructions, UnitWork]:
     arch = arch_of(case.config)
     stream = stream_of_json(case.program, arch.cores)
     return stream, work_of(stream, arch)
 
 
-def check(case: Case, stream: Stream, run: Run) -> None:
+def check(case: Case, stream: Instructions, run: Run) -> None:
     assert run.latency_ps / PS_PER_NS == pytest.approx(case.result["latency_ms"] * 1e6, abs=1e-6)
     assert (find_deadlock(stream, run) is None) == (len(case.result["finished_cores"]) == (run.finish[0] >= 0).sum())
 

@@ -15,7 +15,7 @@ from pimcomp.isa.listing import Listing
 from pimcomp.timeline.energy import energy_of_stream
 from pimcomp.timeline.file_stream import stream_of_file
 from pimcomp.timeline.timing import time_stream
-from pimcomp.timeline.work import Stream, work_of
+from pimcomp.timeline.work import Instructions, work_of
 from pimdse.folder.pimsim import SimulatorReport, steady_state
 from tests.seeds import sampled
 from tests.timeline.rounds import count_stream_rounds
@@ -28,7 +28,7 @@ SIMULATORS = ("upstream", "heaplab")
 class Stored:
     """A program as both modes' configurations read it, and the run's figures."""
 
-    stream: Stream
+    stream: Instructions
     listing: Listing
     arch: Arch
     run: dict[str, Any]

@@ -3,8 +3,6 @@
 Covers: timing.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -118,7 +116,7 @@ def test_times_above_31_bits_give_the_same(program: list[Step], period_ns: float
     """Transfers are kept in 32 bits where they fit: a slow core before each of them makes them not fit."""
     assume(program)
     arch, stream = small_arch(core_period_ns=period_ns), stream_of_steps(program)
-    stream = replace(stream, bubbles=stream.bubbles.astype(np.int32) + 5_000_000)
+    stream = stream._replace(bubbles=stream.bubbles.astype(np.int32) + 5_000_000)
     transfers = transfers_of(stream, arch)
     assert transfers.code.dtype == np.int64
     by_replay = run_out_of_order(stream, work_of(stream, arch), arch, 2)

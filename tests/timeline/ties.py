@@ -7,7 +7,7 @@ import numpy as np
 from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, VECTOR
 from pimcomp.timeline.instruction_times import Times
-from pimcomp.timeline.work import Stream, Work
+from pimcomp.timeline.work import Instructions, UnitWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Contests:
         return self.global_memory + self.local_memory
 
 
-def contests_of(stream: Stream, work: Work, times: Times) -> Contests:
+def contests_of(stream: Instructions, work: UnitWork, times: Times) -> Contests:
     """Count the contests of one pass."""
     core = np.repeat(np.arange(stream.cores), np.diff(stream.core_start))
     unit = work.unit

@@ -13,14 +13,14 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op
 from pimcomp.proof.interpret.faults import Deadlock, Fault
-from pimcomp.proof.interpret.resolve import Stream, fault
+from pimcomp.proof.interpret.resolve import Resolved, fault
 
 _OK, _SIZE, _DEADLOCK = int(Fault.OK), int(Fault.SIZE_MISMATCH), int(Fault.DEADLOCK)
 _EVENTS = 32
 
 
 class Steps(NamedTuple):
-    """Rows of a `Stream` in an order that respects every core's program and every rendezvous.
+    """Rows of a `Resolved` in an order that respects every core's program and every rendezvous.
 
     A transfer is one step: row is its send, mate its recv; mate is -1 otherwise. round: of the core that executes row.
     """
@@ -30,7 +30,7 @@ class Steps(NamedTuple):
     round: IntArray
 
 
-def linearise(decoded: Decoded, stream: Stream, rounds: int) -> Steps:
+def linearise(decoded: Decoded, stream: Resolved, rounds: int) -> Steps:
     """Run `rounds` rounds of every core without data.
 
     Raises Deadlock when no core can go on, ExecutionError when the two ends of a transfer differ in size.

@@ -38,7 +38,7 @@ from pimcomp.proof.interpret.faults import ExecutionError, Fault
 _EVENTS = 32  # event registers of a core
 
 
-class Stream(NamedTuple):
+class Resolved(NamedTuple):
     """The program without its scalar instructions, operands as addresses. A tuple of arrays, so that kernels take it.
 
     core_start int64[cores + 1] into the rows, core: of each row. emitted: position in `Decoded`. dst, src, src2: byte
@@ -106,7 +106,7 @@ def gather_matrices(decoded: Decoded, memory: MemoryImage) -> tuple[LongArray, M
     return group_start, Matrices(start, rows, cols, values.astype(np.float32, copy=False))
 
 
-def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_memory_bytes: int) -> Stream:
+def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_memory_bytes: int) -> Resolved:
     """Execute every scalar instruction of every core once, and check operands.
 
     Raises ExecutionError for the first of: unset registers or widths, ranges outside [0, local_memory_bytes), unknown
@@ -160,7 +160,7 @@ def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_
     faults.check(at, copies & (src < dst + size) & (dst < src + size), Fault.OVERLAP, dst)
     faults.report()
 
-    return Stream(
+    return Resolved(
         core_start=ran.core_start,
         core=core.astype(np.int32),
         emitted=at,

@@ -17,7 +17,7 @@ from pimcomp.proof.interpret import float_kernel
 from pimcomp.proof.interpret.faults import Fault
 from pimcomp.proof.interpret.moves import BINS, Memories, Probes
 from pimcomp.proof.interpret.order import Steps, linearise
-from pimcomp.proof.interpret.resolve import Matrices, Stream, fault, gather_matrices, resolve
+from pimcomp.proof.interpret.resolve import Matrices, Resolved, fault, gather_matrices, resolve
 from pimcomp.proof.interpret.world import Cells, Tensors, lay_out, scatter, tensors
 
 Values = dict[str, FloatArray]
@@ -32,7 +32,7 @@ class Prepared:
 
     decoded: Decoded
     memory: MemoryImage
-    stream: Stream
+    stream: Resolved
     steps: Steps
     matrices: Matrices
     group_start: LongArray
@@ -186,7 +186,7 @@ def gather(prepared: Prepared, outputs: FloatArray) -> Values:
     return {name: turned[:, :, slot] for name, slot in prepared.outputs.slot.items()}
 
 
-def _bounds(decoded: Decoded, memory: MemoryImage, stream: Stream) -> FloatArray:
+def _bounds(decoded: Decoded, memory: MemoryImage, stream: Resolved) -> FloatArray:
     """float32[rows]: the real bound of each vrsu/vrsl, NaN elsewhere."""
     by_position = np.full(decoded.instructions, np.nan, np.float32)
     by_position[decoded.core_start[memory.clip_core] + memory.clip_index] = memory.clip_value

@@ -11,7 +11,7 @@ from pimcomp.errors import InvariantError
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.isa.byte_space import byte_space
-from pimcomp.proof.interpret.resolve import Stream
+from pimcomp.proof.interpret.resolve import Resolved
 
 
 class Cells(NamedTuple):
@@ -46,7 +46,7 @@ def tensors(addresses: dict[str, LongArray]) -> Tensors:
     return Tensors(slot, unique)
 
 
-def lay_out(stream: Stream, memory: MemoryImage, inputs: Tensors, outputs: Tensors) -> Cells:
+def lay_out(stream: Resolved, memory: MemoryImage, inputs: Tensors, outputs: Tensors) -> Cells:
     """Number every byte of global memory that is a constant, input or output element or that an ld or st touches.
 
     Raises InvariantError if inputs, outputs and constants overlap.
