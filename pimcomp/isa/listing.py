@@ -127,7 +127,7 @@ def rows_of(listing: Listing) -> LongArray:
     """
     own = np.concatenate([[0], np.cumsum(UNIT[listing.op] != BUBBLE)])
     last = np.repeat(own[listing.core_start[1:]] - 1, np.diff(listing.core_start))
-    return np.minimum(own[:-1], last)
+    return np.asarray(np.minimum(own[:-1], last), np.int64)
 
 
 def execute(listing: Listing) -> Executed:

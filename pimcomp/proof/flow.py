@@ -12,9 +12,10 @@ import numpy as np
 from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op, Program
+from pimcomp.ir.program import ByteArray, LongArray, Program
 from pimcomp.isa.byte_space import ByteSpace, byte_space
 from pimcomp.isa.operands import Extents
+from pimcomp.isa.table import BYTES, LOAD, LOCAL, RECV, SEND, SRC, STORE, STRIDED, UNIT
 
 _UNWRITTEN, _READ_ONLY, _RAW, _WAR, _WAW = 1, 2, 3, 4, 5
 FLOW_MESSAGES = {
@@ -56,7 +57,7 @@ def check_flow(program: Program, found: Extents) -> tuple[int, int, int]:
     """
     table = program.table
     core = np.repeat(np.arange(program.cores, dtype=np.int32), np.diff(program.core_start))
-    is_ld, is_st = table.op == Op.LD, table.op == Op.ST
+    is_ld, is_st = UNIT[table.op] == LOAD, UNIT[table.op] == STORE
     address = np.where(is_ld, table.src, np.where(is_st, table.dst, 0))
     size = np.where(is_ld | is_st, table.size, 0).astype(np.int64)
     width = program.element_bytes
@@ -106,7 +107,7 @@ def _share(
     first, count = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     first[moved] = np.searchsorted(cuts, start)
     count[moved] = np.searchsorted(cuts, stop) - first[moved]
-    is_st = program.table.op[moved] == Op.ST
+    is_st = UNIT[program.table.op[moved]] == STORE
     edges = np.zeros(len(cuts) + 1, np.int64)
     np.add.at(edges, first[moved][is_st], 1)
     np.add.at(edges, (first + count)[moved][is_st], -1)
@@ -126,7 +127,7 @@ def _share(
 
 
 @kernel
-def _merge(clock, a, b):  # type: ignore[no-untyped-def]
+def _merge(clock, a, b):
     """Both ends of a transfer know what either knew."""
     for k in range(clock.shape[1]):
         top = max(clock[a, k], clock[b, k])
@@ -135,7 +136,7 @@ def _merge(clock, a, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _touch(op, row, core, now, turn, shared, clock, state):  # type: ignore[no-untyped-def]
+def _touch(is_ld, row, core, now, turn, shared, clock, state):
     """Check an ld or st against earlier accesses of its pieces and note it; returns (message, piece)."""
     writer, written, write_turn, read = state
     for piece in range(shared.first[row], shared.first[row] + shared.pieces[row]):
@@ -143,8 +144,8 @@ def _touch(op, row, core, now, turn, shared, clock, state):  # type: ignore[no-u
         same = shared.output[piece] == 0 or write_turn[piece] == turn
         other = writer[piece] if writer[piece] >= 0 else core
         if other != core and same and clock[core, shared.column[other]] < written[piece]:
-            return (_RAW if op == Op.LD else _WAW), piece
-        if op == Op.LD:
+            return (_RAW if is_ld else _WAW), piece
+        if is_ld:
             read[piece, shared.column[core]] = now
         else:
             for k in range(clock.shape[1]):
@@ -156,7 +157,7 @@ def _touch(op, row, core, now, turn, shared, clock, state):  # type: ignore[no-u
 
 
 @kernel
-def _through_world(is_ld, full, here, world, cell, size, stored, turn):  # type: ignore[no-untyped-def]
+def _through_world(is_ld, full, here, world, cell, size, stored, turn):
     """Move what is written between local and global memory; returns the first byte not to be stored to, or -1."""
     for i in range(size):
         if is_ld:
@@ -171,7 +172,7 @@ def _through_world(is_ld, full, here, world, cell, size, stored, turn):  # type:
 
 
 @kernel
-def _follow(sequence, columns, reads, local, world, shared, stored, limits):  # type: ignore[no-untyped-def]
+def _follow(sequence, columns, reads, local, world, shared, stored, limits):
     """Go through the rows in the global order, `rounds` times; see check_flow."""
     op, core, dst, src, size, address = columns
     read, read_bytes, read2, read2_bytes, write_bytes, src2 = reads
@@ -191,31 +192,33 @@ def _follow(sequence, columns, reads, local, world, shared, stored, limits):  # 
         while k < len(sequence):
             row = sequence[k]
             o, c = op[row], core[row]
+            unit = UNIT[o]
             b = base[c]
             now, k = now + 1, k + 1
-            if o in (Op.SEND, Op.RECV):
+            if unit in (SEND, RECV):
                 other = sequence[k]
                 k += 1
-                s, r = (row, other) if o == Op.SEND else (other, row)
+                s, r = (row, other) if unit == SEND else (other, row)
                 to, at = base[core[r]] + dst[r], base[core[s]] + src[s]
                 for i in range(size[s]):
                     full[to + i] = full[at + i]
                 _merge(clock, c, core[other])
-            elif o in (Op.LD, Op.ST):
+            elif unit in (LOAD, STORE):
+                is_ld = unit == LOAD
                 if shared.column[c] >= 0:
                     clock[c, shared.column[c]] = now
-                    code, piece = _touch(o, row, c, now, turn, shared, clock, state)
+                    code, piece = _touch(is_ld, row, c, now, turn, shared, clock, state)
                     if code:
                         return code, row, shared.address[piece]
-                here = b + (dst[row] if o == Op.LD else src[row])
-                bad = _through_world(o == Op.LD, full, here, world, world.row_cell[row], size[row], stored, turn)
+                here = b + (dst[row] if is_ld else src[row])
+                bad = _through_world(is_ld, full, here, world, world.row_cell[row], size[row], stored, turn)
                 if bad >= 0:
                     return _READ_ONLY, row, address[row] + bad
-            elif o == Op.LMV:
+            elif unit == LOCAL and SRC[o] == BYTES:
                 for i in range(size[row]):
                     full[b + dst[row] + i] = full[b + src[row] + i]
             else:
-                there, step = 1, src2[row] * width if o in (Op.VMV, Op.VAVG) else 0
+                there, step = 1, src2[row] * width if SRC[o] == STRIDED else 0
                 for at, extent, stride in ((read[row], read_bytes[row], step), (read2[row], read2_bytes[row], 0)):
                     missing = _missing(full, b + at, extent, stride, width)
                     if missing >= 0:
@@ -228,7 +231,7 @@ def _follow(sequence, columns, reads, local, world, shared, stored, limits):  # 
 
 
 @kernel
-def _missing(full, start, extent, step, width):  # type: ignore[no-untyped-def]
+def _missing(full, start, extent, step, width):
     """The first unwritten byte of the elements in [start, start + extent), or -1; step: bytes from one to the next."""
     at = 0
     while at < extent:

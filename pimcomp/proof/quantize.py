@@ -14,6 +14,7 @@ from pimcomp.emit.npz import write_npz
 from pimcomp.foundation.own_files import COMPILE, staged
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import Op
+from pimcomp.isa.table import COMPUTES, MATRIX, UNIT
 from pimcomp.proof.interpret.integer_kernel import Scales, Weights
 from pimcomp.proof.interpret.integer_run import IntegerProgram, to_integers
 from pimcomp.proof.interpret.moves import BINS, OCTAVES, bin_magnitudes
@@ -39,7 +40,7 @@ def quantize(prepared: Prepared, instruction_node: IntArray, calibration: Values
     p, stream = prepared, prepared.stream
     row_node = instruction_node[stream.emitted]
     classes = find_classes(p, row_node)
-    computing = stream.op < Op.LD
+    computing = COMPUTES[stream.op]
     bits = int(min(stream.ibits[computing].min(initial=8), stream.obits[computing].min(initial=8)))
     exponent = _exponents(p, classes, row_node, calibration, bits)
 
@@ -47,7 +48,7 @@ def quantize(prepared: Prepared, instruction_node: IntArray, calibration: Values
         return np.where(numbers == ANY, 0, exponent[np.maximum(numbers, 0)]).astype(np.int32)
 
     weights, product_exponent = _weights(p, classes, row_node, of, bits)
-    mvmul = stream.op == Op.MVMUL
+    mvmul = UNIT[stream.op] == MATRIX
     product = of(classes.a) + of(classes.b)
     product[mvmul] = product_exponent[stream.group[mvmul]]
     bounded = np.isfinite(p.bounds)
@@ -146,7 +147,7 @@ def _weights(
     """
     m, stream = p.matrices, p.stream
     groups = len(m.rows)
-    fired = np.flatnonzero(stream.op == Op.MVMUL)
+    fired = np.flatnonzero(UNIT[stream.op] == MATRIX)
     layer = np.arange(groups) + row_node.max(initial=0) + 1  # a group that fires for no node is a layer of its own
     own = fired[row_node[fired] >= 0]
     layer[stream.group[own]] = row_node[own]

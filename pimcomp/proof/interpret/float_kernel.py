@@ -1,23 +1,18 @@
-"""Executes steps in real numbers (float32), as a numba kernel."""
+"""Matrix and vector instructions in real numbers (float32)."""
 
 import numpy as np
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import Op
+from pimcomp.isa.table import BOUND, DST, INPUT, MATRIX_COLUMNS, ONE_OUTPUT, SRC2
 from pimcomp.proof.interpret.faults import Fault
-from pimcomp.proof.interpret.moves import load, look, move, store
 
-_OK, _UNREADABLE, _NO_BOUND, _BAD_SHIFT = (
-    int(Fault.OK),
-    int(Fault.UNREADABLE),
-    int(Fault.NO_BOUND),
-    int(Fault.BAD_SHIFT),
-)
+_OK, _NO_BOUND, _BAD_SHIFT = int(Fault.OK), int(Fault.NO_BOUND), int(Fault.BAD_SHIFT)
 _MAX_SHIFT = 31
 
 
 @kernel
-def _products(x, rows, cols, weights, start, out):  # type: ignore[no-untyped-def]
+def _products(x, rows, cols, weights, start, out):
     """out[:cols] = weights^T x lane by lane: vectorised over the columns, four rows at a time."""
     acc, v = np.empty(cols, np.float32), np.empty(rows, np.float32)
     for k in range(x.shape[1]):
@@ -44,7 +39,7 @@ def _products(x, rows, cols, weights, start, out):  # type: ignore[no-untyped-de
 
 
 @kernel
-def multiply(x, rows, cols, weights, start, relu, out):  # type: ignore[no-untyped-def]
+def multiply(x, rows, cols, weights, start, relu, out):
     """out[:cols] = weights^T x for every lane, accumulated in float32, with ReLU if asked for."""
     lanes = x.shape[1]
     _products(x, rows, cols, weights, start, out)
@@ -56,7 +51,7 @@ def multiply(x, rows, cols, weights, start, relu, out):  # type: ignore[no-untyp
 
 
 @kernel
-def _pairs(op, n, a, b, out):  # type: ignore[no-untyped-def]
+def _pairs(op, n, a, b, out):
     """Two-operand vector operations; NaN (poison during fill rounds) stays NaN."""
     lanes = a.shape[1]
     for i in range(n):
@@ -78,7 +73,7 @@ def _pairs(op, n, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _singles(op, n, bound, a, out):  # type: ignore[no-untyped-def]
+def _singles(op, n, bound, a, out):
     """One-operand vector operations; NaN stays NaN."""
     lanes = a.shape[1]
     for i in range(n):
@@ -99,7 +94,7 @@ def _singles(op, n, bound, a, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _reduce(op, n, a, b, out):  # type: ignore[no-untyped-def]
+def _reduce(op, n, a, b, out):
     """vavg and vvdmul: one element of all."""
     for k in range(a.shape[1]):
         total = np.float64(0.0)
@@ -109,65 +104,23 @@ def _reduce(op, n, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def execute(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - the instruction set in one loop
-    steps, stream, matrices, cells, bounds, probes, memories, limits
-):
-    """Run all steps. Returns (fault, row, detail). bounds: float32[rows], NaN where an instruction has none.
-
-    limits: (delay, longest vector). Poison is an error from round `delay` on; before, results of poison are poison
-    (the pipeline is still filling).
-    """
-    lanes, (delay, longest) = memories.local.shape[1], limits
-    a, b = np.empty((longest, lanes), np.float32), np.empty((longest, lanes), np.float32)
-    out = np.empty((longest, lanes), np.float32)
-    poison, local, zero = np.float32(np.nan), memories.local, np.float32(0.0)
-    for step in range(len(steps.row)):
-        row, mate, turn = steps.row[step], steps.mate[step], steps.round[step]
-        op, base, strict = stream.op[row], stream.local_start[stream.core[row]], turn >= delay
-        if op >= Op.LD:
-            mate_base = stream.local_start[stream.core[mate]] if mate >= 0 else 0
-            code, detail = move(stream, row, mate, turn, base, mate_base, cells, memories)
-            if code != _OK:
-                return code, row, detail
-        else:
-            n, src, ib, ob = (
-                stream.size[row],
-                stream.src[row],
-                np.int64(stream.ibytes[row]),
-                np.int64(stream.obytes[row]),
-            )
-            group = stream.group[row]
-            stride = stream.src2[row] if op in (Op.VMV, Op.VAVG) else 1
-            n_in = matrices.rows[group] if op == Op.MVMUL else n
-            bad = load(local, base + src, ib * stride, n_in, a, poison, strict)
-            if bad >= 0:
-                return _UNREADABLE, row, src + bad * ib * stride
-            if Op.VVADD <= op <= Op.VVSRA:
-                bad = load(local, base + stream.src2[row], ib, n, b, poison, strict)
-                if bad >= 0:
-                    return _UNREADABLE, row, stream.src2[row] + bad * ib
-            wide, n_out = ib, n
-            if op == Op.MVMUL:
-                wide, n_out = ob, matrices.cols[group]
-                multiply(a, n_in, n_out, matrices.values, matrices.start[group], stream.relu[row] != 0, out)
-            elif op in (Op.VVDMUL, Op.VAVG):
-                wide, n_out = ob, 1
-                _reduce(op, n, a, b, out)
-            elif op <= Op.VVSRA:
-                wide = ib if op in (Op.VVADD, Op.VVSUB, Op.VVMAX) else ob
-                if not _pairs(op, n, a, b, out):
-                    return _BAD_SHIFT, row, 0
-            else:
-                wide = ib if op in (Op.VRELU, Op.VMV) else ob
-                bound = zero
-                if op in (Op.VRSU, Op.VRSL):
-                    bound = bounds[row]
-                    if np.isnan(bound):
-                        return _NO_BOUND, row, 0
-                _singles(op, n, bound, a, out)
-            store(local, base + stream.dst[row], wide, n_out, out, poison, memories, row)
-        if turn == probes.turn:
-            look(probes, row, memories)
-            if mate >= 0:
-                look(probes, mate, memories)
-    return _OK, 0, 0
+def compute(stream, row, n, matrices, bounds, a, b, out):
+    """The result of a matrix or vector instruction with operands of n elements: (fault, elements)."""
+    op = stream.op[row]
+    if DST[op] == MATRIX_COLUMNS:
+        group = stream.group[row]
+        cols = matrices.cols[group]
+        multiply(a, n, cols, matrices.values, matrices.start[group], stream.relu[row] != 0, out)
+        return _OK, cols
+    if DST[op] == ONE_OUTPUT:
+        _reduce(op, n, a, b, out)
+        return _OK, np.int64(1)
+    if SRC2[op] == INPUT:
+        return (_OK if _pairs(op, n, a, b, out) else _BAD_SHIFT), n
+    bound = np.float32(0.0)
+    if SRC2[op] == BOUND:
+        bound = bounds[row]
+        if np.isnan(bound):
+            return _NO_BOUND, n
+    _singles(op, n, bound, a, out)
+    return _OK, n

@@ -1,4 +1,4 @@
-"""Executes steps in the chip's integers, as a numba kernel: exact products, shifts with rounding, saturation."""
+"""Matrix and vector instructions in the chip's integers: exact products, shifts with rounding, saturation."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ import numpy.typing as npt
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op
+from pimcomp.isa.table import DST, INPUT, MATRIX_COLUMNS, ONE_OUTPUT, SRC2
 from pimcomp.proof.interpret.faults import Fault
-from pimcomp.proof.interpret.moves import load, look, move, store
 
 POISON = np.int32(np.iinfo(np.int32).min)
 """What a cell holds that holds nothing. Elements have at most 16 bits."""
-_OK, _UNREADABLE, _BAD_SHIFT = int(Fault.OK), int(Fault.UNREADABLE), int(Fault.BAD_SHIFT)
+_OK, _BAD_SHIFT = int(Fault.OK), int(Fault.BAD_SHIFT)
 _MAX_SHIFT = 31
 
 
@@ -41,7 +41,7 @@ class Weights(NamedTuple):
 
 
 @kernel
-def rescale(total, shift, top):  # type: ignore[no-untyped-def]
+def rescale(total, shift, top):
     """total / 2 ** shift, rounded half up, saturated to [-top - 1, top]."""
     if shift > 0:
         total = (total + (np.int64(1) << (shift - 1))) >> shift if shift < 62 else np.int64(0)
@@ -51,7 +51,7 @@ def rescale(total, shift, top):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def multiply(x, rows, cols, weights, start, acc, out):  # type: ignore[no-untyped-def]
+def multiply(x, rows, cols, weights, start, acc, out):
     """out[:cols] = weights^T x for every lane, exact; acc is the scratch whose type can hold every partial sum."""
     v = np.empty(rows, acc.dtype)
     acc = acc[:cols]
@@ -69,7 +69,7 @@ def multiply(x, rows, cols, weights, start, acc, out):  # type: ignore[no-untype
 
 
 @kernel
-def _function(op, x, in_exponent, out_exponent, top):  # type: ignore[no-untyped-def]
+def _function(op, x, in_exponent, out_exponent, top):
     """Sigmoid or tanh of x * 2 ** in_exponent, in units of 2 ** out_exponent."""
     real = x * 2.0**in_exponent
     y = np.tanh(real) if op == Op.VTANH else 1.0 / (1.0 + np.exp(-real))
@@ -77,9 +77,9 @@ def _function(op, x, in_exponent, out_exponent, top):  # type: ignore[no-untyped
 
 
 @kernel
-def _elements(op, n, a, b, scales, row, top, out):  # type: ignore[no-untyped-def]
+def _elements(op, n, a, b, scales, row, top, out):
     """Element-wise operations; poison (while a pipeline fills) stays poison. False for a shift count out of range."""
-    two = op <= Op.VVSRA
+    two = SRC2[op] == INPUT
     for i in range(n):
         for k in range(a.shape[1]):
             x, y = np.int64(a[i, k]), np.int64(b[i, k]) if two else np.int64(0)
@@ -113,7 +113,7 @@ def _elements(op, n, a, b, scales, row, top, out):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _reduce(op, n, a, b, shift, top, out):  # type: ignore[no-untyped-def]
+def _reduce(op, n, a, b, shift, top, out):
     """vavg (rounded half up) and vvdmul: one element of all."""
     for k in range(a.shape[1]):
         total, poisoned = np.int64(0), False
@@ -127,13 +127,13 @@ def _reduce(op, n, a, b, shift, top, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _matrix(x, rows, group, weights, shift, relu, top, wide, sums, out):  # type: ignore[no-untyped-def]
+def _matrix(x, rows, group, weights, shift, relu, top, scratch, out):
     """mvmul: exact product, rescaled, saturated, ReLU."""
-    cols, lanes = weights.cols[group], x.shape[1]
+    cols, lanes, (wide, narrow, exact) = weights.cols[group], x.shape[1], scratch
     if weights.narrow:
-        multiply(x, rows, cols, weights.values, weights.start[group], sums[0], wide)
+        multiply(x, rows, cols, weights.values, weights.start[group], narrow, wide)
     else:
-        multiply(x, rows, cols, weights.values, weights.start[group], sums[1], wide)
+        multiply(x, rows, cols, weights.values, weights.start[group], exact, wide)
     for k in range(lanes):
         poisoned = False
         for r in range(rows):
@@ -144,46 +144,18 @@ def _matrix(x, rows, group, weights, shift, relu, top, wide, sums, out):  # type
 
 
 @kernel
-def execute(steps, stream, weights, cells, scales, probes, memories, limits):  # type: ignore[no-untyped-def]
-    """Run all steps. Returns (fault, row, detail); limits: (delay, longest vector), as in the float kernel."""
-    lanes, (delay, longest) = memories.local.shape[1], limits
-    a, b = np.empty((longest, lanes), np.int32), np.empty((longest, lanes), np.int32)
-    out, wide = np.empty((longest, lanes), np.int32), np.empty((longest, lanes), np.int64)
-    local, sums = memories.local, (np.empty(longest, np.int32), np.empty(longest, np.int64))
-    for step in range(len(steps.row)):
-        row, mate, turn = steps.row[step], steps.mate[step], steps.round[step]
-        op, base, strict = stream.op[row], stream.local_start[stream.core[row]], turn >= delay
-        if op >= Op.LD:
-            mate_base = stream.local_start[stream.core[mate]] if mate >= 0 else 0
-            code, detail = move(stream, row, mate, turn, base, mate_base, cells, memories)
-            if code != _OK:
-                return code, row, detail
-        else:
-            n, src, group = stream.size[row], stream.src[row], stream.group[row]
-            ib, ob = np.int64(stream.ibytes[row]), np.int64(stream.obytes[row])
-            stride = stream.src2[row] if op in (Op.VMV, Op.VAVG) else 1
-            n_in = weights.rows[group] if op == Op.MVMUL else n
-            bad = load(local, base + src, ib * stride, n_in, a, POISON, strict)
-            if bad >= 0:
-                return _UNREADABLE, row, src + bad * ib * stride
-            if Op.VVADD <= op <= Op.VVSRA:
-                bad = load(local, base + stream.src2[row], ib, n, b, POISON, strict)
-                if bad >= 0:
-                    return _UNREADABLE, row, stream.src2[row] + bad * ib
-            to_input = op in (Op.VVADD, Op.VVSUB, Op.VVMAX, Op.VRELU, Op.VMV)
-            top = (np.int64(1) << (np.int64(stream.ibits[row] if to_input else stream.obits[row]) - 1)) - 1
-            n_out = n
-            if op == Op.MVMUL:
-                n_out = weights.cols[group]
-                _matrix(a, n_in, group, weights, scales.shift[row], stream.relu[row] != 0, top, wide, sums, out)
-            elif op in (Op.VVDMUL, Op.VAVG):
-                n_out = 1
-                _reduce(op, n, a, b, scales.shift[row], top, out)
-            elif not _elements(op, n, a, b, scales, row, top, out):
-                return _BAD_SHIFT, row, 0
-            store(local, base + stream.dst[row], ib if to_input else ob, n_out, out, POISON, memories, row)
-        if turn == probes.turn:
-            look(probes, row, memories)
-            if mate >= 0:
-                look(probes, mate, memories)
-    return _OK, 0, 0
+def compute(stream, row, n, weights, scales, a, b, scratch, out):
+    """The result of a matrix or vector instruction with operands of n elements: (fault, elements).
+
+    scratch: (int64[longest, lanes], int32[longest], int64[longest]).
+    """
+    op = stream.op[row]
+    top = (np.int64(1) << (np.int64(stream.ibits[row] if DST[op] == INPUT else stream.obits[row]) - 1)) - 1
+    if DST[op] == MATRIX_COLUMNS:
+        group = stream.group[row]
+        _matrix(a, n, group, weights, scales.shift[row], stream.relu[row] != 0, top, scratch, out)
+        return _OK, weights.cols[group]
+    if DST[op] == ONE_OUTPUT:
+        _reduce(op, n, a, b, scales.shift[row], top, out)
+        return _OK, np.int64(1)
+    return (_OK if _elements(op, n, a, b, scales, row, top, out) else _BAD_SHIFT), n

@@ -6,12 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.graph import IntArray
-from pimcomp.proof.interpret import integer_kernel
-from pimcomp.proof.interpret.faults import Fault
 from pimcomp.proof.interpret.integer_kernel import POISON, Scales, Weights
-from pimcomp.proof.interpret.moves import BINS
-from pimcomp.proof.interpret.resolve import fault
-from pimcomp.proof.interpret.run import Prepared, Values, check_written, chunk_lanes, gather, no_probes, poisoned
+from pimcomp.proof.interpret.run import Numbers, Prepared, Values, check_written, gather, run_lanes
 from pimcomp.proof.interpret.world import scatter
 
 
@@ -46,29 +42,8 @@ def execute_integer(prepared: Prepared, program: IntegerProgram, inputs: Values)
     p = prepared
     source = scatter(p.inputs, inputs, p.rounds)
     source_integers = to_integers(source, program.input_exponent[None, :, None], program.bits)
-    lanes = source.shape[2]
-    outputs = np.empty((p.rounds, len(p.outputs.address), lanes), np.int32)
-    chunk = chunk_lanes(p, 0)
-    for start in range(0, lanes, chunk):
-        part = slice(start, min(start + chunk, lanes))
-        none = np.zeros(0, np.int32)
-        memories = poisoned(
-            p, np.ascontiguousarray(source_integers[:, :, part]), 0, POISON, none, np.zeros((0, BINS), np.int64)
-        )
-        memories.world[p.cells.constant_cell] = program.constants.reshape(-1, 1)
-        code, row, detail = integer_kernel.execute(
-            p.steps,
-            p.stream,
-            program.weights,
-            p.cells,
-            program.scales,
-            no_probes(p),
-            memories,
-            (p.memory.output_round_delay, p.longest),
-        )
-        if code != Fault.OK:
-            raise fault(p.decoded, code, int(p.stream.emitted[row]), int(detail))
-        outputs[:, :, part] = memories.outputs
+    numbers = Numbers(POISON, program.constants, program.weights, None, program.scales)
+    outputs, _ = run_lanes(p, numbers, source_integers, p.memory.output_round_delay)
     missing = outputs == POISON
     check_written(p, np.asarray(missing.any(axis=2)))
     real = np.ldexp(outputs.astype(np.float32), program.output_exponent[None, :, None])

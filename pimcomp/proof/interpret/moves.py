@@ -15,7 +15,7 @@ from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.proof.interpret.faults import Fault
 
-_OK, _UNREADABLE, _WRITES_INPUT = int(Fault.OK), int(Fault.UNREADABLE), int(Fault.WRITES_INPUT)
+_OK, _WRITES_INPUT = int(Fault.OK), int(Fault.WRITES_INPUT)
 
 
 OCTAVES = 40
@@ -28,8 +28,8 @@ class Memories(NamedTuple):
 
     local, world: [cells, lanes] of all cores' local memories and of global memory.
     inputs, outputs: [rounds, places, lanes]. seen: [probed elements, lanes].
-    kind: [rows], which counts a row adds to, -1: none (empty: nothing is counted). counts: [kinds, BINS], how
-    many values of each magnitude were written.
+    kind: int32[rows], what a row's results are counted under (negative: not; empty: nothing is counted). counts:
+    int64[kinds, BINS], see `magnitude_bin`. poison: what a cell holds that holds nothing.
     """
 
     local: npt.NDArray[np.generic]
@@ -39,6 +39,7 @@ class Memories(NamedTuple):
     seen: npt.NDArray[np.generic]
     kind: IntArray
     counts: npt.NDArray[np.int64]
+    poison: np.generic
 
 
 class Probes(NamedTuple):
@@ -53,7 +54,7 @@ class Probes(NamedTuple):
 
 
 @kernel
-def magnitude_bin(value):  # type: ignore[no-untyped-def]
+def magnitude_bin(value):
     """The bin of a value: 0 for zero and NaN, else four per octave, from 2**-40 to 2**40."""
     if not abs(value) > 0:
         return 0
@@ -68,7 +69,7 @@ def bin_magnitudes() -> npt.NDArray[np.float64]:
 
 
 @kernel
-def load(local, cell, step, n, out, poison, strict):  # type: ignore[no-untyped-def]
+def load(local, cell, step, n, out, poison, strict):
     """Read n elements, `step` cells apart, into out[:n]; returns -1 or the position of the first that is poison."""
     lanes = local.shape[1]
     for i in range(n):
@@ -82,7 +83,7 @@ def load(local, cell, step, n, out, poison, strict):  # type: ignore[no-untyped-
 
 
 @kernel
-def store(local, cell, width, n, values, poison, memories, row):  # type: ignore[no-untyped-def]
+def store(local, cell, width, n, values, poison, memories, row):
     """Write n consecutive elements of `width` cells and count their magnitudes if that is asked for."""
     lanes = local.shape[1]
     for i in range(n):
@@ -99,7 +100,7 @@ def store(local, cell, width, n, values, poison, memories, row):  # type: ignore
 
 
 @kernel
-def fill_value(byte, width):  # type: ignore[no-untyped-def]
+def fill_value(byte, width):
     """The signed integer whose `width` bytes all equal `byte`."""
     value = 0
     for _ in range(max(width, 1)):
@@ -109,14 +110,14 @@ def fill_value(byte, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _copy_lanes(to, at):  # type: ignore[no-untyped-def]
+def _copy_lanes(to, at):
     """Copy a cell. (Assigning a slice would take numba seconds to compile.)"""
     for k in range(len(to)):
         to[k] = at[k]
 
 
 @kernel
-def _copy(local, to, at, size):  # type: ignore[no-untyped-def]
+def _copy(local, to, at, size):
     """Copy cells to others, which may be partly the same."""
     for n in range(size):
         i = n if to <= at else size - 1 - n
@@ -124,7 +125,7 @@ def _copy(local, to, at, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ignore[no-untyped-def]
+def move(stream, row, mate, turn, base, mate_base, cells, memories):
     """Execute ld, st, lldi, lmv or a transfer; returns (fault, detail)."""
     op, size, local = stream.op[row], stream.size[row], memories.local
     if op == Op.SEND:
@@ -160,7 +161,7 @@ def move(stream, row, mate, turn, base, mate_base, cells, memories):  # type: ig
 
 
 @kernel
-def look(probes, row, memories):  # type: ignore[no-untyped-def]
+def look(probes, row, memories):
     """Copy out what is to be seen after this row."""
     for p in range(probes.first[row], probes.first[row + 1]):
         for i in range(probes.length[p]):

@@ -57,7 +57,7 @@ def linearise(decoded: Decoded, stream: Resolved, rounds: int) -> Steps:
 
 
 @kernel
-def _linearise(core_start, op, peer, size, event, rounds):  # type: ignore[no-untyped-def]  # noqa: PLR0915
+def _linearise(core_start, op, peer, size, event, rounds):  # noqa: PLR0915
     cores = len(core_start) - 1
     total = len(op) * rounds
     row, mate = np.empty(total, np.int32), np.full(total, -1, np.int32)
@@ -116,7 +116,7 @@ def _linearise(core_start, op, peer, size, event, rounds):  # type: ignore[no-un
 
 
 @kernel
-def _advance(core, at, lap, finished, core_start, rounds):  # type: ignore[no-untyped-def]
+def _advance(core, at, lap, finished, core_start, rounds):
     """Go to the core's next row; at the end of its list begin the next round or finish."""
     at[core] += 1
     if at[core] == core_start[core + 1]:

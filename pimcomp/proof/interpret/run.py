@@ -5,6 +5,7 @@ the program runs `rounds` times, one round after the other without clearing memo
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,11 @@ import numpy.typing as npt
 from pimcomp.emit.decode import Decoded, MemoryImage
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.ir.graph import FloatArray, IntArray
-from pimcomp.ir.program import LongArray, Op
-from pimcomp.proof.interpret import float_kernel
+from pimcomp.ir.program import LongArray
+from pimcomp.isa.table import COMPUTES
+from pimcomp.proof.interpret import loop
 from pimcomp.proof.interpret.faults import Fault
+from pimcomp.proof.interpret.integer_kernel import Scales, Weights
 from pimcomp.proof.interpret.moves import BINS, Memories, Probes
 from pimcomp.proof.interpret.order import Steps, linearise
 from pimcomp.proof.interpret.resolve import Matrices, Resolved, fault, gather_matrices, resolve
@@ -77,7 +80,7 @@ def prepare(
     stream = resolve(decoded, group_start, matrices, local_memory_bytes)
     steps = linearise(decoded, stream, rounds)
     inputs, outputs = tensors(memory.inputs), tensors(memory.outputs)
-    sizes = np.where(stream.op < Op.LD, stream.size, 0)
+    sizes = np.where(COMPUTES[stream.op], stream.size, 0)
     return Prepared(
         decoded=decoded,
         memory=memory,
@@ -112,60 +115,73 @@ def execute(
     """
     p = prepared
     source = scatter(p.inputs, inputs, p.rounds)
-    lanes = source.shape[2]
     probes, seen_length = _probes(p, looks, look_round)
-    outputs = np.empty((p.rounds, len(p.outputs.address), lanes), np.float32)
-    seen = np.empty((seen_length, lanes), np.float32)
     kind = np.zeros(0, np.int32) if kinds is None else kinds
     counts = np.zeros((int(kind.max(initial=-1)) + 1, BINS), np.int64)
-    chunk = chunk_lanes(p, seen_length)
-    for start in range(0, lanes, chunk):
-        part = slice(start, min(start + chunk, lanes))
-        memories = poisoned(p, np.ascontiguousarray(source[:, :, part]), seen_length, np.float32(np.nan), kind, counts)
-        memories.world[p.cells.constant_cell] = p.memory.global_values.reshape(-1, 1)
-        code, row, detail = float_kernel.execute(
-            p.steps,
-            p.stream,
-            p.matrices,
-            p.cells,
-            p.bounds,
-            probes,
-            memories,
-            (p.memory.output_round_delay if strict else p.rounds, p.longest),
-        )
-        if code != Fault.OK:
-            raise fault(p.decoded, code, int(p.stream.emitted[row]), int(detail))
-        outputs[:, :, part], seen[:, part] = memories.outputs, memories.seen
+    real = Numbers(np.float32(np.nan), p.memory.global_values, p.matrices, p.bounds, None)
+    delay = p.memory.output_round_delay if strict else p.rounds
+    outputs, seen = run_lanes(p, real, source, delay, probes=(probes, seen_length), counting=(kind, counts))
     if strict:
         check_written(p, np.asarray(np.isnan(outputs).any(axis=2)))
     return Execution(outputs=gather(p, outputs), seen=seen.T, counts=counts)
 
 
-def poisoned(
+class Numbers(NamedTuple):
+    """What a program works with: real numbers, or integers.
+
+    poison: what a cell holds that holds nothing. constants: of global memory. matrices, bounds, scales: see `loop`.
+    """
+
+    poison: np.generic
+    constants: npt.NDArray[Any]
+    matrices: Matrices | Weights
+    bounds: FloatArray | None
+    scales: Scales | None
+
+
+def run_lanes(
     prepared: Prepared,
-    inputs: npt.NDArray[np.generic],
-    seen: int,
-    poison: np.generic,
-    kind: IntArray,
-    counts: LongArray,
-) -> Memories:
-    """Fresh memories for the lanes of `inputs` ([rounds, places, lanes]), poison everywhere but in the inputs."""
-    lanes, dtype = inputs.shape[2], inputs.dtype
-    return Memories(
-        local=np.full((int(prepared.stream.local_start[-1]), lanes), poison, dtype),
-        world=np.full((prepared.cells.cells, lanes), poison, dtype),
-        inputs=inputs,
-        outputs=np.full((prepared.rounds, len(prepared.outputs.address), lanes), poison, dtype),
-        seen=np.empty((seen, lanes), dtype),
-        kind=kind,
-        counts=counts,
-    )
+    numbers: Numbers,
+    source: npt.NDArray[Any],
+    delay: int,
+    *,
+    probes: tuple[Probes, int] | None = None,
+    counting: tuple[IntArray, LongArray] | None = None,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """(outputs [rounds, places, lanes], seen [elements, lanes]), as many lanes at a time as memory and caches bear.
 
-
-def chunk_lanes(prepared: Prepared, seen: int) -> int:
-    """How many lanes go through the kernel together."""
-    per_lane = 4 * (int(prepared.stream.local_start[-1]) + prepared.cells.cells + seen)
-    return max(1, min(_CHUNK_LANES, _CHUNK_BYTES // max(per_lane, 1)))
+    source: inputs [rounds, places, lanes]. delay: the first round in which poison is an error. probes, and how many
+    elements they see. counting: see `Memories`. Raises ExecutionError.
+    """
+    p, lanes, dtype = prepared, source.shape[2], source.dtype
+    look_at, seen_length = probes or (_no_probes(p), 0)
+    kind, counts = counting or (np.zeros(0, np.int32), np.zeros((0, BINS), np.int64))
+    outputs = np.empty((p.rounds, len(p.outputs.address), lanes), dtype)
+    seen = np.empty((seen_length, lanes), dtype)
+    local_cells, cells = int(p.stream.local_start[-1]), p.cells.cells
+    chunk = max(1, min(_CHUNK_LANES, _CHUNK_BYTES // max(4 * (local_cells + cells + seen_length), 1)))
+    for start in range(0, lanes, chunk):
+        part = slice(start, min(start + chunk, lanes))
+        width = part.stop - part.start
+        memories = Memories(
+            local=np.full((local_cells, width), numbers.poison, dtype),
+            world=np.full((cells, width), numbers.poison, dtype),
+            inputs=np.ascontiguousarray(source[:, :, part]),
+            outputs=np.full((p.rounds, len(p.outputs.address), width), numbers.poison, dtype),
+            seen=np.empty((seen_length, width), dtype),
+            kind=kind,
+            counts=counts,
+            poison=numbers.poison,
+        )
+        memories.world[p.cells.constant_cell] = numbers.constants.reshape(-1, 1)
+        code, row, detail = loop.execute(
+            p.steps, p.stream, numbers.matrices, p.cells, numbers.bounds, numbers.scales, look_at, memories,
+            (delay, p.longest),
+        )  # fmt: skip
+        if code != Fault.OK:
+            raise fault(p.decoded, code, int(p.stream.emitted[row]), int(detail))
+        outputs[:, :, part], seen[:, part] = memories.outputs, memories.seen
+    return outputs, seen
 
 
 def check_written(prepared: Prepared, missing: npt.NDArray[np.bool_]) -> None:
@@ -197,7 +213,7 @@ def _probes(prepared: Prepared, looks: Looks | None, turn: int) -> tuple[Probes,
     """The looks as kernels want them, sorted by row; and the number of elements they copy."""
     stream, decoded = prepared.stream, prepared.decoded
     if looks is None or not len(looks.core):
-        return no_probes(prepared), 0
+        return _no_probes(prepared), 0
     if ((looks.core < 0) | (looks.core >= len(decoded.core_start) - 1)).any():
         raise ModelError("checkpoints.npz: a checkpoint is on a core that the program does not have")
     emitted = decoded.core_start[looks.core] + looks.index
@@ -215,7 +231,7 @@ def _probes(prepared: Prepared, looks: Looks | None, turn: int) -> tuple[Probes,
     return probes, int(place[-1])
 
 
-def no_probes(prepared: Prepared) -> Probes:
+def _no_probes(prepared: Prepared) -> Probes:
     """Nothing to look at."""
     none = np.zeros(0, np.int64)
     return Probes(np.zeros(len(prepared.stream.op) + 1, np.int64), none, none, none.astype(np.int32), none, -1)

@@ -14,6 +14,7 @@ from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
+from pimcomp.isa.table import COMPUTES, DST, INPUT, MATRIX, ONE_OUTPUT, SRC, SRC2, STRIDED, UNIT
 from pimcomp.proof.interpret.run import Prepared
 
 ANY = -1  # the class of zero, which is zero in every scale, and of cells that hold nothing
@@ -90,7 +91,7 @@ def _roots(parent: IntArray, classes: IntArray) -> IntArray:
 
 
 @kernel
-def _find(parent, x):  # type: ignore[no-untyped-def]
+def _find(parent, x):
     while parent[x] != x:
         parent[x] = parent[parent[x]]
         x = parent[x]
@@ -98,7 +99,7 @@ def _find(parent, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _union(parent, x, y, low, high):  # type: ignore[no-untyped-def]
+def _union(parent, x, y, low, high):
     """Merge two classes (ANY merges with nothing); the representative is no constant ([low, high)) if one is not."""
     if x < 0:
         return y if y < 0 else _find(parent, y)
@@ -114,7 +115,7 @@ def _union(parent, x, y, low, high):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fresh(products, kind, a, b, used):  # type: ignore[no-untyped-def]
+def _fresh(products, kind, a, b, used):
     """The class of the results of one kind of operation on these classes."""
     key = (np.int64(kind), np.int64(a), np.int64(b))
     if key not in products:
@@ -123,7 +124,7 @@ def _fresh(products, kind, a, b, used):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gather(parent, local, at, n, step, low, high):  # type: ignore[no-untyped-def]
+def _gather(parent, local, at, n, step, low, high):
     """Merge the classes of n elements into one."""
     c = np.int32(ANY)
     for i in range(n):
@@ -132,14 +133,14 @@ def _gather(parent, local, at, n, step, low, high):  # type: ignore[no-untyped-d
 
 
 @kernel
-def _fill(local, at, n, step, c):  # type: ignore[no-untyped-def]
+def _fill(local, at, n, step, c):
     """Give n elements, `step` cells apart, one class."""
     for i in range(n):
         local[at + i * step] = c
 
 
 @kernel
-def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output):  # type: ignore[no-untyped-def]
+def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output):
     """ld, st, lldi, lmv and transfers move classes as they move cells."""
     row, mate = steps.row[step], steps.mate[step]
     op, size = stream.op[row], stream.size[row]
@@ -163,7 +164,7 @@ def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, inp
 
 
 @kernel
-def _changed(parent, products, kind, c, span):  # type: ignore[no-untyped-def]
+def _changed(parent, products, kind, c, span):
     """The class of a result of class c: not a constant's alone, and not ANY."""
     low, high, used = span
     if c < 0 or low <= c < high:
@@ -172,7 +173,7 @@ def _changed(parent, products, kind, c, span):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _element_wise(parent, local, stream, row, base, products, kind, span, tables):  # type: ignore[no-untyped-def]
+def _element_wise(parent, local, stream, row, base, products, kind, span, tables):
     """Operations that keep the scale of their operands."""
     op, n, (low, high, _), (_, b, out) = stream.op[row], stream.size[row], span, tables
     ib, ob = np.int64(stream.ibytes[row]), np.int64(stream.obytes[row])
@@ -193,20 +194,20 @@ def _element_wise(parent, local, stream, row, base, products, kind, span, tables
             c = _union(parent, local[src + i * ib], local[src2 + i * ib], low, high)
             moved[i] = _changed(parent, products, kind, c, span) if c >= 0 else c
     else:
-        stride = stream.src2[row] if op == Op.VMV else 1
+        stride = stream.src2[row] if SRC[op] == STRIDED else 1
         for i in range(n):
             moved[i] = local[src + i * ib * stride]
-    wide = ob if op in (Op.VRSU, Op.VRSL, Op.VVSLL, Op.VVSRA) else ib
+    wide = ib if DST[op] == INPUT else ob
     for i in range(n):
         local[dst + i * wide] = moved[i]
 
 
 @kernel
-def _rescaling(parent, local, stream, row, base, products, kind, span, tables):  # type: ignore[no-untyped-def]
+def _rescaling(parent, local, stream, row, base, products, kind, span, tables):
     """Operations whose results begin a class (and vavg, whose one result does not)."""
     op, n, (low, high, used), (a, b, out) = stream.op[row], stream.size[row], span, tables
-    ib, two = np.int64(stream.ibytes[row]), op in (Op.VVMUL, Op.VVDMUL)
-    stride = stream.src2[row] if op == Op.VAVG else 1
+    ib, two = np.int64(stream.ibytes[row]), SRC2[op] == INPUT
+    stride = stream.src2[row] if SRC[op] == STRIDED else 1
     a[row] = _gather(parent, local, base + stream.src[row], n, ib * stride, low, high)
     if two:
         b[row] = _gather(parent, local, base + stream.src2[row], n, ib, low, high)
@@ -214,12 +215,12 @@ def _rescaling(parent, local, stream, row, base, products, kind, span, tables): 
         out[row] = a[row] if op == Op.VAVG else ANY
     else:
         out[row] = _fresh(products, kind, a[row], b[row], used)
-    count = 1 if op in (Op.VVDMUL, Op.VAVG) else n
+    count = 1 if DST[op] == ONE_OUTPUT else n
     _fill(local, base + stream.dst[row], count, np.int64(stream.obytes[row]), out[row])
 
 
 @kernel
-def _follow(steps, stream, cells, names, known, parent, products, used):  # type: ignore[no-untyped-def]
+def _follow(steps, stream, cells, names, known, parent, products, used):
     """One sweep over all steps; see find_classes."""
     sums, row_node, row_start, cols, outputs = names
     input_class, constant_class, constant_cell, low, high = known
@@ -233,11 +234,11 @@ def _follow(steps, stream, cells, names, known, parent, products, used):  # type
         row = steps.row[step]
         op, base = stream.op[row], stream.local_start[stream.core[row]]
         kind = np.int64(row_node[row]) * 64 + (np.int64(Op.VRSU) if op == Op.VRSL else np.int64(op))
-        if op >= Op.LD:
+        if not COMPUTES[op]:
             mate = steps.mate[step]
             mate_base = stream.local_start[stream.core[mate]] if mate >= 0 else 0
             _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output)
-        elif op == Op.MVMUL:
+        elif UNIT[op] == MATRIX:
             g, src = stream.group[row], base + stream.src[row]
             for r in range(row_start[g + 1] - row_start[g]):
                 at = row_start[g] + r

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from pimcomp.emit.decode import MemoryImage
 from pimcomp.errors import InvariantError
 from pimcomp.ir.graph import FloatArray, IntArray
-from pimcomp.ir.program import LongArray, Op
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.byte_space import byte_space
+from pimcomp.isa.table import LOAD, STORE, UNIT
 from pimcomp.proof.interpret.resolve import Resolved
 
 
@@ -51,7 +52,7 @@ def lay_out(stream: Resolved, memory: MemoryImage, inputs: Tensors, outputs: Ten
 
     Raises InvariantError if inputs, outputs and constants overlap.
     """
-    ld, st = stream.op == Op.LD, stream.op == Op.ST
+    ld, st = UNIT[stream.op] == LOAD, UNIT[stream.op] == STORE
     moved = ld | st
     address = np.where(ld, stream.src, stream.dst)
     known = np.concatenate([memory.global_addresses.ravel(), inputs.address, outputs.address])
