@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.emit.memory_npz import SHARED_ABOVE_BYTES
 from pimcomp.emit.npz import write_npz
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import Program
-
-SHARED_ABOVE_BYTES = 256 << 20
-"""As for memory.npz: above this size replicas share one copy in the file."""
 
 CellArray = npt.NDArray[np.unsignedinteger[Any]]
 

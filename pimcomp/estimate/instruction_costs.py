@@ -8,7 +8,7 @@ import numpy as np
 from pimcomp.ir.arch import Arch, Count
 from pimcomp.ir.graph import ActivationKind, Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pick, Pool, Standalone
 from pimcomp.schedule.constants import is_mean
-from pimcomp.schedule.durations import OVERHEAD_CYCLES
+from pimcomp.schedule.durations import SCHEDULED_OVERHEAD_CYCLES
 
 Amount = Any  # float, or float64 with one value per element of what was asked about
 
@@ -60,7 +60,7 @@ class Price:
     @property
     def instruction_ns(self) -> float:
         """Dispatch, retirement and register loads of one instruction."""
-        return OVERHEAD_CYCLES * self.arch.core_period_ns
+        return SCHEDULED_OVERHEAD_CYCLES * self.arch.core_period_ns
 
     @property
     def instruction_pj(self) -> float:

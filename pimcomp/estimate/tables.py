@@ -1,7 +1,8 @@
 """A network on a chip as plain arrays: everything an estimate needs that no plan changes.
 
-Times are unit times (docs/timing.md) with `OVERHEAD_CYCLES` per instruction, energies what the simulator charges for
-the same instructions. Node n is a node of the graph, edge e one of its sources, layer k a weighted node in order.
+Times are unit times (docs/timing.md) with `SCHEDULED_OVERHEAD_CYCLES` per instruction, energies what the simulator
+charges for the same instructions. Node n is a node of the graph, edge e one of its sources, layer k a weighted node in
+order.
 """
 
 from typing import Any, NamedTuple

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from pimcomp.errors import ModelError
 from pimcomp.ir.graph import IntArray
-from pimcomp.isa.table import ISA, NEEDS_PEER
+from pimcomp.isa.table import ISA, NEEDS_PEER, REGISTERS
 
-REGISTERS = 32
 PIM_MAGIC = b"PIMB"  # per-core binary form: magic, u32 version, u32 count, then 20-byte little-endian records
 PIM_RECORD = np.dtype(
     [("op", "u1"), ("rd", "u1"), ("rs1", "u1"), ("flags", "u1"), ("a", "<i4"), ("b", "<i4"), ("c", "<i4"), ("d", "<i4")]

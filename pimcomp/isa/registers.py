@@ -12,9 +12,8 @@ from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Registers, Table
-from pimcomp.isa.table import BOUND, GLOBAL_SLOT, IN_REGISTERS, SEND, SRC2, UNIT
+from pimcomp.isa.table import BOUND, GLOBAL_SLOT, IN_REGISTERS, REGISTERS, SEND, SRC2, UNIT
 
-REGISTERS = 32
 NEVER = np.iinfo(np.int64).max
 LOAD_RD, LOAD_RS1, LOAD_RS2, LOAD_HIGH = 1, 2, 4, 8
 GLOBAL_HIGH, GLOBAL_LOW = 0, 1  # the pair reserved for global addresses on cores that execute ld or st

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from pimcomp.ir.program import ByteArray, Op
 
+REGISTERS = 32  # of a core, 32 bits each
+
 # What occupies the core while an instruction runs.
 MATRIX, VECTOR, LOCAL, SEND, RECV, LOAD, STORE, SYNC, WAIT, BUBBLE = range(10)
 

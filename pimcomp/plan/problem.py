@@ -12,7 +12,7 @@ from pimcomp.plan.unfoldings import sums
 
 # At rob_size 1 an instruction costs its unit time plus 2 cycles (mvmul: 3), and about one `sldi` per changed operand
 # (docs/timing.md): added to every instruction that a closed form counts.
-OVERHEAD_CYCLES = 4
+PLANNED_OVERHEAD_CYCLES = 4
 
 
 def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipeline) -> MappingProblem:
@@ -50,7 +50,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
 
 def layer_options(arch: Arch, flat: Unfoldings) -> tuple[LayerOption, ...]:
     """Unfoldings as a solver sees them, one after the other."""
-    overhead = OVERHEAD_CYCLES * arch.core_period_ns
+    overhead = PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
     run_bytes, groups = flat.run * arch.element_bytes, np.diff(flat.group_start)
     run_ns = arch.local_read_ns(run_bytes) + arch.local_write_ns(run_bytes) + overhead
     gathered = (np.diff(flat.run_start) > 1) | (flat.rows > arch.crossbar_rows)
@@ -88,7 +88,7 @@ def _join_ns(arch: Arch, channels: int) -> float:
     size = channels * arch.element_bytes
     hop_ns = float(arch.noc_latency_ns[:-1, :-1].mean())
     message_ns = (2 - (-size // arch.bus_width_bytes)) * hop_ns + arch.local_read_ns(size) + arch.local_write_ns(size)
-    return message_ns + arch.vector_ns(channels, 2) + 3 * OVERHEAD_CYCLES * arch.core_period_ns
+    return message_ns + arch.vector_ns(channels, 2) + 3 * PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
 
 
 def _load_ns(arch: Arch, node: Node) -> float:
@@ -116,5 +116,5 @@ def _weighted_ancestors(graph: Graph, weighted: dict[int, int]) -> list[tuple[in
 def _vector_work_ns(graph: Graph, arch: Arch, index: int) -> float:
     """Issue time of a node that is not a layer: one vector instruction per row-segment-sized piece of work."""
     node = graph.nodes[index]
-    one = arch.vector_ns(node.channels, 2) + OVERHEAD_CYCLES * arch.core_period_ns
+    one = arch.vector_ns(node.channels, 2) + PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
     return node.height * node.width * vector_passes(node) * one

@@ -13,7 +13,7 @@ import numpy as np
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Node
 from pimcomp.plan.partition import useful_unfoldings
-from pimcomp.plan.problem import OVERHEAD_CYCLES, layer_options
+from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
 from pimcomp.plan.unfoldings import unfoldings_of
 
 # Contiguous runs of channels that a pixel may be gathered from: each is an instruction of its own.
@@ -51,7 +51,7 @@ def _vector_wins(graph: Graph, index: int, arch: Arch) -> bool:
     runs = _runs(node)
     if runs > MOST_RUNS:
         return False
-    instruction_ns = arch.vector_ns(-(-node.channels // runs), 2) + OVERHEAD_CYCLES * arch.core_period_ns
+    instruction_ns = arch.vector_ns(-(-node.channels // runs), 2) + PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
     vector_ns = node.height * node.width * 2 * math.prod(conv.window.kernel) * runs * instruction_ns
     unfoldings = unfoldings_of(graph, useful_unfoldings(graph, index, arch))
     crossbar_ns = min(option.work_ns for option in layer_options(arch, unfoldings))

@@ -9,7 +9,7 @@ from pimcomp.ir.plan import MappingProblem, Plan
 from pimcomp.ir.program import Op, Program, Registers, Table
 from pimcomp.isa.listing import execute, listing_of
 from pimcomp.isa.operands import Extents, extents
-from pimcomp.isa.registers import REGISTERS, operand_values
+from pimcomp.isa.registers import operand_values
 from pimcomp.isa.table import (
     BOUND,
     BYTES,
@@ -21,6 +21,7 @@ from pimcomp.isa.table import (
     IN_TABLE,
     MATRIX,
     RECV,
+    REGISTERS,
     SEND,
     SRC,
     SRC2,

@@ -13,7 +13,7 @@ from pimcomp.schedule.work import CONST, LOAD, STORE, LongArray
 DoubleArray = npt.NDArray[np.float64]
 
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
-OVERHEAD_CYCLES = 3.5
+SCHEDULED_OVERHEAD_CYCLES = 3.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArra
     group = shapes.start[flow.core[tape.task[fire]]] + tape.group[fire]
     by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(shapes.crossbars.max(initial=0)) + 1)])
     cost[fire] = by_crossbars[shapes.crossbars[group]]
-    cost += OVERHEAD_CYCLES * arch.core_period_ns
+    cost += SCHEDULED_OVERHEAD_CYCLES * arch.core_period_ns
     return np.bincount(tape.task, weights=cost, minlength=flow.tasks).astype(np.float64)
 
 

@@ -71,7 +71,7 @@ class Instructions(NamedTuple):
     lock_size: IntArray
     peer: IntArray
     event: IntArray
-    bubbles: IntArray | ByteArray
+    bubbles: IntArray
     tail_bubbles: IntArray
     width: ByteArray
     widths: Widths
@@ -102,7 +102,7 @@ class UnitWork(NamedTuple):
 def stream_of(program: Program, arch: Arch) -> Instructions:
     """The instructions of a compiled program; every core's stream starts with one `setbw`."""
     table, registers = program.table, program.registers
-    bubbles = np.bitwise_count(registers.loads)
+    bubbles = np.bitwise_count(registers.loads).astype(np.int32)
     sizes = np.diff(program.core_start)
     bubbles[program.core_start[:-1][sizes > 0]] += 1
     fires = np.flatnonzero(UNIT[table.op] == MATRIX)

@@ -7,7 +7,7 @@ import pytest
 
 from pimcomp.ir.program import Op
 from pimcomp.schedule.durations import (
-    OVERHEAD_CYCLES,
+    SCHEDULED_OVERHEAD_CYCLES,
     added_service_ns,
     local_read_ns,
     local_write_ns,
@@ -24,7 +24,7 @@ def instruction_ns(case: Stages, row: int) -> float:
     """One instruction's time in its unit, and for dispatch."""
     arch, tape = case.arch, case.flow.tape
     op, size = Op(int(tape.op[row])), int(tape.size[row])
-    overhead = OVERHEAD_CYCLES * arch.core_period_ns
+    overhead = SCHEDULED_OVERHEAD_CYCLES * arch.core_period_ns
     if op == Op.MVMUL:
         core = case.flow.core[tape.task[row]]
         return arch.mvm_ns(int(case.shapes.crossbars[case.shapes.start[core] + tape.group[row]])) + overhead

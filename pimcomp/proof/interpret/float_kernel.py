@@ -7,7 +7,8 @@ from pimcomp.ir.program import Op
 from pimcomp.isa.table import BOUND, DST, INPUT, MATRIX_COLUMNS, ONE_OUTPUT, SRC2
 from pimcomp.proof.interpret.faults import Fault
 
-_OK, _NO_BOUND, _BAD_SHIFT = int(Fault.OK), int(Fault.NO_BOUND), int(Fault.BAD_SHIFT)
+_OK, _UNKNOWN_OP = int(Fault.OK), int(Fault.UNKNOWN_OP)
+_NO_BOUND, _BAD_SHIFT = int(Fault.NO_BOUND), int(Fault.BAD_SHIFT)
 _MAX_SHIFT = 31
 
 
@@ -52,7 +53,7 @@ def multiply(x, rows, cols, weights, start, relu, out):
 
 @kernel
 def _pairs(op, n, a, b, out):
-    """Two-operand vector operations; NaN (poison during fill rounds) stays NaN."""
+    """Two-operand vector operations; NaN (poison during fill rounds) stays NaN. Returns the fault."""
     lanes = a.shape[1]
     for i in range(n):
         for k in range(lanes):
@@ -65,16 +66,18 @@ def _pairs(op, n, a, b, out):
                 out[i, k] = x * y
             elif op == Op.VVMAX:
                 out[i, k] = x if (x > y or np.isnan(x)) else y
-            else:
+            elif op in (Op.VVSLL, Op.VVSRA):
                 if not (0 <= y <= _MAX_SHIFT and y == np.floor(y)):
-                    return False
+                    return _BAD_SHIFT
                 out[i, k] = x * np.float32(2.0) ** (y if op == Op.VVSLL else -y)
-    return True
+            else:
+                return _UNKNOWN_OP
+    return _OK
 
 
 @kernel
 def _singles(op, n, bound, a, out):
-    """One-operand vector operations; NaN stays NaN."""
+    """One-operand vector operations; NaN stays NaN. Returns the fault."""
     lanes = a.shape[1]
     for i in range(n):
         for k in range(lanes):
@@ -89,8 +92,11 @@ def _singles(op, n, bound, a, out):
                 out[i, k] = bound if x > bound else x
             elif op == Op.VRSL:
                 out[i, k] = bound if x < bound else x
-            else:
+            elif op == Op.VMV:
                 out[i, k] = x
+            else:
+                return _UNKNOWN_OP
+    return _OK
 
 
 @kernel
@@ -116,11 +122,10 @@ def compute(stream, row, n, matrices, bounds, a, b, out):
         _reduce(op, n, a, b, out)
         return _OK, np.int64(1)
     if SRC2[op] == INPUT:
-        return (_OK if _pairs(op, n, a, b, out) else _BAD_SHIFT), n
+        return _pairs(op, n, a, b, out), n
     bound = np.float32(0.0)
     if SRC2[op] == BOUND:
         bound = bounds[row]
         if np.isnan(bound):
             return _NO_BOUND, n
-    _singles(op, n, bound, a, out)
-    return _OK, n
+    return _singles(op, n, bound, a, out), n

@@ -13,7 +13,7 @@ from pimcomp.proof.interpret.faults import Fault
 
 POISON = np.int32(np.iinfo(np.int32).min)
 """What a cell holds that holds nothing. Elements have at most 16 bits."""
-_OK, _BAD_SHIFT = int(Fault.OK), int(Fault.BAD_SHIFT)
+_OK, _UNKNOWN_OP, _BAD_SHIFT = int(Fault.OK), int(Fault.UNKNOWN_OP), int(Fault.BAD_SHIFT)
 _MAX_SHIFT = 31
 
 
@@ -78,7 +78,7 @@ def _function(op, x, in_exponent, out_exponent, top):
 
 @kernel
 def _elements(op, n, a, b, scales, row, top, out):
-    """Element-wise operations; poison (while a pipeline fills) stays poison. False for a shift count out of range."""
+    """Element-wise operations; poison (while a pipeline fills) stays poison. Returns the fault."""
     two = SRC2[op] == INPUT
     for i in range(n):
         for k in range(a.shape[1]):
@@ -96,7 +96,7 @@ def _elements(op, n, a, b, scales, row, top, out):
                 z = rescale(x * y, scales.shift[row], top)
             elif op in (Op.VVSLL, Op.VVSRA):
                 if not 0 <= y <= _MAX_SHIFT:
-                    return False
+                    return _BAD_SHIFT
                 z = x << y if op == Op.VVSLL else x >> y
             elif op == Op.VRELU:
                 z = max(x, np.int64(0))
@@ -106,10 +106,12 @@ def _elements(op, n, a, b, scales, row, top, out):
                 z = min(x, np.int64(scales.bound[row]))
             elif op == Op.VRSL:
                 z = max(x, np.int64(scales.bound[row]))
-            else:
+            elif op == Op.VMV:
                 z = x
+            else:
+                return _UNKNOWN_OP
             out[i, k] = min(max(z, -top - 1), top)
-    return True
+    return _OK
 
 
 @kernel
@@ -158,4 +160,4 @@ def compute(stream, row, n, weights, scales, a, b, scratch, out):
     if DST[op] == ONE_OUTPUT:
         _reduce(op, n, a, b, scales.shift[row], top, out)
         return _OK, np.int64(1)
-    return (_OK if _elements(op, n, a, b, scales, row, top, out) else _BAD_SHIFT), n
+    return _elements(op, n, a, b, scales, row, top, out), n
