@@ -26,32 +26,14 @@ class GroupShapes:
     crossbars: LongArray
 
 
-def local_read_ns(size: LongArray, arch: Arch) -> DoubleArray:
-    """Local-memory port time of reads of `size` bytes."""
-    beats = np.ceil(size / arch.local_width_bytes)
-    return np.asarray(beats * (arch.local_read_cycles * arch.local_period_ns), dtype=np.float64)
-
-
-def local_write_ns(size: LongArray, arch: Arch) -> DoubleArray:
-    """Local-memory port time of writes of `size` bytes."""
-    beats = np.ceil(size / arch.local_width_bytes)
-    return np.asarray(beats * (arch.local_write_cycles * arch.local_period_ns), dtype=np.float64)
-
-
 def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArray:
     """float64[tasks]: unit times of a task's instructions plus what dispatch and register loads add."""
     tape = flow.tape
     size = tape.size.astype(np.int64)
     unit = UNIT[tape.op]
-    vector = unit == VECTOR
-    moved = np.where(vector, size * arch.element_bytes, size)
-    reads = vector.astype(np.int64) + (SRC2[tape.op] == INPUT) + (SRC[tape.op] == BYTES)
-    writes = vector | (DST[tape.op] == BYTES)
-    cost = (
-        reads * local_read_ns(moved, arch)
-        + np.where(vector, np.ceil(size / arch.vector_width) * arch.vector_latency_ns, 0.0)
-        + writes * local_write_ns(moved, arch)
-    )
+    moved_ns = (SRC[tape.op] == BYTES) * arch.local_read_ns(size) + (DST[tape.op] == BYTES) * arch.local_write_ns(size)
+    kinds = [unit != VECTOR, SRC2[tape.op] == INPUT]
+    cost = np.select(kinds, [moved_ns, arch.vector_ns(size, 2)], arch.vector_ns(size, 1)).astype(np.float64)
     fire = np.flatnonzero(unit == MATRIX)
     group = shapes.start[flow.core[tape.task[fire]]] + tape.group[fire]
     by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(shapes.crossbars.max(initial=0)) + 1)])

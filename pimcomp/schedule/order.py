@@ -15,8 +15,6 @@ from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.durations import (
     GroupShapes,
     added_service_ns,
-    local_read_ns,
-    local_write_ns,
     memory_service_ns,
     task_durations_ns,
 )
@@ -260,7 +258,7 @@ def _order(
     times[:first, DURATION_NS] = durations[task]
     times[:first, MEMORY_NS] = memory_service_ns(flow, arch)[task]
     size = flow.transfers.bytes[move]
-    times[first:, READ_NS], times[first:, WRITE_NS] = local_read_ns(size, arch), local_write_ns(size, arch)
+    times[first:, READ_NS], times[first:, WRITE_NS] = arch.local_read_ns(size), arch.local_write_ns(size)
     times[first:, LATENCY_NS] = arch.noc_latency_ns[actions.core[first:], actions.peer[first:]]
     times[first:, FLITS] = -(-size // arch.bus_width_bytes)
     who = np.column_stack([actions.core, actions.peer, actions.rank])

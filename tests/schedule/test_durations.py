@@ -9,8 +9,6 @@ from pimcomp.ir.program import Op
 from pimcomp.schedule.durations import (
     SCHEDULED_OVERHEAD_CYCLES,
     added_service_ns,
-    local_read_ns,
-    local_write_ns,
     memory_service_ns,
     task_durations_ns,
 )
@@ -58,8 +56,8 @@ def test_a_port_takes_whole_beats() -> None:
     arch = stages(SEEDS[0]).arch
     sizes = np.array([0, 1, arch.local_width_bytes, arch.local_width_bytes + 1])
     beats = np.array([0, 1, 1, 2]) * arch.local_period_ns
-    np.testing.assert_allclose(local_read_ns(sizes, arch), beats * arch.local_read_cycles)
-    np.testing.assert_allclose(local_write_ns(sizes, arch), beats * arch.local_write_cycles)
+    np.testing.assert_allclose(arch.local_read_ns(sizes), beats * arch.local_read_cycles)
+    np.testing.assert_allclose(arch.local_write_ns(sizes), beats * arch.local_write_cycles)
 
 
 def test_spills_take_the_memory_server_s_time() -> None:
