@@ -35,6 +35,9 @@ from numba.core.types import Type
 _VERSIONS = f"{sys.version} numba {numba.__version__} llvmlite {llvmlite.__version__}"
 _numba: Any = numba  # what is used here is not in its types
 Function = TypeVar("Function", bound=Callable[..., Any])
+Whole = int | np.integer[Any]
+Flag = bool | np.bool_
+"""What kernels take for a whole number and for a truth value: Python's, or an element of an array."""
 _NEEDED = "pimdse:kernel"  # an event of numba's: Python calls a kernel that this process has not compiled or loaded yet
 _log = logging.getLogger(__name__)
 

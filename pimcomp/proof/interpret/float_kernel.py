@@ -1,11 +1,16 @@
 """Matrix and vector instructions in real numbers (float32)."""
 
+from typing import Any
+
 import numpy as np
 
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Flag, Whole, kernel
+from pimcomp.ir.graph import FloatArray
 from pimcomp.ir.program import Op
 from pimcomp.isa.table import BOUND, DST, INPUT, MATRIX_COLUMNS, ONE_OUTPUT, SRC2
 from pimcomp.proof.interpret.faults import Fault
+from pimcomp.proof.interpret.moves import Lanes
+from pimcomp.proof.interpret.resolve import Matrices, Resolved
 
 _OK, _UNKNOWN_OP = int(Fault.OK), int(Fault.UNKNOWN_OP)
 _NO_BOUND, _BAD_SHIFT = int(Fault.NO_BOUND), int(Fault.BAD_SHIFT)
@@ -13,7 +18,7 @@ _MAX_SHIFT = 31
 
 
 @kernel
-def _products(x, rows, cols, weights, start, out):
+def _products(x: Lanes, rows: Whole, cols: Whole, weights: FloatArray, start: Whole, out: Lanes) -> None:
     """out[:cols] = weights^T x lane by lane: vectorised over the columns, four rows at a time."""
     acc, v = np.empty(cols, np.float32), np.empty(rows, np.float32)
     for k in range(x.shape[1]):
@@ -40,7 +45,7 @@ def _products(x, rows, cols, weights, start, out):
 
 
 @kernel
-def multiply(x, rows, cols, weights, start, relu, out):
+def multiply(x: Lanes, rows: Whole, cols: Whole, weights: FloatArray, start: Whole, relu: Flag, out: Lanes) -> None:
     """out[:cols] = weights^T x for every lane, accumulated in float32, with ReLU if asked for."""
     lanes = x.shape[1]
     _products(x, rows, cols, weights, start, out)
@@ -52,7 +57,7 @@ def multiply(x, rows, cols, weights, start, relu, out):
 
 
 @kernel
-def _pairs(op, n, a, b, out):
+def _pairs(op: Whole, n: Whole, a: Lanes, b: Lanes, out: Lanes) -> int:
     """Two-operand vector operations; NaN (poison during fill rounds) stays NaN. Returns the fault."""
     lanes = a.shape[1]
     for i in range(n):
@@ -76,7 +81,7 @@ def _pairs(op, n, a, b, out):
 
 
 @kernel
-def _singles(op, n, bound, a, out):
+def _singles(op: Whole, n: Whole, bound: Any, a: Lanes, out: Lanes) -> int:
     """One-operand vector operations; NaN stays NaN. Returns the fault."""
     lanes = a.shape[1]
     for i in range(n):
@@ -100,7 +105,7 @@ def _singles(op, n, bound, a, out):
 
 
 @kernel
-def _reduce(op, n, a, b, out):
+def _reduce(op: Whole, n: Whole, a: Lanes, b: Lanes, out: Lanes) -> None:
     """vavg and vvdmul: one element of all."""
     for k in range(a.shape[1]):
         total = np.float64(0.0)
@@ -110,7 +115,9 @@ def _reduce(op, n, a, b, out):
 
 
 @kernel
-def compute(stream, row, n, matrices, bounds, a, b, out):
+def compute(
+    stream: Resolved, row: Whole, n: Whole, matrices: Matrices, bounds: FloatArray, a: Lanes, b: Lanes, out: Lanes
+) -> tuple[int, Whole]:
     """The result of a matrix or vector instruction with operands of n elements: (fault, elements)."""
     op = stream.op[row]
     if DST[op] == MATRIX_COLUMNS:

@@ -5,11 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Flag, Whole, kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import Op
 from pimcomp.isa.table import DST, INPUT, MATRIX_COLUMNS, ONE_OUTPUT, SRC2
 from pimcomp.proof.interpret.faults import Fault
+from pimcomp.proof.interpret.moves import Lanes
+from pimcomp.proof.interpret.resolve import Resolved
 
 POISON = np.int32(np.iinfo(np.int32).min)
 """What a cell holds that holds nothing. Elements have at most 16 bits."""
@@ -40,8 +42,12 @@ class Weights(NamedTuple):
     narrow: bool  # whether 32 bits hold every sum of products
 
 
+Scratch = tuple[Lanes, IntArray, npt.NDArray[np.int64]]
+"""(int64[longest, lanes], int32[longest], int64[longest]): sums of an mvmul, of all lanes and of one."""
+
+
 @kernel
-def rescale(total, shift, top):
+def rescale(total: Whole, shift: Whole, top: Whole) -> Whole:
     """total / 2 ** shift, rounded half up, saturated to [-top - 1, top]."""
     if shift > 0:
         total = (total + (np.int64(1) << (shift - 1))) >> shift if shift < 62 else np.int64(0)
@@ -51,7 +57,7 @@ def rescale(total, shift, top):
 
 
 @kernel
-def multiply(x, rows, cols, weights, start, acc, out):
+def multiply(x: Lanes, rows: Whole, cols: Whole, weights: IntArray, start: Whole, acc: Lanes, out: Lanes) -> None:
     """out[:cols] = weights^T x for every lane, exact; acc is the scratch whose type can hold every partial sum."""
     v = np.empty(rows, acc.dtype)
     acc = acc[:cols]
@@ -69,7 +75,7 @@ def multiply(x, rows, cols, weights, start, acc, out):
 
 
 @kernel
-def _function(op, x, in_exponent, out_exponent, top):
+def _function(op: Whole, x: Whole, in_exponent: Whole, out_exponent: Whole, top: Whole) -> Whole:
     """Sigmoid or tanh of x * 2 ** in_exponent, in units of 2 ** out_exponent."""
     real = x * 2.0**in_exponent
     y = np.tanh(real) if op == Op.VTANH else 1.0 / (1.0 + np.exp(-real))
@@ -77,7 +83,7 @@ def _function(op, x, in_exponent, out_exponent, top):
 
 
 @kernel
-def _elements(op, n, a, b, scales, row, top, out):
+def _elements(op: Whole, n: Whole, a: Lanes, b: Lanes, scales: Scales, row: Whole, top: Whole, out: Lanes) -> int:
     """Element-wise operations; poison (while a pipeline fills) stays poison. Returns the fault."""
     two = SRC2[op] == INPUT
     for i in range(n):
@@ -115,7 +121,7 @@ def _elements(op, n, a, b, scales, row, top, out):
 
 
 @kernel
-def _reduce(op, n, a, b, shift, top, out):
+def _reduce(op: Whole, n: Whole, a: Lanes, b: Lanes, shift: Whole, top: Whole, out: Lanes) -> None:
     """vavg (rounded half up) and vvdmul: one element of all."""
     for k in range(a.shape[1]):
         total, poisoned = np.int64(0), False
@@ -129,7 +135,17 @@ def _reduce(op, n, a, b, shift, top, out):
 
 
 @kernel
-def _matrix(x, rows, group, weights, shift, relu, top, scratch, out):
+def _matrix(
+    x: Lanes,
+    rows: Whole,
+    group: Whole,
+    weights: Weights,
+    shift: Whole,
+    relu: Flag,
+    top: Whole,
+    scratch: Scratch,
+    out: Lanes,
+) -> None:
     """mvmul: exact product, rescaled, saturated, ReLU."""
     cols, lanes, (wide, narrow, exact) = weights.cols[group], x.shape[1], scratch
     if weights.narrow:
@@ -146,11 +162,18 @@ def _matrix(x, rows, group, weights, shift, relu, top, scratch, out):
 
 
 @kernel
-def compute(stream, row, n, weights, scales, a, b, scratch, out):
-    """The result of a matrix or vector instruction with operands of n elements: (fault, elements).
-
-    scratch: (int64[longest, lanes], int32[longest], int64[longest]).
-    """
+def compute(
+    stream: Resolved,
+    row: Whole,
+    n: Whole,
+    weights: Weights,
+    scales: Scales,
+    a: Lanes,
+    b: Lanes,
+    scratch: Scratch,
+    out: Lanes,
+) -> tuple[int, Whole]:
+    """The result of a matrix or vector instruction with operands of n elements: (fault, elements)."""
     op = stream.op[row]
     top = (np.int64(1) << (np.int64(stream.ibits[row] if DST[op] == INPUT else stream.obits[row]) - 1)) - 1
     if DST[op] == MATRIX_COLUMNS:

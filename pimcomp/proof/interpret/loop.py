@@ -1,19 +1,36 @@
 """Executes steps, in real numbers or in the chip's integers, as one numba kernel."""
 
+from typing import Any
+
 import numpy as np
 
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Whole, kernel
+from pimcomp.ir.graph import FloatArray
 from pimcomp.isa.table import COMPUTES, DST, INPUT, MATRIX_ROWS, SRC, SRC2, STRIDED
 from pimcomp.proof.interpret import float_kernel, integer_kernel
 from pimcomp.proof.interpret.faults import Fault
-from pimcomp.proof.interpret.moves import load, look, move, store
+from pimcomp.proof.interpret.integer_kernel import Scales
+from pimcomp.proof.interpret.moves import Memories, Probes, load, look, move, store
+from pimcomp.proof.interpret.order import Steps
+from pimcomp.proof.interpret.resolve import Resolved
+from pimcomp.proof.interpret.world import Cells
 
 _OK, _UNREADABLE = int(Fault.OK), int(Fault.UNREADABLE)
 _real, _integer = float_kernel.compute, integer_kernel.compute
 
 
 @kernel
-def execute(steps, stream, matrices, cells, bounds, scales, probes, memories, limits):
+def execute(
+    steps: Steps,
+    stream: Resolved,
+    matrices: Any,
+    cells: Cells,
+    bounds: FloatArray | None,
+    scales: Scales | None,
+    probes: Probes,
+    memories: Memories,
+    limits: tuple[int, int],
+) -> tuple[Whole, Whole, Whole]:
     """Run all steps. Returns (fault, row, detail).
 
     Real numbers: matrices `Matrices`, bounds float32[rows], NaN where an instruction has none; scales None. Integers:

@@ -5,19 +5,23 @@ cell of its first byte; its other bytes' cells hold poison, so that a misaligned
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Flag, Whole, kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.proof.interpret.faults import Fault
+from pimcomp.proof.interpret.resolve import Resolved
+from pimcomp.proof.interpret.world import Cells
 
 _OK, _WRITES_INPUT = int(Fault.OK), int(Fault.WRITES_INPUT)
 
 
+Lanes = npt.NDArray[Any]
+"""[cells or elements, lanes], float32 or int32."""
 OCTAVES = 40
 BINS = 2 + 8 * OCTAVES
 """Bins of magnitudes: see `magnitude_bin`."""
@@ -32,14 +36,14 @@ class Memories(NamedTuple):
     int64[kinds, BINS], see `magnitude_bin`. poison: what a cell holds that holds nothing.
     """
 
-    local: npt.NDArray[np.generic]
-    world: npt.NDArray[np.generic]
-    inputs: npt.NDArray[np.generic]
-    outputs: npt.NDArray[np.generic]
-    seen: npt.NDArray[np.generic]
+    local: Lanes
+    world: Lanes
+    inputs: Lanes
+    outputs: Lanes
+    seen: Lanes
     kind: IntArray
-    counts: npt.NDArray[np.int64]
-    poison: np.generic
+    counts: LongArray
+    poison: Any
 
 
 class Probes(NamedTuple):
@@ -54,7 +58,7 @@ class Probes(NamedTuple):
 
 
 @kernel
-def magnitude_bin(value):
+def magnitude_bin(value: Any) -> int:
     """The bin of a value: 0 for zero and NaN, else four per octave, from 2**-40 to 2**40."""
     if not abs(value) > 0:
         return 0
@@ -69,7 +73,7 @@ def bin_magnitudes() -> npt.NDArray[np.float64]:
 
 
 @kernel
-def load(local, cell, step, n, out, poison, strict):
+def load(local: Lanes, cell: Whole, step: Whole, n: Whole, out: Lanes, poison: Any, strict: Flag) -> Whole:
     """Read n elements, `step` cells apart, into out[:n]; returns -1 or the position of the first that is poison."""
     lanes = local.shape[1]
     for i in range(n):
@@ -83,7 +87,9 @@ def load(local, cell, step, n, out, poison, strict):
 
 
 @kernel
-def store(local, cell, width, n, values, poison, memories, row):
+def store(
+    local: Lanes, cell: Whole, width: Whole, n: Whole, values: Lanes, poison: Any, memories: Memories, row: Whole
+) -> None:
     """Write n consecutive elements of `width` cells and count their magnitudes if that is asked for."""
     lanes = local.shape[1]
     for i in range(n):
@@ -100,7 +106,7 @@ def store(local, cell, width, n, values, poison, memories, row):
 
 
 @kernel
-def fill_value(byte, width):
+def fill_value(byte: Whole, width: Whole) -> Whole:
     """The signed integer whose `width` bytes all equal `byte`."""
     value = 0
     for _ in range(max(width, 1)):
@@ -110,14 +116,14 @@ def fill_value(byte, width):
 
 
 @kernel
-def _copy_lanes(to, at):
+def _copy_lanes(to: Lanes, at: Lanes) -> None:
     """Copy a cell. (Assigning a slice would take numba seconds to compile.)"""
     for k in range(len(to)):
         to[k] = at[k]
 
 
 @kernel
-def _copy(local, to, at, size):
+def _copy(local: Lanes, to: Whole, at: Whole, size: Whole) -> None:
     """Copy cells to others, which may be partly the same."""
     for n in range(size):
         i = n if to <= at else size - 1 - n
@@ -125,7 +131,16 @@ def _copy(local, to, at, size):
 
 
 @kernel
-def move(stream, row, mate, turn, base, mate_base, cells, memories):
+def move(
+    stream: Resolved,
+    row: Whole,
+    mate: Whole,
+    turn: Whole,
+    base: Whole,
+    mate_base: Whole,
+    cells: Cells,
+    memories: Memories,
+) -> tuple[Whole, Whole]:
     """Execute ld, st, lldi, lmv or a transfer; returns (fault, detail)."""
     op, size, local = stream.op[row], stream.size[row], memories.local
     if op == Op.SEND:
@@ -161,7 +176,7 @@ def move(stream, row, mate, turn, base, mate_base, cells, memories):
 
 
 @kernel
-def look(probes, row, memories):
+def look(probes: Probes, row: Whole, memories: Memories) -> None:
     """Copy out what is to be seen after this row."""
     for p in range(probes.first[row], probes.first[row + 1]):
         for i in range(probes.length[p]):

@@ -140,7 +140,7 @@ def _fill(local, at, n, step, c):
 
 
 @kernel
-def _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output):
+def _pass(local, world, steps, step, stream, cells, base, mate_base, input_class, output):
     """ld, st, lldi, lmv and transfers move classes as they move cells."""
     row, mate = steps.row[step], steps.mate[step]
     op, size = stream.op[row], stream.size[row]
@@ -237,7 +237,7 @@ def _follow(steps, stream, cells, names, known, parent, products, used):
         if not COMPUTES[op]:
             mate = steps.mate[step]
             mate_base = stream.local_start[stream.core[mate]] if mate >= 0 else 0
-            _pass(parent, local, world, steps, step, stream, cells, base, mate_base, input_class, output)
+            _pass(local, world, steps, step, stream, cells, base, mate_base, input_class, output)
         elif UNIT[op] == MATRIX:
             g, src = stream.group[row], base + stream.src[row]
             for r in range(row_start[g + 1] - row_start[g]):
