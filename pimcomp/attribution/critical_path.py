@@ -8,6 +8,7 @@ several conditions hold at the same instant, any of them is a cause; one is foll
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,10 +41,20 @@ MVM, VEC, COPY, NETWORK, GLOBAL_MEMORY, LOCAL_PORT, FRONT_END = range(len(UNITS)
 # Events of an instruction that can be a cause; SENT: its message has left the core's switch.
 _RETIRE, _COMMIT, _FINISH, _RESUME, _START, _DISPATCH, _SENT, _BEGIN, _UNEXPLAINED = range(9)
 
-# Columns of `Path.segments` and of the facts per instruction that the walk reads.
+# Columns of `Path.segments`.
 ROW, UNIT, START_PS, STOP_PS = range(4)
-_KIND, _READ, _WRITE, _LEG, _PAYLOAD, _SERVICE, _BUBBLES, _PEER, _EVENT = range(9)
-_DISPATCHED, _STARTED, _ARRIVED, _RESUMED, _FINISHED, _COMMITTED, _RETIRED = range(7)
+
+
+class _Pass(NamedTuple):
+    """What the walk reads. ranges: see `hazards`; syncs: rows of all `sync`s."""
+
+    stream: Instructions
+    work: UnitWork
+    times: Times
+    links: Links
+    ranges: Longs
+    syncs: LongArray
+    rob_size: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -65,23 +76,8 @@ def critical_path(stream: Instructions, work: UnitWork, arch: Arch, times: Times
     if times.latency_ps <= 0:
         return Path(segments=np.zeros((0, 4), np.int64))
     last = int(stream.core_start[int(np.argmax(times.finish)) + 1]) - 1
-    facts = np.stack(
-        [
-            work.unit, work.read, work.write, work.leg, work.payload, work.service, stream.bubbles, stream.peer,
-            stream.event,
-        ]
-    ).astype(np.int64)  # fmt: skip
-    moments = np.stack(
-        [
-            times.dispatched, times.started, times.arrived, times.resumed, times.finished, times.committed,
-            times.retired,
-        ]
-    )  # fmt: skip
     syncs = np.flatnonzero(work.unit == SYNC)
-    ranges = ranges_of(stream, arch)
-    segments, event, row = _walk(
-        last, facts, moments, links, ranges, stream.core_start, syncs, work.period, arch.rob_size
-    )
+    segments, event, row = _walk(last, _Pass(stream, work, times, links, ranges_of(stream, arch), syncs, arch.rob_size))
     if event != _BEGIN:
         core = int(links.core[row])
         raise InvariantError(
@@ -92,40 +88,33 @@ def critical_path(stream: Instructions, work: UnitWork, arch: Arch, times: Times
 
 @kernel
 def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitting it would hide the steps
-    last: int,
-    facts: Longs,
-    moments: Longs,
-    links: Links,
-    ranges: Longs,
-    core_start: LongArray,
-    syncs: LongArray,
-    period: int,
-    rob_size: int,
+    last: int, of: _Pass
 ) -> tuple[Longs, int, int]:
     """(segments, last event, its row). Every branch: what the event waited for, and who used the time since then."""
+    stream, work, times, links, syncs, period = of.stream, of.work, of.times, of.links, of.syncs, of.work.period
     out = np.empty((1024, 4), np.int64)
     used = 0
-    event, row, now = _RETIRE, last, moments[_RETIRED, last]
+    event, row, now = _RETIRE, last, times.retired[last]
     spans = np.zeros(3, np.int64)  # time taken off by this step ...
     units = np.zeros(3, np.int64)  # ... and by whom, latest first
     while event < _BEGIN:
-        kind = facts[_KIND, row]
+        kind = work.unit[row]
         spans[:] = 0
         units[:] = FRONT_END
         me, target, then = row, row, _UNEXPLAINED
-        started, resumed = moments[_STARTED, row], moments[_RESUMED, row]
+        started, resumed = times.started[row], times.resumed[row]
         if event == _RETIRE:
-            while moments[_COMMITTED, target] != now:
+            while times.committed[target] != now:
                 target -= 1
             then = _COMMIT
         elif event == _COMMIT:
-            spans[0] = now - moments[_FINISHED, row]
+            spans[0] = now - times.finished[row]
             then = _FINISH
         elif event == _FINISH:
             then = _START if kind <= LOCAL or kind == SYNC else _RESUME
             if kind <= VECTOR:
                 after = runs_after_clock(started, resumed - started, True, period)
-                spans[0] = finish_edge(resumed, facts[_WRITE, row], after, period) - resumed
+                spans[0] = finish_edge(resumed, work.write[row], after, period) - resumed
                 spans[1] = now - resumed - spans[0]  # the write waited for the port
                 units[0] = MVM if kind == MATRIX else VEC
                 units[1] = LOCAL_PORT
@@ -134,24 +123,24 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
                 spans[0], units[0] = now - started, NETWORK
             else:
                 begin = started if kind == LOCAL else resumed
-                local = facts[_READ, row] * (kind in (LOCAL, SEND)) + facts[_WRITE, row] * (kind in (LOCAL, RECV, LOAD))
+                local = work.read[row] * (kind in (LOCAL, SEND)) + work.write[row] * (kind in (LOCAL, RECV, LOAD))
                 spans[0] = finish_edge(begin, local, True, period) - begin
                 spans[1] = now - begin - spans[0]
                 units[0], units[1] = COPY, LOCAL_PORT
         elif event == _RESUME and kind <= VECTOR:
-            spans[0] = facts[_READ, row] + facts[_LEG, row]
+            spans[0] = work.read[row] + work.leg[row]
             spans[1] = now - started - spans[0]
             units[0], units[1] = MVM if kind == MATRIX else VEC, LOCAL_PORT
             then = _START
         elif event == _RESUME and kind == SEND:
             other = links.partner[row]
-            spans[0], units[0] = facts[_LEG, other], NETWORK
+            spans[0], units[0] = work.leg[other], NETWORK
             at = now - spans[0]
             busy = links.last_message[other]
-            if moments[_STARTED, other] == at:
+            if times.started[other] == at:
                 target, then = other, _START
-            elif moments[_ARRIVED, row] == at:
-                spans[1], units[1] = facts[_LEG, row], NETWORK
+            elif times.arrived[row] == at:
+                spans[1], units[1] = work.leg[row], NETWORK
                 at -= spans[1]
                 then = _START if started == at else _SENT
                 target = row if started == at else links.last_message[row]
@@ -159,21 +148,21 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
                 target, then = busy, _SENT
         elif event == _RESUME and kind == RECV:
             target, then = links.partner[row], _RESUME
-            spans[0], units[0] = facts[_PAYLOAD, target], NETWORK
-            rest = now - spans[0] - moments[_RESUMED, target]
-            spans[1], units[1] = min(rest, facts[_READ, target]), COPY
+            spans[0], units[0] = work.payload[target], NETWORK
+            rest = now - spans[0] - times.resumed[target]
+            spans[1], units[1] = min(rest, work.read[target]), COPY
             spans[2], units[2] = rest - spans[1], LOCAL_PORT
         elif event == _RESUME and kind in (LOAD, STORE):
-            spans[0], units[0] = facts[_SERVICE, row], GLOBAL_MEMORY
+            spans[0], units[0] = work.service[row], GLOBAL_MEMORY
             at = now - spans[0]
-            if moments[_ARRIVED, row] != at:
+            if times.arrived[row] != at:
                 target, then = links.served_before[row], _RESUME
             else:
-                spans[1], units[1] = facts[_LEG if kind == LOAD else _PAYLOAD, row], NETWORK
+                spans[1], units[1] = work.leg[row] if kind == LOAD else work.payload[row], NETWORK
                 at -= spans[1]
                 busy = links.last_message[row]
-                free = np.int64(-1) if busy < 0 else _sent_at(busy, facts, moments, links)
-                if free == at and free > started + (facts[_READ, row] if kind == STORE else 0):
+                free = np.int64(-1) if busy < 0 else _sent_at(busy, of)
+                if free == at and free > started + (work.read[row] if kind == STORE else 0):
                     target, then = busy, _SENT
                 else:
                     spans[2], units[2] = at - started, COPY  # a store reads first
@@ -181,22 +170,22 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
         elif event == _RESUME and kind == WAIT:
             then = _START if now == started else _UNEXPLAINED
             for sync in syncs:
-                mine = facts[_PEER, sync] == links.core[row] and facts[_EVENT, sync] == facts[_EVENT, row]
-                if now != started and mine and moments[_ARRIVED, sync] == now:
+                mine = stream.peer[sync] == links.core[row] and stream.event[sync] == stream.event[row]
+                if now != started and mine and times.arrived[sync] == now:
                     target, then = sync, _SENT
         elif event == _SENT and kind == SEND:
             target, then = links.partner[row], _RESUME
         elif event == _SENT:  # of a sync
-            spans[0], units[0] = facts[_LEG, row], NETWORK
+            spans[0], units[0] = work.leg[row], NETWORK
             then = _START if now - spans[0] == started else _SENT
             target = row if then == _START else links.last_message[row]
         elif event == _START:
-            if now == moments[_DISPATCHED, row] + (2 if kind == MATRIX else 1) * period:
-                spans[0], then = now - moments[_DISPATCHED, row], _DISPATCH
+            if now == times.dispatched[row] + (2 if kind == MATRIX else 1) * period:
+                spans[0], then = now - times.dispatched[row], _DISPATCH
             else:  # the array group was at work
                 spans[0], target, then = period, links.same_group[row], _FINISH
         elif event == _DISPATCH:
-            target, then, spans[0] = _why_dispatched(row, facts, moments, links, ranges, core_start, period, rob_size)
+            target, then, spans[0] = _why_dispatched(row, of)
         for k in range(3):
             if spans[k] != 0:
                 if used == len(out):
@@ -209,9 +198,7 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
                 out[used, START_PS], out[used, STOP_PS] = now - spans[k], now
                 used += 1
                 now -= spans[k]
-        explained = then == _BEGIN or (
-            then != _UNEXPLAINED and target >= 0 and _moment(then, target, facts, moments, links) == now
-        )
+        explained = then == _BEGIN or (then != _UNEXPLAINED and target >= 0 and _moment(then, target, of) == now)
         if not explained or spans.min() < 0:
             return out[:used], event, int(row)
         event, row = then, target
@@ -219,55 +206,47 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
 
 
 @kernel
-def _sent_at(row: int, facts: Longs, moments: Longs, links: Links) -> int:
+def _sent_at(row: int, of: _Pass) -> int:
     """When a send's or sync's message has left the core's switch."""
-    return int(moments[_RESUMED, links.partner[row]] if facts[_KIND, row] == SEND else moments[_ARRIVED, row])
+    return int(of.times.resumed[of.links.partner[row]] if of.work.unit[row] == SEND else of.times.arrived[row])
 
 
 @kernel
-def _moment(event: int, row: int, facts: Longs, moments: Longs, links: Links) -> int:
+def _moment(event: int, row: int, of: _Pass) -> int:
     """When an event happened."""
     if event == _SENT:
-        return _sent_at(row, facts, moments, links)
+        return _sent_at(row, of)
     if event == _RETIRE:
-        return int(moments[_RETIRED, row])
+        return int(of.times.retired[row])
     if event == _COMMIT:
-        return int(moments[_COMMITTED, row])
+        return int(of.times.committed[row])
     if event == _FINISH:
-        return int(moments[_FINISHED, row])
+        return int(of.times.finished[row])
     if event == _RESUME:
-        return int(moments[_RESUMED, row])
-    return int(moments[_STARTED if event == _START else _DISPATCHED, row])
+        return int(of.times.resumed[row])
+    return int(of.times.started[row] if event == _START else of.times.dispatched[row])
 
 
 @kernel
-def _why_dispatched(
-    row: int,
-    facts: Longs,
-    moments: Longs,
-    links: Links,
-    ranges: Longs,
-    core_start: LongArray,
-    period: int,
-    rob_size: int,
-) -> tuple[int, int, int]:
+def _why_dispatched(row: int, of: _Pass) -> tuple[int, int, int]:
     """(row, event, time between) of what an instruction's dispatch waited for: hazard, unit, reorder buffer, order."""
-    now = moments[_DISPATCHED, row]
-    first = core_start[links.core[row]]
+    work, times, links, period, rob_size = of.work, of.times, of.links, of.work.period, of.rob_size
+    now = times.dispatched[row]
+    first = of.stream.core_start[links.core[row]]
     for i in range(row - 1, max(first, row - rob_size + 1) - 1, -1):
-        if moments[_COMMITTED, i] == now and _conflict(ranges[row], ranges[i]):
+        if times.committed[i] == now and _conflict(of.ranges[row], of.ranges[i]):
             return i, _COMMIT, 0
     before = links.same_unit[row]
-    if before >= 0 and facts[_KIND, row] != MATRIX and moments[_FINISHED, before] == now:
+    if before >= 0 and work.unit[row] != MATRIX and times.finished[before] == now:
         return before, _FINISH, 0
-    if before >= 0 and facts[_KIND, row] == MATRIX and moments[_STARTED, before] - period == now:
+    if before >= 0 and work.unit[row] == MATRIX and times.started[before] - period == now:
         # the dispatcher of the array groups is free once the mvmul in it has gone on to its group
-        if moments[_DISPATCHED, before] + period == now:
+        if times.dispatched[before] + period == now:
             return before, _DISPATCH, period
         return links.same_group[before], _FINISH, 0
-    bubbles = facts[_BUBBLES, row] * period
+    bubbles = of.stream.bubbles[row] * period
     leaving = row - rob_size
-    if leaving >= first and moments[_RETIRED, leaving] == now - bubbles:
+    if leaving >= first and times.retired[leaving] == now - bubbles:
         return leaving, _RETIRE, bubbles
     if row > first:
         return row - 1, _DISPATCH, bubbles + period

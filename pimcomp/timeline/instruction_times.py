@@ -1,6 +1,6 @@
 """When every instruction of one pass is dispatched, starts, ends and retires: the timeline's replay, written down."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from pimcomp.timeline.state import ARRIVED, BEGUN, DISPATCHED, FINISHED, KNOWN, 
 from pimcomp.timeline.work import Instructions, UnitWork
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Times:
+class Times(NamedTuple):
     """One pass, int64[instructions] in ps from the start of the run.
 
     dispatched: clock edge at which the instruction leaves the dispatcher. started: its unit begins. arrived: the
