@@ -26,11 +26,11 @@ from pimcomp.estimate.tables import (
     WINDOW_ROWS,
 )
 from pimcomp.foundation.kernels import kernel
+from pimcomp.schedule.work import FLAT_JOIN
 
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 
-FLAT_JOIN = 4  # schedule/build.py: larger sites add their partial sums in a binary tree
 ALL_ROWS = -1  # mask of a core that reads every row of the windows
 ROUNDING = 1e-9  # of a product with a reciprocal, which is faster than a division
 

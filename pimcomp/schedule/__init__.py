@@ -24,6 +24,7 @@ from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.durations import GroupShapes
 from pimcomp.schedule.order import Placed, least_memory, place_actions, place_with_spills
 from pimcomp.schedule.sites import NodeSites, place_work
+from pimcomp.schedule.work import ALIGNMENT_BYTES
 
 __all__ = ["ScheduleOptions", "Scheduler", "schedule"]
 
@@ -31,7 +32,6 @@ SPILLING_COST = 4  # how much longer it takes to order a program that spills, in
 NO_PROGRAM = 100_000  # the same for a plan that has no program
 TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan
 GATHERED, GATHERED_NARROW = 1 / 2, 1 / 8  # shares of local memory in which an average over a whole map gathers it
-ALIGNMENT_BYTES = 64  # of tensors in global memory: full beats on every configuration we ship
 
 
 class Scheduler:

@@ -17,9 +17,7 @@ from pimcomp.schedule.emission.scatter import Contributions, ScatterTasks
 from pimcomp.schedule.emission.vector import VectorNodes, VectorTasks
 from pimcomp.schedule.sites import NodeSites, Segments
 from pimcomp.schedule.templates import ConvTemplate, conv_template
-from pimcomp.schedule.work import CONST, CONV, JOIN, LOAD, STORE, Accesses, LongArray
-
-FLAT_JOIN = 4  # sites with up to this many cores send all partial sums to the head; larger ones add in a binary tree
+from pimcomp.schedule.work import CONST, CONV, FLAT_JOIN, JOIN, LOAD, STORE, Accesses, LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

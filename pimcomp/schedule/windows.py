@@ -4,6 +4,7 @@ import numpy as np
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import Op
+from pimcomp.schedule.work import ALIGNMENT_BYTES
 
 LD, ST, LLDI = int(Op.LD), int(Op.ST), int(Op.LLDI)
 NEVER = 1 << 60
@@ -179,7 +180,7 @@ def _drop(contents, memory, windows, here, state, added, w, touch):
     if table[w, DIRTY] and table[w, UNTIL] != NEVER:
         if slot[buffer] < 0:
             slot[buffer] = state[GLOBAL]
-            state[GLOBAL] += -(-size[buffer] // 64) * 64
+            state[GLOBAL] += -(-size[buffer] // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         e = begin
         while e < end:
             f = e

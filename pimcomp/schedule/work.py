@@ -15,6 +15,9 @@ LongArray = npt.NDArray[np.int64]
 
 LOAD, CONV, JOIN, VECTOR, STORE, CONST = range(6)
 
+FLAT_JOIN = 4  # sites with up to this many cores send all partial sums to the head; larger ones add in a binary tree
+ALIGNMENT_BYTES = 64  # of what lies in global memory: full beats on every configuration we ship
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accesses:

@@ -8,7 +8,8 @@ import pytest
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
-from pimcomp.schedule import ALIGNMENT_BYTES, NO_PROGRAM, TRIAL_IMAGES, Scheduler, group_shapes
+from pimcomp.schedule import NO_PROGRAM, TRIAL_IMAGES, Scheduler, group_shapes
+from pimcomp.schedule.work import ALIGNMENT_BYTES
 from tests.schedule.stages import IMAGES, SEEDS, Stages, inputs_of, stages
 
 

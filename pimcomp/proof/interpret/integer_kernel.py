@@ -92,6 +92,7 @@ def _elements(op: Whole, n: Whole, a: Lanes, b: Lanes, scales: Scales, row: Whol
             if a[i, k] == POISON or (two and b[i, k] == POISON):
                 out[i, k] = POISON
                 continue
+            z: Whole = 0
             if op == Op.VVADD:
                 z = x + y
             elif op == Op.VVSUB:

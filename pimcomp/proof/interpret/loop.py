@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from pimcomp.foundation.kernels import Whole, kernel
-from pimcomp.ir.graph import FloatArray
 from pimcomp.isa.table import COMPUTES, DST, INPUT, MATRIX_ROWS, SRC, SRC2, STRIDED
 from pimcomp.proof.interpret import float_kernel, integer_kernel
 from pimcomp.proof.interpret.faults import Fault
@@ -25,7 +24,7 @@ def execute(
     stream: Resolved,
     matrices: Any,
     cells: Cells,
-    bounds: FloatArray | None,
+    bounds: Any,
     scales: Scales | None,
     probes: Probes,
     memories: Memories,

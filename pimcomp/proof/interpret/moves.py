@@ -108,7 +108,7 @@ def store(
 @kernel
 def fill_value(byte: Whole, width: Whole) -> Whole:
     """The signed integer whose `width` bytes all equal `byte`."""
-    value = 0
+    value: Whole = 0
     for _ in range(max(width, 1)):
         value = (value << 8) | byte
     half = 1 << (8 * max(width, 1) - 1)

@@ -179,7 +179,7 @@ def run_lanes(
             (delay, p.longest),
         )  # fmt: skip
         if code != Fault.OK:
-            raise fault(p.decoded, code, int(p.stream.emitted[row]), int(detail))
+            raise fault(p.decoded, int(code), int(p.stream.emitted[row]), int(detail))
         outputs[:, :, part], seen[:, part] = memories.outputs, memories.seen
     return outputs, seen
 
