@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from pimcomp.foundation.kernels import Whole, kernel
+from pimcomp.ir.graph import FloatArray
 from pimcomp.isa.table import COMPUTES, DST, INPUT, MATRIX_ROWS, SRC, SRC2, STRIDED
 from pimcomp.proof.interpret import float_kernel, integer_kernel
 from pimcomp.proof.interpret.faults import Fault
@@ -24,7 +25,7 @@ def execute(
     stream: Resolved,
     matrices: Any,
     cells: Cells,
-    bounds: Any,
+    bounds: FloatArray | None,
     scales: Scales | None,
     probes: Probes,
     memories: Memories,
@@ -60,9 +61,11 @@ def execute(
                 bad = load(local, base + src2, ib, n, b, poison, strict)
                 if bad >= 0:
                     return _UNREADABLE, row, src2 + bad * ib
-            if scales is None:
+            # Two tests, as numba leaves out the branch whose operand is None.
+            code, n_out = _OK, n
+            if bounds is not None:
                 code, n_out = _real(stream, row, n, matrices, bounds, a, b, out)
-            else:
+            if scales is not None:
                 code, n_out = _integer(stream, row, n, matrices, scales, a, b, scratch, out)
             if code != _OK:
                 return code, row, 0
