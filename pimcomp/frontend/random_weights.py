@@ -1,14 +1,14 @@
 """Seeded weights for networks that come without any: scaled by fan-in, so that values neither vanish nor explode."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from pimcomp.errors import ConfigError
-from pimcomp.ir.graph import ActivationKind, Conv, Graph, Node
+from pimcomp.ir.graph import ActivationKind, Conv, FloatArray, Graph, Node
 
 _HALVING = (ActivationKind.RELU, ActivationKind.CLIP, ActivationKind.LEAKY_RELU, ActivationKind.HARD_SWISH)
-BIAS_DEVIATION = 0.1  # against inputs of deviation 1: visible in the result, without drowning the weights
 
 
 def random_weights(graph: Graph, seed: int) -> Graph:
@@ -27,15 +27,22 @@ def _weighted(node: Node, rng: np.random.Generator) -> Node:
     conv = node.operation
     if not isinstance(conv, Conv):
         return node
-    shape = conv.weights.shape
-    gain = 2.0 if node.activation is not None and node.activation.kind in _HALVING else 1.0
-    weights = rng.standard_normal(shape, dtype=np.float32)
-    weights *= np.float32(np.sqrt(gain / np.prod(shape[1:], dtype=np.float64)))
-    bias = None
-    if conv.bias is not None:
-        bias = rng.standard_normal((shape[0],), dtype=np.float32)
-        bias *= np.float32(BIAS_DEVIATION)
+    halved = node.activation is not None and node.activation.kind in _HALVING
+    weights = draw_weights(rng, conv.weights.shape, conv.weights[0].size, halved=halved)
+    bias = None if conv.bias is None else draw_bias(rng, conv.bias.shape)
     return replace(node, operation=replace(conv, weights=weights, bias=bias))
+
+
+def draw_weights(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, *, halved: bool) -> FloatArray:
+    """float32[shape], normal with variance 1 / fan_in; 2 / fan_in where what follows drops half of the signal."""
+    weights = rng.standard_normal(shape, dtype=np.float32)
+    weights *= np.float32(math.sqrt((2.0 if halved else 1.0) / max(1, fan_in)))
+    return weights
+
+
+def draw_bias(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    """float32[shape], normal with deviation 0.1: beside inputs of deviation 1 visible, without drowning weights."""
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(0.1)
 
 
 def parse_weights_option(text: str) -> int:

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from pimcomp.frontend.lower.constant_fold import FOLD_LIMIT_BYTES, is_floating, tensor_values
 from pimcomp.frontend.lower.onnx_node import BadShape
-from pimcomp.frontend.random_weights import BIAS_DEVIATION
+from pimcomp.frontend.random_weights import draw_bias, draw_weights
 from pimcomp.ir.graph import FloatArray
 
 _MOVING = frozenset({"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Flatten"})
@@ -73,10 +73,7 @@ class _Weights:
         else:
             turned ^= any(attribute.name == "transB" and attribute.i for attribute in node.attribute) or position == 0
             fan_in = shape[-1] if turned else shape[-2]
-        gain = 2.0 if self._is_halved(node.output[0]) else 1.0
-        values = self._rng().standard_normal(shape, dtype=np.float32)
-        values *= np.float32(math.sqrt(gain / max(1, fan_in)))
-        self._store(name, values)
+        self._store(name, draw_weights(self._rng(), shape, fan_in, halved=self._is_halved(node.output[0])))
 
     def draw_vector(self, node: onnx.NodeProto, position: int, *, positive: bool = False) -> None:
         """A fresh bias (or positive scale) for one operand, if it is a constant."""
@@ -84,11 +81,8 @@ class _Weights:
         if found is None:
             return
         name, shape, _ = found
-        if positive:
-            values = self._rng().uniform(0.5, 1.5, shape).astype(np.float32)
-        else:
-            values = self._rng().standard_normal(shape, dtype=np.float32) * np.float32(BIAS_DEVIATION)
-        self._store(name, values)
+        rng = self._rng()
+        self._store(name, rng.uniform(0.5, 1.5, shape).astype(np.float32) if positive else draw_bias(rng, shape))
 
     def follows_product(self, node: onnx.NodeProto) -> bool:
         """Whether one operand of an Add is the result of a Conv or MatMul, so that the other may be its bias."""
