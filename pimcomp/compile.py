@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
@@ -10,7 +12,7 @@ from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.plan.bounds import bounds
-from pimcomp.plan.levers import shortage
+from pimcomp.plan.levers import Levers, capacity_levers, shortage
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
@@ -82,7 +84,10 @@ def pose(
     return scheduler, replace(build_problem(graph, arch, parts, pipeline), trial=scheduler.trial)
 
 
-def does_not_fit(graph: Graph, arch: Arch, problem: MappingProblem, outcome: Outcome) -> CapacityError:
+def does_not_fit(
+    graph: Graph, arch: Arch, problem: MappingProblem, outcome: Outcome, levers: Levers = capacity_levers
+) -> CapacityError:
     """The solver's verdict as an error with numbers and what would help."""
     crossbars = sum(min(option.crossbars for option in layer.options) for layer in problem.layers)
-    return shortage(graph, arch, crossbars, outcome.reason)
+    sizes = np.concatenate([layer.options[0].ag_crossbars for layer in problem.layers])
+    return shortage(graph, arch, crossbars, sizes, outcome.reason, levers)

@@ -104,7 +104,8 @@ def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, s
     problem = build_problem(prepared.graph, arch, prepared.partition, point.pipeline)
     outcome = solver.solve(problem, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
     if outcome.plan is None:
-        raise does_not_fit(graph, arch, problem, outcome)
+        # What would make it fit is the space's own subject.
+        raise does_not_fit(graph, arch, problem, outcome, levers=lambda graph, arch: ())
     estimator = Estimator.of(prepared.graph, arch, prepared.partition, prepared.network)
     return estimate(estimator, problem, outcome, options, bounds_of(prepared.work, arch))
 

@@ -16,11 +16,12 @@ def costs(values: Sequence[Sequence[float]], maximize: Sequence[bool]) -> FloatM
 
 def non_dominated(cost: FloatMatrix) -> npt.NDArray[np.bool_]:
     """bool[points]: no point is as good in all objectives and better in one. Of equal points the first is kept."""
-    front = np.ones(len(cost), dtype=bool)
-    for i, row in enumerate(cost):
-        no_worse = (cost <= row).all(axis=1)
-        better = no_worse & (cost < row).any(axis=1)
-        front[i] = not (better.any() or (no_worse & ~better)[:i].any())
+    front, members = np.zeros(len(cost), dtype=bool), np.empty_like(cost)
+    size = 0
+    for i in np.lexsort(cost.T[::-1]):  # what beats or equals a point comes before it
+        if not (members[:size] <= cost[i]).all(axis=1).any():
+            members[size], front[i] = cost[i], True
+            size += 1
     return front
 
 

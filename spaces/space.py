@@ -141,7 +141,8 @@ class Sweep:
 
     arch: the chip that the search starts from; other_chips: more to start from, chosen by a parameter `chip`.
     combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
-    COST the front is timed, with at most `timed` timelines.
+    COST the front is timed, with at most `timed` timelines, and a space of up to `enumerate` points is judged
+    completely: `trials` of them are kept then.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Sweep:
     fidelity: Fidelity = Fidelity.TIMELINE
     timed: int = 40
     trials: int = 24
+    enumerate: int = 200_000
     jobs: int = 1
     sampler: str = "tpe"
     seed: int = 0
@@ -177,6 +179,11 @@ class Sweep:
                 return None
             counts.append(len(parameter.values))
         return math.prod(counts)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point is judged, so that no sampler chooses."""
+        return self.fidelity is Fidelity.COST and self.size is not None and self.size <= self.enumerate
 
     @property
     def budget(self) -> int:

@@ -86,6 +86,7 @@ class _Settings(Section):
     fidelity: Literal["cost", "timeline"] = "timeline"
     timed: int = Field(40, ge=1)
     trials: int = Field(24, ge=1)
+    enumerate: int = Field(200_000, ge=0)
     jobs: int = Field(1, ge=1)
     sampler: Literal["tpe", "nsga2", "nsga3", "qmc", "gp", "random"] = "tpe"
     seed: int = Field(0, ge=0)
@@ -148,6 +149,7 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
         fidelity=Fidelity(model.fidelity),
         timed=model.timed,
         trials=model.trials,
+        enumerate=model.enumerate,
         jobs=model.jobs,
         sampler=model.sampler,
         seed=model.seed,

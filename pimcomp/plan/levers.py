@@ -4,6 +4,7 @@ All of it is about the smallest plan: one replica of every layer, one window per
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -113,19 +114,24 @@ def _smallest_crossbars_per_core(graph: Graph, arch: Arch) -> int | None:
     return high
 
 
-def shortage(graph: Graph, arch: Arch, crossbars: int, reason: str) -> CapacityError:
+Levers = Callable[[Graph, Arch], tuple[str, ...]]
+
+
+def shortage(
+    graph: Graph, arch: Arch, crossbars: int, sizes: IntArray, reason: str, levers: Levers = capacity_levers
+) -> CapacityError:
     """The error for a network that no plan was found for.
 
-    crossbars: what the smallest plan takes. reason: what the solver said, for the case that the network does fit.
+    crossbars: what the smallest plan takes. sizes: crossbars of the array groups of a plan without blocks. reason: what
+    the solver said, for the case that the network does fit.
     """
     where = f"{graph.name} on {arch.name}"
     if crossbars > arch.crossbars:
-        return CapacityError("crossbars", crossbars, arch.crossbars, capacity_levers(graph, arch), where)
-    sizes = group_sizes(graph, arch)
+        return CapacityError("crossbars", crossbars, arch.crossbars, levers(graph, arch), where)
     cores = cores_needed(sizes, arch.crossbars_per_core)
     if cores > arch.total_cores:
         resource = f"cores of {arch.crossbars_per_core} crossbars (best fit of {len(sizes)} indivisible array groups)"
-        return CapacityError(resource, cores, arch.total_cores, capacity_levers(graph, arch), where)
+        return CapacityError(resource, cores, arch.total_cores, levers(graph, arch), where)
     return CapacityError(
         f"crossbars, enough, but this solver found no plan ({reason})",
         crossbars, arch.crossbars, ("a solver that packs it: balance",), where,

@@ -44,7 +44,8 @@ def sweep(
         ),
     ],
     trials: Annotated[
-        int | None, typer.Option("--trials", "-n", metavar="N", min=1, help="Distinct candidates to judge.")
+        int | None,
+        typer.Option("--trials", "-n", metavar="N", min=1, help="Candidates to judge; where every point is, to keep."),
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Decides everything random.")] = None,
@@ -104,6 +105,8 @@ def show_findings(output: Output, findings: "Findings", folder: Path, files: tup
 
     data = {
         "folder": str(folder),
+        "points": findings.enumeration.points if findings.enumeration else None,
+        "points_feasible": findings.enumeration.feasible if findings.enumeration else None,
         "distinct": len(findings.trials),
         "feasible": len(findings.feasible),
         "errors": len(findings.errors),

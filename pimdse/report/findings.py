@@ -12,7 +12,7 @@ from spaces.hypervolume import history
 from spaces.metrics import metric
 from spaces.pareto import FloatMatrix, knee, non_dominated
 from spaces.proof import Proof
-from spaces.search.study import Stored, Trial, best_known
+from spaces.search.study import Enumeration, Stored, Trial, best_known
 from spaces.space import Fidelity, Scalar, Sweep
 
 
@@ -26,7 +26,7 @@ class Findings:
     of the chip as published that is best in the first objective, if one was timed. reasons: (what was short or wrong,
     how often, an example), most frequent first. hypervolume: after each distinct trial, in the figures the search looks
     at, as a share of the box between the best and (1.1 times) the worst value of each objective. proofs: by number and
-    network.
+    network. enumeration: None where a sampler chose the trials.
     """
 
     sweep: Sweep
@@ -41,6 +41,7 @@ class Findings:
     hypervolume: tuple[float, ...]
     proofs: dict[tuple[int, str], Proof]
     damaged_line: int | None
+    enumeration: Enumeration | None
 
     @property
     def feasible(self) -> tuple[Trial, ...]:
@@ -84,6 +85,7 @@ def find(stored: Stored) -> Findings:
         content=stored.content,
         proofs=stored.proofs,
         damaged_line=stored.damaged_line,
+        enumeration=stored.enumeration,
     )
 
 
@@ -95,6 +97,7 @@ def sort_out(
     content: dict[str, str] | None = None,
     proofs: dict[tuple[int, str], Proof] | None = None,
     damaged_line: int | None = None,
+    enumeration: Enumeration | None = None,
 ) -> Findings:
     """Sort out the trials of a sweep, running or finished."""
     trials = best_known(all_trials, timed)
@@ -115,6 +118,7 @@ def sort_out(
         hypervolume=_progress(sweep, best_known(all_trials, ())),
         proofs=proofs or {},
         damaged_line=damaged_line,
+        enumeration=enumeration,
     )
 
 

@@ -18,7 +18,8 @@ def portable(path: str) -> str:
 
 def sweep_command(sweep: Sweep) -> str:
     """The command line that continues or repeats the sweep."""
-    words = ["pimdse", "sweep", portable(sweep.file), "--trials", str(sweep.trials), "--jobs", str(sweep.jobs)]
+    words = ["pimdse", "sweep", portable(sweep.file), "--trials", str(sweep.trials)]
+    words += [] if sweep.complete else ["--jobs", str(sweep.jobs)]  # decides nothing there
     words += ["--seed", str(sweep.seed)]
     # one network may come from the command line, several only from the file
     return shlex.join(words + (["--model", portable(sweep.networks[0].model)] if len(sweep.networks) == 1 else []))
@@ -44,12 +45,14 @@ def manifest_yaml(findings: Findings) -> str:
             "timed": sweep.timed,
             "sampler": sweep.sampler,
             "trials": sweep.trials,
-            "jobs": sweep.jobs,
+            "enumerate": sweep.enumerate,
+            **({} if sweep.complete else {"jobs": sweep.jobs}),
             "time_limit_s": sweep.time_limit_s,
             "space": {p.name: _range(p) for p in sweep.parameters},
         },
         "chip": _chip(sweep),
         "results": {
+            **(findings.enumeration.to_json() if findings.enumeration else {}),
             "distinct": len(findings.trials),
             "feasible": len(findings.feasible),
             "errors": len(findings.errors),
@@ -84,6 +87,6 @@ def _range(parameter: Parameter) -> object:
 def _promise(sweep: Sweep, limited: list[int]) -> str:
     if limited:
         return "no: a wall-clock limit decided the plans of the trials listed under time_limited"
-    if sweep.jobs > 1:
+    if sweep.jobs > 1 and not sweep.complete:
         return "each point: yes; which points are tried depends on the order in which parallel trials finish"
     return "yes"

@@ -84,7 +84,12 @@ def summary_sentence(findings: Findings) -> str:
     """The outcome in one or two sentences."""
     sweep = findings.sweep
     count = f"{len(findings.feasible)} of {len(findings.trials)} candidates are feasible"
-    if sweep.fidelity is Fidelity.COST:
+    if (whole := findings.enumeration) is not None:
+        count = (
+            f"All {whole.points:,} points of the space are estimated, {whole.feasible:,} of them are feasible; of the best "
+            f"{whole.kept} those {len(findings.timed)} are timed that could be on the front"
+        )
+    elif sweep.fidelity is Fidelity.COST:
         count += f", the best {len(findings.timed)} are timed"
     best, knee = findings.best(sweep.objectives[0]), findings.knee
     if best is None or knee is None or best.candidate.metrics is None or knee.candidate.metrics is None:

@@ -11,10 +11,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pimcomp.ir.brief import brief
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, point_from_json, point_key
 from spaces.search.promote import most_promising
 from spaces.search.storage import Place, Studies, without_heartbeat
-from spaces.search.study import Trial, read_trial
+from spaces.search.study import ENUMERATION, Trial, read_trial
 from spaces.search.trial import Work, alive, chosen, lost_points
 from spaces.space import Fidelity, Scalar, Sweep
 
@@ -24,6 +24,9 @@ _MAX_REPEATS = 100
 # end: not on every change of a young front.
 _CHECK_EVERY = 100
 _TIMED_PER_CHECK = 8
+# Where the space is judged completely, so many timelines are chosen at once, whatever the number of processes.
+_WAVE = 8
+_WAVES = "waves"
 # A point of a shared study that was lost with so many processes is taken for the one that kills them.
 _MAX_LOSSES = 5
 # How often a host looks for trials of dead ones (several queries each time).
@@ -80,8 +83,11 @@ class Agenda:
         seeds = [p.as_dict() for p in (*sweep.anchors(), *sweep.corners())]
         if sweep.size is not None and sweep.size <= sweep.trials:
             seeds += [p.as_dict() for p in sweep.points()]
+        self._complete = ENUMERATION in studies.search.user_attrs
         self._seeds = deque(p for i, p in enumerate(seeds) if p not in seeds[:i])
         self.refresh()
+        if self._complete:
+            self.budget = self._distinct()
 
     def refresh(self) -> None:
         """Take note of what changed in the studies."""
@@ -159,6 +165,8 @@ class Agenda:
         """The candidate that should be timed now, if it is time for that."""
         if self.studies.timed is None:
             return None
+        if self._complete:
+            return self._next_of_wave(in_flight)
         limit, allowance = self._due(in_flight)
         timed = [t.candidate for t in self._finished[Fidelity.TIMELINE].values()]
         busy = self._running[Fidelity.TIMELINE] + [
@@ -172,10 +180,32 @@ class Agenda:
             t.candidate for t in self._in_order(Fidelity.COST)[:limit] if t.candidate.feasible
         ]  # fmt: skip
         free = [c for c in searched if c.point.as_dict() not in busy]
-        point = most_promising(free, timed, self.sweep.objectives)
-        if point is None and not busy:
+        points = most_promising(free, timed, self.sweep.objectives)
+        if not points and not busy:
             self._checked = state  # asked again only when something has changed
-        return None if point is None else point.as_dict()
+        return points[0].as_dict() if points else None
+
+    def _next_of_wave(self, in_flight: Sequence[InFlight]) -> Values | None:
+        """A point of the wave that is being timed.
+
+        The next wave is chosen when all of the last are known, and stored: so what is timed depends neither on who
+        finishes first nor on when a sweep was stopped.
+        """
+        study = self.studies.of(Fidelity.TIMELINE)
+        waves: list[list[Values]] = study.user_attrs.get(_WAVES, [])
+        timed = {point_key(t.candidate.point): t.candidate for t in self._finished[Fidelity.TIMELINE].values()}
+        busy = self._running[Fidelity.TIMELINE] + [f.work.fixed for f in in_flight if f.work.fixed is not None]
+        waiting = [p for wave in waves for p in wave if point_key(point_from_json(p)) not in timed]
+        if not waiting and not busy and len(timed) < self.sweep.timed:
+            searched = [t.candidate for t in self._in_order(Fidelity.COST) if t.candidate.feasible]
+            known = [timed[key] for key in sorted(timed)]
+            anchors = [p for p in self.sweep.anchors() if p in {c.point for c in searched}]
+            points = most_promising(searched, known, self.sweep.objectives, _WAVE) if waves else anchors
+            points = points or most_promising(searched, known, self.sweep.objectives, _WAVE)
+            waiting = [point.as_dict() for point in points[: self.sweep.timed - len(timed)]]
+            if waiting:
+                study.set_user_attr(_WAVES, [*waves, waiting])
+        return next((p for p in waiting if p not in busy), None)
 
     def _due(self, in_flight: Sequence[InFlight]) -> tuple[int, int]:
         """(so many of the distinct candidates are looked at, so many may be timed by now): depends on counts alone."""

@@ -11,12 +11,12 @@ from spaces.space import Point
 
 
 def most_promising(
-    searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...]
-) -> Point | None:
-    """The candidate whose timeline may add most to the timed front.
+    searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...], count: int = 1
+) -> list[Point]:
+    """Up to `count` candidates, each the one whose timeline may add most to the timed front and those before it.
 
     Estimates are corrected by the most favourable ratio between timeline and estimate of what was timed so far, for the
-    same solver and pipeline where there is any. None: even with an error as favourable as any seen, no candidate that
+    same solver and pipeline where there is any. Empty: even with an error as favourable as any seen, no candidate that
     is left would extend the front.
 
     searched: feasible candidates at cost fidelity. timed: every candidate that was timed, infeasible ones too.
@@ -24,18 +24,24 @@ def most_promising(
     done = {c.point for c in timed}
     left = [c for c in searched if c.point not in done]
     if not left:
-        return None
+        return []
     ratios = _ratios(searched, timed, objectives)
     known = np.array([_logs(objective_costs(c, objectives)) for c in timed if c.feasible]).reshape(-1, len(objectives))
     hoped = np.array([_logs(objective_costs(c, objectives)) + ratios(c) for c in left])
     together = np.vstack([known, hoped])
     spread = np.ptp(together, axis=0)
     reference = together.max(axis=0) + 0.1 * np.where(spread > 0, spread, 1.0)
-    own = hypervolume(known, reference)
-    front = [i for i in np.flatnonzero(non_dominated(together)) if i >= len(known)]
-    gains = [(hypervolume(np.vstack([known, together[i : i + 1]]), reference) - own, -i) for i in front]
-    gain, index = max(gains, default=(0.0, 0))
-    return left[-index - len(known)].point if gain > 0 else None
+    chosen: list[Point] = []
+    while len(chosen) < count:
+        own, rows = hypervolume(known, reference), np.vstack([known, hoped])
+        front = [i - len(known) for i in np.flatnonzero(non_dominated(rows)) if i >= len(known)]
+        gains = [(hypervolume(np.vstack([known, hoped[i : i + 1]]), reference) - own, -i) for i in front]
+        gain, index = max(gains, default=(0.0, 0))
+        if gain <= 0:
+            break
+        chosen.append(left[-index].point)
+        known = np.vstack([known, hoped[-index : 1 - index or None]])
+    return chosen
 
 
 def _logs(cost: Sequence[float]) -> FloatMatrix:

@@ -9,6 +9,7 @@ from pimcomp.foundation.own_files import check_free
 from spaces.candidate import MakeEvaluator
 from spaces.search.agenda import Agenda, Observe, Progress
 from spaces.search.crew import record_killer, work_in_processes
+from spaces.search.enumeration import enumerate_space
 from spaces.search.journal import JOURNAL, owned
 from spaces.search.sampler import check_installed
 from spaces.search.storage import Place, answering
@@ -30,7 +31,8 @@ def run_sweep(
     observe: Observe = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Run the sweep in `folder` until `sweep.trials` distinct candidates are judged; go on with what is stored there.
+    """Run the sweep in `folder` until `sweep.trials` distinct candidates are judged, or, in a space that is judged
+    completely, until nothing is left that may extend the front; go on with what is stored there.
 
     content: what the figures depend on besides the settings (network digest, versions); a study with another content is
     refused. place: the folder and a database that hosts share; by default the folder's journal. stop: asked before
@@ -45,6 +47,12 @@ def run_sweep(
     with owned(folder), answering(where), closing(open_study(where, sweep, content)) as studies:
         if not where.shared:
             fail_running(studies)
+        if (
+            sweep.complete
+            and not where.shared
+            and not enumerate_space(studies.search, sweep, make_evaluator, observe, stop)
+        ):
+            return Progress(distinct=0, budget=sweep.budget, trials=(), interrupted=True)
         agenda = Agenda(studies, sweep, observe, where)
         if not agenda.finished():
             if sweep.jobs == 1:

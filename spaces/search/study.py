@@ -4,7 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ _SETTINGS = "settings"
 _CONTENT = "content"
 _PROOFS = "proof:"
 CANDIDATE = "candidate"
+ENUMERATION = "enumeration"
 COPY = "sweep --storage"  # who wrote a journal that is only a copy, in the folder's record
 
 
@@ -40,14 +41,30 @@ class Trial:
     duplicate_of: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enumeration:
+    """A space that was judged completely: its points, the feasible ones, defects, how many are kept as trials, and what
+    was short how often."""
+
+    points: int
+    feasible: int
+    errors: int
+    kept: int
+    reasons: tuple[tuple[str, int], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "reasons": [list(reason) for reason in self.reasons]}
+
+
 @brief
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A study read back.
 
     trials: of the search, in order of their numbers. timed: candidates of its front at timeline fidelity, in the order
-    they were timed (empty where the search itself looks there). proofs: of trials that were executed, by number and
-    network.
+    of their trials (empty where the search itself looks there). proofs: of trials that were executed, by number and
+    network. enumeration: None where a sampler chose the trials.
     damaged_line: the first one of the journal, if any.
     """
 
@@ -57,6 +74,7 @@ class Stored:
     timed: tuple[Candidate, ...] = ()
     proofs: dict[tuple[int, str], Proof]
     damaged_line: int | None = None
+    enumeration: Enumeration | None = None
 
     @property
     def best_known(self) -> tuple[Trial, ...]:
@@ -166,11 +184,17 @@ def _read(opened: BaseStorage, place: Place, damaged: int | None) -> Stored:
         raise OutputError(f"{place if place.shared else place.folder / JOURNAL}: no sweep was started in it")
     sweep = settings_from_json(search.user_attrs[_SETTINGS])
     timed = studies.get(Fidelity.TIMELINE) if sweep.fidelity is Fidelity.COST else None
+    trials, enumeration = finished(search), search.user_attrs.get(ENUMERATION)
+    number = {t.candidate.point: t.number for t in reversed(trials)}
+    programs = [t.candidate for t in finished(timed)] if timed is not None else []
+    if enumeration is not None:
+        enumeration = Enumeration(**{**enumeration, "reasons": tuple(map(tuple, enumeration["reasons"]))})
     return Stored(
         sweep=sweep,
         content=search.user_attrs[_CONTENT],
-        trials=finished(search),
-        timed=tuple(t.candidate for t in finished(timed)) if timed is not None else (),
+        trials=trials,
+        timed=tuple(sorted(programs, key=lambda c: number.get(c.point, len(trials)))),
+        enumeration=enumeration,
         proofs=_proofs(search),
         damaged_line=damaged,
     )

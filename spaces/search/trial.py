@@ -91,7 +91,7 @@ def run_trial(
             trial.set_user_attr(DUPLICATE_OF, original.number)
         trial.set_constraint("feasible", candidate.excess if not candidate.feasible else 0.0)
         trial.set_user_attr(CANDIDATE, _stored(candidate).to_json())
-        return [_value(candidate, name) for name in sweep.objectives]
+        return objective_values(candidate, sweep)
 
     assert isinstance(study.sampler, PerTrialSampler)
     study.sampler.fix(work.fixed)
@@ -153,6 +153,11 @@ def _timed_better(studies: Studies, sweep: Sweep, bound: Candidate) -> Point | N
 def _stored(candidate: Candidate) -> Candidate:
     """Without the ideal figures of a skipped candidate: they are no figures of a program."""
     return replace(candidate, metrics=None, by_network=()) if candidate.verdict is Verdict.SKIPPED else candidate
+
+
+def objective_values(candidate: Candidate, sweep: Sweep) -> list[float]:
+    """What a study is told of a candidate, one value per objective."""
+    return [_value(candidate, name) for name in sweep.objectives]
 
 
 def _value(candidate: Candidate, name: str) -> float:

@@ -102,7 +102,7 @@ def test_fragmentation_is_told_in_cores() -> None:
     sizes = group_sizes(graph, arch)
     assert (sizes.sum(), arch.crossbars) == (172, 176)
     assert not fits(graph, arch)
-    error = shortage(graph, arch, int(sizes.sum()), "no packing")
+    error = shortage(graph, arch, int(sizes.sum()), sizes, "no packing")
     assert "cores of 11 crossbars" in error.resource
     assert (error.demand, error.supply) == (cores_needed(sizes, 11), 16)
     assert [lever.split(":")[0] for lever in error.levers] == [
@@ -118,7 +118,7 @@ def test_fragmentation_is_told_in_cores() -> None:
 
 def test_a_solver_that_gave_up_on_a_chip_that_is_large_enough_is_named() -> None:
     graph, arch = network("digits_mlp"), load_arch("pimcomp_default")
-    error = shortage(graph, arch, int(group_sizes(graph, arch).sum()), "time is up")
+    error = shortage(graph, arch, int(group_sizes(graph, arch).sum()), group_sizes(graph, arch), "time is up")
     assert "time is up" in str(error)
     assert error.levers == ("a solver that packs it: balance",)
     assert solved(graph, arch)

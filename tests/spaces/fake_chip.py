@@ -32,6 +32,7 @@ def sweep(**changes: object) -> Sweep:
         "pipelines": (Pipeline.ELEMENT, Pipeline.BATCH),
         "objectives": ("latency_ns", "crossbars"),
         "trials": 16,
+        "enumerate": 0,
         "jobs": 1,
     }
     return Sweep(**{**settings, **changes})  # type: ignore[arg-type]

@@ -65,15 +65,17 @@ _FIGURES = Metrics(
 
 # Whole latencies: three times two neighbouring floats can be one float, which is no front of two.
 @given(
-    st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10**6)), min_size=1, max_size=20, unique_by=lambda p: p[0])
+    st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10**6)), min_size=1, max_size=20, unique_by=lambda p: p[0]),
+    st.integers(1, 4),
 )
-def test_promotion_ends_with_the_true_front_when_estimates_rank_rightly(law: list[tuple[int, int]]) -> None:
+def test_promotion_ends_with_the_true_front_when_estimates_rank_rightly(law: list[tuple[int, int]], count: int) -> None:
     searched = [_candidate(cores, latency, Fidelity.COST) for cores, latency in law]
     timed: list[Candidate] = []
-    while (point := most_promising(searched, timed, OBJECTIVES)) is not None:
-        assert point not in {c.point for c in timed}
-        cores = dict(point.parameters)["cores"]
-        timed.append(_candidate(int(cores), 3 * dict(law)[int(cores)], Fidelity.TIMELINE))
+    while points := most_promising(searched, timed, OBJECTIVES, count):
+        assert len({*points} - {c.point for c in timed}) == len(points) <= count
+        for point in points:
+            cores = int(dict(point.parameters)["cores"])
+            timed.append(_candidate(cores, 3 * dict(law)[cores], Fidelity.TIMELINE))
     best = {cores for cores, latency in law if not any(c <= cores and x <= latency for c, x in law if c != cores)}
     assert best <= {int(dict(c.point.parameters)["cores"]) for c in timed}
 

@@ -1,0 +1,97 @@
+"""A small space is judged completely: what is kept, what is timed, and that nothing but the space decides it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spaces.candidate import Candidate, Evaluator, objective_costs
+from spaces.search.agenda import Progress
+from spaces.search.enumeration import worth_keeping
+from spaces.search.run import run_sweep
+from spaces.search.study import Stored, load_stored
+from spaces.space import Fidelity, Point, Sweep
+from tests.spaces import fake_chip
+
+CONTENT = {"network": "fake", "version": "0"}
+
+
+def space(**changes: object) -> Sweep:
+    return fake_chip.sweep(**{"fidelity": Fidelity.COST, "trials": 30, "timed": 20, "enumerate": 10_000, **changes})
+
+
+def searched(folder: Path, make: Any = fake_chip.make, **changes: object) -> Stored:
+    run_sweep(space(**changes), folder, content=CONTENT, make_evaluator=make)
+    return load_stored(folder)
+
+
+def test_the_whole_front_is_found_and_timed(tmp_path: Path) -> None:
+    stored = searched(tmp_path)
+    sweep, evaluator = stored.sweep, fake_chip.make(stored.sweep)
+    every = [evaluator.evaluate(point, Fidelity.TIMELINE) for point in sweep.points()]
+    costs = {objective_costs(c, sweep.objectives) for c in every if c.feasible}
+    front = {c for c in costs if not any(d != c and d[0] <= c[0] and d[1] <= c[1] for d in costs)}
+    timed = {objective_costs(c, sweep.objectives) for c in stored.timed}
+    assert len(front) > 5
+    assert len(front & timed) == min(len(front), 20 - len(sweep.anchors()))
+    assert stored.enumeration is not None
+    assert (stored.enumeration.points, stored.enumeration.kept) == (sweep.size, 30)
+    assert stored.enumeration.feasible == sum(c.feasible for c in every)
+    assert sum(count for _, count in stored.enumeration.reasons) == len(every) - stored.enumeration.feasible
+
+
+def test_nothing_but_the_space_decides(tmp_path: Path) -> None:
+    one, two = searched(tmp_path / "one"), searched(tmp_path / "two", jobs=2)
+    assert replace(two, sweep=one.sweep) == one
+
+
+def test_a_sweep_that_was_stopped_anywhere_ends_as_if_it_was_not(tmp_path: Path) -> None:
+    whole = searched(tmp_path / "whole")
+    for looks in (1, 20, 40, 55, 60):
+        left, folder = iter(range(looks)), tmp_path / str(looks)
+
+        def stop(left: Iterator[int] = left) -> bool:
+            return next(left, None) is None
+
+        run_sweep(space(), folder, content=CONTENT, make_evaluator=fake_chip.make, stop=stop)
+        assert searched(folder) == whole
+
+
+def test_more_trials_keep_what_there_is(tmp_path: Path) -> None:
+    fewer = searched(tmp_path / "a", trials=10)
+    more = searched(tmp_path / "a", trials=25)
+    assert more.trials[:10] == fewer.trials
+    assert more.trials == searched(tmp_path / "b", trials=25).trials
+
+
+def test_the_published_chips_come_first_and_equal_content_once() -> None:
+    sweep = space(trials=12)
+    evaluator = fake_chip.make(sweep)
+    judged = [(evaluator.evaluate(point, Fidelity.COST), str(point.parameters)) for point in sweep.points()]
+    kept = worth_keeping(judged, sweep)
+    assert kept[0][0].point.parameters == sweep.anchors()[0].parameters
+    assert len({content for _, content in kept}) == len(kept) == 12
+
+
+def test_progress_counts_the_points(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    run_sweep(space(), tmp_path, content=CONTENT, make_evaluator=fake_chip.make, observe=seen.append)
+    assert max(p.budget for p in seen) == space().size
+    assert any(0 < p.distinct < p.budget for p in seen)
+
+
+def _dies(sweep: Sweep) -> Evaluator:
+    def evaluate(point: Point, fidelity: Fidelity) -> Candidate:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    return Evaluator(evaluate=evaluate)
+
+
+def test_a_worker_that_dies_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="a worker process died; is there enough memory for --jobs"):
+        searched(tmp_path, make=_dies, jobs=2)
