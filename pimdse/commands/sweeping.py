@@ -45,7 +45,9 @@ def sweep(
     ],
     trials: Annotated[
         int | None,
-        typer.Option("--trials", "-n", metavar="N", min=1, help="Candidates to judge; where every point is, to keep."),
+        typer.Option(
+            "--trials", "-n", metavar="N", min=1, help="Candidates to judge; to keep, where every point is judged."
+        ),
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Decides everything random.")] = None,

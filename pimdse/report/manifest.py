@@ -52,7 +52,7 @@ def manifest_yaml(findings: Findings) -> str:
         },
         "chip": _chip(sweep),
         "results": {
-            **(findings.enumeration.to_json() if findings.enumeration else {}),
+            "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
             "distinct": len(findings.trials),
             "feasible": len(findings.feasible),
             "errors": len(findings.errors),

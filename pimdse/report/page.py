@@ -86,8 +86,8 @@ def summary_sentence(findings: Findings) -> str:
     count = f"{len(findings.feasible)} of {len(findings.trials)} candidates are feasible"
     if (whole := findings.enumeration) is not None:
         count = (
-            f"All {whole.points:,} points of the space are estimated, {whole.feasible:,} of them are feasible; of the best "
-            f"{whole.kept} those {len(findings.timed)} are timed that could be on the front"
+            f"All {whole.points:,} points of the space are estimated, {whole.feasible:,} of them are feasible; of the "
+            f"best {whole.kept} those {len(findings.timed)} are timed that could be on the front"
         )
     elif sweep.fidelity is Fidelity.COST:
         count += f", the best {len(findings.timed)} are timed"
