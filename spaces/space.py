@@ -142,7 +142,7 @@ class Sweep:
     arch: the chip that the search starts from; other_chips: more to start from, chosen by a parameter `chip`.
     combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
     COST the front is timed, with at most `timed` timelines, and a space of up to `enumerate` points is judged
-    completely: `trials` of them are kept then.
+    completely, and `trials` of them are kept.
     """
 
     name: str
