@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import spatial_order, unsqueeze
+from pimcomp.frontend.lower.rearrange import of_rank, spatial_order
 from pimcomp.frontend.lower.tensor import Cells, Factor, LayoutError, Tensor, node_cells, tidy
 from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, Pick, View
 
@@ -146,8 +146,7 @@ def _affine(
 ) -> Tensor:
     """factor * tensor + shift with constants that broadcast to the tensor."""
     rank = max(np.ndim(value) for value in (factor, shift) if value is not None)
-    if rank > len(tensor.axes):
-        tensor = unsqueeze(tensor, range(rank - len(tensor.axes)))
+    tensor = of_rank(tensor, rank)
     ones, zeros = np.ones(tensor.cells.size), np.zeros(tensor.cells.size)
     return builder.scale(
         node.name,
@@ -188,9 +187,7 @@ def eltwise(name: str, builder: GraphBuilder, operation: str, tensors: Sequence[
     Raises BadShape if they do not, LayoutError where their layouts differ.
     """
     rank = max(len(tensor.axes) for tensor in tensors)
-    level = [
-        unsqueeze(tensor, range(rank - len(tensor.axes))) if len(tensor.axes) < rank else tensor for tensor in tensors
-    ]
+    level = [of_rank(tensor, rank) for tensor in tensors]
     axes = [_common_axis([tensor.axes[axis] for tensor in level]) for axis in range(rank)]
     height, width = max(tensor.height for tensor in level), max(tensor.width for tensor in level)
     level = [_stretched(name, builder, tensor, height, width) for tensor in level]

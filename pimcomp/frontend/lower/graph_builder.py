@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.lower.tensor import LARGEST_CHANNELS, Tensor, of_map
-from pimcomp.ir.graph import Activation, Conv, Node, Operation, Pick, Standalone, View, Window
+from pimcomp.ir.graph import Activation, Conv, Node, Operation, Pick, Shape, Standalone, View, Window
 
 LARGEST_ROWS = 1 << 15  # of a map: work is dealt out row by row; long signals lie along columns
 LARGEST_SIDE = 1 << 19  # columns of a map
@@ -28,7 +28,7 @@ class GraphBuilder:
         name: str,
         operation: Operation,
         views: Sequence[View],
-        shape: tuple[int, int, int],
+        shape: Shape,
         activation: Activation | None = None,
     ) -> int:
         """Append a node with a map of `shape` (channels, height, width); returns its index.
@@ -68,6 +68,10 @@ class GraphBuilder:
         shape = (tensor.cells.size, tensor.height, tensor.width)
         return tensor.on_node(self.emit(name, operation, (tensor.view,), shape, activation))
 
+    def layer(self, name: str, operation: Operation, tensor: Tensor, shape: Shape, order: str) -> Tensor:
+        """A node that computes a map of another shape from `tensor`; `order` names the axes of the result."""
+        return of_map(self.emit(name, operation, (tensor.view,), shape), *shape, order)
+
     def activation(self, name: str, tensor: Tensor, activation: Activation) -> Tensor:
         """An element-wise function of a tensor of any layout."""
         return self.unary(name, Standalone(), tensor, activation)
@@ -78,8 +82,7 @@ class GraphBuilder:
         """Chosen rows and columns of a map whose axes are named by `order`; nothing is emitted where all stay."""
         if rows == tuple(range(tensor.height)) and columns == tuple(range(tensor.width)):
             return tensor
-        shape = (tensor.cells.size, len(rows), len(columns))
-        return of_map(self.emit(name, Pick(rows, columns), (tensor.view,), shape), *shape, order)
+        return self.layer(name, Pick(rows, columns), tensor, (tensor.cells.size, len(rows), len(columns)), order)
 
     def scale(
         self, name: str, tensor: Tensor, factor: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]

@@ -18,7 +18,7 @@ from pimcomp.frontend.lower.layout_parameters import (
     split_sizes,
 )
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported, normal_axes
-from pimcomp.frontend.lower.tensor import Softmax, Tensor, of_map
+from pimcomp.frontend.lower.tensor import Softmax, Tensor
 from pimcomp.ir.graph import Conv, Crop, Window
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
@@ -135,7 +135,7 @@ def _select(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axis: int, ke
     if isinstance(kept, range) and kept.step == 1:
         corner = (kept[0], 0) if rows else (0, kept[0])
         shape = (tensor.cells.size, *((len(kept), tensor.width) if rows else (tensor.height, len(kept))))
-        return of_map(builder.emit(node.name, Crop(*corner), (tensor.view,), shape), *shape, order)
+        return builder.layer(node.name, Crop(*corner), tensor, shape, order)
     chosen, all_rows, all_columns = tuple(kept), tuple(range(tensor.height)), tuple(range(tensor.width))
     lines = (chosen, all_columns) if rows else (all_rows, chosen)
     return builder.pick(node.name, tensor, *lines, order)
@@ -173,8 +173,7 @@ def lower_pad(node: OnnxNode, builder: GraphBuilder) -> Tensor:
         )
         return builder.pick(node.name, tensor, rows, columns, order)
     shape = (tensor.cells.size, tensor.height + top + bottom, tensor.width + left + right)
-    index = builder.emit(node.name, Crop(-top, -left), (tensor.view,), shape)
-    return of_map(index, *shape, order)
+    return builder.layer(node.name, Crop(-top, -left), tensor, shape, order)
 
 
 def _padded_line(size: int, before: int, after: int, mode: str) -> tuple[int, ...]:
@@ -195,8 +194,7 @@ def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before:
         raise BadShape(f"{before} and {after} channels around {channels}")
     weights = np.eye(before + channels + after, channels, k=-before, dtype=np.float32)
     operation = Conv(window=Window(kernel=(1, 1)), weights=weights.reshape(*weights.shape, 1, 1))
-    shape = (len(weights), tensor.height, tensor.width)
-    return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
+    return builder.layer(node.name, operation, tensor, (len(weights), tensor.height, tensor.width), order)
 
 
 def lower_expand(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -204,7 +202,7 @@ def lower_expand(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     tensor = node.tensor(0)
     target = [int(size) for size in np.asarray(node.constant(1, "the shape")).ravel()]
     rank = max(len(target), len(tensor.axes))
-    tensor = rearrange.unsqueeze(tensor, range(rank - len(tensor.axes))) if rank > len(tensor.axes) else tensor
+    tensor = rearrange.of_rank(tensor, rank)
     padded = (*(1,) * (rank - len(target)), *target)
     for axis, wanted in enumerate(padded):
         size = tensor.shape[axis]

@@ -8,7 +8,7 @@ import numpy as np
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axes
 from pimcomp.frontend.lower.rearrange import map_order, spatial_order, squeeze
-from pimcomp.frontend.lower.tensor import Tensor, of_map
+from pimcomp.frontend.lower.tensor import Tensor
 from pimcomp.frontend.lower.window_geometry import misses_map, sliding
 from pimcomp.ir.graph import Conv, Pool, Window
 
@@ -37,8 +37,7 @@ def lower_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
         count_padding=average and padded and bool(node.integer("count_include_pad", 0)),
         overhang=slide.overhang,
     )
-    shape = (tensor.cells.size, slide.height, slide.width)
-    return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
+    return builder.layer(node.name, operation, tensor, (tensor.cells.size, slide.height, slide.width), order)
 
 
 def lower_global_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -82,9 +81,8 @@ def _over_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: 
     if order is None or math.prod(tensor.shape[axis] for axis in axes) != channels:
         raise Unsupported(f"it reduces over a part of the channels of {list(tensor.shape)}")
     weights = np.full((1, channels, 1, 1), weight, np.float32)
-    shape = (1, tensor.height, tensor.width)
-    index = builder.emit(node.name, Conv(window=Window(kernel=(1, 1)), weights=weights), (tensor.view,), shape)
-    return of_map(index, *shape, order)
+    operation = Conv(window=Window(kernel=(1, 1)), weights=weights)
+    return builder.layer(node.name, operation, tensor, (1, tensor.height, tensor.width), order)
 
 
 def _over(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], method: str) -> Tensor:

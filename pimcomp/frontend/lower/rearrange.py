@@ -137,6 +137,12 @@ def unsqueeze(tensor: Tensor, axes: Sequence[int]) -> Tensor:
     return reshape(tensor, [1 if axis in new else next(old) for axis in range(rank)])
 
 
+def of_rank(tensor: Tensor, rank: int) -> Tensor:
+    """With axes of size 1 in front until there are `rank` of them, as broadcasting adds them."""
+    missing = rank - len(tensor.axes)
+    return unsqueeze(tensor, range(missing)) if missing > 0 else tensor
+
+
 def map_order(tensor: Tensor) -> str | None:
     """Which of the usual orders the axes follow ("nchw", "nhwc", "ncw", "nwc", "nc", "c"), None if none of them.
 

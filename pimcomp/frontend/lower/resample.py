@@ -141,9 +141,8 @@ def _linear(
     tent = np.outer(*kernels).astype(np.float32)
     channels = spread.cells.size
     weights = np.ascontiguousarray(np.broadcast_to(tent, (channels, 1, *tent.shape)))
-    shape = (channels, wanted[0][0], wanted[1][0])
     operation = Conv(window=Window(kernel=(tent.shape[0], tent.shape[1])), weights=weights, groups=channels)
-    return of_map(builder.emit(node.name, operation, (spread.view,), shape), *shape, order)
+    return builder.layer(node.name, operation, spread, (channels, wanted[0][0], wanted[1][0]), order)
 
 
 def _spread_line(size: int, factor: int, centred: bool) -> tuple[tuple[int, ...], Places, int]:

@@ -4,10 +4,9 @@ import numpy as np
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import spatial_order
-from pimcomp.frontend.lower.tensor import Tensor, of_map
-from pimcomp.frontend.lower.weighted import as_float32, bias_of
-from pimcomp.frontend.lower.window_geometry import LONGEST_SIDE
+from pimcomp.frontend.lower.tensor import Tensor
+from pimcomp.frontend.lower.weighted import bias_of, convolved
+from pimcomp.frontend.lower.window_geometry import LONGEST_SIDE, pair
 from pimcomp.ir.graph import Conv, FloatArray, Window
 
 Pair = tuple[int, int]
@@ -15,22 +14,13 @@ Pair = tuple[int, int]
 
 def lower_conv_transpose(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """One- and two-dimensional transposed convolution."""
-    tensor = node.tensor(0)
-    if len(tensor.axes) not in (3, 4):
-        raise Unsupported(f"its input has {len(tensor.axes)} axes; 1-D and 2-D convolutions are supported")
-    order = spatial_order(tensor)
-    weights = as_float32(node.constant(1, "the weight tensor"))
-    groups, channels = node.integer("group", 1), tensor.cells.size
-    fits = weights.ndim == len(order) and weights.size > 0 and weights.shape[0] == channels
-    if groups < 1 or not fits or channels % groups:
+    tensor, order, weights, groups = convolved(node)
+    if groups < 1 or weights.shape[0] != tensor.cells.size or tensor.cells.size % groups:
         raise BadShape(
             f"weights of shape {list(weights.shape)} in {groups} group(s) for an input of {list(tensor.shape)}"
         )
-    kernel = node.integers("kernel_shape") or weights.shape[2:]
-    if tuple(kernel) != weights.shape[2:]:
-        raise BadShape(f"kernel_shape {list(kernel)}, but weights of shape {list(weights.shape)}")
-    rank, kernel = len(kernel), (1, *weights.shape[2:])[-2:]
-    strides, dilations = (_pair(node, name, rank, 1) for name in ("strides", "dilations"))
+    rank, kernel = weights.ndim - 2, (1, *weights.shape[2:])[-2:]
+    strides, dilations = (pair(node, name, rank, 1) for name in ("strides", "dilations"))
     if max(*strides, *dilations, *kernel) > LONGEST_SIDE or min(*strides, *dilations) < 1:
         raise BadShape(f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}")
     lines, pads = [], []
@@ -50,8 +40,7 @@ def lower_conv_transpose(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     )
     mirrored = _mirrored(weights.reshape(*weights.shape[:2], *kernel), groups)
     operation = Conv(window=window, weights=mirrored, bias=bias_of(node, 2, len(mirrored)), groups=groups)
-    shape = (len(mirrored), height, width)
-    return of_map(builder.emit(node.name, operation, (spread.view,), shape), *shape, order)
+    return builder.layer(node.name, operation, spread, (len(mirrored), height, width), order)
 
 
 def _mirrored(weights: FloatArray, groups: int) -> FloatArray:
@@ -61,20 +50,11 @@ def _mirrored(weights: FloatArray, groups: int) -> FloatArray:
     return np.ascontiguousarray(grouped.reshape(groups * outs, ins // groups, *kernel)[:, :, ::-1, ::-1])
 
 
-def _pair(node: OnnxNode, name: str, rank: int, default: int) -> Pair:
-    """A value for rows and one for columns; a 1-D node has only the latter."""
-    values = node.integers(name) or (default,) * rank
-    if len(values) != rank:
-        raise BadShape(f"{name} {list(values)}: expected {rank} value(s)")
-    single = default if name != "output_padding" else 0
-    return (single, values[0]) if rank == 1 else (values[0], values[1])
-
-
 def _borders(
     node: OnnxNode, rank: int, sizes: Pair, kernel: tuple[int, ...], strides: Pair, dilations: Pair
 ) -> list[Pair]:
     """Zeros before and behind the spread line of each axis; negative ones cut it."""
-    extra = _pair(node, "output_padding", rank, 0)
+    extra = pair(node, "output_padding", rank, 0)
     given = node.integers("pads") or (0,) * (2 * rank)
     wanted = node.integers("output_shape")
     auto = node.text("auto_pad", "NOTSET")

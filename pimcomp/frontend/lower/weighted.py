@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import spatial_order, squeeze, transpose, unsqueeze
+from pimcomp.frontend.lower.rearrange import of_rank, spatial_order, squeeze, transpose
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map, tidy
 from pimcomp.frontend.lower.window_geometry import sliding
 from pimcomp.ir.graph import Conv, FloatArray, Window
@@ -22,17 +22,7 @@ def as_float32(values: Constant) -> FloatArray:
 
 def lower_conv(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """One- and two-dimensional convolution."""
-    tensor = node.tensor(0)
-    if len(tensor.axes) not in (3, 4):
-        raise Unsupported(f"its input has {len(tensor.axes)} axes; 1-D and 2-D convolutions are supported")
-    order = spatial_order(tensor)
-    weights = as_float32(node.constant(1, "the weight tensor"))
-    groups = node.integer("group", 1)
-    if weights.ndim != len(order) or weights.size == 0:
-        raise BadShape(f"weights of shape {list(weights.shape)} for an input of shape {list(tensor.shape)}")
-    kernel = node.integers("kernel_shape") or weights.shape[2:]
-    if tuple(kernel) != weights.shape[2:]:
-        raise BadShape(f"kernel_shape {list(kernel)}, but weights of shape {list(weights.shape)}")
+    tensor, order, weights, groups = convolved(node)
     if groups < 1 or weights.shape[1] * groups != tensor.cells.size or weights.shape[0] % groups:
         raise BadShape(
             f"weights of shape {list(weights.shape)} in {groups} group(s) do not fit {tensor.cells.size} input channels"
@@ -44,8 +34,22 @@ def lower_conv(node: OnnxNode, builder: GraphBuilder) -> Tensor:
         bias=bias_of(node, 2, weights.shape[0]),
         groups=groups,
     )
-    shape = (weights.shape[0], slide.height, slide.width)
-    return of_map(builder.emit(node.name, operation, (tensor.view,), shape), *shape, order)
+    return builder.layer(node.name, operation, tensor, (weights.shape[0], slide.height, slide.width), order)
+
+
+def convolved(node: OnnxNode) -> tuple[Tensor, str, FloatArray, int]:
+    """The input of a Conv or ConvTranspose, the order of its axes, the weights and the groups."""
+    tensor = node.tensor(0)
+    if len(tensor.axes) not in (3, 4):
+        raise Unsupported(f"its input has {len(tensor.axes)} axes; 1-D and 2-D convolutions are supported")
+    order = spatial_order(tensor)
+    weights = as_float32(node.constant(1, "the weight tensor"))
+    if weights.ndim != len(order) or weights.size == 0:
+        raise BadShape(f"weights of shape {list(weights.shape)} for an input of shape {list(tensor.shape)}")
+    kernel = node.integers("kernel_shape") or weights.shape[2:]
+    if tuple(kernel) != weights.shape[2:]:
+        raise BadShape(f"kernel_shape {list(kernel)}, but weights of shape {list(weights.shape)}")
+    return tensor, order, weights, node.integer("group", 1)
 
 
 def bias_of(node: OnnxNode, position: int, channels: int, factor: float = 1.0) -> FloatArray | None:
@@ -99,8 +103,8 @@ def _times_weights(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, weight
     product = contract(node.name, builder, tensor, weights.reshape(-1, 1 if vector else weights.shape[-1]), None)
     if vector:
         return squeeze(product, [len(product.axes) - 1])
-    missing = weights.ndim - max(len(product.axes), 2)  # a vector times a matrix is a vector
-    return unsqueeze(product, range(missing)) if missing > 0 else product
+    # A vector times a matrix is a vector.
+    return of_rank(product, weights.ndim - max(2 - len(product.axes), 0))
 
 
 def contract(

@@ -25,8 +25,7 @@ def sliding(node: OnnxNode, kernel: Sequence[int], height: int, width: int) -> S
     Raises BadShape where kernel, strides, pads and map do not fit, Unsupported for negative pads.
     """
     rank = len(kernel)
-    strides = _pair(node.integers("strides"), rank, "strides")
-    dilations = _pair(node.integers("dilations"), rank, "dilations")
+    strides, dilations = (pair(node, name, rank, 1) for name in ("strides", "dilations"))
     sizes = (1, kernel[0]) if rank == 1 else (kernel[0], kernel[1])
     if max(*sizes, *dilations, *(node.integers("pads") or (0,))) > LONGEST_SIDE:
         raise BadShape(f"a window of {list(kernel)} elements, dilated {list(dilations)}, with such pads is no window")
@@ -47,11 +46,12 @@ def sliding(node: OnnxNode, kernel: Sequence[int], height: int, width: int) -> S
     return Sliding(window, rows, columns, (over_rows, over_columns))
 
 
-def _pair(given: Sequence[int] | None, rank: int, what: str) -> tuple[int, int]:
-    values = (1,) * rank if not given else tuple(given)
+def pair(node: OnnxNode, name: str, rank: int, default: int) -> tuple[int, int]:
+    """An attribute's value for rows and that for columns; a 1-D node has only the latter."""
+    values = node.integers(name) or (default,) * rank
     if len(values) != rank:
-        raise BadShape(f"{what} {list(values)}: expected {rank} value(s)")
-    return (1, values[0]) if rank == 1 else (values[0], values[1])
+        raise BadShape(f"{name} {list(values)}: expected {rank} value(s)")
+    return (default, values[0]) if rank == 1 else (values[0], values[1])
 
 
 def _explicit_pads(node: OnnxNode, rank: int) -> tuple[tuple[int, int], tuple[int, int]]:
