@@ -132,7 +132,7 @@ def _operation(graph: Graph, index: int, weighted: bool) -> NodeWork:
         case Crop() | Pick():
             return NodeWork(copies=1)
         case Standalone():
-            gathered = len(np.unique(node.inputs[0].sources)) > 1
+            gathered = len(node.inputs[0].nodes) > 1
             return NodeWork(copies=1) if gathered else NodeWork(one_operand=1)
         case _:
             assert_never(operation)
@@ -169,6 +169,6 @@ def _whole(graph: Graph, node: Node) -> bool:
     for view in node.inputs:
         source = graph.nodes[int(view.sources[0])]
         same = (source.channels, source.height, source.width) == (node.channels, node.height, node.width)
-        if not same or len(np.unique(view.sources)) > 1 or not np.array_equal(view.channels, np.arange(node.channels)):
+        if not same or len(view.nodes) > 1 or not np.array_equal(view.channels, np.arange(node.channels)):
             return False
     return True

@@ -57,6 +57,12 @@ class View:
     sources: IntArray
     channels: IntArray
 
+    @property
+    def nodes(self) -> list[int]:
+        """The sources, each once, ascending."""
+        found: list[int] = np.unique(self.sources).tolist()
+        return found
+
 
 def whole(source: int, channels: int) -> View:
     """All channels of one node, in order."""
@@ -218,6 +224,10 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
     notes: tuple[str, ...] = ()  # what the import changed or dropped, for the manifest ("LRN dropped", ...)
+
+    def stored(self) -> list[int]:
+        """The nodes that outputs read, ascending."""
+        return sorted({source for output in self.outputs for source in output.view.nodes})
 
     def weighted(self) -> tuple[int, ...]:
         """Indices of the nodes that occupy crossbars, in order."""

@@ -320,5 +320,5 @@ def _chains(graph: Graph) -> tuple[int, int]:
         before = sources_of(node)
         fewest.append(weighted + min((fewest[s] for s in before), default=0))
         most.append(weighted + max((most[s] for s in before), default=0))
-    ends = {int(s) for output in graph.outputs for s in output.view.sources}
+    ends = graph.stored()
     return min((fewest[e] for e in ends), default=0), max((most[e] for e in ends), default=0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition, Unfolding, Unfoldings
-from pimcomp.ir.graph import Graph, Input, Node, View, vector_passes
+from pimcomp.ir.graph import Graph, Input, Node, vector_passes
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline
 from pimcomp.plan.unfoldings import sums
 
@@ -97,17 +97,13 @@ def _load_ns(arch: Arch, node: Node) -> float:
     return node.height * beats * arch.global_read_cycles * arch.global_period_ns
 
 
-def _sources(view: View) -> list[int]:
-    return [int(s) for s in np.unique(view.sources)]
-
-
 def _weighted_ancestors(graph: Graph, weighted: dict[int, int]) -> list[tuple[int, ...]]:
     """Per node: the weighted layers (by k) it depends on without another weighted layer between."""
     result: list[tuple[int, ...]] = []
     for node in graph.nodes:
         found: set[int] = set()
         for view in node.inputs:
-            for source in _sources(view):
+            for source in view.nodes:
                 found |= {weighted[source]} if source in weighted else set(result[source])
         result.append(tuple(sorted(found)))
     return result

@@ -20,15 +20,14 @@ def input_rows(node: Node, source: Node) -> tuple[LongArray, LongArray]:
 
 def sources_of(node: Node) -> list[int]:
     """Nodes that a node reads, in order, without repetition."""
-    return sorted({int(s) for view in node.inputs for s in np.unique(view.sources)})
+    return sorted({source for view in node.inputs for source in view.nodes})
 
 
 def needed_rows(graph: Graph) -> list[npt.NDArray[np.bool_]]:
     """Per node: bool[height], rows that some output depends on."""
     needed = [np.zeros(node.height, dtype=bool) for node in graph.nodes]
-    for output in graph.outputs:
-        for source in np.unique(output.view.sources):
-            needed[source][:] = True
+    for source in graph.stored():
+        needed[source][:] = True
     for index in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[index]
         for source in sources_of(node):
@@ -47,7 +46,7 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
     rank = [np.full(node.height, -1, dtype=np.int32) for node in graph.nodes]
     made = [0] * len(graph.nodes)  # rows below this are ranked (or not needed)
     position = 0
-    roots = sorted({int(s) for output in graph.outputs for s in np.unique(output.view.sources)})
+    roots = graph.stored()
     tallest = max(graph.nodes[r].height for r in roots)
     stack: list[tuple[int, int]] = []
     for row in range(tallest):

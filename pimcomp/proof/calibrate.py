@@ -25,7 +25,7 @@ def lrn_ranges(graph: Graph, seed: int) -> dict[int, float]:
         for node in graph.nodes
         if isinstance(node.operation, Input)
     }
-    sources = sorted({int(s) for node in wanted.values() for s in np.unique(node.inputs[0].sources)})
+    sources = sorted({source for node in wanted.values() for source in node.inputs[0].nodes})
     maps = intermediate_maps(graph, inputs, sources)
     return {
         index: MARGIN * _largest_sum(_gather(maps, node.inputs[0]), node.operation.size)

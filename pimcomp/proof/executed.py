@@ -234,7 +234,7 @@ class _Inside:
     def floor(self, output: Output) -> float:
         """The error of an output that rounding explains."""
         compiled = next(o for o in self.graph.outputs if o.name == output.name)
-        return max(float(self.floors[source]) for source in np.unique(compiled.view.sources).tolist())
+        return max(float(self.floors[source]) for source in compiled.view.nodes)
 
     def explains(self, output: Output, values: FloatArray) -> bool:
         """Whether these elements, before the epilogue, are what the maps say."""

@@ -206,7 +206,7 @@ def _global_layout(graph: Graph, constants: Constants, eb: int) -> GlobalLayout:
     for index, node in enumerate(graph.nodes):
         if isinstance(node.operation, Input):
             loaded[index] = take(int(row_bytes[index]) * node.height)
-    for source in sorted({int(s) for output in graph.outputs for s in np.unique(output.view.sources)}):
+    for source in graph.stored():
         stored[source] = take(int(row_bytes[source]) * graph.nodes[source].height)
     return GlobalLayout(constant_at, stored, loaded, row_bytes, begin, top - begin)
 

@@ -168,7 +168,7 @@ class WorkBuilder:
                 self.final_task[numbers] = self.add_tasks(LOAD, index, segments, segments.owner, out=numbers)
             else:
                 vector_tasks(self, index, segments, numbers)
-        for source in sorted({int(s) for output in self.graph.outputs for s in np.unique(output.view.sources)}):
+        for source in self.graph.stored():
             segments = self.placed[source].segments
             task = self.add_tasks(STORE, source, segments, segments.owner)
             self.add_reads(task, segments.owner, source, segments.row, segments.start, segments.stop)

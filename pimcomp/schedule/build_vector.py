@@ -52,10 +52,10 @@ def vector_tasks(builder: "WorkBuilder", index: int, s: Segments, numbers: npt.N
     runs: list[tuple[int, ...]] = []
     columns: list[tuple[np.ndarray, ...]] = []
     for operand, view in enumerate(node.inputs):
-        for tensor in np.unique(view.sources):
-            source = builder.graph.nodes[int(tensor)]
+        for tensor in view.nodes:
+            source = builder.graph.nodes[tensor]
             broadcast = spreads(node, source)
-            runs.extend(_runs(builder, operand, int(tensor), len(columns), kernel, broadcast, view))
+            runs.extend(_runs(builder, operand, tensor, len(columns), kernel, broadcast, view))
             for tap in range(kernel):
                 y = np.zeros_like(row) if broadcast else row + tap * dilation
                 a = np.zeros_like(low) if broadcast else np.maximum(low, 0)

@@ -70,7 +70,7 @@ def _readers(graph: Graph) -> list[int]:
     """How many views, of nodes and outputs, read each node."""
     counts = [0] * len(graph.nodes)
     for view in [v for node in graph.nodes for v in node.inputs] + [output.view for output in graph.outputs]:
-        for source in np.unique(view.sources).tolist():
+        for source in view.nodes:
             counts[source] += 1
     return counts
 

@@ -1,7 +1,6 @@
 """The invariants of a Graph, executable: shapes follow from operations, views point backwards and inside."""
 
 from pimcomp.errors import InvariantError
-from pimcomp.frontend.rewrite.rewire import sources
 from pimcomp.ir.graph import Graph, Node, Shape, View, expected_shape
 
 
@@ -21,7 +20,7 @@ def _views(graph: Graph, views: tuple[View, ...], end: int) -> str:
     for view in views:
         if len(view.sources) == 0 or len(view.sources) != len(view.channels):
             return f"a view of {len(view.sources)} sources and {len(view.channels)} channels"
-        read = sources(view)
+        read = view.nodes
         if read[0] < 0 or read[-1] >= end:
             return f"reads node {read[-1] if read[-1] >= end else read[0]}, which does not come before it"
         if len({(graph.nodes[source].height, graph.nodes[source].width) for source in read}) > 1:

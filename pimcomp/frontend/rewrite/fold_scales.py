@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.frontend.rewrite.rewire import as_scale, readers, resolve, rewire, sources
+from pimcomp.frontend.rewrite.rewire import as_scale, readers, resolve, rewire
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Node, View
 
 Reals = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ def _fold_backwards(graph: Graph) -> Graph:
         if scale is None:
             continue
         view = resolve(node.inputs[0], moved)
-        producers = {source: nodes[source] for source in sources(view)}
+        producers = {source: nodes[source] for source in view.nodes}
         if _repeats(view) or any(read_by[source] != {index} for source in producers):
             continue
         factor, shift = scale.weights.ravel().astype(np.float64), _bias(scale)

@@ -6,7 +6,7 @@ of it. A source takes it only if nothing else reads that source.
 
 from dataclasses import replace
 
-from pimcomp.frontend.rewrite.rewire import readers, resolve, rewire, sources
+from pimcomp.frontend.rewrite.rewire import readers, resolve, rewire
 from pimcomp.ir.graph import Graph, Input, Node, Standalone, View
 
 
@@ -19,7 +19,7 @@ def fuse_activations(graph: Graph) -> Graph:
         if not isinstance(node.operation, Standalone) or node.activation is None:
             continue
         view = resolve(node.inputs[0], moved)
-        producers = {source: nodes[source] for source in sources(view)}
+        producers = {source: nodes[source] for source in view.nodes}
         takers = {s: p for s, p in producers.items() if p is not None and _takes(p) and read_by[s] == {index}}
         if len(takers) < len(producers):
             continue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pimcomp.frontend.lower.window_geometry import misses_map
-from pimcomp.frontend.rewrite.rewire import resolve, rewire, sources
+from pimcomp.frontend.rewrite.rewire import resolve, rewire
 from pimcomp.ir.graph import ActivationKind, Conv, Crop, Graph, Node, Pick, Pool, View, Window
 
 Border = tuple[int, int, int, int]  # top, left, bottom, right
@@ -20,7 +20,7 @@ def merge_padding(graph: Graph) -> Graph:
     for index, node in enumerate(graph.nodes):
         if not isinstance(node.operation, Conv | Pool):
             continue
-        read = sources(node.inputs[0])
+        read = node.inputs[0].nodes
         borders = {_border(graph, source) for source in read}
         border = next(iter(borders))
         if len(borders) != 1 or border is None:
@@ -55,7 +55,7 @@ def _padded(graph: Graph, node: Node, border: Border, inner: View) -> Conv | Poo
     if misses_map(wider.window, (first.height, first.width), (node.height, node.width)):
         return None
     if operation.method == "max":
-        return wider if _never_negative(graph, sources(inner)) else None
+        return wider if _never_negative(graph, inner.nodes) else None
     top, left, bottom, right = operation.window.pads
     own_padding = any((top, left, bottom - operation.overhang[0], right - operation.overhang[1]))
     if own_padding and not operation.count_padding:
@@ -77,7 +77,7 @@ def _never_negative(graph: Graph, indices: Sequence[int]) -> bool:
         if activation is None:
             if not isinstance(node.operation, Pool | Crop | Pick):
                 return False
-            further = set(sources(node.inputs[0])) - seen  # it selects: what it reads decides
+            further = set(node.inputs[0].nodes) - seen  # it selects: what it reads decides
             waiting += further
             seen |= further
         elif activation.kind is ActivationKind.CLIP:

@@ -14,14 +14,9 @@ def readers(graph: Graph) -> list[set[int]]:
     reads = [(i, view) for i, node in enumerate(graph.nodes) for view in node.inputs]
     reads += [(-1 - k, output.view) for k, output in enumerate(graph.outputs)]
     for reader, view in reads:
-        for source in sources(view):
+        for source in view.nodes:
             found[source].add(reader)
     return found
-
-
-def sources(view: View) -> list[int]:
-    """The nodes a view gathers channels from, ascending."""
-    return [int(source) for source in np.unique(view.sources)]
 
 
 def resolve(view: View, moved: Mapping[int, View]) -> View:
@@ -29,7 +24,7 @@ def resolve(view: View, moved: Mapping[int, View]) -> View:
 
     moved: node -> view; channel k of the node is channel k of that view, which names no node that is taken out.
     """
-    gone = [source for source in sources(view) if source in moved]
+    gone = [source for source in view.nodes if source in moved]
     if not gone:
         return view
     origin, channels = view.sources.copy(), view.channels.copy()
@@ -58,10 +53,10 @@ def rewire(graph: Graph, nodes: Sequence[Node | None], moved: Mapping[int, View]
 
 def drop_dead(graph: Graph) -> Graph:
     """The graph without nodes that no output reads, directly or through others."""
-    alive = {source for output in graph.outputs for source in sources(output.view)}
+    alive = {source for output in graph.outputs for source in output.view.nodes}
     for index in range(len(graph.nodes) - 1, -1, -1):
         if index in alive:
-            alive.update(source for view in graph.nodes[index].inputs for source in sources(view))
+            alive.update(source for view in graph.nodes[index].inputs for source in view.nodes)
     if len(alive) == len(graph.nodes):
         return graph
     return rewire(graph, [node if i in alive else None for i, node in enumerate(graph.nodes)], {})

@@ -39,7 +39,7 @@ def sort_channels(graph: Graph) -> Graph:
 
 def _follow(view: View, places: list[IntArray | None]) -> View:
     channels = view.channels
-    for source in np.unique(view.sources).tolist():
+    for source in view.nodes:
         place = places[source]
         if place is not None:
             at = view.sources == source

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pimcomp.frontend.rewrite.check_graph import check_graph
-from pimcomp.frontend.rewrite.rewire import as_scale, drop_dead, is_depthwise, readers, resolve, rewire, sources
+from pimcomp.frontend.rewrite.rewire import as_scale, drop_dead, is_depthwise, readers, resolve, rewire
 from pimcomp.ir.graph import Conv, Graph, Input, Node, Output, Pool, Standalone, View, Window, whole
 from tests.graph_oracle import evaluate, random_inputs
 from tests.schedule.random_networks import random_network
@@ -36,7 +36,7 @@ def test_readers_are_nodes_and_outputs() -> None:
 
 
 def test_sources_are_counted_once_and_ascending() -> None:
-    assert sources(view((3, 0), (1, 1), (3, 1))) == [1, 3]
+    assert view((3, 0), (1, 1), (3, 1)).nodes == [1, 3]
 
 
 def test_a_view_of_a_node_that_is_taken_out_is_one_of_what_the_node_read() -> None:
