@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pimcomp.errors import InvariantError
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Flag, Whole, kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Program
 from pimcomp.isa.byte_space import ByteSpace, byte_space
@@ -127,7 +127,7 @@ def _share(
 
 
 @kernel
-def _merge(clock, a, b):
+def _merge(clock: IntArray, a: Whole, b: Whole) -> None:
     """Both ends of a transfer know what either knew."""
     for k in range(clock.shape[1]):
         top = max(clock[a, k], clock[b, k])
@@ -136,7 +136,16 @@ def _merge(clock, a, b):
 
 
 @kernel
-def _touch(is_ld, row, core, now, turn, shared, clock, state):
+def _touch(
+    is_ld: Flag,
+    row: Whole,
+    core: Whole,
+    now: Whole,
+    turn: Whole,
+    shared: _Shared,
+    clock: IntArray,
+    state: tuple[IntArray, IntArray, IntArray, IntArray],
+) -> tuple[int, int]:
     """Check an ld or st against earlier accesses of its pieces and note it; returns (message, piece)."""
     writer, written, write_turn, read = state
     for piece in range(shared.first[row], shared.first[row] + shared.pieces[row]):
@@ -157,7 +166,16 @@ def _touch(is_ld, row, core, now, turn, shared, clock, state):
 
 
 @kernel
-def _through_world(is_ld, full, here, world, cell, size, stored, turn):
+def _through_world(
+    is_ld: Flag,
+    full: ByteArray,
+    here: Whole,
+    world: _World,
+    cell: Whole,
+    size: Whole,
+    stored: IntArray,
+    turn: Whole,
+) -> int:
     """Move what is written between local and global memory; returns the first byte not to be stored to, or -1."""
     for i in range(size):
         if is_ld:
@@ -172,7 +190,16 @@ def _through_world(is_ld, full, here, world, cell, size, stored, turn):
 
 
 @kernel
-def _follow(sequence, columns, reads, local, world, shared, stored, limits):
+def _follow(
+    sequence: LongArray,
+    columns: tuple[ByteArray, IntArray, LongArray, LongArray, IntArray, LongArray],
+    reads: tuple[LongArray, LongArray, LongArray, LongArray, LongArray, LongArray],
+    local: tuple[LongArray, int],
+    world: _World,
+    shared: _Shared,
+    stored: IntArray,
+    limits: tuple[int, int],
+) -> tuple[Whole, Whole, Whole]:
     """Go through the rows in the global order, `rounds` times; see check_flow."""
     op, core, dst, src, size, address = columns
     read, read_bytes, read2, read2_bytes, write_bytes, src2 = reads
@@ -231,9 +258,9 @@ def _follow(sequence, columns, reads, local, world, shared, stored, limits):
 
 
 @kernel
-def _missing(full, start, extent, step, width):
+def _missing(full: ByteArray, start: Whole, extent: Whole, step: Whole, width: Whole) -> int:
     """The first unwritten byte of the elements in [start, start + extent), or -1; step: bytes from one to the next."""
-    at = 0
+    at: Whole = 0
     while at < extent:
         for i in range(at, at + width if step else extent):
             if full[start + i] == 0:

@@ -7,11 +7,12 @@ by itself, as in the simulator's throughput mode.
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.emit.decode import Decoded
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Whole, kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import Op
+from pimcomp.ir.program import ByteArray, LongArray, Op
 from pimcomp.proof.interpret.faults import Deadlock, Fault
 from pimcomp.proof.interpret.resolve import Resolved, fault
 
@@ -57,7 +58,14 @@ def linearise(decoded: Decoded, stream: Resolved, rounds: int) -> Steps:
 
 
 @kernel
-def _linearise(core_start, op, peer, size, event, rounds):  # noqa: PLR0915
+def _linearise(  # noqa: PLR0915
+    core_start: LongArray,
+    op: ByteArray,
+    peer: IntArray,
+    size: LongArray,
+    event: LongArray,
+    rounds: int,
+) -> tuple[int, IntArray, IntArray, IntArray, LongArray, npt.NDArray[np.bool_]]:
     cores = len(core_start) - 1
     total = len(op) * rounds
     row, mate = np.empty(total, np.int32), np.full(total, -1, np.int32)
@@ -116,7 +124,14 @@ def _linearise(core_start, op, peer, size, event, rounds):  # noqa: PLR0915
 
 
 @kernel
-def _advance(core, at, lap, finished, core_start, rounds):
+def _advance(
+    core: Whole,
+    at: LongArray,
+    lap: IntArray,
+    finished: npt.NDArray[np.bool_],
+    core_start: LongArray,
+    rounds: int,
+) -> None:
     """Go to the core's next row; at the end of its list begin the next round or finish."""
     at[core] += 1
     if at[core] == core_start[core + 1]:

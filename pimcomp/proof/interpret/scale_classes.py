@@ -4,18 +4,21 @@ Additions, subtractions, maxima and copies have no shift: their operands and res
 vvmul, vvdmul, vsigm and vtanh begin a new one. Union-find merges classes while all steps are followed without values.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 from numba.typed import Dict
 
 from pimcomp.errors import InvariantError
-from pimcomp.foundation.kernels import kernel
+from pimcomp.foundation.kernels import Whole, kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.isa.table import COMPUTES, DST, INPUT, MATRIX, ONE_OUTPUT, SRC, SRC2, STRIDED, UNIT
+from pimcomp.proof.interpret.order import Steps
+from pimcomp.proof.interpret.resolve import Resolved
 from pimcomp.proof.interpret.run import Prepared
+from pimcomp.proof.interpret.world import Cells
 
 ANY = -1  # the class of zero, which is zero in every scale, and of cells that hold nothing
 _SWEEPS = 4  # merging changes which products count as the same; it settles in two sweeps in practice
@@ -91,7 +94,7 @@ def _roots(parent: IntArray, classes: IntArray) -> IntArray:
 
 
 @kernel
-def _find(parent, x):
+def _find(parent: IntArray, x: Whole) -> Whole:
     while parent[x] != x:
         parent[x] = parent[parent[x]]
         x = parent[x]
@@ -99,7 +102,7 @@ def _find(parent, x):
 
 
 @kernel
-def _union(parent, x, y, low, high):
+def _union(parent: IntArray, x: Whole, y: Whole, low: Whole, high: Whole) -> Whole:
     """Merge two classes (ANY merges with nothing); the representative is no constant ([low, high)) if one is not."""
     if x < 0:
         return y if y < 0 else _find(parent, y)
@@ -115,7 +118,7 @@ def _union(parent, x, y, low, high):
 
 
 @kernel
-def _fresh(products, kind, a, b, used):
+def _fresh(products: Any, kind: Whole, a: Whole, b: Whole, used: Whole) -> Any:
     """The class of the results of one kind of operation on these classes."""
     key = (np.int64(kind), np.int64(a), np.int64(b))
     if key not in products:
@@ -124,23 +127,42 @@ def _fresh(products, kind, a, b, used):
 
 
 @kernel
-def _gather(parent, local, at, n, step, low, high):
+def _gather(
+    parent: IntArray,
+    local: IntArray,
+    at: Whole,
+    n: Whole,
+    step: Whole,
+    low: Whole,
+    high: Whole,
+) -> Whole:
     """Merge the classes of n elements into one."""
-    c = np.int32(ANY)
+    c: Whole = np.int32(ANY)
     for i in range(n):
         c = _union(parent, c, local[at + i * step], low, high)
     return c
 
 
 @kernel
-def _fill(local, at, n, step, c):
+def _fill(local: IntArray, at: Whole, n: Whole, step: Whole, c: Whole) -> None:
     """Give n elements, `step` cells apart, one class."""
     for i in range(n):
         local[at + i * step] = c
 
 
 @kernel
-def _pass(local, world, steps, step, stream, cells, base, mate_base, input_class, output):
+def _pass(
+    local: IntArray,
+    world: IntArray,
+    steps: Steps,
+    step: Whole,
+    stream: Resolved,
+    cells: Cells,
+    base: Whole,
+    mate_base: Whole,
+    input_class: IntArray,
+    output: IntArray,
+) -> None:
     """ld, st, lldi, lmv and transfers move classes as they move cells."""
     row, mate = steps.row[step], steps.mate[step]
     op, size = stream.op[row], stream.size[row]
@@ -164,7 +186,7 @@ def _pass(local, world, steps, step, stream, cells, base, mate_base, input_class
 
 
 @kernel
-def _changed(parent, products, kind, c, span):
+def _changed(parent: IntArray, products: Any, kind: Whole, c: Whole, span: tuple[Whole, Whole, Whole]) -> Whole:
     """The class of a result of class c: not a constant's alone, and not ANY."""
     low, high, used = span
     if c < 0 or low <= c < high:
@@ -173,7 +195,17 @@ def _changed(parent, products, kind, c, span):
 
 
 @kernel
-def _element_wise(parent, local, stream, row, base, products, kind, span, tables):
+def _element_wise(
+    parent: IntArray,
+    local: IntArray,
+    stream: Resolved,
+    row: Whole,
+    base: Whole,
+    products: Any,
+    kind: Whole,
+    span: tuple[Whole, Whole, Whole],
+    tables: tuple[IntArray, IntArray, IntArray],
+) -> None:
     """Operations that keep the scale of their operands."""
     op, n, (low, high, _), (_, b, out) = stream.op[row], stream.size[row], span, tables
     ib, ob = np.int64(stream.ibytes[row]), np.int64(stream.obytes[row])
@@ -203,7 +235,17 @@ def _element_wise(parent, local, stream, row, base, products, kind, span, tables
 
 
 @kernel
-def _rescaling(parent, local, stream, row, base, products, kind, span, tables):
+def _rescaling(
+    parent: IntArray,
+    local: IntArray,
+    stream: Resolved,
+    row: Whole,
+    base: Whole,
+    products: Any,
+    kind: Whole,
+    span: tuple[Whole, Whole, Whole],
+    tables: tuple[IntArray, IntArray, IntArray],
+) -> None:
     """Operations whose results begin a class (and vavg, whose one result does not)."""
     op, n, (low, high, used), (a, b, out) = stream.op[row], stream.size[row], span, tables
     ib, two = np.int64(stream.ibytes[row]), SRC2[op] == INPUT
@@ -220,7 +262,16 @@ def _rescaling(parent, local, stream, row, base, products, kind, span, tables):
 
 
 @kernel
-def _follow(steps, stream, cells, names, known, parent, products, used):
+def _follow(
+    steps: Steps,
+    stream: Resolved,
+    cells: Cells,
+    names: tuple[IntArray, IntArray, LongArray, LongArray, int],
+    known: tuple[IntArray, IntArray, LongArray, int, int],
+    parent: IntArray,
+    products: Any,
+    used: Whole,
+) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
     """One sweep over all steps; see find_classes."""
     sums, row_node, row_start, cols, outputs = names
     input_class, constant_class, constant_cell, low, high = known
