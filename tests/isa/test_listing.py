@@ -30,9 +30,8 @@ ENTRIES = st.lists(
 
 def listing(entries: list[tuple[Op, int, int, int, int]]) -> Listing:
     """One core's list."""
-    columns = [np.array([entry[k] for entry in entries], np.uint8) for k in range(4)]
-    imm = np.array([entry[4] for entry in entries], np.int64)
-    return Listing(np.array([0, len(entries)]), *columns, imm)
+    op, rd, rs1, rs2 = (np.array([entry[k] for entry in entries], np.uint8) for k in range(4))
+    return Listing(np.array([0, len(entries)]), op, rd, rs1, rs2, np.array([entry[4] for entry in entries], np.int64))
 
 
 def word(value: int) -> int:

@@ -221,7 +221,7 @@ def _element_wise(
         if op in (Op.VVSLL, Op.VVSRA):
             b[row] = _gather(parent, local, src2, n, ib, low, high)
         moved[:] = out[row]
-    elif op == Op.VVMAX:
+    elif SRC2[op] == INPUT:
         for i in range(n):  # element by element: the branches of a concatenation keep their own scales
             c = _union(parent, local[src + i * ib], local[src2 + i * ib], low, high)
             moved[i] = _changed(parent, products, kind, c, span) if c >= 0 else c
