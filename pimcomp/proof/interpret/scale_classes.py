@@ -139,7 +139,7 @@ def _gather(
     """Merge the classes of n elements into one."""
     c: Whole = np.int32(ANY)
     for i in range(n):
-        c = _union(parent, c, local[at + i * step], low, high)
+        c = _union(parent, c, local[int(at + i * step)], low, high)
     return c
 
 
