@@ -21,7 +21,8 @@ from benchmarks.sections import replace_section, table
 from benchmarks.timed_plans import Instance, TimedPlan, grow, load_instance, read_lines
 from pimcomp.estimate import Estimate, Estimator
 from pimcomp.estimate.calibration import SCALE
-from pimcomp.estimate.estimator import Population, population_of
+from pimcomp.estimate.estimator import population_of
+from pimcomp.estimate.population import Population
 from pimcomp.ir.graph import Conv
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.bounds import bounds

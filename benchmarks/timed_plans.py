@@ -23,7 +23,7 @@ from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.proof.calibrate import lrn_ranges
 from pimcomp.proof.static import verify_plan
-from pimcomp.schedule import ScheduleOptions, schedule
+from pimcomp.schedule import ScheduleOptions, Scheduler
 from pimcomp.timeline import time_program
 from pimcomp.timeline.energy import energy_of
 
@@ -111,7 +111,8 @@ def time_plan(instance: Instance, pipeline: Pipeline, sample: int, plan: Plan, s
         core_of=tuple(tuple(cores.ravel().tolist()) for cores in plan.core_of),
     )
     try:
-        program = schedule(graph, arch, instance.partition, plan, pipeline, OPTIONS, lrn_ranges(graph, 0))
+        scheduler = Scheduler(graph, arch, instance.partition, pipeline, OPTIONS, lrn_ranges(graph, 0))
+        program = scheduler.program(plan)
     except CapacityError:
         return line
     timing = time_program(program, arch)

@@ -22,7 +22,7 @@ from pimcomp.compile import compile_network
 from pimcomp.errors import CapacityError
 from pimcomp.estimate import Estimator
 from pimcomp.estimate.estimator import population_of
-from pimcomp.estimate.layout import Layout, place
+from pimcomp.estimate.layout import Assignment, Layout, place
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.bounds import bounds
@@ -63,11 +63,8 @@ def layout_of(compiled: Compiled, options: ScheduleOptions) -> Layout:
     """The estimate's idea of who computes what."""
     estimator = Estimator.of(compiled.graph, compiled.arch, compiled.partition)
     plans = population_of([compiled.plan])
-    layout: Layout = place(
-        estimator.network, estimator.chip.cores, plans.option[0], plans.replication[0], plans.core_of,
-        plans.core_start[0], options.loaders, options.window_columns,
-    )  # fmt: skip
-    return layout
+    plan = Assignment(plans.option[0], plans.replication[0], plans.core_of, plans.core_start[0])
+    return place(estimator.network, estimator.chip.cores, plan, options.LOADERS, options.window_columns)
 
 
 @pytest.mark.parametrize("seed", seeds(4, 30, first=400))

@@ -7,7 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.estimate.calibration import SCALE
-from pimcomp.estimate.population import BUSIEST_NS, CORES, DYNAMIC_PJ, MAKESPAN_NS, PEAK_BYTES, population
+from pimcomp.estimate.population import (
+    BUSIEST_NS,
+    CORES,
+    DYNAMIC_PJ,
+    MAKESPAN_NS,
+    PEAK_BYTES,
+    Population,
+    Rules,
+    population,
+)
 from pimcomp.estimate.tables import Chip, Network, chip_table, network_of, priced
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
@@ -47,18 +56,6 @@ class Estimate:
     def objective_ns(self, pipeline: Pipeline) -> FloatVector:
         """What the pipeline is judged by."""
         return self.latency_ns if pipeline is Pipeline.ELEMENT else self.period_ns
-
-
-@brief
-@dataclass(frozen=True, slots=True, eq=False)
-class Population:
-    """Plans of one problem as arrays: option, replication int64[plans, layers]; the cores of all array groups one after
-    the other, and where each layer's begin (int64[plans, layers + 1])."""
-
-    option: npt.NDArray[np.int64]
-    replication: npt.NDArray[np.int64]
-    core_of: npt.NDArray[np.int64]
-    core_start: npt.NDArray[np.int64]
 
 
 def population_of(plans: Sequence[Plan]) -> Population:
@@ -102,16 +99,14 @@ class Estimator:
     ) -> Estimate:
         """Figures of plans that respect the chip's capacities (not checked here; see `proof/static.py`).
 
-        Of the options only `loaders`, `window_columns` and `images_per_round` are looked at. scale: in place of the
+        Of the options only `LOADERS`, `window_columns` and `images_per_round` are looked at. scale: in place of the
         calibrated one.
         """
         plans = plans if isinstance(plans, Population) else population_of(plans)
         images = options.images_per_round if pipeline is Pipeline.BATCH else 1
         strips = ONE_IMAGE_STRIPS if images == 1 else MORE_IMAGES_STRIPS
-        raw = population(
-            self.network, self.chip, plans.option, plans.replication, plans.core_of, plans.core_start,
-            images, options.loaders, options.window_columns, strips,
-        )  # fmt: skip
+        rules = Rules(images, options.LOADERS, options.window_columns, strips)
+        raw = population(self.network, self.chip, plans, rules)
         latency_ns = raw[:, MAKESPAN_NS] * (SCALE[pipeline] if scale is None else scale)
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
         return Estimate(

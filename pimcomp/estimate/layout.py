@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.tables import INPUT, LAYER, VECTOR
+from pimcomp.estimate.tables import INPUT, LAYER, VECTOR, Network
 from pimcomp.foundation.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
 
 
 class Layout(NamedTuple):
@@ -36,9 +37,45 @@ class Layout(NamedTuple):
     needed_set: LongArray
 
 
+class Assignment(NamedTuple):
+    """One plan: option and replication int64[layers]; cores of all array groups by layer, replica and group, and where
+    each layer's begin (int64[layers + 1])."""
+
+    option: LongArray
+    replication: LongArray
+    core_of: LongArray
+    core_start: LongArray
+
+
+class _Members(NamedTuple):
+    """Sites of layers, which are replicas with equal cores. By layer and replica: the first replica of a site, and how
+    many it has. sites int64[layers]."""
+
+    first: LongArray
+    weight: LongArray
+    sites: LongArray
+
+
+class _Columns(NamedTuple):
+    """Of sites, see `Layout`; of a shared node `replica` is the core that a site's work was taken from."""
+
+    low: LongArray
+    high: LongArray
+    head: LongArray
+    replica: LongArray
+
+
+class _Idle(NamedTuple):
+    """Time of every core's work, and a heap of all cores by their load when they were put there."""
+
+    load: DoubleArray
+    queue: LongArray
+    queued_ns: DoubleArray
+
+
 @kernel
-def place(net, cores, option, replication, core_of, core_start, loaders, window_columns):
-    """The Layout of one plan; core_of: cores of all array groups by layer, replica, group.
+def place(net: Network, cores: int, plan: Assignment, loaders: int, window_columns: int) -> Layout:
+    """The Layout of one plan.
 
     window_columns: columns of a shared node that one core should compute at most, 0: nodes are not shared.
     """
@@ -46,36 +83,31 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
     option_start, group_start, block = net.option_start, net.group_start, net.block
     column_start, columns_before, share_ns = net.column_start, net.columns_before, net.share_ns
     nodes = len(kind)
-    load = _core_loads(net, cores, option, replication, core_of, core_start)
-    load_cores = _loaders(load, core_of, cores, loaders)
-    first, weight = np.zeros((2, replication.sum()), np.int64)
-    sites = np.zeros(len(replication), np.int64)
-    sets, room = _sets_and_room(
-        net, option, replication, core_of, core_start, first, weight, sites, len(load_cores), window_columns
-    )
-    set_of = _set_of_rows(net, sets)
+    load = _core_loads(net, cores, plan)
+    load_cores = _loaders(load, plan.core_of, cores, loaders)
+    first, weight = np.zeros((2, plan.replication.sum()), np.int64)
+    members = _Members(first, weight, np.zeros(len(plan.replication), np.int64))
+    sets, room = _sets_and_room(net, plan, members, len(load_cores), window_columns)
     queue = np.argsort(load, kind="mergesort")  # sorted: a heap
-    queued_ns = load[queue]
+    idle = _Idle(load, queue, load[queue])
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
+    columns = _Columns(low, high, head, replica)
     at, replicas = 0, 0
     for n in range(nodes):
         start[n] = at
-        before = column_start[n]
-        if kind[n] == LAYER:
-            k = layer[n]
-            o = option_start[k] + option[k]
-            groups = group_start[o + 1] - group_start[o]
-            used = min(sites[k], sets[n] * -(-width[n] // block[o]))
+        k, before = layer[n], column_start[n]
+        o = option_start[k] + plan.option[k] if kind[n] == LAYER else 0
         for chosen in range(sets[n]):
             set_start[n, chosen] = at
             if kind[n] == INPUT:
                 high[at], head[at] = width[n], load_cores[chosen]
                 at += 1
             elif kind[n] == LAYER:
-                at = _cut(width[n], block[o], chosen, used, sets[n], replicas, weight, first, at, low, high, replica)
+                turn = (chosen, min(members.sites[k], sets[n] * -(-width[n] // block[o])), sets[n])
+                at = _cut(columns, at, members, replicas, turn, width[n], block[o])
                 for s in range(set_start[n, chosen], at):
-                    head[s] = core_of[core_start[k] + replica[s] * groups]
+                    head[s] = plan.core_of[plan.core_start[k] + replica[s] * (group_start[o + 1] - group_start[o])]
             else:
                 b = base[n]
                 for z in range(set_start[b, chosen], set_start[b, chosen + 1]):
@@ -85,15 +117,14 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
                         at += 1
                     elif e > a:
                         work_ns = share_ns[n] * (height[n] / sets[n])
-                        at = _share(
-                            a, e, window_columns, head[z], work_ns, start[n], set_start[n, chosen], at, low, high, head,
-                            replica, load, queue, queued_ns,
-                        )  # fmt: skip
+                        earlier = (start[n], set_start[n, chosen])
+                        at = _share(columns, at, idle, (a, e), window_columns, head[z], work_ns, earlier)
             row_set[set_start[n, chosen] : at] = chosen
         set_start[n, sets[n] :] = at
         if kind[n] == LAYER:
-            replicas += replication[layer[n]]
+            replicas += plan.replication[k]
     start[nodes] = at
+    set_of = _set_of_rows(net, sets)
     rows, middle, period, needed_set = _rows_of_sets(net, sets, set_of)
     return Layout(
         start, sets, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set
@@ -101,9 +132,10 @@ def place(net, cores, option, replication, core_of, core_start, loaders, window_
 
 
 @kernel
-def _core_loads(net, cores, option, replication, core_of, core_start):
+def _core_loads(net: Network, cores: int, plan: Assignment) -> DoubleArray:
     """float64[cores]: time of every core's MVMs."""
     option_start, group_start, firings, mvm_ns = net.option_start, net.group_start, net.firings, net.mvm_ns
+    option, replication, core_of, core_start = plan.option, plan.replication, plan.core_of, plan.core_start
     load = np.zeros(cores)
     for k in range(len(replication)):
         o = option_start[k] + option[k]
@@ -114,7 +146,7 @@ def _core_loads(net, cores, option, replication, core_of, core_start):
 
 
 @kernel
-def _loaders(load, core_of, cores, loaders):
+def _loaders(load: DoubleArray, core_of: LongArray, cores: int, loaders: int) -> LongArray:
     """The cores in use with the least crossbar work, in order."""
     held = np.zeros(cores, np.bool_)
     for core in core_of:
@@ -126,29 +158,26 @@ def _loaders(load, core_of, cores, loaders):
 
 
 @kernel
-def _sets_and_room(net, option, replication, core_of, core_start, first, weight, sites, loaders, window_columns):
-    """Row sets of every node, and an upper limit of its sites; fills in the sites of all layers.
-
-    first, weight: see `_sites`, by layer and replica. sites int64[layers].
-    """
+def _sets_and_room(
+    net: Network, plan: Assignment, members: _Members, loaders: int, window_columns: int
+) -> tuple[LongArray, LongArray]:
+    """Row sets of every node, and an upper limit of its sites; fills in the members of all layers."""
     kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
-    option_start, group_start, block, scatter, share_ns = (
-        net.option_start, net.group_start, net.block, net.scatter, net.share_ns
-    )  # fmt: skip
+    option_start, block, scatter, share_ns = net.option_start, net.block, net.scatter, net.share_ns
     nodes, at = len(kind), 0
     sets, room = np.ones(nodes, np.int64), np.zeros(nodes, np.int64)
-    key, table = np.zeros(len(first), np.int64), np.zeros(4 * len(first) + 4, np.int64)
+    key, table = np.zeros(len(members.first), np.int64), np.zeros(4 * len(members.first) + 4, np.int64)
     for n in range(nodes):
         if kind[n] == INPUT:
             sets[n] = room[n] = loaders
         elif kind[n] == LAYER:
             k = layer[n]
-            o = option_start[k] + option[k]
-            groups = group_start[o + 1] - group_start[o]
-            sites[k] = _sites(core_of, core_start[k], replication[k], groups, at, first, weight, key, table)
-            sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], -(-width[n] // block[o]), sites[k])
-            room[n] = sites[k]
-            at += replication[k]
+            o, replication = option_start[k] + plan.option[k], plan.replication[k]
+            cores = plan.core_of[plan.core_start[k] : plan.core_start[k + 1]]
+            count = _sites(cores, replication, members.first[at:], members.weight[at:], key, table)
+            members.sites[k] = room[n] = count
+            sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], -(-width[n] // block[o]), count)
+            at += replication
         else:
             sets[n], room[n] = sets[base[n]], room[base[n]]
             if share_ns[n] > 0.0 and window_columns > 0:
@@ -157,7 +186,7 @@ def _sets_and_room(net, option, replication, core_of, core_start, first, weight,
 
 
 @kernel
-def _set_of_rows(net, sets):
+def _set_of_rows(net: Network, sets: LongArray) -> LongArray:
     kind, base, height, row_start, followed_row = net.kind, net.base, net.height, net.row_start, net.followed_row
     set_of = np.zeros(row_start[-1], np.int64)
     for n in range(len(kind)):
@@ -169,18 +198,21 @@ def _set_of_rows(net, sets):
 
 @kernel
 def _share(
-    begin, end, columns, owner, work_ns, first, stop, at, low, high, head, given, load, queue, queued_ns
-):  # fmt: skip
-    """Cut [begin, end) evenly; all but the first piece go to the least loaded cores. Returns the next free site.
+    sites: _Columns, at: int, idle: _Idle, span: tuple[int, int], columns: int, owner: int, work_ns: float,
+    earlier: tuple[int, int],
+) -> int:  # fmt: skip
+    """Cut a span of columns evenly; all but the first piece go to the least loaded cores. Returns the next free site.
 
-    given: the core that a site's work was taken from: equal pieces of earlier row sets (sites [first, stop)) are on the
-    same core. queue, queued_ns: heap of all cores by their load when they were put there.
+    earlier: sites [first, stop) of earlier row sets, whose equal pieces are on the same cores.
     """
+    low, high, head, given = sites
+    load, queue, queued_ns = idle
+    begin, end = span
     count = -(-(end - begin) // columns)
     for i in range(count):
         a, b = begin + (end - begin) * i // count, begin + (end - begin) * (i + 1) // count
-        core = np.int64(-1)
-        for s in range(first, stop):
+        core = -1
+        for s in range(earlier[0], earlier[1]):
             if low[s] == a and high[s] == b and given[s] == owner:
                 core = head[s]
         if core < 0 and i == 0:
@@ -198,7 +230,7 @@ def _share(
 
 
 @kernel
-def _sink(queue, queued_ns):
+def _sink(queue: LongArray, queued_ns: DoubleArray) -> None:
     """Move the top of a heap down to its place; ties go by core."""
     i, core, ns = 0, queue[0], queued_ns[0]
     while 2 * i + 1 < len(queue):
@@ -213,12 +245,14 @@ def _sink(queue, queued_ns):
 
 
 @kernel
-def _sites(core_of, begin, replication, groups, at, first, weight, key, table):
-    """Group replicas by equal cores: first[at + s] is the first of site s, weight[at + s] how many it has; the count.
+def _sites(
+    cores: LongArray, replication: int, first: LongArray, weight: LongArray, key: LongArray, table: LongArray
+) -> int:
+    """Group replicas by equal cores: first[s] is the first of site s, weight[s] how many it has; the count.
 
     key: a hash of each site's cores; table: scratch, where a site with a hash is found.
     """
-    size = 1
+    size, groups = 1, len(cores) // replication
     while size < 2 * replication:
         size *= 2
     table[:size] = -1
@@ -226,21 +260,21 @@ def _sites(core_of, begin, replication, groups, at, first, weight, key, table):
     for j in range(replication):
         own = np.int64(1469598103934665603)
         for g in range(groups):
-            own = (own ^ core_of[begin + j * groups + g]) * np.int64(1099511628211)
+            own = (own ^ cores[j * groups + g]) * np.int64(1099511628211)
         slot = (own ^ (own >> 29)) & (size - 1)
-        while table[slot] >= 0 and key[at + table[slot]] != own:
+        while table[slot] >= 0 and key[table[slot]] != own:
             slot = (slot + 1) & (size - 1)
         s = table[slot]
         if s < 0:
             s = count
-            table[slot], key[at + s], weight[at + s], first[at + s] = s, own, 0, j
+            table[slot], key[s], weight[s], first[s] = s, own, 0, j
             count += 1
-        weight[at + s] += 1
+        weight[s] += 1
     return count
 
 
 @kernel
-def _row_sets(height, blocks, count):
+def _row_sets(height: int, blocks: int, count: int) -> int:
     """schedule/sites.py, `_row_sets`, for segments of one window block."""
     best, best_load, best_length = 1, np.inf, 0
     for sets in range(1, min(height, count) + 1):
@@ -252,11 +286,15 @@ def _row_sets(height, blocks, count):
 
 
 @kernel
-def _cut(width, block, chosen, count, sets, begin, weight, first, at, low, high, replica):
+def _cut(
+    sites: _Columns, at: int, members: _Members, begin: int, turn: tuple[int, int, int], width: int, block: int
+) -> int:
     """Cut a row set's columns in proportion to its sites' replicas, on whole blocks. Returns the next free site.
 
-    begin: where the layer's sites begin in `weight` and `first`.
+    begin: where the layer's members begin. turn: the number of the row set, how many sites are used, and row sets.
     """
+    low, high, weight, first = sites.low, sites.high, members.weight, members.first
+    chosen, count, sets = turn
     blocks = -(-width // block)
     total = 0
     for s in range(chosen, count, sets):
@@ -264,7 +302,7 @@ def _cut(width, block, chosen, count, sets, begin, weight, first, at, low, high,
     reached, column = 0, 0
     for s in range(chosen, count, sets):
         reached += weight[begin + s]
-        replica[at], low[at] = first[begin + s], column
+        sites.replica[at], low[at] = first[begin + s], column
         column = min(int(np.floor(reached / total * blocks + 0.5)) * block, width)
         high[at] = column
         at += 1
@@ -272,7 +310,9 @@ def _cut(width, block, chosen, count, sets, begin, weight, first, at, low, high,
 
 
 @kernel
-def _rows_of_sets(net, sets, set_of):
+def _rows_of_sets(
+    net: Network, sets: LongArray, set_of: LongArray
+) -> tuple[LongArray, LongArray, LongArray, LongArray]:
     height, row_start, before = net.height, net.row_start, net.needed_before
     nodes = len(height)
     rows, middle = np.zeros((nodes, sets.max()), np.int64), np.full((nodes, sets.max()), -1, np.int64)

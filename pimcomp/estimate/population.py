@@ -1,9 +1,13 @@
 """The estimate of many plans: one pass over each, all in one kernel."""
 
-import numpy as np
+from typing import NamedTuple
 
-from pimcomp.estimate.layout import place
+import numpy as np
+import numpy.typing as npt
+
+from pimcomp.estimate.layout import Assignment, LongArray, place
 from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
+from pimcomp.estimate.tables import Chip, Network
 from pimcomp.estimate.work import work_of
 from pimcomp.foundation.kernels import kernel
 
@@ -13,19 +17,37 @@ FOLLOWED_IMAGES = 2
 MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
 
 
-@kernel
-def population(net, chip, option, replication, core_of, core_start, images, loaders, window_columns, most_strips):
-    """float64[plans, 5]: makespan of `images` images, peak bytes, dynamic energy per image, cores, busiest core's ns.
+class Population(NamedTuple):
+    """Plans of one problem: option, replication int64[plans, layers]; the cores of all array groups one after the
+    other, and where each layer's begin (int64[plans, layers + 1])."""
 
-    option, replication: int64[plans, layers]. core_of: all plans' cores, core_start int64[plans, layers + 1] into it.
-    """
-    out = np.zeros((len(option), 5))
-    for p in range(len(option)):
-        cores = core_of[core_start[p, 0] : core_start[p, -1]]
-        starts = core_start[p] - core_start[p, 0]
-        layout = place(net, chip.cores, option[p], replication[p], cores, starts, loaders, window_columns)
-        work = work_of(net, chip, option[p], cores, starts, layout)
-        strips = strips_of(net, layout, most_strips)
+    option: LongArray
+    replication: LongArray
+    core_of: LongArray
+    core_start: LongArray
+
+
+class Rules(NamedTuple):
+    """What the scheduler does with any plan: images at the same time, cores that load the input, columns of a shared
+    node that one core should compute at most. most_strips: how coarsely rows are looked at."""
+
+    images: int
+    loaders: int
+    window_columns: int
+    most_strips: int
+
+
+@kernel
+def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt.NDArray[np.float64]:
+    """float64[plans, 5]: makespan of all images, peak bytes, dynamic energy per image, cores, busiest core's ns."""
+    out, images = np.zeros((len(plans.option), 5)), rules.images
+    for p in range(len(plans.option)):
+        first, last = plans.core_start[p, 0], plans.core_start[p, -1]
+        starts = plans.core_start[p] - first
+        plan = Assignment(plans.option[p], plans.replication[p], plans.core_of[first:last], starts)
+        layout = place(net, chip.cores, plan, rules.loaders, rules.window_columns)
+        work = work_of(net, chip, plan, layout)
+        strips = strips_of(net, layout, rules.most_strips)
         busiest = busiest_ns(layout, work, chip.cores)
         followed = min(images, FOLLOWED_IMAGES)
         bucket_ns = max(busiest * followed, 1.0) / BUCKETS_PER_LOAD
@@ -36,9 +58,9 @@ def population(net, chip, option, replication, core_of, core_start, images, load
 
 
 @kernel
-def _all_images_ns(ends, images, busiest):
+def _all_images_ns(ends: npt.NDArray[np.float64], images: int, busiest: float) -> float:
     """Makespan of `images` images from the ends of those that were followed: each further one costs as the last did."""
-    makespan = ends.max()
+    makespan: float = ends.max()
     if images > len(ends):
         makespan += (images - len(ends)) * max(ends[-1] - ends[-2], busiest)
     return makespan

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.tables import INPUT
+from pimcomp.estimate.layout import DoubleArray, Layout, LongArray
+from pimcomp.estimate.tables import INPUT, Network
+from pimcomp.estimate.work import CoreWork
 from pimcomp.foundation.kernels import kernel
-
-LongArray = npt.NDArray[np.int64]
 
 BUCKETS = 128
 BUCKETS_PER_LOAD = 32.0  # of the busiest core: the horizon is 4 times its work; what comes later queues up
@@ -31,7 +31,7 @@ class Strips(NamedTuple):
 
 
 @kernel
-def strips_of(net, layout, most):
+def strips_of(net: Network, layout: Layout, most: int) -> Strips:
     """Strips of rows; a strip's inputs come before it.
 
     A map is cut into at most `most` strips, and into fewer if it has many sites.
@@ -83,9 +83,19 @@ def strips_of(net, layout, most):
     return Strips(node[:count], begin[:count], end[:count])
 
 
+class _Idle(NamedTuple):
+    """Per core and bucket: ns used, and how many buckets further there may be idle time (0: here). width: ns."""
+
+    used: DoubleArray
+    following: npt.NDArray[np.int32]
+    width: float
+    per_ns: float
+
+
 @kernel
-def _insert(used, following, core, width, per_ns, ready, need):
+def _insert(idle: _Idle, core: int, ready: float, need: float) -> tuple[float, float]:
     """Take `need` ns of a core's idle time from `ready` on; (start, end)."""
+    used, following, width, per_ns = idle
     b = min(int(ready * per_ns), BUCKETS - 1)
     root = b
     while following[core, root] > 0:
@@ -114,7 +124,7 @@ def _insert(used, following, core, width, per_ns, ready, need):
 
 
 @kernel
-def busiest_ns(layout, work, cores):
+def busiest_ns(layout: Layout, work: CoreWork, cores: int) -> float:
     """Issue time of the busiest core for one image."""
     start, core, own, receive, join, send = (
         work.start, work.core, work.own_ns, work.receive_ns, work.join_ns, work.send_ns
@@ -127,11 +137,13 @@ def busiest_ns(layout, work, cores):
             load[head[s]] += rows * (join[s] + send[s])
             for i in range(start[s], start[s + 1]):
                 load[core[i]] += rows * (own[i] + receive[i])
-    return load.max()
+    return float(load.max())
 
 
 @kernel
-def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  one pass over strips
+def stream(  # noqa: PLR0915  one pass over strips
+    net: Network, cores: int, layout: Layout, work: CoreWork, strips: Strips, images: int, width: float
+) -> tuple[DoubleArray, float]:
     """(finish of each image in ns, float64[images]; peak bytes of local memory).
 
     width: ns of a bucket.
@@ -147,7 +159,7 @@ def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  o
     join_ns, send_ns = work.join_ns, work.send_ns
     node, begin, end = strips
     per_ns = 1.0 / width
-    used, following = np.zeros((cores, BUCKETS)), np.zeros((cores, BUCKETS), np.int32)
+    idle = _Idle(np.zeros((cores, BUCKETS)), np.zeros((cores, BUCKETS), np.int32), width, per_ns)
     memory = np.zeros((cores, BUCKETS + 1))
     count = len(node)
     done, of_set = np.zeros(len(set_of)), np.zeros(layout.rows.shape[1], np.int64)
@@ -188,7 +200,7 @@ def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  o
             half = 0.5 * (rows - 1) / rows
             for i in range(first, stop):
                 own = own_ns[i] + receive_ns[i] + (send_ns[s] if stop - first == 1 else 0.0)
-                at, until = _insert(used, following, core[i], width, per_ns, ready, rows * own)
+                at, until = _insert(idle, core[i], ready, rows * own)
                 until = max(until, complete + own)
                 last_start, last_end = max(last_start, at), max(last_end, until)
                 # Inputs arrive and are done with row by row, results leave as they are complete.
@@ -200,9 +212,7 @@ def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  o
                 memory[core[i], min(since, BUCKETS)] += size + (held_bytes[i] if y0 == 0 else 0.0)
                 memory[core[i], min(leave + 1, BUCKETS)] -= size + (held_bytes[i] if y1 == height[n] else 0.0)
             if stop - first > 1:
-                _, last_end = _insert(
-                    used, following, heads[s], width, per_ns, last_end, rows * (join_ns[s] + send_ns[s])
-                )
+                _, last_end = _insert(idle, heads[s], last_end, rows * (join_ns[s] + send_ns[s]))
             finish, began = max(finish, last_end - send_ns[s]), max(began, last_start)
         finish += store_ns[n]
         each = (finish - began) / most
@@ -219,7 +229,7 @@ def stream(net, cores, layout, work, strips, images, width):  # noqa: PLR0915  o
 
 
 @kernel
-def _peak(memory, base):
+def _peak(memory: DoubleArray, base: LongArray) -> float:
     worst = 0.0
     for core in range(memory.shape[0]):
         held = np.float64(base[core])

@@ -4,11 +4,12 @@ Numba counts references to every array of a tuple that it passes on, and at ever
 arrays they use to names first, and what is called per site takes arrays.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.estimate.layout import Assignment, DoubleArray, Layout, LongArray
 from pimcomp.estimate.tables import (
     ADD_NS,
     ADD_PJ,
@@ -24,18 +25,19 @@ from pimcomp.estimate.tables import (
     PIXEL_PJ,
     TWO_OPERAND,
     WINDOW_ROWS,
+    Chip,
+    Network,
 )
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import FLAT_JOIN
 
-LongArray = npt.NDArray[np.int64]
-DoubleArray = npt.NDArray[np.float64]
+Cost: TypeAlias = tuple[float, float]  # ns, pJ
 
 ALL_ROWS = -1  # mask of a core that reads every row of the windows
 ROUNDING = 1e-9  # of a product with a reciprocal, which is faster than a division
 
 
-class Work(NamedTuple):
+class CoreWork(NamedTuple):
     """Entries [start[s], start[s + 1]) are the cores of site s, its head first; none for a site without columns.
 
     Per entry and output row: own_ns of computing, receive_ns for its inputs, new_bytes of input rows that arrive and
@@ -62,7 +64,7 @@ class Work(NamedTuple):
 
 
 @kernel
-def vector_cost(chip, elements, operands):
+def vector_cost(chip: Chip, elements: float, operands: int) -> Cost:
     """(ns, pJ) of a vector instruction."""
     beats = np.ceil(elements * chip.element_bytes * chip.beats_per_byte - ROUNDING)
     unit = np.ceil(elements * chip.vector_beats_per_element - ROUNDING)
@@ -72,14 +74,14 @@ def vector_cost(chip, elements, operands):
 
 
 @kernel
-def fill_cost(chip, size_bytes):
+def fill_cost(chip: Chip, size_bytes: int) -> Cost:
     """(ns, pJ) of writing zeros."""
     beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
     return beats * chip.local_write_ns + chip.instruction_ns, beats * chip.local_beat_pj[1] + chip.instruction_pj
 
 
 @kernel
-def message_cost(chip, hop_ns, flit_pj, size_bytes):
+def message_cost(chip: Chip, hop_ns: float, flit_pj: float, size_bytes: int) -> tuple[float, float, float]:
     """(ns of the sender, ns of the receiver, pJ) of one message (docs/timing.md, Rendezvous)."""
     beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
     flits = np.ceil(size_bytes * chip.flits_per_byte - ROUNDING)
@@ -89,15 +91,50 @@ def message_cost(chip, hop_ns, flit_pj, size_bytes):
     return send, receive, pj
 
 
+class _Groups(NamedTuple):
+    """Array groups: see `Network`."""
+
+    price: DoubleArray
+    covers: npt.NDArray[np.bool_]
+    rows: LongArray
+
+
+class _Entries(NamedTuple):
+    """Cores of sites: see `CoreWork`. spared: per entry the addition that the first array group saves because it writes
+    the sum. of_core: the entry of every core in the site that is looked at (-1: none)."""
+
+    core: LongArray
+    rows_read: LongArray
+    own_ns: DoubleArray
+    spared: DoubleArray
+    of_core: LongArray
+
+
+class _Traffic(NamedTuple):
+    """What messages add to: see `CoreWork`."""
+
+    receive_ns: DoubleArray
+    new_bytes: DoubleArray
+    held_bytes: DoubleArray
+    send_ns: DoubleArray
+
+
+class _Network(NamedTuple):
+    """Of a message between two cores: see `Network`."""
+
+    flit_ns: DoubleArray
+    flit_pj: DoubleArray
+
+
 @kernel
-def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, PLR0915  one pass over sites
-    """The Work of a plan."""
+def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreWork:  # noqa: PLR0915  one pass over sites
+    """The work of a plan."""
     kind, layer, channels, constant_ns, width = net.kind, net.layer, net.channels, net.constant_ns, net.width
     constant_bytes, scratch_bytes, node_price = net.constant_bytes, net.scratch_bytes, net.node_price
     option_start, group_start, block, scatter = net.option_start, net.group_start, net.block, net.scatter
-    group_price, covers, group_rows, kernel = net.group_price, net.covers, net.rows, net.kernel
-    edge_start, reach_start = net.edge_start, net.reach_start
-    first_column, last_column, flit_ns, flit_pj = net.first_column, net.last_column, net.flit_ns, net.flit_pj
+    kernel, edge_start, reach_start = net.kernel, net.edge_start, net.reach_start
+    first_column, last_column = net.first_column, net.last_column
+    option, core_of, core_start = plan.option, plan.core_of, plan.core_start
     first_site, low, high, heads, row_set = layout.start, layout.low, layout.high, layout.head, layout.row_set
     replica, set_rows = layout.replica, layout.rows
     sites = first_site[-1]
@@ -107,6 +144,8 @@ def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, P
     join, send = np.zeros((2, sites))
     base, scratch = np.zeros((2, chip.cores), np.int64)
     entry_of = np.full(chip.cores, -1, np.int64)
+    groups, entries = _Groups(net.group_price, net.covers, net.rows), _Entries(core, mask, own, spared, entry_of)
+    wires, traffic = _Network(net.flit_ns, net.flit_pj), _Traffic(receive, new_bytes, held_bytes, send)
     server_ns, dynamic_pj, at = np.zeros(len(kind)), 0.0, 0
     last_node, last_pixels, last_cost = -1, -1, (0.0, 0.0)
     for n in range(len(kind)):
@@ -124,23 +163,19 @@ def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, P
                 o = option_start[k] + option[k]
                 begin, end = group_start[o], group_start[o + 1]
                 first = core_start[k] + replica[s] * (end - begin)
-                mvms, adds = -(-pixels // block[o]), (0.0, 0.0)
-                if scatter[o] > 0:
+                mvms, adds, scatters = -(-pixels // block[o]), (0.0, 0.0), scatter[o] > 0
+                if scatters:
                     reach = reach_start[edge_start[n]]
                     mvms, adds = _scattered(
                         chip, first_column, last_column, reach, low[s], pixels, scatter[o], kernel[o], channels[n]
                     )
-                zeros = fill_cost(chip, (pixels if scatter[o] > 0 else block[o]) * channels[n] * chip.element_bytes)
-                stop, pj = _fire(
-                    group_price, covers, group_rows, begin, end, core_of, first, mvms, adds, zeros, scatter[o] > 0,
-                    entry_of, at, core, mask, own, spared,
-                )  # fmt: skip
+                zeros = fill_cost(chip, (pixels if scatters else block[o]) * channels[n] * chip.element_bytes)
+                cores = core_of[first : first + end - begin]
+                stop, pj = _fire(groups, begin, cores, mvms, adds, zeros, scatters, entries, at)
                 for e in range(at, stop):
                     scratch[core[e]] = max(scratch[core[e]], scratch_bytes[o])
-                pieces = -(-pixels // block[o]) if scatter[o] == 0 else 1
-                join[s], more = _finish(
-                    chip, node_price[n], pixels, channels[n], pieces, at, stop, core, own, flit_ns, flit_pj
-                )
+                pieces = 1 if scatters else -(-pixels // block[o])
+                join[s], more = _finish(chip, node_price[n], pixels, channels[n], pieces, entries, at, stop, wires)
                 pj += more
             else:
                 reach = reach_start[edge_start[n]]
@@ -149,33 +184,28 @@ def work_of(net, chip, option, core_of, core_start, layout):  # noqa: PLR0912, P
                     last_node, last_pixels = n, pixels
                     last_cost = _vector_work(chip, node_price[n], pixels, columns, channels[n])
                 own[at], pj = last_cost
-            for e in range(at, stop):
-                sum_bytes[e] = pixels * channels[n] * chip.element_bytes
+            sum_bytes[at:stop] = pixels * channels[n] * chip.element_bytes
             server_ns[n] += constant_ns[n]
             dynamic_pj += set_rows[n, row_set[s]] * pj
             base[heads[s]] += constant_bytes[n]
             at = stop
     start[sites] = at
-    for i in range(chip.cores):
-        base[i] += 2 * scratch[i]
+    base += 2 * scratch
     for n in range(len(kind)):
         if kind[n] != INPUT:
-            dynamic_pj += _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_bytes, send)
+            dynamic_pj += _messages(net, chip, layout, n, start, core, mask, traffic)
     for n in range(len(kind)):
         for s in range(first_site[n], first_site[n + 1]):
             send[s] /= max(set_rows[n, row_set[s]], 1)
-    used = 0
-    for e in range(at):
-        used += entry_of[core[e]] == -1
-        entry_of[core[e]] = 0
-    return Work(
+    entry_of[core[:at]] = 0
+    return CoreWork(
         start, core, own, receive, new_bytes, held_bytes, sum_bytes, mask, join, send, base, server_ns, dynamic_pj,
-        used,
+        len(entry_of) + entry_of.sum(),
     )  # fmt: skip
 
 
 @kernel
-def _vector_work(chip, price, pixels, columns, channels):
+def _vector_work(chip: Chip, price: DoubleArray, pixels: int, columns: int, channels: int) -> Cost:
     """(ns, pJ) of one row segment of a node without crossbars: `pixels` of its columns from `columns` input ones."""
     ns = price[FIXED_NS] + pixels * price[PIXEL_NS]
     pj = price[FIXED_PJ] + pixels * price[PIXEL_PJ]
@@ -192,18 +222,22 @@ def _vector_work(chip, price, pixels, columns, channels):
 
 
 @kernel
-def _fire(price, covers, rows, begin, end, core_of, first, mvms, adds, zeros, scatters, entry_of, at, core, mask, own,
-          spared):  # fmt: skip
-    """Array groups [begin, end) of one site and row: entries from `at` on, and their computing time; (stop, pJ).
+def _fire(
+    groups: _Groups, begin: int, cores: LongArray, mvms: int, adds: Cost, zeros: Cost, scatters: bool,
+    entries: _Entries, at: int,
+) -> tuple[int, float]:  # fmt: skip
+    """The array groups from `begin` on, on these cores, of one site and row: entries from `at` on, and their computing
+    time; (stop, pJ).
 
-    adds: (ns, pJ) of a scattering group's additions. zeros: of clearing a sum. spared: per entry the addition that the
-    first array group saves because it writes the sum.
+    adds: (ns, pJ) of a scattering group's additions. zeros: of clearing a sum.
     """
+    price, covers, rows = groups
+    core, mask, own, spared, entry_of = entries
     stop, pj = at + 1, 0.0
     mask[at] = 0
     entry_of[core[at]] = at
-    for g in range(begin, end):
-        c = core_of[first + g - begin]
+    for g in range(begin, begin + len(cores)):
+        c = cores[g - begin]
         e = entry_of[c]
         if e < 0:
             e = stop
@@ -229,7 +263,10 @@ def _fire(price, covers, rows, begin, end, core_of, first, mvms, adds, zeros, sc
 
 
 @kernel
-def _scattered(chip, first_column, last_column, reach, low, pixels, step, kernel, channels):
+def _scattered(
+    chip: Chip, first_column: LongArray, last_column: LongArray, reach: int, low: int, pixels: int, step: int,
+    kernel: LongArray, channels: int,
+) -> tuple[int, Cost]:  # fmt: skip
     """(MVMs, (ns, pJ) of the additions per array group) of one input row of a scattering segment."""
     mvms, ns, pj = 0, 0.0, 0.0
     for x in range(first_column[reach + low], last_column[reach + low + pixels - 1] + 1, step):
@@ -243,11 +280,15 @@ def _scattered(chip, first_column, last_column, reach, low, pixels, step, kernel
 
 
 @kernel
-def _finish(chip, price, pixels, channels, pieces, first, stop, core, own, flit_ns, flit_pj):
+def _finish(
+    chip: Chip, price: DoubleArray, pixels: int, channels: int, pieces: int, entries: _Entries, first: int, stop: int,
+    wires: _Network,
+) -> Cost:  # fmt: skip
     """Partial sums on their way to the head, bias and activation. Returns (ns of the head, pJ).
 
     pieces: the segment is finished piece by piece if no other core adds to it.
     """
+    core, own, flit_ns, flit_pj = entries.core, entries.own_ns, wires.flit_ns, wires.flit_pj
     elements = pixels * channels
     ns, pj = pixels * price[PIXEL_NS], pixels * price[PIXEL_PJ]
     members, one = stop - first, price[ONE_OPERAND]
@@ -262,19 +303,23 @@ def _finish(chip, price, pixels, channels, pieces, first, stop, core, own, flit_
     for i in range(1, members):
         parent = 0 if members <= FLAT_JOIN else (i - 1) // 2
         a, b = core[first + i], core[first + parent]
-        cost = message_cost(chip, flit_ns[a, b], flit_pj[a, b], elements * chip.element_bytes)
-        own[first + i] += cost[0]
-        pj += cost[2] + add[1]
+        sent, received, spent = message_cost(chip, flit_ns[a, b], flit_pj[a, b], elements * chip.element_bytes)
+        own[first + i] += sent
+        pj += spent + add[1]
         if parent == 0:
-            ns += cost[1] + add[0]
+            ns += received + add[0]
         else:
-            own[first + parent] += cost[1] + add[0]
+            own[first + parent] += received + add[0]
     return ns, pj
 
 
 @kernel
-def _messages(net, chip, layout, n, start, core, mask, receive, new_bytes, held_bytes, send):
+def _messages(
+    net: Network, chip: Chip, layout: Layout, n: int, start: LongArray, core: LongArray, mask: LongArray,
+    traffic: _Traffic,
+) -> float:  # fmt: skip
     """What node n receives from its sources: time at both ends and bytes (added to the arrays). Returns pJ."""
+    receive, new_bytes, held_bytes, send = traffic
     source, extents, base_start, base_row = net.source, net.extent, net.base_start, net.base_row
     reach_start, first_column, last_column = net.reach_start, net.first_column, net.last_column
     height, width, channels = net.height, net.width, net.channels

@@ -1,33 +1,38 @@
 """Choices of the scheduler that are not part of a Plan; every field is a compile option with a default that wins."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleOptions:
     """What the scheduler may do.
 
-    segment_blocks: window blocks a row segment should have where the number of replicas leaves a choice.
-    task_blocks: window blocks per task: shorter tasks let transfers in sooner, longer ones make fewer messages wait.
-    loaders: cores that load the network input, one row each in turn (one memory server makes more of them useless).
-    slack_ns: how long a transfer may make one end wait for the other before other work is preferred.
     images_per_round: images one round of a batch program processes together.
-    lookahead: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is
-    short.
     orders: orders that are tried for a program, with other slack and look-ahead; the one that should take least time is
     kept.
     window_columns: columns that one core should pool (or convolve on its vector unit) in a row at most; the others' are
     shared out.
     merge_siblings: convolutions that read the same map become one.
     vector_depthwise: depthwise layers go to the vector unit where it is faster than crossbars.
+
+    No options, because one value is best for all that we know (benchmarks and tests make subclasses with others):
+
+    SEGMENT_BLOCKS: window blocks a row segment should have where the number of replicas leaves a choice.
+    TASK_BLOCKS: window blocks per task: shorter tasks let transfers in sooner, longer ones make fewer messages wait.
+    LOADERS: cores that load the network input, one row each in turn (one memory server makes more of them useless).
+    SLACK_NS: how long a transfer may make one end wait for the other before other work is preferred.
+    LOOKAHEAD: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is
+    short.
     """
 
-    segment_blocks: int = 1
-    task_blocks: int = 1
-    loaders: int = 12
-    slack_ns: float = 500.0
+    SEGMENT_BLOCKS: ClassVar[int] = 1
+    TASK_BLOCKS: ClassVar[int] = 1
+    LOADERS: ClassVar[int] = 12
+    SLACK_NS: ClassVar[float] = 500.0
+    LOOKAHEAD: ClassVar[float] = 1.0
+
     images_per_round: int = 4
-    lookahead: float = 1.0
     orders: int = 8
     window_columns: int = 1
     merge_siblings: bool = True

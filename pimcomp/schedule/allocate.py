@@ -3,10 +3,13 @@
 import numpy as np
 
 from pimcomp.foundation.kernels import kernel
+from pimcomp.schedule.work import LongArray
 
 
 @kernel
-def allocate(core, first, last, size, base, gap):
+def allocate(
+    core: LongArray, first: LongArray, last: LongArray, size: LongArray, base: LongArray, gap: int
+) -> tuple[LongArray, LongArray]:
     """Address of every buffer and the peak per core: (int64[buffers], int64[cores]).
 
     A buffer of core `core[b]` with `size[b]` bytes is alive from action position first[b] to last[b], both included.

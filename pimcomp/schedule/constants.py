@@ -21,17 +21,18 @@ from pimcomp.ir.graph import (
     Standalone,
     averaged,
 )
-from pimcomp.schedule.emission import conv as emit_conv
-from pimcomp.schedule.emission.conv import Finish
+from pimcomp.schedule.emission import finish as emit_finish
+from pimcomp.schedule.emission.finish import Finish
+from pimcomp.schedule.emission.vector import VectorConstants
 
 CODES = {
-    ActivationKind.RELU: emit_conv.RELU,
-    ActivationKind.CLIP: emit_conv.CLIP,
-    ActivationKind.LEAKY_RELU: emit_conv.LEAKY,
-    ActivationKind.SIGMOID: emit_conv.SIGMOID,
-    ActivationKind.TANH: emit_conv.TANH,
-    ActivationKind.HARD_SIGMOID: emit_conv.HARD_SIGMOID,
-    ActivationKind.HARD_SWISH: emit_conv.HARD_SWISH,
+    ActivationKind.RELU: emit_finish.RELU,
+    ActivationKind.CLIP: emit_finish.CLIP,
+    ActivationKind.LEAKY_RELU: emit_finish.LEAKY,
+    ActivationKind.SIGMOID: emit_finish.SIGMOID,
+    ActivationKind.TANH: emit_finish.TANH,
+    ActivationKind.HARD_SIGMOID: emit_finish.HARD_SIGMOID,
+    ActivationKind.HARD_SWISH: emit_finish.HARD_SWISH,
 }
 
 
@@ -39,26 +40,20 @@ CODES = {
 class Constants:
     """Per node: `vectors[node]` float32 values to be loaded once per core that needs them (empty: none).
 
-    finish: offsets of bias and activation constants in them. divisor_start/divisors: byte offset of the vector 1 / n.
-    coefficients/terms: LRN polynomial. weights: byte offset of the weights of a layer on the vector unit.
-    clip_values float32: bounds of vrsu/vrsl by index.
+    finish, vector: offsets of constants in them. clip_values float32: bounds of vrsu/vrsl by index.
     """
 
     vectors: tuple[FloatArray, ...]
     finish: Finish
-    divisor_start: np.ndarray
-    divisors: np.ndarray
-    coefficients: np.ndarray
-    terms: np.ndarray
-    weights: np.ndarray
+    vector: VectorConstants
     clip_values: FloatArray
 
 
 def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, float]) -> Constants:
     """Lay out every node's constants. lrn_ranges: per LRN node the largest sum of squares its fit must cover."""
-    count = len(graph.nodes)
-    fields = {name: np.full(count, -1, dtype=np.int64) for name in ("bias", "low", "high", "alpha", "beta")}
-    code, coefficients, terms, weights = (np.zeros(count, dtype=np.int64) for _ in range(4))
+    channels = np.array([node.channels for node in graph.nodes], dtype=np.int64)
+    bias, low_of, high_of, alpha_of, beta_of = (np.full_like(channels, -1) for _ in range(5))
+    code, coefficients, terms, weights = (np.zeros_like(channels) for _ in range(4))
     vectors: list[FloatArray] = []
     divisor_start, divisors = [0], []
     clips: list[float] = []
@@ -74,7 +69,7 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
         match operation := node.operation:
             case Conv():
                 if operation.bias is not None and np.any(operation.bias):
-                    fields["bias"][index] = add(operation.bias)
+                    bias[index] = add(operation.bias)
                 if operation.vector:
                     weights[index] = add(operation.weights[:, 0].transpose(1, 2, 0).ravel())
             case Pool():
@@ -94,26 +89,18 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
         if node.activation is not None:
             code[index] = CODES[node.activation.kind]
             low, high, alpha, beta = _activation_constants(node.activation)
-            for name, bound in (("low", low), ("high", high)):
+            for column, bound in ((low_of, low), (high_of, high)):
                 if bound is not None:
-                    fields[name][index] = len(clips)
+                    column[index] = len(clips)
                     clips.append(bound)
-            for name, factor in (("alpha", alpha), ("beta", beta)):
+            for column, factor in ((alpha_of, alpha), (beta_of, beta)):
                 if factor is not None:
-                    fields[name][index] = add(np.full(node.channels, factor))
+                    column[index] = add(np.full(node.channels, factor))
         vectors.append(np.concatenate(values) if values else np.zeros(0, np.float32))
-    channels = np.array([node.channels for node in graph.nodes], dtype=np.int64)
-    finish = Finish(channels, fields["bias"], code, fields["low"], fields["high"], fields["alpha"], fields["beta"])
-    return Constants(
-        tuple(vectors),
-        finish,
-        np.array(divisor_start, dtype=np.int64),
-        np.concatenate([*divisors, np.zeros(1, np.int64)]),
-        coefficients,
-        terms,
-        weights,
-        np.array(clips, dtype=np.float32),
-    )
+    finish = Finish(channels, bias, code, low_of, high_of, alpha_of, beta_of)
+    reciprocals = (np.array(divisor_start, dtype=np.int64), np.concatenate([*divisors, np.zeros(1, np.int64)]))
+    vector = VectorConstants(*reciprocals, coefficients, terms, weights)
+    return Constants(tuple(vectors), finish, vector, np.array(clips, dtype=np.float32))
 
 
 def _activation_constants(a: Activation) -> tuple[float | None, float | None, float | None, float | None]:

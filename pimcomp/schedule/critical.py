@@ -30,13 +30,13 @@ def critical_share(flow: Flow, placed: Placed, layer_of_node: LongArray, layers:
     task = np.where(actions.flow_action < flow.tasks, actions.flow_action, 0)
     moves = actions.flow_action >= flow.tasks
     task[moves] = flow.transfers.producer[actions.flow_action[moves] - flow.tasks]
-    layer = layer_of_node[flow.node[task]]
+    layer = layer_of_node[flow.task.node[task]]
     last = int(placed.timed.order[-1])  # the last to start: near the end, and on no shorter path
-    return np.asarray(_walk(placed.timed.cause, placed.timed.start, layer, last, placed.timed.makespan_ns, layers))
+    return _walk(placed.timed.cause, placed.timed.start, layer, last, placed.timed.makespan_ns, layers)
 
 
 @kernel
-def _walk(cause, start, layer, last, end, layers):
+def _walk(cause: LongArray, start: DoubleArray, layer: LongArray, last: int, end: float, layers: int) -> DoubleArray:
     share = np.zeros(layers)
     a = last
     while a >= 0:

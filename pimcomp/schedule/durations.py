@@ -1,12 +1,11 @@
 """How long tasks and transfers take, as the list scheduler sees them (docs/timing.md; the timeline is exact)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
+from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.work import CONST, LOAD, STORE, LongArray
 
@@ -16,17 +15,7 @@ DoubleArray = npt.NDArray[np.float64]
 SCHEDULED_OVERHEAD_CYCLES = 3.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupShapes:
-    """Rows and columns of every array group in core order, with its crossbars; start int64[cores + 1]."""
-
-    start: LongArray
-    rows: LongArray
-    columns: LongArray
-    crossbars: LongArray
-
-
-def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArray:
+def task_durations_ns(flow: Flow, groups: GroupTable, arch: Arch) -> DoubleArray:
     """float64[tasks]: unit times of a task's instructions plus what dispatch and register loads add."""
     tape = flow.tape
     size = tape.size.astype(np.int64)
@@ -35,9 +24,9 @@ def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArra
     kinds = [unit != VECTOR, SRC2[tape.op] == INPUT]
     cost = np.select(kinds, [moved_ns, arch.vector_ns(size, 2)], arch.vector_ns(size, 1)).astype(np.float64)
     fire = np.flatnonzero(unit == MATRIX)
-    group = shapes.start[flow.core[tape.task[fire]]] + tape.group[fire]
-    by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(shapes.crossbars.max(initial=0)) + 1)])
-    cost[fire] = by_crossbars[shapes.crossbars[group]]
+    group = groups.start[flow.core[tape.task[fire]]] + tape.group[fire]
+    by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(groups.crossbars.max(initial=0)) + 1)])
+    cost[fire] = by_crossbars[groups.crossbars[group]]
     cost += SCHEDULED_OVERHEAD_CYCLES * arch.core_period_ns
     return np.bincount(tape.task, weights=cost, minlength=flow.tasks).astype(np.float64)
 
@@ -45,16 +34,16 @@ def task_durations_ns(flow: Flow, shapes: GroupShapes, arch: Arch) -> DoubleArra
 def memory_service_ns(flow: Flow, arch: Arch) -> DoubleArray:
     """float64[tasks]: time at the one global-memory server; 0 for tasks that do not use it."""
     service = np.zeros(flow.tasks)
-    loads, stores = (flow.kind == LOAD) | (flow.kind == CONST), flow.kind == STORE
+    kind = flow.task.kind
+    loads, stores = (kind == LOAD) | (kind == CONST), kind == STORE
     for chosen, cycles in ((loads, arch.global_read_cycles), (stores, arch.global_write_cycles)):
         size = flow.tape.size[flow.task_rows[:-1][chosen]]  # such a task is one instruction
         service[chosen] = np.ceil(size / arch.global_width_bytes) * cycles * arch.global_period_ns
     return service
 
 
-def added_service_ns(added: LongArray, arch: Arch) -> float:
-    """Time at the one global-memory server of spills (`Spilled.added`)."""
-    op, size = added[:, 3], added[:, 6]
+def added_service_ns(op: LongArray, size: LongArray, arch: Arch) -> float:
+    """Time at the one global-memory server of instructions that spilling adds."""
     cycles = np.where(
         SRC[op] == GLOBAL, arch.global_read_cycles, np.where(DST[op] == GLOBAL, arch.global_write_cycles, 0)
     )

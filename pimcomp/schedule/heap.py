@@ -1,5 +1,8 @@
 """A binary min-heap in rows of an array, for kernels: rows are (key, rank, item), ordered by key, then rank."""
 
+import numpy as np
+import numpy.typing as npt
+
 from pimcomp.foundation.kernels import kernel
 
 KEY, RANK, ITEM = range(3)
@@ -7,7 +10,7 @@ HEAP_COLUMNS = 4  # two rows fill a cache line
 
 
 @kernel
-def push(heap, size, key, rank, item):
+def push(heap: npt.NDArray[np.float64], size: int, key: float, rank: float, item: int) -> int:
     """Insert into a heap of `size` rows; the new size."""
     i = size
     while i > 0:
@@ -21,7 +24,7 @@ def push(heap, size, key, rank, item):
 
 
 @kernel
-def pop(heap, size):
+def pop(heap: npt.NDArray[np.float64], size: int) -> tuple[int, float, int]:
     """Remove the minimum; (item, its key, new size)."""
     item, first_key = int(heap[0, ITEM]), heap[0, KEY]
     size -= 1

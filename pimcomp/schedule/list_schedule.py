@@ -5,23 +5,67 @@ make one of its ends wait up to `slack_ns`, otherwise transfers starve because b
 (docs/scheduling.md). Times follow the simulator's recurrences for rendezvous and the global-memory server.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.heap import HEAP_COLUMNS, KEY, RANK, pop, push
+from pimcomp.schedule.work import LongArray
 from pimcomp.timeline.borrow import borrow
 
-LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 
 # Columns of `who`: a task has no peer. Columns of `times`: of a transfer, and of a task.
 CORE, PEER, ORDER, _WAITING = range(4)
 READ_NS, WRITE_NS, LATENCY_NS, FLITS = range(4)
 DURATION_NS, MEMORY_NS = range(2)
-# Columns of `until` and `waits`, both per core.
+# Columns of `Queues.until` and `Queues.cores`, both per core.
 _FREE, _SWITCH = range(2)
-_PARKED, _TOKENS = range(2)
+_PARKED, _TOKENS, _FIRST, _LAST = range(4)
+# Entries of `Chosen.clock_ns`.
+_MEMORY, _MAKESPAN = range(2)
+
+
+class Given(NamedTuple):
+    """The actions: see `list_schedule`. who has a column of how many an action waits for, -1: it is committed."""
+
+    tasks: int
+    who: LongArray
+    times: DoubleArray
+    edge_start: LongArray
+    edge_to: LongArray
+    by_rank: LongArray
+    slack_ns: float
+    window: int
+
+
+class Queues(NamedTuple):
+    """Actions that depend on nothing any more.
+
+    ready: the common heap, by the time when an action could start. held: actions beyond the window, by rank. Tasks
+    whose core is busy wait in the core's own heap in `parked`, by rank; the common heap holds a token per such core, at
+    the time when the core is free, numbered after the actions. cores int64[cores, 4]: parked tasks and tokens, the
+    first row of its heap, and what it did last. until: when a core and its switch are free.
+    """
+
+    ready: DoubleArray
+    held: DoubleArray
+    parked: DoubleArray
+    cores: LongArray
+    until: DoubleArray
+
+
+class Chosen(NamedTuple):
+    """Per action: when it starts and its cause; before it is committed, when it may start and for whom it waited so
+    long. order: the committed ones. clock_ns: when the memory server is free, and the latest end.
+    """
+
+    start: DoubleArray
+    cause: LongArray
+    order: LongArray
+    clock_ns: DoubleArray
 
 
 def list_schedule(
@@ -47,63 +91,34 @@ def list_schedule(
     lead from a to `edge_to`.
     """
     actions = len(who)
-    waiting = np.bincount(edge_to, minlength=actions)
+    waiting, by_rank = np.bincount(edge_to, minlength=actions), np.argsort(who[:, ORDER], kind="stable")
     state = np.column_stack([who, waiting]).astype(np.int64)
-    own = np.cumsum(np.append(0, np.bincount(who[:tasks, CORE], minlength=cores)))
-    order, cause, awaited = np.zeros(actions, np.int64), np.full(actions, -1), np.full(actions, -1)
-    ready, start = np.zeros(actions), np.zeros(actions)
-    heaps = [np.empty((rows, HEAP_COLUMNS)) for rows in (2 * actions + cores + 1, actions + 1, tasks + 1)]
-    committed, makespan = _run(
-        tasks, state, times, edge_start, edge_to, cores, slack_ns, window,
-        np.argsort(who[:, ORDER], kind="stable"), own, np.zeros((cores, 2)), np.full(cores, -1),
-        np.zeros((cores, 2), np.int64), np.zeros(actions, np.bool_), ready, start, cause, awaited, order, *heaps,
-    )  # fmt: skip
-    return order[:committed], start, cause, makespan
+    given = Given(tasks, state, times, edge_start, edge_to, by_rank, float(slack_ns), window)
+    own = np.bincount(who[:tasks, CORE], minlength=cores)
+    zeros = np.zeros_like(own)
+    queues = Queues(
+        ready=np.empty((2 * actions + cores + 1, HEAP_COLUMNS)),
+        held=np.empty((actions + 1, HEAP_COLUMNS)),
+        parked=np.empty((tasks + 1, HEAP_COLUMNS)),
+        cores=np.column_stack([zeros, zeros, np.cumsum(own) - own, zeros - 1]),
+        until=np.zeros((cores, 2)),
+    )
+    chosen = Chosen(np.zeros(actions), np.full(actions, -1), np.zeros(actions, np.int64), np.zeros(2))
+    committed = _run(given, queues, chosen)
+    return chosen.order[:committed], chosen.start, chosen.cause, float(chosen.clock_ns[_MAKESPAN])
 
 
 @kernel
-def _run(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the order of updates
-    tasks,
-    who,
-    times,
-    edge_start,
-    edge_to,
-    cores,
-    slack_ns,
-    window,
-    by_rank,
-    own,
-    until,
-    last,
-    waits,
-    done,
-    ready,
-    start,
-    cause,
-    awaited,
-    order,
-    heap,
-    held,
-    parked,
-):
-    """(committed actions, makespan); fills start, cause and order.
+def _run(given: Given, queues: Queues, chosen: Chosen) -> int:  # noqa: PLR0912, PLR0915  see below
+    """Fills in what is chosen; returns how many actions are committed.
 
-    until: when a core and its switch are free. last: what a core did last. Tasks whose core is busy wait in the core's
-    own heap, rows [own[c], own[c + 1]) of `parked`, by rank; the common heap holds a token per such core, at the time
-    when the core is free, numbered after the actions. waits: per core, parked tasks and tokens. held: actions beyond
-    the window, by rank.
+    One function, because handing all queues on to another would take as long as all that is done for an action.
     """
-    who, times, edge_start, edge_to, by_rank = (
-        borrow(who), borrow(times), borrow(edge_start), borrow(edge_to), borrow(by_rank)
-    )  # fmt: skip
-    own, until, last, waits, done = borrow(own), borrow(until), borrow(last), borrow(waits), borrow(done)
-    ready, start, cause, awaited, order = (
-        borrow(ready), borrow(start), borrow(cause), borrow(awaited), borrow(order)
-    )  # fmt: skip
-    heap, held, parked = borrow(heap), borrow(held), borrow(parked)
+    tasks, who, times, edge_start, edge_to, by_rank, slack_ns, window = borrow(given)
+    heap, held, parked, core, until = borrow(queues)
+    start, cause, order, clock_ns = borrow(chosen)
     actions = len(who)
     size = held_size = oldest = committed = 0
-    memory_free = makespan = 0.0
     limit = who[by_rank[0], ORDER] + window if actions else 0
     for a in range(actions):
         rank = who[a, ORDER]
@@ -114,84 +129,95 @@ def _run(  # noqa: PLR0912, PLR0915  one event loop; splitting it would hide the
                 held_size = push(held, held_size, rank, rank, a)
     while committed < actions and size > 0:
         a, key, size = pop(heap, size)
-        if a >= actions:
+        if a >= actions:  # the token of a core: the best of the tasks that wait for it
             c = a - actions
-            first = parked[own[c] : own[c + 1]]
-            if waits[c, _PARKED] == 0 or until[c, _FREE] > key:
-                if waits[c, _PARKED] > 0 and waits[c, _TOKENS] == 1:
-                    size = push(heap, size, until[c, _FREE], first[0, RANK], a)
+            own = parked[core[c, _FIRST] :]
+            if core[c, _PARKED] == 0 or until[c, _FREE] > key:
+                if core[c, _PARKED] > 0 and core[c, _TOKENS] == 1:
+                    size = push(heap, size, until[c, _FREE], own[0, RANK], a)
                 else:
-                    waits[c, _TOKENS] -= 1
+                    core[c, _TOKENS] -= 1
                 continue
-            a, _, waits[c, _PARKED] = pop(first, waits[c, _PARKED])
-            waits[c, _TOKENS] -= 1
-            if waits[c, _PARKED] > 0 and waits[c, _TOKENS] == 0:
-                size = push(heap, size, key, first[0, RANK], actions + c)
-                waits[c, _TOKENS] = 1
+            a, _, core[c, _PARKED] = pop(own, core[c, _PARKED])
+            core[c, _TOKENS] -= 1
+            if core[c, _PARKED] > 0 and core[c, _TOKENS] == 0:
+                size = push(heap, size, key, own[0, RANK], actions + c)
+                core[c, _TOKENS] = 1
             at = until[c, _FREE]
         elif a < tasks:
-            c = who[a, CORE]
+            c, rank, at = who[a, CORE], who[a, ORDER], key
             if until[c, _FREE] > key:
-                first, rank = parked[own[c] : own[c + 1]], who[a, ORDER]
-                best = waits[c, _PARKED] == 0 or rank < first[0, RANK]
-                waits[c, _PARKED] = push(first, waits[c, _PARKED], rank, rank, a)
+                own = parked[core[c, _FIRST] :]
+                best = core[c, _PARKED] == 0 or rank < own[0, RANK]
+                core[c, _PARKED] = push(own, core[c, _PARKED], rank, rank, a)
                 if best:
                     size = push(heap, size, until[c, _FREE], rank, actions + c)
-                    waits[c, _TOKENS] += 1
+                    core[c, _TOKENS] += 1
                 continue
-            at = key
         else:
             c, d = who[a, CORE], who[a, PEER]
-            at = max(ready[a], until[c, _FREE], until[d, _FREE])
-            now = max(ready[a], at - slack_ns)
+            at = max(start[a], until[c, _FREE], until[d, _FREE])
+            now = max(start[a], at - slack_ns)
             if now > key:
                 size = push(heap, size, now, who[a, ORDER], a)
                 continue
+        waited = at > start[a]
         start[a] = at
-        cause[a] = awaited[a] if ready[a] >= at else last[c]
+        if waited:
+            cause[a] = core[c, _LAST]
         if a < tasks:
-            end = at + times[a, DURATION_NS]
-            if times[a, MEMORY_NS] > 0.0:
-                served = max(at, until[c, _SWITCH], memory_free) + times[a, MEMORY_NS]
-                memory_free = served
-                end = served + times[a, DURATION_NS]
-                until[c, _SWITCH] = served
-            until[c, _FREE] = end
+            end = _run_task(times[a], until[c], clock_ns, at)
         else:
-            d, flit_ns = who[a, PEER], times[a, LATENCY_NS]
-            if ready[a] < at and until[d, _FREE] > until[c, _FREE]:
-                cause[a] = last[d]
-            last[d] = a
-            t1 = max(at, until[c, _SWITCH]) + flit_ns
-            t2 = max(t1, at, until[d, _SWITCH]) + flit_ns
-            t3 = t2 + times[a, READ_NS]
-            t4 = max(t3, t1 + 1.0) + times[a, FLITS] * flit_ns
-            end = t4 + times[a, WRITE_NS]
-            until[c, _SWITCH] = t4
-            until[d, _SWITCH] = max(until[d, _SWITCH], t2)
-            until[c, _FREE] = t3 + 2.0
-            until[d, _FREE] = end + 2.0
-        last[c] = a
-        makespan = max(makespan, end)
-        order[committed] = a
+            d = who[a, PEER]
+            if waited and until[d, _FREE] > until[c, _FREE]:
+                cause[a] = core[d, _LAST]
+            core[d, _LAST] = a
+            end = _meet(times[a], until[c], until[d], at)
+        core[c, _LAST] = a
+        clock_ns[_MAKESPAN] = max(clock_ns[_MAKESPAN], end)
+        order[committed], who[a, _WAITING] = a, -1
         committed += 1
-        done[a] = True
         for e in range(edge_start[a], edge_start[a + 1]):
             b = edge_to[e]
-            if end >= ready[b]:
-                ready[b], awaited[b] = end, a
+            if end >= start[b]:
+                start[b], cause[b] = end, a
             who[b, _WAITING] -= 1
             if who[b, _WAITING] == 0:
                 rank = who[b, ORDER]
                 if rank < limit:
-                    size = push(heap, size, ready[b], rank, b)
+                    size = push(heap, size, start[b], rank, b)
                 else:
                     held_size = push(held, held_size, rank, rank, b)
-        while oldest < actions and done[by_rank[oldest]]:
+        while oldest < actions and who[by_rank[oldest], _WAITING] < 0:
             oldest += 1
         if oldest < actions:
             limit = who[by_rank[oldest], ORDER] + window
             while held_size > 0 and held[0, KEY] < limit:
                 b, _, held_size = pop(held, held_size)
-                size = push(heap, size, ready[b], who[b, ORDER], b)
-    return committed, makespan
+                size = push(heap, size, start[b], who[b, ORDER], b)
+    return committed
+
+
+@kernel
+def _run_task(times: DoubleArray, until: DoubleArray, clock_ns: DoubleArray, at: float) -> float:
+    """The end of a task: it keeps its core busy, and the memory server and its switch if it uses them."""
+    if times[MEMORY_NS] > 0.0:
+        at = max(at, until[_SWITCH], clock_ns[_MEMORY]) + times[MEMORY_NS]
+        clock_ns[_MEMORY] = until[_SWITCH] = at
+    end: float = at + times[DURATION_NS]
+    until[_FREE] = end
+    return end
+
+
+@kernel
+def _meet(times: DoubleArray, source: DoubleArray, target: DoubleArray, at: float) -> float:
+    """The end of a transfer (docs/timing.md, Rendezvous); source, target: until when the ends and switches are busy."""
+    flit_ns = times[LATENCY_NS]
+    t1 = max(at, source[_SWITCH]) + flit_ns
+    t2 = max(t1, at, target[_SWITCH]) + flit_ns
+    t3 = t2 + times[READ_NS]
+    t4 = max(t3, t1 + 1.0) + times[FLITS] * flit_ns
+    end: float = t4 + times[WRITE_NS]
+    source[_SWITCH], target[_SWITCH] = t4, max(target[_SWITCH], t2)
+    source[_FREE], target[_FREE] = t3 + 2.0, end + 2.0
+    return end

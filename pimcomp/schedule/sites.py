@@ -8,6 +8,7 @@ segments. Pooling, additions and other vector work run where their main operand 
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,17 @@ from pimcomp.ir.graph import Graph, Input, IntArray, LongArray, Node, Operation,
 from pimcomp.ir.plan import Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.unfoldings import firings
+from pimcomp.schedule.work import select
 
 NARROW = 1 / 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """Replicas of one layer with the same cores: `cores` int32[array groups], `replicas` their numbers."""
+    """Replicas of one layer with the same cores: `cores` int64[array groups], `replicas` their numbers."""
 
-    cores: IntArray
-    replicas: IntArray
+    cores: LongArray
+    replicas: LongArray
 
     @property
     def head(self) -> int:
@@ -35,18 +37,17 @@ class Site:
         return int(self.cores[0])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Segments:
+class Segments(NamedTuple):
     """Row segments of one node: columns [start, stop) of row `row`, computed by site `site` (or owned by core `owner`).
 
-    All arrays int32[segments], sorted by (row, start). For vector nodes `site` is -1.
+    All arrays int64[segments], sorted by (row, start). For vector nodes `site` is -1.
     """
 
-    row: IntArray
-    start: IntArray
-    stop: IntArray
-    owner: IntArray
-    site: IntArray
+    row: LongArray
+    start: LongArray
+    stop: LongArray
+    owner: LongArray
+    site: LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,9 +76,10 @@ def place_work(
     """
     load = _core_loads(graph, arch, partition, plan)
     weighted = {node: k for k, node in enumerate(partition.nodes)}
-    cores_used = np.unique(np.concatenate([c.ravel() for c in plan.core_of])) if plan.core_of else np.zeros(1, np.int32)
+    held = [c.ravel().astype(np.int64) for c in plan.core_of] or [np.zeros(1, np.int64)]
+    cores_used = np.unique(np.concatenate(held))
     placed: list[NodeSites] = []
-    owners: list[IntArray] = []  # int32[height, width] per node
+    owners: list[LongArray] = []  # int64[height, width] per node
     for index, node in enumerate(graph.nodes):
         operation = node.operation
         matrix: LayerMatrix | None = None
@@ -86,7 +88,7 @@ def place_work(
             k = weighted[index]
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
-            segments = _deal(node.height, node.width, matrix.unfolding, sites, options.segment_blocks)
+            segments = _deal(node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
         elif isinstance(operation, Input):
             segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
         else:
@@ -97,14 +99,12 @@ def place_work(
         if narrow and not (matrix and matrix.unfolding.scatter):
             block = matrix.unfolding.block if matrix else 1
             columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
-            segments = _cut(segments, max(columns // block, 1) * block)
-        owner = np.zeros((node.height, node.width), dtype=np.int32)
+            segments = cut_segments(segments, max(columns // block, 1) * block)[0]
+        owner = np.zeros((node.height, node.width), dtype=np.int64)
         for y, a, b, core in zip(segments.row, segments.start, segments.stop, segments.owner, strict=True):
             owner[y, a:b] = core
         owners.append(owner)
-        keep = needed_rows[index][segments.row]
-        segments = Segments(*(getattr(segments, f)[keep] for f in ("row", "start", "stop", "owner", "site")))
-        placed.append(NodeSites(matrix, sites, segments))
+        placed.append(NodeSites(matrix, sites, select(segments, needed_rows[index][segments.row])))
     return tuple(placed)
 
 
@@ -113,7 +113,7 @@ def _sites(core_of: IntArray) -> tuple[Site, ...]:
     _, first, inverse = np.unique(core_of, axis=0, return_index=True, return_inverse=True)
     inverse = inverse.ravel()
     order = np.argsort(first)
-    return tuple(Site(core_of[first[i]].astype(np.int32), np.flatnonzero(inverse == i).astype(np.int32)) for i in order)
+    return tuple(Site(core_of[first[i]].astype(np.int64), np.flatnonzero(inverse == i)) for i in order)
 
 
 def _deal(height: int, width: int, unfolding: Unfolding, sites: tuple[Site, ...], wanted_blocks: int) -> Segments:
@@ -127,7 +127,7 @@ def _deal(height: int, width: int, unfolding: Unfolding, sites: tuple[Site, ...]
     row_sets = 1 if unfolding.scatter else _row_sets(height, blocks, count, wanted_blocks)
     members = [np.arange(s, min(count, row_sets * blocks), row_sets) for s in range(row_sets)]
     weights = np.array([len(site.replicas) for site in sites], dtype=np.float64)
-    heads = np.array([site.head for site in sites], dtype=np.int32)
+    heads = np.array([site.head for site in sites], dtype=np.int64)
     parts = []
     for s, indices in enumerate(members):
         cuts = _cut_columns(width, block, weights[indices])
@@ -137,7 +137,7 @@ def _deal(height: int, width: int, unfolding: Unfolding, sites: tuple[Site, ...]
         parts.append(
             np.stack([grid_row, cuts[grid_part], cuts[grid_part + 1], heads[indices[grid_part]], indices[grid_part]])
         )
-    table = np.concatenate(parts, axis=1).astype(np.int32)
+    table = np.concatenate(parts, axis=1)
     return Segments(*table[:, np.lexsort((table[1], table[0]))])
 
 
@@ -174,10 +174,10 @@ def _core_loads(graph: Graph, arch: Arch, partition: Partition, plan: Plan) -> n
     return load
 
 
-def _loader_cores(load: npt.NDArray[np.float64], cores_used: IntArray, options: ScheduleOptions) -> IntArray:
+def _loader_cores(load: npt.NDArray[np.float64], cores_used: LongArray, options: ScheduleOptions) -> LongArray:
     """Cores with the least crossbar work that load the input; the lowest numbers among equals."""
     candidates = cores_used[np.argsort(load[cores_used], kind="stable")]
-    return np.sort(candidates[: options.loaders]).astype(np.int32)
+    return np.sort(candidates[: options.LOADERS])
 
 
 def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns: int) -> Segments:
@@ -200,22 +200,21 @@ def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns:
                 owner_of[key] = core
                 load[core] += (b - a) * pixel_ns * rows[int(owner), int(start)]
             parts.append((row, a, b, owner_of[key], -1))
-    return Segments(*np.array(parts, dtype=np.int32).T)
+    return Segments(*np.array(parts, dtype=np.int64).T)
 
 
-def _cut(s: Segments, columns: int) -> Segments:
-    """Segments cut to at most `columns`."""
+def cut_segments(s: Segments, columns: int) -> tuple[Segments, LongArray, LongArray]:
+    """Segments cut into pieces of up to `columns`: the pieces, the segment of each, and each segment's last piece."""
     counts = -(-(s.stop - s.start) // columns)
-    piece = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    row, start, stop, owner, site = (np.repeat(getattr(s, name), counts) for name in Segments.__slots__)
-    begin = start + piece * columns
-    table = np.stack([row, begin, np.minimum(begin + columns, stop), owner, site])
-    return Segments(*table.astype(np.int32))
+    segment, last = np.repeat(np.arange(len(counts)), counts), np.cumsum(counts) - 1
+    pieces = select(s, segment)
+    start = pieces.start + columns * (np.arange(len(segment)) - (last - counts + 1)[segment])
+    return pieces._replace(start=start, stop=np.minimum(start + columns, pieces.stop)), segment, last
 
 
-def _load_rows(height: int, width: int, loaders: IntArray) -> Segments:
-    rows = np.arange(height, dtype=np.int32)
-    zeros = np.zeros(height, dtype=np.int32)
+def _load_rows(height: int, width: int, loaders: LongArray) -> Segments:
+    rows = np.arange(height)
+    zeros = np.zeros_like(rows)
     return Segments(rows, zeros, zeros + width, loaders[rows % len(loaders)], zeros - 1)
 
 
@@ -237,7 +236,7 @@ def centre(operation: Operation, axis: int, size: int, source_size: int) -> Long
     return at.clip(0, source_size - 1)
 
 
-def _follow(owners: list[IntArray], node: Node) -> Segments:
+def _follow(owners: list[LongArray], node: Node) -> Segments:
     """Vector work runs on the owner of the centre of its window in the main operand with the largest map."""
     height, width = node.height, node.width
     owner = owners[max((main_source(view) for view in node.inputs), key=lambda s: (owners[s].size, s))]
@@ -248,5 +247,5 @@ def _follow(owners: list[IntArray], node: Node) -> Segments:
     row, start = np.nonzero(change)
     stop = np.append(start[1:], width)
     stop[stop == 0] = width
-    table = np.stack([row, start, stop, cores[row, start], np.full(len(row), -1)]).astype(np.int32)
+    table = np.stack([row, start, stop, cores[row, start], np.full(len(row), -1)])
     return Segments(*table)

@@ -12,6 +12,7 @@ maps are not held as a whole by cores that convolve them piece by piece.
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,8 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.windows import hold_windows
-from pimcomp.schedule.work import LongArray
+from pimcomp.schedule.windows import Completed, Contents, Room, Uses, hold_windows
+from pimcomp.schedule.work import LongArray, same, select, stack
 
 WHOLE = 1 / 8  # share of local memory up to which a buffer is held as a whole
 GRID = 1 / 64  # share of local memory that windows of larger buffers are multiples of
@@ -29,8 +30,7 @@ OPERANDS = ("dst", "src", "src2")
 WRITTEN = 0  # which of them
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Touches:
+class Touches(NamedTuple):
     """Byte ranges [low, high) of buffers that instructions use, in the order of (core, position, sub).
 
     position, sub: of the instruction in the order of its core. buffer: number of its image times all buffers, plus that
@@ -50,17 +50,29 @@ class Touches:
     image: LongArray
 
 
+class Added(NamedTuple):
+    """Instructions to be added: position and sub of the instruction they precede; buffer of the flow."""
+
+    position: LongArray
+    sub: LongArray
+    core: LongArray
+    op: LongArray
+    dst: LongArray
+    src: LongArray
+    size: LongArray
+    buffer: LongArray
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spilled:
     """Instructions to be added, and addresses that differ from use to use.
 
-    added: int64[n, 8]: position and sub of the instruction they precede, core, op, dst, src, size, buffer of the flow.
     operand: int64[images, 3, tape rows] and move: int64[images, 2, transfers]: local address where the operand's buffer
     would begin, UNMOVED where its one address holds. complete: int64[images, segments], address of a finished segment,
     -1 if it was not there as a whole or its core is not `spilling`. peak: int64[cores], bytes used, 0 for other cores.
     """
 
-    added: LongArray
+    added: Added
     operand: LongArray
     move: LongArray
     complete: LongArray
@@ -70,7 +82,7 @@ class Spilled:
     @property
     def bytes(self) -> int:
         """Moved to and from global memory."""
-        return int(self.added[self.added[:, 3] != Op.LLDI, 6].sum())
+        return int(self.added.size[self.added.op != Op.LLDI].sum())
 
 
 def buffer_touches(
@@ -132,7 +144,7 @@ def spill(
     between windows. global_start: first free byte of global memory.
     """
     result = Spilled(
-        np.zeros((0, 8), np.int64),
+        Added(*np.zeros((8, 0), np.int64)),
         np.full((images, len(OPERANDS), len(flow.tape.op)), UNMOVED, np.int64),
         np.full((images, 2, len(flow.transfers.bytes)), UNMOVED, np.int64),
         np.full((images, len(flow.segment_buffer)), -1, np.int64),
@@ -145,18 +157,18 @@ def spill(
     slot[flow.tape.dst_buffer[loads]] = flow.tape.src_offset[loads]
     of_task = touches.place < len(OPERANDS)
     task = np.where(of_task, flow.tape.task[np.where(of_task, touches.row, 0)] + touches.image * flow.tasks, -1)
-    added: list[LongArray] = []
+    added: list[Added] = []
     bounds = [0, *(np.flatnonzero(np.diff(touches.core)) + 1).tolist(), len(touches.core)] if len(touches.core) else []
     for start, stop in pairwise(bounds):
         core = int(touches.core[start])
-        mine = Touches(*(getattr(touches, name)[start:stop] for name in Touches.__slots__))
-        segments = np.flatnonzero(flow.core[flow.segment_task] == core)
+        mine = select(touches, slice(start, stop))
+        segments = np.flatnonzero(flow.segments.owner == core)
         buffers = np.unique(mine.buffer).astype(np.int64)
         at, complete, new, peak, global_start = hold_windows(
             _uses(mine, buffers),
             _contents(flow, buffers, slot, gap),
             _completed(flow, images, segments, task[start:stop], buffers),
-            (int(base[core]), limit, gap, int(limit * WHOLE), max(64, int(limit * GRID) // 64 * 64)),
+            Room(int(base[core]), limit, gap, int(limit * WHOLE), max(64, int(limit * GRID) // 64 * 64)),
             global_start,
         )
         moves = mine.place >= len(OPERANDS)
@@ -164,24 +176,24 @@ def spill(
         result.move[mine.image[moves], mine.place[moves] - len(OPERANDS), mine.row[moves]] = at[moves]
         result.complete[:, segments] = complete.reshape(images, -1)
         result.spilling[core], result.peak[core] = True, peak
-        before = (mine.position[new[:, 0]], mine.sub[new[:, 0]], np.full(len(new), core))
-        added.append(np.column_stack([*before, new[:, 1:5], buffers[new[:, 5]] % count]))
-    return replace(result, added=np.concatenate([result.added, *added]))
+        touch, op, dst, src, size, buffer = new.T
+        place = (mine.position[touch], mine.sub[touch], same(core, touch))
+        added.append(Added(*place, op, dst, src, size, buffers[buffer] % count))
+    return replace(result, added=stack(result.added, *added))
 
 
-def _uses(t: Touches, buffers: LongArray) -> tuple[npt.NDArray[np.generic], ...]:
-    """Where each instruction's touches begin; buffer (from 0), bytes and kind of each touch; touches by buffer, and
-    where each buffer's begin."""
+def _uses(t: Touches, buffers: LongArray) -> Uses:
+    """The touches of one core with its buffers numbered from 0."""
     other = np.append(True, (np.diff(t.position) != 0) | (np.diff(t.sub) != 0))
     number = np.searchsorted(buffers, t.buffer)
     by_buffer = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[by_buffer], np.arange(len(buffers) + 1))
-    return np.append(np.flatnonzero(other), len(other)), number, t.low, t.high, t.writes, by_buffer, starts
+    first = np.append(np.flatnonzero(other), len(other))
+    return Uses(first, number, t.low, t.high, t.writes, by_buffer, starts)
 
 
-def _contents(flow: Flow, buffers: LongArray, slot: LongArray, eb: int) -> tuple[npt.NDArray[np.generic], ...]:
-    """Where the elements of each buffer begin in a list of all; its bytes; its place in global memory, -1 if it has
-    none yet; which are constants; which are padded; which elements are zeros of padding; which global memory holds."""
+def _contents(flow: Flow, buffers: LongArray, slot: LongArray, eb: int) -> Contents:
+    """What is known of one core's buffers before its first instruction."""
     count = len(flow.buffers.core)
     sizes = flow.buffers.bytes[buffers % count]
     element = np.append(0, np.cumsum(-(-sizes // eb)))
@@ -194,19 +206,17 @@ def _contents(flow: Flow, buffers: LongArray, slot: LongArray, eb: int) -> tuple
         for begin, end in zip(first.tolist(), (first + pads[:, 2] // eb).tolist(), strict=True):
             padding[begin:end] = 1
     place = slot[buffers]
-    return element, sizes, place, place >= 0, padded, padding, np.zeros_like(padding)
+    return Contents(element, sizes, place, place >= 0, padded, padding, np.zeros_like(padding))
 
 
-def _completed(
-    flow: Flow, images: int, segments: LongArray, task: LongArray, buffers: LongArray
-) -> tuple[LongArray, ...]:
-    """Segments of a core in the order of time: number, last touch of the task that completes it, buffer, bytes."""
+def _completed(flow: Flow, images: int, segments: LongArray, task: LongArray, buffers: LongArray) -> Completed:
+    """Segments of a core in the order of time."""
     image = np.repeat(np.arange(images), len(segments))
     segments = np.tile(segments, images)
     by_task = np.argsort(task, kind="stable")
-    wanted = flow.segment_task[segments] + image * flow.tasks
+    wanted = flow.segments.final[segments] + image * flow.tasks
     last = by_task[np.searchsorted(task[by_task], wanted, side="right") - 1]
     order = np.argsort(last, kind="stable")
     number = np.searchsorted(buffers, flow.segment_buffer[segments] + image * len(flow.buffers.core))
     low, high = flow.segment_bytes[segments].T
-    return order, last[order], number[order], low[order], high[order]
+    return Completed(order, last[order], number[order], low[order], high[order])

@@ -4,12 +4,10 @@ A task is a row segment of one node on one core. A buffer is a core's copy of so
 map: it is produced, received, sent from and read in place. Buffers of a core that touch are one buffer.
 """
 
-from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-
-from pimcomp.foundation.kernels import kernel
 
 LongArray = npt.NDArray[np.int64]
 
@@ -19,10 +17,23 @@ FLAT_JOIN = 4  # sites with up to this many cores send all partial sums to the h
 ALIGNMENT_BYTES = 64  # of what lies in global memory: full beats on every configuration we ship
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Accesses:
+class Tasks(NamedTuple):
+    """What a task is, and columns [start, stop) of its row, of which [keep, stop) are its own. out: the segment whose
+    result it writes (-1: none). All columns here are int64."""
+
+    kind: LongArray
+    node: LongArray
+    core: LongArray
+    row: LongArray
+    start: LongArray
+    keep: LongArray
+    stop: LongArray
+    out: LongArray
+
+
+class Accesses(NamedTuple):
     """Columns [low, high) of row `row` of node `tensor` that a task reads or writes on its core; rows of zeros have
-    row -1 (above the map) or the map's height (below). All int64[accesses].
+    row -1 (above the map) or the map's height (below). valid: 0 if there is no such row, and nothing is read.
     """
 
     task: LongArray
@@ -31,10 +42,54 @@ class Accesses:
     row: LongArray
     low: LongArray
     high: LongArray
+    valid: LongArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Buffers:
+class MapSegments(NamedTuple):
+    """Segments of all feature maps, by node, row and column: columns [low, high), owned by a core; task `final`
+    completes them. That task writes from column `begin` on, which may lie before `low`.
+    """
+
+    node: LongArray
+    row: LongArray
+    low: LongArray
+    high: LongArray
+    begin: LongArray
+    owner: LongArray
+    final: LongArray
+
+
+class Sums(NamedTuple):
+    """Partial sums that travel: the core that holds one, and its size."""
+
+    core: LongArray
+    bytes: LongArray
+
+
+class PartSums(NamedTuple):
+    """Sums that joins receive: their numbers."""
+
+    sum: LongArray
+
+
+class SumTransfers(NamedTuple):
+    """Messages from sum `src` to sum `dst`, after task `producer` and before task `consumer`."""
+
+    src: LongArray
+    dst: LongArray
+    producer: LongArray
+    consumer: LongArray
+    bytes: LongArray
+
+
+class Edges(NamedTuple):
+    """Action `before` ends before action `after` starts."""
+
+    before: LongArray
+    after: LongArray
+
+
+class Buffers(NamedTuple):
     """A core's copy of columns [low, high) of a row; read_low/read_high bound what its tasks read. tensor -1: partial
     sums."""
 
@@ -48,8 +103,7 @@ class Buffers:
     bytes: LongArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Transfers:
+class Transfers(NamedTuple):
     """Messages: `bytes` from (src_buffer, src_offset) to (dst_buffer, dst_offset); after task `producer`."""
 
     src_core: LongArray
@@ -62,91 +116,41 @@ class Transfers:
     producer: LongArray
 
 
-def merge_accesses(
-    accesses: Accesses, is_read: npt.NDArray[np.bool_], rows: int, cores: int
-) -> tuple[LongArray, Buffers]:
-    """Buffer of every access, and the buffers: accesses of one row on one core that overlap or touch share one."""
-    key = (accesses.tensor * cores + accesses.core) * (rows + 2) + accesses.row + 1
-    order = np.lexsort((accesses.low, key))
-    buffer_of, low, high, read_low, read_high = _sweep(order, key, accesses.low, accesses.high, is_read)
-    first = np.zeros(len(low), dtype=np.int64)
-    first[buffer_of[::-1]] = np.arange(len(buffer_of) - 1, -1, -1)
-    return buffer_of, Buffers(
-        accesses.core[first],
-        accesses.tensor[first],
-        accesses.row[first],
-        low,
-        high,
-        read_low,
-        read_high,
-        np.zeros(0, np.int64),
-    )
+Columns = TypeVar("Columns", bound=NamedTuple)
 
 
-@kernel
-def _sweep(order, key, low, high, is_read):
-    count = len(order)
-    buffer_of = np.empty(count, np.int64)
-    b_low, b_high = np.empty(count, np.int64), np.empty(count, np.int64)
-    r_low, r_high = np.full(count, 2**30, np.int64), np.full(count, -(2**30), np.int64)
-    b = -1
-    previous = np.int64(-1)
-    for i in range(count):
-        a = order[i]
-        if b < 0 or key[a] != previous or low[a] > b_high[b]:
-            b += 1
-            b_low[b], b_high[b] = low[a], high[a]
-            previous = key[a]
-        b_high[b] = max(b_high[b], high[a])
-        buffer_of[a] = b
-        if is_read[a]:
-            r_low[b], r_high[b] = min(r_low[b], low[a]), max(r_high[b], high[a])
-    n = b + 1
-    return buffer_of, b_low[:n], b_high[:n], r_low[:n], r_high[:n]
+class Stack(Generic[Columns]):
+    """Grows columns of equal length by blocks of rows."""
+
+    def __init__(self, kind: type[Columns]) -> None:
+        self.kind, self.rows = kind, 0
+        self.blocks: list[Columns] = []
+
+    def add(self, block: Columns) -> LongArray:
+        """Append rows; returns their numbers."""
+        self.blocks.append(block)
+        numbers = np.arange(self.rows, self.rows + len(block[0]))
+        self.rows += len(numbers)
+        return numbers
+
+    def joined(self) -> Columns:
+        """All rows."""
+        none = np.zeros(0, np.int64)
+        return self.kind._make(
+            np.concatenate([none, *[b[i] for b in self.blocks]]) for i in range(len(self.kind._fields))
+        )
 
 
-@kernel
-def find_transfers(
-    core, tensor, row, read_low, read_high, row_start, row_index, seg_low, seg_high, seg_owner, fill, out
-):
-    """Segments that a buffer's readers need from other cores.
-
-    row_start[tensor] + row indexes row_index (CSR into the segments of all nodes, by node and row). Returns the count;
-    with `fill`, out int64[count, 4] receives (buffer, segment, low, high).
-    """
-    count = 0
-    for b in range(len(core)):
-        if tensor[b] < 0 or read_high[b] <= read_low[b]:
-            continue
-        rows = row_start[tensor[b] + 1] - row_start[tensor[b]]
-        if row[b] < 0 or row[b] >= rows:
-            continue
-        at = row_start[tensor[b]] + row[b]
-        for s in range(row_index[at], row_index[at + 1]):
-            low, high = max(read_low[b], seg_low[s]), min(read_high[b], seg_high[s])
-            if low < high and seg_owner[s] != core[b]:
-                if fill:
-                    out[count, 0], out[count, 1], out[count, 2], out[count, 3] = b, s, low, high
-                count += 1
-    return count
+def select(columns: Columns, rows: npt.NDArray[np.generic] | slice) -> Columns:
+    """Some rows of all columns, by their numbers or a mask."""
+    return columns._make(column[rows] for column in columns)
 
 
-@kernel
-def link_readers(
-    reader_start, readers, read_task, read_low, read_high, source_buffer, source_low, source_high, source, fill, out
-):
-    """Edges from what fills a buffer (a transfer or a local task) to the tasks that read those columns.
+def stack(*parts: Columns) -> Columns:
+    """Rows of all parts, one after the other."""
+    return parts[0]._make(np.concatenate(column) for column in zip(*parts, strict=True))
 
-    reader_start/readers: CSR of read accesses by buffer. source*: per filling, its buffer, columns and action.
-    Returns the count; with `fill`, out int64[count, 2] receives (from, to).
-    """
-    count = 0
-    for i in range(len(source)):
-        b = source_buffer[i]
-        for r in range(reader_start[b], reader_start[b + 1]):
-            a = readers[r]
-            if read_low[a] < source_high[i] and source_low[i] < read_high[a] and read_task[a] != source[i]:
-                if fill:
-                    out[count, 0], out[count, 1] = source[i], read_task[a]
-                count += 1
-    return count
+
+def same(value: int, rows: LongArray) -> LongArray:
+    """A column of one value."""
+    return np.full(len(rows), value, dtype=np.int64)

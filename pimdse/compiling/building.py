@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
 SWITCHES = {"on": True, "off": False}
-MAX_COUNT, MAX_NUMBER = 10_000, 1e12
+MAX_COUNT = 10_000
 
 Observe = Callable[[str, object], None]
 
@@ -110,7 +110,7 @@ def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
     from pimcomp.ir.schedule_options import ScheduleOptions
 
     defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
-    values: dict[str, int | float | bool] = {}
+    values: dict[str, int | bool] = {}
     for word in words:
         name, _, text = word.partition("=")
         if name not in defaults:
@@ -121,14 +121,12 @@ def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
                 raise ConfigError(f"--set {word}", f"expected on or off behind '=', found {text!r}")
             values[name] = SWITCHES[text]
             continue
-        kind = int if isinstance(defaults[name], int) else float
         try:
-            values[name] = kind(text)
+            values[name] = int(text)
         except ValueError:
-            raise ConfigError(f"--set {word}", f"expected {kind.__name__} behind '=', found {text!r}") from None
-        low, high = (1, MAX_COUNT) if kind is int else (0, MAX_NUMBER)
-        if not low <= values[name] <= high:  # NaN is not
-            raise ConfigError(f"--set {word}", f"expected {kind.__name__} from {low} to {high:g}")
+            raise ConfigError(f"--set {word}", f"expected int behind '=', found {text!r}") from None
+        if not 1 <= values[name] <= MAX_COUNT:
+            raise ConfigError(f"--set {word}", f"expected int from 1 to {MAX_COUNT}")
     return ScheduleOptions(**values)  # type: ignore[arg-type]
 
 

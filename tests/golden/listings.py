@@ -19,15 +19,15 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Unfolding
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
-from pimcomp.schedule import ScheduleOptions
 from tests.frontend.small_onnx import make, normals, op
+from tests.schedule.tuned import tuned
 
 FOLDER = Path(__file__).parent
 CHIP = Arch(
     name="tiny", cores=2, crossbars_per_core=8, crossbar_rows=18, crossbar_cols=16, cell_bits=8, dac_count=8,
     adc_count=8, local_memory_bytes=2048, weight_bits=8, activation_bits=8,
 )  # fmt: skip
-OPTIONS = ScheduleOptions(loaders=1, vector_depthwise=False)
+OPTIONS = tuned({"LOADERS": 1}, vector_depthwise=False)
 
 
 @dataclass(frozen=True, slots=True)

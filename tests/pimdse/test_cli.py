@@ -79,7 +79,7 @@ def test_global_flags_may_stand_anywhere() -> None:
         (["compile", "digits_mlp", "--pipeline", "stream"], "--pipeline: expected element or batch, found 'stream'"),
         (["compile", "digits_mlp", "--solver", "magic"], "--solver: expected one of balance, uniform"),
         (["compile", "digits_mlp", "--set", "speed=9"], "--set speed=9: expected NAME=VALUE with NAME one of"),
-        (["compile", "digits_mlp", "--set", "loaders=x"], "--set loaders=x: expected int behind '=', found 'x'"),
+        (["compile", "digits_mlp", "--set", "orders=x"], "--set orders=x: expected int behind '=', found 'x'"),
         (["simulate", "no/such/folder"], "no/such/folder: no such folder"),
         (["report", "no/such/folder"], "no sweep is stored there"),
         (["pick", "no/such/folder"], "no sweep is stored there"),

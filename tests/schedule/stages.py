@@ -14,15 +14,18 @@ from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
-from pimcomp.schedule import Scheduler, group_shapes
+from pimcomp.schedule import Scheduler
 from pimcomp.schedule.assemble import Assembled, assemble
-from pimcomp.schedule.build import GroupTable, Work, WorkBuilder, number_groups
+from pimcomp.schedule.buffers import maps_of
+from pimcomp.schedule.building.build import TaskWork, build_work
+from pimcomp.schedule.building.groups import GroupTable, number_groups
+from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.connect import Flow, connect
-from pimcomp.schedule.durations import GroupShapes
 from pimcomp.schedule.order import Placed, place_actions
 from pimcomp.schedule.sites import NodeSites, place_work
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
+from tests.schedule.tuned import tuned
 
 SEEDS = (1, 7, 8, 10, 13, 20)
 IMAGES = 2
@@ -40,8 +43,7 @@ class Stages:
     scheduler: Scheduler
     sites: tuple[NodeSites, ...]
     groups: GroupTable
-    shapes: GroupShapes
-    work: Work
+    work: TaskWork
     flow: Flow
     placed: Placed
     assembled: Assembled
@@ -51,7 +53,7 @@ class Stages:
 def stages(seed: int) -> Stages:
     """The stages of a random plan for two images, on a chip with memory for all of it."""
     arch = random_chip(seed)
-    options = ScheduleOptions(images_per_round=IMAGES, orders=2, task_blocks=1 + seed % 3)
+    options = tuned({"TASK_BLOCKS": 1 + seed % 3}, images_per_round=IMAGES, orders=2)
     graph = rewrite(random_network(seed), arch, options)
     parts = partition(graph, arch)
     outcome = RandomPlan().solve(build_problem(graph, arch, parts, Pipeline.BATCH), time_limit_s=None, seed=seed)
@@ -59,18 +61,17 @@ def stages(seed: int) -> Stages:
     assert plan is not None, f"seed {seed} has no plan"
     scheduler = Scheduler(graph, arch, parts, Pipeline.BATCH, options, dict.fromkeys(range(len(graph.nodes)), 10.0))
     sites = place_work(graph, arch, parts, plan, options, scheduler.needed)
-    groups = number_groups(plan, arch.total_cores)
-    shapes = group_shapes(parts, plan, groups)
+    groups = number_groups(parts, plan, arch.total_cores)
     eb, half = arch.element_bytes, arch.local_memory_bytes // 2
-    work = WorkBuilder(graph, parts, sites, scheduler.constants, groups, eb, options, half).build()
+    work = build_work(Ledger(graph, parts, sites, groups, eb, options), scheduler.constants, half)
     flow = connect(
-        graph, work, sites, scheduler.pull, scheduler.constants, scheduler.layout, eb, arch.total_cores
+        work, maps_of(graph, eb), scheduler.pull, scheduler.constants, scheduler.layout, eb, arch.total_cores
     )  # fmt: skip
-    placed = place_actions(flow, shapes, arch, options, IMAGES)
+    placed = place_actions(flow, groups, arch, options, IMAGES)
     assert placed is not None, f"seed {seed} does not fit"
     assembled = assemble(flow, placed, scheduler.layout, arch)
     return Stages(
-        graph, arch, parts, plan, options, scheduler, sites, groups, shapes, work, flow, placed, assembled
+        graph, arch, parts, plan, options, scheduler, sites, groups, work, flow, placed, assembled
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_the_last_row_of_a_task_is_its_own(seed: int) -> None:
         last = case.assembled.last_row[image]
         assert (last[shared:] == -1).all()
         rows = last[:shared]
-        assert (table.node[rows] == flow.node[:shared]).all()
+        assert (table.node[rows] == flow.task.node[:shared]).all()
         assert (core[rows] == flow.core[:shared]).all()
         assert (table.op[rows] == flow.tape.op[flow.task_rows[1 : shared + 1] - 1]).all()
 
@@ -75,7 +75,7 @@ def test_images_have_their_own_inputs_and_outputs(seed: int) -> None:
     case = stages(seed)
     flow, table, layout = case.flow, case.assembled.table, case.scheduler.layout
     for kind, address in ((LOAD, table.src), (STORE, table.dst)):
-        tasks = np.flatnonzero(flow.kind == kind)
+        tasks = np.flatnonzero(flow.task.kind == kind)
         at = address[case.assembled.last_row[:, tasks]]
         assert (at == at[0] + layout.image_bytes * np.arange(IMAGES)[:, None]).all()
         assert (at >= layout.first_image).all()

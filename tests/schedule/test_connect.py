@@ -1,4 +1,7 @@
-"""Whatever a task reads is computed, received or zero before it runs."""
+"""Whatever a task reads is computed, received or zero before it runs.
+
+Covers: work, write_tasks.
+"""
 
 from graphlib import TopologicalSorter
 from itertools import pairwise
@@ -21,14 +24,14 @@ class Filling(NamedTuple):
 
 
 def edges(case: Stages) -> set[tuple[int, int]]:
-    return {(a, b) for a, b in case.flow.edges.tolist()}
+    return set(zip(*(column.tolist() for column in case.flow.edges), strict=True))
 
 
 def fillings(case: Stages) -> dict[int, list[Filling]]:
     """By buffer."""
     flow = case.flow
     found: dict[int, list[Filling]] = {}
-    local = zip(flow.segment_buffer.tolist(), flow.segment_bytes.tolist(), flow.segment_task.tolist(), strict=True)
+    local = zip(flow.segment_buffer.tolist(), flow.segment_bytes.tolist(), flow.segments.final.tolist(), strict=True)
     for buffer, (low, high), task in local:
         found.setdefault(buffer, []).append(Filling(low, high, task))
     moved = flow.transfers
@@ -55,7 +58,7 @@ def test_every_byte_that_is_read_is_filled_by_something_the_reader_waits_for(see
     case = stages(seed)
     flow, work, known, filled = case.flow, case.work, edges(case), fillings(case)
     pixel = [node.channels * case.arch.element_bytes for node in case.graph.nodes]
-    reads = np.flatnonzero(work.valid)
+    reads = np.flatnonzero(work.reads.valid)
     for (buffer, task), read in zip(flow.readers.tolist(), reads, strict=True):
         tensor = int(work.reads.tensor[read])
         assert (flow.buffers.core[buffer], flow.buffers.tensor[buffer]) == (flow.core[task], tensor)
@@ -74,9 +77,9 @@ def test_messages_carry_what_their_producer_has_completed(seed: int) -> None:
     case = stages(seed)
     flow, moved, known = case.flow, case.flow.transfers, edges(case)
     segments: dict[tuple[int, int], list[list[int]]] = {}
-    for buffer, span, task in zip(flow.segment_buffer, flow.segment_bytes.tolist(), flow.segment_task, strict=True):
+    for buffer, span, task in zip(flow.segment_buffer, flow.segment_bytes.tolist(), flow.segments.final, strict=True):
         segments.setdefault((int(buffer), int(task)), []).append(span)
-    sums = len(case.work.sum_transfers)
+    sums = len(case.work.sum_transfers.src)
     for i in range(len(moved.bytes)):
         source, target, size = int(moved.src_buffer[i]), int(moved.dst_buffer[i]), int(moved.bytes[i])
         producer, offset = int(moved.producer[i]), int(moved.src_offset[i])
@@ -119,7 +122,7 @@ def test_rows_of_the_tape_are_in_the_order_of_tasks(seed: int) -> None:
     for task in range(flow.tasks):
         assert (flow.tape.task[flow.task_rows[task] : flow.task_rows[task + 1]] == task).all()
     memory = np.isin(flow.tape.op, (Op.LD, Op.ST))
-    assert sorted(flow.tape.task[memory]) == np.flatnonzero(np.isin(flow.kind, (LOAD, STORE, CONST))).tolist()
+    assert sorted(flow.tape.task[memory]) == np.flatnonzero(np.isin(flow.task.kind, (LOAD, STORE, CONST))).tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

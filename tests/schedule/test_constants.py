@@ -80,7 +80,7 @@ def test_averages_have_the_reciprocal_of_every_count(seed: int) -> None:
             for x in range(node.width):
                 n = divisor(node.operation, source.height, source.width, y, x)
                 if n > 1:
-                    offset = int(constants.divisors[constants.divisor_start[index] + n])
+                    offset = int(constants.vector.divisors[constants.vector.divisor_start[index] + n])
                     assert (vector(constants, index, offset, node.channels) == np.float32(1 / n)).all()
 
 

@@ -37,7 +37,7 @@ def test_shares_are_the_times_between_the_starts_on_the_path(seed: int) -> None:
     for action in path(case):
         number = int(actions.flow_action[action])
         task = number if number < flow.tasks else int(flow.transfers.producer[number - flow.tasks])
-        expected[layer_of[flow.node[task]]] += end - timed.start[action]
+        expected[layer_of[flow.task.node[task]]] += end - timed.start[action]
         end = timed.start[action]
     assert end == 0.0  # nothing is left out
     assert expected.sum() == pytest.approx(timed.makespan_ns)

@@ -25,7 +25,7 @@ def instruction_ns(case: Stages, row: int) -> float:
     overhead = SCHEDULED_OVERHEAD_CYCLES * arch.core_period_ns
     if op == Op.MVMUL:
         core = case.flow.core[tape.task[row]]
-        return arch.mvm_ns(int(case.shapes.crossbars[case.shapes.start[core] + tape.group[row]])) + overhead
+        return arch.mvm_ns(int(case.groups.crossbars[case.groups.start[core] + tape.group[row]])) + overhead
     vector = op.name.startswith("V")
     beats = math.ceil(size * (arch.element_bytes if vector else 1) / arch.local_width_bytes) * arch.local_period_ns
     reads, writes = READS.get(op, 1) * arch.local_read_cycles, (op != Op.ST) * arch.local_write_cycles
@@ -39,7 +39,7 @@ def test_a_task_takes_what_its_instructions_take(seed: int) -> None:
     expected = np.zeros(case.flow.tasks)
     for row, task in enumerate(case.flow.tape.task.tolist()):
         expected[task] += instruction_ns(case, row)
-    np.testing.assert_allclose(task_durations_ns(case.flow, case.shapes, case.arch), expected)
+    np.testing.assert_allclose(task_durations_ns(case.flow, case.groups, case.arch), expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -49,7 +49,7 @@ def test_loads_and_stores_wait_for_the_global_memory_and_nothing_else_does(seed:
     for task, service in enumerate(memory_service_ns(flow, arch).tolist()):
         cycles = {LOAD: arch.global_read_cycles, CONST: arch.global_read_cycles, STORE: arch.global_write_cycles}
         beats = math.ceil(flow.tape.size[flow.task_rows[task]] / arch.global_width_bytes)
-        assert service == pytest.approx(beats * cycles.get(int(flow.kind[task]), 0) * arch.global_period_ns)
+        assert service == pytest.approx(beats * cycles.get(int(flow.task.kind[task]), 0) * arch.global_period_ns)
 
 
 def test_a_port_takes_whole_beats() -> None:
@@ -64,6 +64,6 @@ def test_spills_take_the_memory_server_s_time() -> None:
     """Zero fills do not use it."""
     arch = stages(SEEDS[0]).arch
     size = 3 * arch.global_width_bytes
-    added = np.array([[0, 0, 0, op, 0, 0, size, 0] for op in (Op.LD, Op.ST, Op.LLDI)])
+    added = np.array([int(op) for op in (Op.LD, Op.ST, Op.LLDI)])
     cycles = 3 * (arch.global_read_cycles + arch.global_write_cycles)
-    assert added_service_ns(added, arch) == pytest.approx(cycles * arch.global_period_ns)
+    assert added_service_ns(added, np.full(3, size), arch) == pytest.approx(cycles * arch.global_period_ns)

@@ -1,6 +1,6 @@
 """The test that outranks all others: emitted programs compute what the network means.
 
-Covers: build_scatter, build_vector, emission/conv, emission/scatter, emission/vector, /pimcomp/compile.
+Covers: emission/conv, emission/finish, emission/scatter, emission/vector, /pimcomp/compile.
 """
 
 from pathlib import Path
@@ -9,17 +9,17 @@ import pytest
 
 from pimcomp.errors import CapacityError
 from pimcomp.ir.plan import Pipeline
-from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from tests.schedule.execute import compiled_files, largest_error
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
+from tests.schedule.tuned import tuned
 from tests.seeds import seeds
 
 TOLERANCE = 1e-4
 OPTIONS = tuple(
-    ScheduleOptions(
-        images_per_round=1 + i % 3, segment_blocks=1 + i % 4, task_blocks=(1, 2, 100)[i % 3], lookahead=share
+    tuned(
+        {"SEGMENT_BLOCKS": 1 + i % 4, "TASK_BLOCKS": (1, 2, 100)[i % 3], "LOOKAHEAD": share}, images_per_round=1 + i % 3
     )
     for i, share in enumerate((1.0, 0.05, 0.3, 0.0))
 )

@@ -7,15 +7,15 @@ import pytest
 
 from pimcomp.ir.program import Op
 from pimcomp.schedule.emission.tape import SCRATCH
-from pimcomp.schedule.order import least_memory, number_in, place_actions, place_with_spills
+from pimcomp.schedule.order import least_memory, place_actions, place_with_spills
+from pimcomp.schedule.work import select
 from tests.schedule.stages import IMAGES, SEEDS, Stages, positions, stages
 
 
 def numbers(case: Stages, action: np.ndarray, image: int) -> np.ndarray:
     """The number of a flow's actions among those of all images."""
-    flow = case.flow
-    per_image, moves = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks
-    return number_in(action, image, per_image, IMAGES, flow.tasks, moves)
+    found: np.ndarray = case.placed.actions.number[image, action]
+    return found
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -40,11 +40,12 @@ def test_the_order_has_every_action_once_and_after_what_it_depends_on(seed: int)
     case = stages(seed)
     placed, position = case.placed, positions(case.placed)
     assert sorted(placed.timed.order.tolist()) == list(range(len(placed.actions.core)))
-    to = case.flow.edges[:, 1]
+    to = case.flow.edges.after
     once = (to >= case.flow.tasks - case.flow.constant_tasks) & (to < case.flow.tasks)
     for image in range(IMAGES):
-        edges = case.flow.edges[~once] if image else case.flow.edges  # constants wait for work of the first image alone
-        before, after = (numbers(case, edges[:, end], image) for end in (0, 1))
+        # Constants wait for work of the first image alone.
+        edges = select(case.flow.edges, ~once) if image else case.flow.edges
+        before, after = (numbers(case, end, image) for end in edges)
         assert (position[before] < position[after]).all()
 
 
@@ -96,27 +97,27 @@ def test_what_is_placed_in_less_memory_fits_it(seed: int) -> None:
     case = stages(seed)
     peak = int(case.placed.peak.max())
     tight = replace(case.arch, local_memory_bytes=peak * 3 // 4)
-    placed = place_actions(case.flow, case.shapes, tight, case.options, IMAGES)
+    placed = place_actions(case.flow, case.groups, tight, case.options, IMAGES)
     if placed is not None:
         assert placed.peak.max() <= tight.local_memory_bytes
-    assert place_actions(case.flow, case.shapes, replace(case.arch, local_memory_bytes=8), case.options, 1) is None
+    assert place_actions(case.flow, case.groups, replace(case.arch, local_memory_bytes=8), case.options, 1) is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_with_spills_any_memory_will_do_that_holds_one_instruction(seed: int) -> None:
     case = stages(seed)
-    least, core = least_memory(case.flow, case.shapes, case.arch)
+    least, core = least_memory(case.flow, case.groups, case.arch)
     assert 0 <= core < case.arch.total_cores
     assert least <= case.placed.peak.max()
     enough, short = (replace(case.arch, local_memory_bytes=size) for size in (least, least - 1))
     free = case.scheduler.layout.first_image + case.scheduler.layout.image_bytes * IMAGES
-    placed = place_with_spills(case.flow, case.shapes, enough, case.options, IMAGES, free)
+    placed = place_with_spills(case.flow, case.groups, enough, case.options, IMAGES, free)
     assert placed is not None
     assert placed.spilled is not None
     assert placed.peak.max() <= least
-    kept = placed.spilled.added[:, 3] == Op.ST
-    assert (placed.spilled.added[kept, 4] >= free).all()  # behind everything that has its place in global memory
-    assert place_with_spills(case.flow, case.shapes, short, case.options, IMAGES, free) is None
+    kept = placed.spilled.added.op == Op.ST
+    assert (placed.spilled.added.dst[kept] >= free).all()  # behind everything that has its place in global memory
+    assert place_with_spills(case.flow, case.groups, short, case.options, IMAGES, free) is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -124,7 +125,7 @@ def test_more_orders_are_never_worse(seed: int) -> None:
     case = stages(seed)
     times = []
     for orders in (1, 2, 4):
-        placed = place_actions(case.flow, case.shapes, case.arch, replace(case.options, orders=orders), 1)
+        placed = place_actions(case.flow, case.groups, case.arch, replace(case.options, orders=orders), 1)
         assert placed is not None
         times.append(placed.image_ns)
     assert times == sorted(times, reverse=True)

@@ -1,4 +1,7 @@
-"""The way from a plan to a program as a whole: what a trial tells, and where tensors lie in global memory."""
+"""The way from a plan to a program as a whole: what a trial tells, and where tensors lie in global memory.
+
+Covers: global_layout.
+"""
 
 import math
 from dataclasses import replace
@@ -8,7 +11,7 @@ import pytest
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
-from pimcomp.schedule import NO_PROGRAM, TRIAL_IMAGES, Scheduler, group_shapes
+from pimcomp.schedule.scheduler import NO_PROGRAM, TRIAL_IMAGES, Scheduler
 from pimcomp.schedule.work import ALIGNMENT_BYTES
 from tests.schedule.stages import IMAGES, SEEDS, Stages, inputs_of, stages
 
@@ -43,12 +46,12 @@ def test_a_trial_of_what_no_memory_holds_takes_for_ever() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_array_groups_have_the_shapes_of_their_slices(seed: int) -> None:
     case = stages(seed)
-    shapes, groups = group_shapes(case.partition, case.plan, case.groups), case.groups
-    assert (shapes.start == groups.start).all()
-    for at, (k, g) in enumerate(zip(groups.layer.tolist(), groups.group.tolist(), strict=True)):
-        group = case.partition.options[k][case.plan.option[k]].groups[g]
+    groups = case.groups
+    first = np.cumsum([0, *(core_of.shape[1] for core_of in case.plan.core_of)])
+    for at, (k, matrix) in enumerate(zip(groups.layer.tolist(), groups.matrix.tolist(), strict=True)):
+        group = case.partition.options[k][case.plan.option[k]].groups[matrix - first[k]]
         expected = (group.row_stop - group.row_start, group.columns, group.crossbars)
-        assert (shapes.rows[at], shapes.columns[at], shapes.crossbars[at]) == expected
+        assert (groups.rows[at], groups.columns[at], groups.crossbars[at]) == expected
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -77,7 +77,7 @@ def test_inputs_are_loaded_by_few_cores_in_turn(seed: int) -> None:
     for index in inputs_of(case.graph):
         owners = case.sites[index].segments.owner.tolist()
         loaders = sorted(set(owners))
-        assert len(loaders) <= case.options.loaders
+        assert len(loaders) <= case.options.LOADERS
         used = {int(core) for cores in case.plan.core_of for core in cores.ravel()}
         assert set(loaders) <= used
         if case.scheduler.needed[index].all():

@@ -16,7 +16,6 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
-from pimcomp.schedule.order import number_in
 from pimcomp.schedule.spill import Touches, buffer_touches, most_held
 from solvers import get_solver
 from tests.frontend.small_onnx import load, make, normals, op
@@ -24,10 +23,11 @@ from tests.schedule.execute import compiled_files, largest_error
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
 from tests.schedule.stages import IMAGES, SEEDS, Stages, positions, stages
+from tests.schedule.tuned import tuned
 from tests.seeds import seeds
 
 SHARES = (0.8, 0.6, 0.4)
-OPTIONS = (ScheduleOptions(), ScheduleOptions(task_blocks=100, images_per_round=2), ScheduleOptions(lookahead=0.05))
+OPTIONS = (ScheduleOptions(), tuned({"TASK_BLOCKS": 100}, images_per_round=2), tuned({"LOOKAHEAD": 0.05}))
 
 
 def tight(seed: int, pipeline: Pipeline, share: float) -> tuple[Graph, Arch] | None:
@@ -150,8 +150,8 @@ def operand_bytes(case: Stages) -> tuple[LongArray, LongArray, LongArray]:
     for row in range(len(tape.op)):
         op, size = Op(int(tape.op[row])), int(tape.size[row])
         if op == Op.MVMUL:
-            at = case.shapes.start[case.flow.core[tape.task[row]]] + tape.group[row]
-            found.append((case.shapes.columns[at] * eb, case.shapes.rows[at] * eb, 0))
+            at = case.groups.start[case.flow.core[tape.task[row]]] + tape.group[row]
+            found.append((case.groups.columns[at] * eb, case.groups.rows[at] * eb, 0))
         elif op == Op.VAVG:
             found.append((eb, ((size - 1) * int(tape.src2_offset[row]) + 1) * eb, 0))
         else:
@@ -165,9 +165,7 @@ def touches_of(case: Stages, cores: list[int]) -> Touches:
     """What instructions of these cores use, of all images."""
     chosen = np.isin(np.arange(case.arch.total_cores), cores)
     flow, position = case.flow, positions(case.placed)
-    per_image, moves, every = flow.tasks - flow.constant_tasks, len(flow.core) - flow.tasks, np.arange(len(flow.core))
-    at = [position[number_in(every, image, per_image, IMAGES, flow.tasks, moves)] for image in range(IMAGES)]
-    return buffer_touches(flow, operand_bytes(case), np.stack(at), chosen)
+    return buffer_touches(flow, operand_bytes(case), position[case.placed.actions.number], chosen)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.ir.program import Op
-from pimcomp.schedule.windows import hold_windows
+from pimcomp.schedule.windows import Completed, Contents, Room, Uses, hold_windows
 
 ELEMENT = 2  # bytes
 BASE = 6
@@ -56,13 +56,13 @@ def hold(buffers: list[Buffer], program: list[list[Touch]], limit: int, whole: i
     for at, b in zip(element, buffers, strict=False):
         padding[at : at + b.padding] = 1
     slot = np.array([b.constant_at for b in buffers], np.int64)
-    uses = (first, number, low, high, np.array([t.writes for t in touches]), by_buffer, starts)
+    uses = Uses(first, number, low, high, np.array([t.writes for t in touches]), by_buffer, starts)
     padded = np.array([b.padding > 0 for b in buffers])
     sizes = np.array([b.elements * ELEMENT for b in buffers], np.int64)
-    contents = (element, sizes, slot, slot >= 0, padded, padding, np.zeros_like(padding))
-    completed = (np.arange(len(touches)), np.arange(len(touches)), number, low, high)
+    contents = Contents(element, sizes, slot, slot >= 0, padded, padding, np.zeros_like(padding))
+    completed = Completed(np.arange(len(touches)), np.arange(len(touches)), number, low, high)
     address, complete, added, peak, _ = hold_windows(
-        uses, contents, completed, (BASE, limit, ELEMENT, whole, grid), 4096
+        uses, contents, completed, Room(BASE, limit, ELEMENT, whole, grid), 4096
     )
     rows = np.column_stack([np.searchsorted(first, added[:, 0]), added[:, 1:5]])
     return Held((address + low).tolist(), complete.tolist(), [tuple(row) for row in rows.tolist()], int(peak))

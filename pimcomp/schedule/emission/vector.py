@@ -2,328 +2,342 @@
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import Op
-from pimcomp.schedule.emission.conv import activate
-from pimcomp.schedule.emission.tape import LITERAL, SCRATCH, put
+from pimcomp.schedule.emission.finish import Desk, Job, activate, take
+from pimcomp.schedule.emission.tape import (
+    LITERAL,
+    NOTHING,
+    SCRATCH,
+    SCRATCH_START,
+    Operand,
+    Pen,
+    move,
+    plus,
+    put,
+)
+from pimcomp.schedule.work import LongArray
 
-LMV, LLDI, VAVG = int(Op.LMV), int(Op.LLDI), int(Op.VAVG)
+LLDI, VAVG = int(Op.LLDI), int(Op.VAVG)
 VVADD, VVSUB, VVMUL, VVMAX = int(Op.VVADD), int(Op.VVSUB), int(Op.VVMUL), int(Op.VVMAX)
 
 # Kinds of `VectorNodes.kind`.
 ADD, SUB, MUL, COPY, MAX_POOL, AVG_POOL, MEAN, LRN, IDENTITY, DEPTHWISE = range(10)
 
 
+class Run(NamedTuple):
+    """Channels of a source that lie side by side there and in the result: `channels` from channel `src` on to `dst`.
+
+    operand: whose source it is. read: the first of its window's `rows` reads, from a task's first. pixel_bytes: of the
+    source. broadcast: 1 if its one pixel is combined with all.
+    """
+
+    operand: int
+    read: int
+    rows: int
+    src: int
+    dst: int
+    channels: int
+    pixel_bytes: int
+    broadcast: int
+
+
+class VectorConstants(NamedTuple):
+    """Where constants of vector nodes begin, in bytes. divisors: of the vector 1 / n, by n, from `divisor_start` of a
+    node on. LRN: `coefficients` of a polynomial with that many `terms`. weights: of a layer on the vector unit, [kernel
+    row, kernel column, channel]."""
+
+    divisor_start: LongArray
+    divisors: LongArray
+    coefficients: LongArray
+    terms: LongArray
+    weights: LongArray
+
+
 class VectorNodes(NamedTuple):
     """Per graph node (unused entries for others): what a vector task does.
 
-    run_start int64[nodes + 1] into runs int64[runs, 8]: (operand, first read of its source, rows of the window, source
-    channel, destination channel, channels, bytes of one source column, 1 if the operand is broadcast). Runs of one
-    source are neighbours. kernel, stride, pad, dilation: columns. width: of the input map. divisor_start: into
-    `divisors`, byte offset of the constant vector 1 / n by n.
+    kernel/stride/pad/dilation: columns. width: of the input map. size: channels in the sum of an LRN, rows of a window.
+    lanes: channels that a mean gathers together. counted_from/counted_to: columns that count in an average's divisor.
+    copied_start: into `copied`, the input column of every output column or -1. run_start int64[nodes + 1] into the
+    `Run`s, one a row, those of one source side by side.
     """
 
-    kind: npt.NDArray[np.int64]
-    run_start: npt.NDArray[np.int64]
-    runs: npt.NDArray[np.int64]
-    kernel: npt.NDArray[np.int64]
-    stride: npt.NDArray[np.int64]
-    pad: npt.NDArray[np.int64]
-    dilation: npt.NDArray[np.int64]
-    width: npt.NDArray[np.int64]
-    counted: npt.NDArray[np.int64]  # int64[nodes, 2]: columns [first, stop) that count in an average's divisor
-    copied_start: npt.NDArray[np.int64]  # COPY: into `copied`, the input column of every output column or -1
-    copied: npt.NDArray[np.int64]
-    divisor_start: npt.NDArray[np.int64]
-    divisors: npt.NDArray[np.int64]
-    size: npt.NDArray[np.int64]  # LRN: channels in the sum; MEAN: rows
-    lanes: npt.NDArray[np.int64]  # MEAN: channels that are gathered together
-    terms: npt.NDArray[np.int64]  # LRN: coefficients of the polynomial
-    coefficients: npt.NDArray[np.int64]  # LRN: byte offset of the first of them
-    weights: npt.NDArray[np.int64]  # DEPTHWISE: byte offset of the weights, [kernel row, kernel column, channel]
+    kind: LongArray
+    kernel: LongArray
+    stride: LongArray
+    pad: LongArray
+    dilation: LongArray
+    width: LongArray
+    size: LongArray
+    lanes: LongArray
+    counted_from: LongArray
+    counted_to: LongArray
+    copied_start: LongArray
+    copied: LongArray
+    run_start: LongArray
+    runs: LongArray
+    constants: VectorConstants
 
 
 class VectorTasks(NamedTuple):
     """Vector tasks; fields as in `ConvTasks`. rows: rows of the window that count in an average's divisor."""
 
-    task: npt.NDArray[np.int64]
-    node: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]
-    stop: npt.NDArray[np.int64]
-    reads: npt.NDArray[np.int64]
-    out: npt.NDArray[np.int64]
-    constants: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
+    task: LongArray
+    reads: LongArray
+    rows: LongArray
+
+
+class Reader(NamedTuple):
+    """What a vector task reads: its buffers (-1: a row of zeros) and the first column of each."""
+
+    buffer: LongArray
+    low: LongArray
+    first: int
 
 
 @kernel
-def _whole(v, node, channels, eb):
-    """Every operand is one feature map as it is: segments can be processed as one vector."""
-    for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = v.runs[r]
-        if run[5] != channels or run[6] != channels * eb or run[7] == 1:
-            return False
-    return True
+def _row(source: Reader, run: Run, row: int, column: int) -> Operand:
+    """Where a column of a row of the window begins; the buffer is negative if the row does not exist."""
+    buffer = source.buffer[source.first + run.read + row]
+    return buffer, (column - (source.low[buffer] if buffer >= 0 else 0)) * run.pixel_bytes
 
 
 @kernel
-def _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):
+def _run(v: VectorNodes, r: int) -> Run:
+    row = v.runs[r]
+    return Run(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
+
+
+@kernel
+def _is_whole(run: Run, job: Job, element_bytes: int) -> bool:
+    """The source is one feature map as it is: segments can be processed as one vector."""
+    same = run.channels == job.channels and run.pixel_bytes == job.channels * element_bytes
+    return same and run.broadcast == 0
+
+
+@kernel
+def _eltwise(pen: Pen, source: Reader, v: VectorNodes, job: Job, op: int) -> None:
     """out = operand 0 (op) operand 1 (op) ...; op < 0 copies operand 0."""
-    task, start, pixels = tasks.task[i], tasks.start[i], tasks.stop[i] - tasks.start[i]
-    first, last = v.run_start[node], v.run_start[node + 1]
-    if op >= 0 and _whole(v, node, channels, eb):
-        held, held_at = np.int64(-1), np.int64(0)
-        for r in range(first, last):
-            buffer = np.int64(read_buffer[tasks.reads[i] + v.runs[r, 1]])
-            offset = (start - buffer_low[buffer]) * channels * eb
-            if r == first:
-                held, held_at = buffer, offset
-                continue
-            at = put(tape, at, task, op, out, out_at, held, held_at, buffer, offset, pixels * channels)
-            held, held_at = out, out_at
-        return at
+    eb, pixels = pen.element_bytes, job.stop - job.start
+    first, last = v.run_start[job.node], v.run_start[job.node + 1]
+    whole = op >= 0
     for r in range(first, last):
-        run = v.runs[r]
-        buffer = read_buffer[tasks.reads[i] + run[1]]
-        whole = run[0] == 0 and run[5] == channels and run[6] == channels * eb and run[7] == 0
+        whole = whole and _is_whole(_run(v, r), job, eb)
+    held = NOTHING
+    for r in range(first, last):
+        run = _run(v, r)
         if whole:
-            offset = (start - buffer_low[buffer]) * channels * eb
-            at = put(tape, at, task, LMV, out, out_at, buffer, offset, LITERAL, 0, pixels * channels * eb)
-            continue
-        for p in range(pixels):
-            column = 0 if run[7] == 1 else start + p - buffer_low[buffer]
-            src = column * run[6] + run[3] * eb
-            dst = out_at + (p * channels + run[4]) * eb
-            if run[0] == 0:
-                at = put(tape, at, task, LMV, out, dst, buffer, src, LITERAL, 0, run[5] * eb)
-            else:
-                at = put(tape, at, task, op, out, dst, out, dst, buffer, src, run[5])
-    return at
+            other = _row(source, run, 0, job.start)
+            if r > first:
+                put(pen, op, job.out, held, other, pixels * job.channels)
+            held = other if r == first else job.out
+        elif run.operand == 0 and _is_whole(run, job, eb):
+            move(pen, job.out, _row(source, run, 0, job.start), pixels * job.channels * eb)
+        else:
+            for p in range(pixels):
+                src = plus(_row(source, run, 0, 0 if run.broadcast == 1 else job.start + p), run.src * eb)
+                dst = plus(job.out, (p * job.channels + run.dst) * eb)
+                if run.operand == 0:
+                    move(pen, dst, src, run.channels * eb)
+                else:
+                    put(pen, op, dst, dst, src, run.channels)
 
 
 @kernel
-def _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb):
+def _copy(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
     """Copy the chosen columns of the input row, neighbours at once where the map stays as it is; zero elsewhere."""
-    task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
-    columns = v.copied[v.copied_start[node] :]
-    for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = v.runs[r]
-        buffer = read_buffer[tasks.reads[i] + run[1]]
-        whole = run[5] == channels
-        p = start
-        while p < stop:
-            column = columns[p] if buffer >= 0 else -1
+    eb = pen.element_bytes
+    columns = v.copied[v.copied_start[job.node] :]
+    for r in range(v.run_start[job.node], v.run_start[job.node + 1]):
+        run = _run(v, r)
+        absent = _row(source, run, 0, 0)[0] < 0
+        p = job.start
+        while p < job.stop:
+            column = -1 if absent else columns[p]
             step = 0 if column < 0 else 1
             q = p + 1
-            while whole and q < stop and (buffer < 0 or columns[q] == column + step * (q - p)):
-                if step == 1 and run[6] != channels * eb:
+            while run.channels == job.channels and q < job.stop and (absent or columns[q] == column + step * (q - p)):
+                if step == 1 and run.pixel_bytes != job.channels * eb:
                     break
                 q += 1
-            dst, size = out_at + ((p - start) * channels + run[4]) * eb, ((q - p - 1) * channels + run[5]) * eb
+            dst = plus(job.out, ((p - job.start) * job.channels + run.dst) * eb)
+            size = ((q - p - 1) * job.channels + run.channels) * eb
             if step == 1:
-                src = (column - buffer_low[buffer]) * run[6] + run[3] * eb
-                at = put(tape, at, task, LMV, out, dst, buffer, src, LITERAL, 0, size)
+                move(pen, dst, plus(_row(source, run, 0, column), run.src * eb), size)
             else:
-                at = put(tape, at, task, LLDI, out, dst, LITERAL, 0, LITERAL, 0, size)
+                put(pen, LLDI, dst, NOTHING, NOTHING, size)
             p = q
-    return at
 
 
 @kernel
-def _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low, eb):
-    """Combine the rows of a window over input columns [low, high); returns (at, buffer, offset of column `low`)."""
-    task = tasks.task[i]
-    held, held_at = np.int64(-1), np.int64(0)
-    for row in range(run[2]):
-        buffer = np.int64(read_buffer[tasks.reads[i] + run[1] + row])
-        if buffer < 0:
+def _reduce_rows(pen: Pen, source: Reader, run: Run, op: int, low: int, high: int) -> Operand:
+    """Combine the rows of a window over input columns [low, high); returns where column `low` is."""
+    held = NOTHING
+    for row in range(run.rows):
+        other = _row(source, run, row, low)
+        if other[0] < 0:
             continue
-        offset = (low - buffer_low[buffer]) * run[6]
-        if held == -1:
-            held, held_at = buffer, offset
+        if held[0] == LITERAL:
+            held = other
             continue
-        at = put(tape, at, task, op, SCRATCH, 0, held, held_at, buffer, offset, (high - low) * run[6] // eb)
-        held, held_at = np.int64(SCRATCH), np.int64(0)
-    return at, held, held_at
+        put(pen, op, SCRATCH_START, held, other, (high - low) * run.pixel_bytes // pen.element_bytes)
+        held = SCRATCH_START
+    return held
 
 
 @kernel
-def _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb):
+def _pool(pen: Pen, source: Reader, v: VectorNodes, job: Job, op: int) -> None:
     """Max or sum over a window: rows first, over the whole segment, then columns per output position."""
-    task, start, stop = tasks.task[i], tasks.start[i], tasks.stop[i]
+    node, eb = job.node, pen.element_bytes
     stride, pad, dilation, kernel = v.stride[node], v.pad[node], v.dilation[node], v.kernel[node]
-    low = max(start * stride - pad, 0)
-    high = min((stop - 1) * stride - pad + (kernel - 1) * dilation + 1, v.width[node])
-    held, held_at = np.int64(-1), np.int64(0)
+    low = max(job.start * stride - pad, 0)
+    high = min((job.stop - 1) * stride - pad + (kernel - 1) * dilation + 1, v.width[node])
+    held, reduced = NOTHING, -1
     for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = v.runs[r]
-        if r == v.run_start[node] or v.runs[r - 1, 1] != run[1]:
-            at, held, held_at = _reduce_rows(tape, at, tasks, i, run, op, low, high, read_buffer, buffer_low, eb)
-        for x in range(start, stop):
-            dst = out_at + ((x - start) * channels + run[4]) * eb
-            seen, first = 0, np.int64(0)
+        run = _run(v, r)
+        if run.read != reduced:
+            held, reduced = _reduce_rows(pen, source, run, op, low, high), run.read
+        for x in range(job.start, job.stop):
+            dst = plus(job.out, ((x - job.start) * job.channels + run.dst) * eb)
+            seen, first = 0, NOTHING
             for tap in range(kernel):
                 column = x * stride - pad + tap * dilation
                 if column < 0 or column >= v.width[node]:
                     continue
-                src = held_at + (column - low) * run[6] + run[3] * eb
+                src = plus(held, (column - low) * run.pixel_bytes + run.src * eb)
                 if seen == 0:
                     first = src
-                elif seen == 1:
-                    at = put(tape, at, task, op, out, dst, held, first, held, src, run[5])
                 else:
-                    at = put(tape, at, task, op, out, dst, out, dst, held, src, run[5])
+                    put(pen, op, dst, first if seen == 1 else dst, src, run.channels)
                 seen += 1
             if seen == 1:
-                at = put(tape, at, task, LMV, out, dst, held, first, LITERAL, 0, run[5] * eb)
-    return at
+                move(pen, dst, first, run.channels * eb)
 
 
 @kernel
-def _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb):
+def _divide(pen: Pen, v: VectorNodes, job: Job, rows: int) -> None:
     """Sums to averages: multiply by the constant 1 / n of every position."""
-    for x in range(tasks.start[i], tasks.stop[i]):
+    node = job.node
+    for x in range(job.start, job.stop):
         columns = 0
         for tap in range(v.kernel[node]):
             column = x * v.stride[node] - v.pad[node] + tap * v.dilation[node]
-            if v.counted[node, 0] <= column < v.counted[node, 1]:
+            if v.counted_from[node] <= column < v.counted_to[node]:
                 columns += 1
-        n = columns * tasks.rows[i]
+        n = columns * rows
         if n != 1:
-            dst = out_at + (x - tasks.start[i]) * channels * eb
-            constant = v.divisors[v.divisor_start[node] + n]
-            at = put(tape, at, tasks.task[i], VVMUL, out, dst, out, dst, tasks.constants[i], constant, channels)
-    return at
+            place = plus(job.out, (x - job.start) * job.channels * pen.element_bytes)
+            constant = v.constants.divisors[v.constants.divisor_start[node] + n]
+            put(pen, VVMUL, place, place, (job.constants, constant), job.channels)
 
 
 @kernel
-def _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb):
-    """Average of a whole map: all pixels gathered, then one `vavg` per channel (exact rounding in integers)."""
-    task, width, rows = tasks.task[i], v.width[node], v.size[node]
-    for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = v.runs[r]
-        if v.lanes[node] * eb < run[6]:
-            at = _mean_by_lanes(tape, at, tasks, i, v, node, r, out, out_at, read_buffer, buffer_low, eb)
+def _mean(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
+    """Average of a whole map: all pixels gathered, then one `vavg` per channel (exact rounding in integers).
+
+    Where scratch holds no whole map, some channels of it at a time.
+    """
+    eb, width, rows, lanes = pen.element_bytes, v.width[job.node], v.size[job.node], v.lanes[job.node]
+    gathered = -1
+    for r in range(v.run_start[job.node], v.run_start[job.node + 1]):
+        run = _run(v, r)
+        if lanes * eb < run.pixel_bytes:
+            for first in range(0, run.channels, lanes):
+                count = min(lanes, run.channels - first)
+                for row in range(rows):
+                    for column in range(width):
+                        src = plus(_row(source, run, row, column), (run.src + first) * eb)
+                        move(pen, (SCRATCH, (row * width + column) * count * eb), src, count * eb)
+                _average(pen, plus(job.out, (run.dst + first) * eb), 0, count, count, rows * width)
             continue
-        if r == v.run_start[node] or v.runs[r - 1, 1] != run[1]:
+        if run.read != gathered:
+            gathered = run.read
             for row in range(rows):
-                buffer = read_buffer[tasks.reads[i] + run[1] + row]
-                offset = -buffer_low[buffer] * run[6]
-                at = put(tape, at, task, LMV, SCRATCH, row * width * run[6], buffer, offset, LITERAL, 0, width * run[6])
-        for c in range(run[5]):
-            src, dst = (run[3] + c) * eb, out_at + (run[4] + c) * eb
-            at = put(tape, at, task, VAVG, out, dst, SCRATCH, src, LITERAL, run[6] // eb, rows * width)
-    return at
+                size = width * run.pixel_bytes
+                move(pen, (SCRATCH, row * size), _row(source, run, row, 0), size)
+        _average(pen, plus(job.out, run.dst * eb), run.src, run.channels, run.pixel_bytes // eb, rows * width)
 
 
 @kernel
-def _mean_by_lanes(tape, at, tasks, i, v, node, r, out, out_at, read_buffer, buffer_low, eb):
-    """`_mean` of one run where scratch holds some channels of the map at a time."""
-    task, width, rows, run = tasks.task[i], v.width[node], v.size[node], v.runs[r]
-    for first in range(0, run[5], v.lanes[node]):
-        lanes = min(v.lanes[node], run[5] - first)
-        for row in range(rows):
-            buffer = read_buffer[tasks.reads[i] + run[1] + row]
-            for column in range(width):
-                src = (column - buffer_low[buffer]) * run[6] + (run[3] + first) * eb
-                dst = (row * width + column) * lanes * eb
-                at = put(tape, at, task, LMV, SCRATCH, dst, buffer, src, LITERAL, 0, lanes * eb)
-        for c in range(lanes):
-            dst = out_at + (run[4] + first + c) * eb
-            at = put(tape, at, task, VAVG, out, dst, SCRATCH, c * eb, LITERAL, lanes, rows * width)
-    return at
+def _average(pen: Pen, out: Operand, first: int, channels: int, stride: int, pixels: int) -> None:
+    """Averages of gathered pixels that are `stride` elements apart, from channel `first` on."""
+    eb = pen.element_bytes
+    for c in range(channels):
+        put(pen, VAVG, plus(out, c * eb), (SCRATCH, (first + c) * eb), (LITERAL, stride), pixels)
 
 
 @kernel
-def _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb):
-    """Local response normalisation of the values already in `out`: x * polynomial(sum of squares)."""
-    task, constants, size = tasks.task[i], tasks.constants[i], v.size[node]
-    squares, pixel = np.int64(0), channels * eb
+def _lrn(pen: Pen, v: VectorNodes, job: Job) -> None:
+    """Local response normalisation of the values already in the result: x * polynomial(sum of squares)."""
+    eb, c, size = pen.element_bytes, job.channels, v.size[job.node]
+    pixel = c * eb
     before, after = (size - 1) // 2 * eb, size // 2 * eb
-    total = squares + before + pixel + after + eb
-    power = total + pixel + eb
-    at = put(tape, at, task, LLDI, SCRATCH, squares, LITERAL, 0, LITERAL, 0, before + pixel + after)
-    for p in range(tasks.stop[i] - tasks.start[i]):
-        x = out_at + p * pixel
-        at = put(tape, at, task, VVMUL, SCRATCH, squares + before, out, x, out, x, channels)
-        at = put(tape, at, task, VVADD, SCRATCH, total, SCRATCH, squares, SCRATCH, squares + eb, channels)
-        for k in range(2, size):
-            at = put(tape, at, task, VVADD, SCRATCH, total, SCRATCH, total, SCRATCH, squares + k * eb, channels)
-        c = v.coefficients[node]
-        at = put(tape, at, task, VVMUL, SCRATCH, power, SCRATCH, total, constants, c, channels)
-        at = put(tape, at, task, VVADD, SCRATCH, power, SCRATCH, power, constants, c + pixel, channels)
-        for k in range(2, v.terms[node]):
-            at = put(tape, at, task, VVMUL, SCRATCH, power, SCRATCH, power, SCRATCH, total, channels)
-            at = put(tape, at, task, VVADD, SCRATCH, power, SCRATCH, power, constants, c + k * pixel, channels)
-        at = put(tape, at, task, VVMUL, out, x, out, x, SCRATCH, power, channels)
-    return at
+    total = (SCRATCH, before + pixel + after + eb)
+    power = plus(total, pixel + eb)
+    put(pen, LLDI, SCRATCH_START, NOTHING, NOTHING, before + pixel + after)
+    coefficients = (job.constants, v.constants.coefficients[job.node])
+    for p in range(job.stop - job.start):
+        x = plus(job.out, p * pixel)
+        put(pen, VVMUL, plus(SCRATCH_START, before), x, x, c)
+        for k in range(1, size):
+            put(pen, VVADD, total, total if k > 1 else SCRATCH_START, plus(SCRATCH_START, k * eb), c)
+        for k in range(1, v.constants.terms[job.node]):
+            put(pen, VVMUL, power, power if k > 1 else total, total if k > 1 else coefficients, c)
+            put(pen, VVADD, power, power, plus(coefficients, k * pixel), c)
+        put(pen, VVMUL, x, x, power, c)
 
 
 @kernel
-def _depthwise(tape, at, tasks, i, v, f, node, out, out_at, channels, read_buffer, buffer_low, eb):
-    """Sum of products with a channel's own weights, pixel by pixel; taps outside the map add nothing."""
-    task, constants, kernel = tasks.task[i], tasks.constants[i], v.kernel[node]
+def _depthwise(pen: Pen, source: Reader, v: VectorNodes, job: Job, bias: int) -> None:
+    """Sum of products with a channel's own weights, pixel by pixel; taps outside the map add nothing.
+
+    bias: offset in the node's constants, -1: none.
+    """
+    node, eb, kernel = job.node, pen.element_bytes, v.kernel[job.node]
+    weights = (job.constants, v.constants.weights[node])
     for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = v.runs[r]
-        n, lane = run[5], run[4] * eb
-        for x in range(tasks.start[i], tasks.stop[i]):
-            dst, begun = out_at + (x - tasks.start[i]) * channels * eb + lane, False
-            for row in range(run[2]):
-                buffer = np.int64(read_buffer[tasks.reads[i] + run[1] + row])
+        run = _run(v, r)
+        n, lane = run.channels, run.dst * eb
+        for x in range(job.start, job.stop):
+            dst, begun = plus(job.out, (x - job.start) * job.channels * eb + lane), False
+            for row in range(run.rows):
                 for tap in range(kernel):
                     column = x * v.stride[node] - v.pad[node] + tap * v.dilation[node]
-                    if buffer < 0 or column < 0 or column >= v.width[node]:
+                    src = plus(_row(source, run, row, column), run.src * eb)
+                    if src[0] < 0 or column < 0 or column >= v.width[node]:
                         continue
-                    src = (column - buffer_low[buffer]) * run[6] + run[3] * eb
-                    weight = v.weights[node] + (row * kernel + tap) * channels * eb + lane
-                    if not begun:
-                        at = put(tape, at, task, VVMUL, out, dst, buffer, src, constants, weight, n)
-                        begun = True
-                    else:
-                        at = put(tape, at, task, VVMUL, SCRATCH, 0, buffer, src, constants, weight, n)
-                        at = put(tape, at, task, VVADD, out, dst, out, dst, SCRATCH, 0, n)
+                    weight = plus(weights, (row * kernel + tap) * job.channels * eb + lane)
+                    put(pen, VVMUL, SCRATCH_START if begun else dst, src, weight, n)
+                    if begun:
+                        put(pen, VVADD, dst, dst, SCRATCH_START, n)
+                    begun = True
             if not begun:
-                at = put(tape, at, task, LLDI, out, dst, LITERAL, 0, LITERAL, 0, n * eb)
-            if f.bias[node] >= 0:
-                at = put(tape, at, task, VVADD, out, dst, out, dst, constants, f.bias[node] + lane, n)
-    return at
+                put(pen, LLDI, dst, NOTHING, NOTHING, n * eb)
+            if bias >= 0:
+                put(pen, VVADD, dst, dst, (job.constants, bias + lane), n)
 
 
 @kernel
-def emit_vector(tape, bounds, tasks, v, f, read_buffer, buffer_low, eb):
-    """Emit all vector tasks; bounds as in `emit_conv`."""
-    at = 0
+def emit_vector(pen: Pen, desk: Desk, tasks: VectorTasks, v: VectorNodes) -> None:
+    """Write all vector tasks."""
     for i in range(len(tasks.task)):
-        bounds[i] = at
-        node = tasks.node[i]
-        kind, out, channels = v.kind[node], tasks.out[i], f.channels[node]
-        out_at = (tasks.start[i] - buffer_low[out]) * channels * eb
-        if kind in (MAX_POOL, AVG_POOL):
-            op = VVMAX if kind == MAX_POOL else VVADD
-            at = _pool(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb)
-            if kind == AVG_POOL:
-                at = _divide(tape, at, tasks, i, v, node, out, out_at, channels, eb)
+        job, source = take(pen, desk, tasks.task[i]), Reader(desk.reads, desk.low, tasks.reads[i])
+        kind = v.kind[job.node]
+        if kind == MAX_POOL:
+            _pool(pen, source, v, job, VVMAX)
+        elif kind == AVG_POOL:
+            _pool(pen, source, v, job, VVADD)
+            _divide(pen, v, job, tasks.rows[i])
         elif kind == MEAN:
-            at = _mean(tape, at, tasks, i, v, node, out, out_at, read_buffer, buffer_low, eb)
+            _mean(pen, source, v, job)
         elif kind == DEPTHWISE:
-            at = _depthwise(tape, at, tasks, i, v, f, node, out, out_at, channels, read_buffer, buffer_low, eb)
+            _depthwise(pen, source, v, job, desk.finish.bias[job.node])
         elif kind == COPY:
-            at = _copy(tape, at, tasks, i, v, node, out, out_at, channels, read_buffer, buffer_low, eb)
+            _copy(pen, source, v, job)
         else:
-            op = -1
-            if kind == ADD:
-                op = VVADD
-            elif kind == SUB:
-                op = VVSUB
-            elif kind == MUL:
-                op = VVMUL
-            at = _eltwise(tape, at, tasks, i, v, node, op, out, out_at, channels, read_buffer, buffer_low, eb)
+            op = VVADD if kind == ADD else VVSUB if kind == SUB else VVMUL if kind == MUL else -1
+            _eltwise(pen, source, v, job, op)
             if kind == LRN:
-                at = _lrn(tape, at, tasks, i, v, node, out, out_at, channels, eb)
-        pixels = tasks.stop[i] - tasks.start[i]
-        at = activate(tape, at, tasks.task[i], f, node, out, out_at, pixels, eb, tasks.constants[i], 0)
-    bounds[len(tasks.task)] = at
-    return at
+                _lrn(pen, v, job)
+        activate(pen, desk.finish, job, job.out, job.stop - job.start, 0)

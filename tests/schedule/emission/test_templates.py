@@ -5,7 +5,7 @@ import pytest
 
 from pimcomp.ir.array_group import LayerMatrix
 from pimcomp.ir.graph import Graph
-from pimcomp.schedule.templates import ConvTemplate, conv_template
+from pimcomp.schedule.emission.templates import ConvTemplate, conv_template
 from tests.schedule.stages import SEEDS, stages
 
 ELEMENT = 2  # bytes

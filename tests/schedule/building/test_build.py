@@ -1,4 +1,7 @@
-"""Tasks cover all segments, and every MVM fires an array group that is on its core."""
+"""Tasks cover all segments, and every MVM fires an array group that is on its core.
+
+Covers: conv, groups, ledger, scatter, vector.
+"""
 
 import numpy as np
 import pytest
@@ -22,32 +25,33 @@ def segments(case: Stages) -> list[tuple[int, int, int, int, int]]:
 def test_array_groups_are_numbered_within_their_cores(seed: int) -> None:
     case = stages(seed)
     groups, numbers = case.groups, [list[int]() for _ in range(case.arch.total_cores)]
+    first = np.cumsum([0, *(core_of.shape[1] for core_of in case.plan.core_of)])
     for k, core_of in enumerate(case.plan.core_of):
         for core, number, group in zip(
             core_of.ravel(), groups.local[k].ravel(), np.tile(np.arange(core_of.shape[1]), len(core_of)), strict=True
         ):
             numbers[core].append(int(number))
             at = groups.start[core] + number
-            assert (groups.layer[at], groups.group[at]) == (k, group)
+            assert (groups.layer[at], groups.matrix[at]) == (k, first[k] + group)
     assert [sorted(n) for n in numbers] == [list(range(b - a)) for a, b in zip(groups.start, groups.start[1:])]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_segment_is_completed_on_the_core_that_owns_it(seed: int) -> None:
     case = stages(seed)
-    work = case.work
-    for (node, row, _, stop, owner), task in zip(segments(case), work.final_task, strict=True):
-        assert (work.node[task], work.core[task]) == (node, owner)
+    work, tasks = case.work, case.work.tasks
+    for (node, row, _, stop, owner), task in zip(segments(case), work.segments.final, strict=True):
+        assert (tasks.node[task], tasks.core[task]) == (node, owner)
         matrix = case.sites[node].matrix
         if matrix is None or not matrix.unfolding.scatter:
-            assert (work.row[task], work.stop[task]) == (row, stop)
+            assert (tasks.row[task], tasks.stop[task]) == (row, stop)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tasks_are_of_the_kind_of_their_node(seed: int) -> None:
     case = stages(seed)
     kinds = {index: {CONV, JOIN} if on_crossbars(n.operation) else {VECTOR} for index, n in enumerate(case.graph.nodes)}
-    for kind, node in zip(case.work.kind.tolist(), case.work.node.tolist(), strict=True):
+    for kind, node in zip(case.work.tasks.kind.tolist(), case.work.tasks.node.tolist(), strict=True):
         if kind not in (LOAD, STORE, CONST):
             assert kind in kinds[node]
 
@@ -55,18 +59,18 @@ def test_tasks_are_of_the_kind_of_their_node(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_chunks_of_a_segment_cover_it_on_every_core_of_its_site(seed: int) -> None:
     case = stages(seed)
-    work = case.work
+    tasks = case.work.tasks
     for index in case.partition.nodes:
         placed = case.sites[index]
         assert placed.matrix is not None
         if placed.matrix.unfolding.scatter:
             continue
-        own = (work.kind == CONV) & (work.node == index)
+        own = (tasks.kind == CONV) & (tasks.node == index)
         s = placed.segments
         for row, start, stop, site in zip(s.row, s.start, s.stop, s.site, strict=True):
             for core in np.unique(placed.sites[site].cores):
-                inside = own & (work.core == core) & (work.row == row) & (work.keep >= start) & (work.stop <= stop)
-                kept = sorted(zip(work.keep[inside].tolist(), work.stop[inside].tolist(), strict=True))
+                inside = own & (tasks.core == core) & (tasks.row == row) & (tasks.keep >= start) & (tasks.stop <= stop)
+                kept = sorted(zip(tasks.keep[inside].tolist(), tasks.stop[inside].tolist(), strict=True))
                 columns = [x for a, b in kept for x in range(a, b)]
                 assert set(columns) == set(range(start, stop))
 
@@ -74,23 +78,22 @@ def test_chunks_of_a_segment_cover_it_on_every_core_of_its_site(seed: int) -> No
 @pytest.mark.parametrize("seed", SEEDS)
 def test_partial_sums_travel_from_all_cores_of_a_site_towards_its_head(seed: int) -> None:
     """From core to core, each once per segment, and never two ways."""
-    work = stages(seed).work
-    sources = work.sum_transfers[:, 0].tolist()
-    assert len(set(sources)) == len(sources)
-    for source, target, producer, consumer, size in work.sum_transfers.tolist():
-        assert work.sum_core[source] == work.core[producer]
-        assert work.sum_core[target] == work.core[consumer] != work.sum_core[source]
-        assert work.kind[consumer] == JOIN
-        assert work.kind[producer] in (CONV, JOIN)
-        assert size == work.sum_bytes[source] == work.sum_bytes[target] > 0
+    tasks, sums, messages = stages(seed).work.tasks, stages(seed).work.sums, stages(seed).work.sum_transfers
+    assert len(set(messages.src.tolist())) == len(messages.src)
+    for source, target, producer, consumer, size in zip(*messages, strict=True):
+        assert sums.core[source] == tasks.core[producer]
+        assert sums.core[target] == tasks.core[consumer] != sums.core[source]
+        assert tasks.kind[consumer] == JOIN
+        assert tasks.kind[producer] in (CONV, JOIN)
+        assert size == sums.bytes[source] == sums.bytes[target] > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_constants_are_loaded_once_per_core_that_needs_them(seed: int) -> None:
-    work = stages(seed).work
-    pairs = [tuple(pair) for pair in work.constant_pairs.tolist()]
+    work, tasks = stages(seed).work, stages(seed).work.tasks
+    loads = slice(len(tasks.kind) - work.constant_tasks, None)
+    assert (np.flatnonzero(tasks.kind == CONST) == np.arange(len(tasks.kind))[loads]).all()
+    pairs = list(zip(tasks.core[loads].tolist(), tasks.node[loads].tolist(), strict=True))
     assert len(set(pairs)) == len(pairs)
-    loads = work.kind == CONST
-    assert list(zip(work.core[loads].tolist(), work.node[loads].tolist(), strict=True)) == pairs
     for task in np.flatnonzero(work.constant_of >= 0).tolist():
-        assert pairs[work.constant_of[task]] == (work.core[task], work.node[task])
+        assert pairs[work.constant_of[task]] == (tasks.core[task], tasks.node[task])
