@@ -225,6 +225,11 @@ class Graph:
     outputs: tuple[Output, ...]
     notes: tuple[str, ...] = ()  # what the import changed or dropped, for the manifest ("LRN dropped", ...)
 
+    def shape_of(self, view: View) -> Shape:
+        """Of what a view gathers."""
+        first = self.nodes[int(view.sources[0])]
+        return len(view.channels), first.height, first.width
+
     def stored(self) -> list[int]:
         """The nodes that outputs read, ascending."""
         return sorted({source for output in self.outputs for source in output.view.nodes})

@@ -20,6 +20,7 @@ from pimcomp.frontend.node_list.records import (
     lrn_param,
     pool_param,
 )
+from pimcomp.frontend.rewrite.rewire import readers
 from pimcomp.ir.graph import (
     Activation,
     ActivationKind,
@@ -66,15 +67,6 @@ def export_pimcomp_text(graph: Graph) -> str:
     return json_text(export_pimcomp(graph))
 
 
-def _readers(graph: Graph) -> list[int]:
-    """How many views, of nodes and outputs, read each node."""
-    counts = [0] * len(graph.nodes)
-    for view in [v for node in graph.nodes for v in node.inputs] + [output.view for output in graph.outputs]:
-        for source in view.nodes:
-            counts[source] += 1
-    return counts
-
-
 @dataclass
 class _Listing:
     """Graph nodes -> records. `of_node[i]` is the record that delivers graph node i."""
@@ -90,10 +82,10 @@ class _Listing:
 
     def __post_init__(self) -> None:
         self.records = RecordList(frozenset(output.name for output in self.graph.outputs))
-        readers = _readers(self.graph)
+        read_by = readers(self.graph)
         for output in self.graph.outputs:
             whole = self._whole_nodes(output.view)
-            if whole is not None and len(whole) == 1 and readers[whole[0]] == 1 and output.epilogue is None:
+            if whole is not None and len(whole) == 1 and len(read_by[whole[0]]) == 1 and output.epilogue is None:
                 self._delivers[whole[0]] = output
 
     def _refuse(self, node: str, op: str, reason: str) -> None:
@@ -174,8 +166,7 @@ class _Listing:
 
     def _size(self, node: Node) -> tuple[int, int]:
         """Height and width of a node's first operand."""
-        source = self.graph.nodes[int(node.inputs[0].sources[0])]
-        return source.height, source.width
+        return self.graph.shape_of(node.inputs[0])[1:]
 
     def _is_fully_connected(self, node: Node, conv: Conv) -> bool:
         window = conv.window
@@ -190,10 +181,7 @@ class _Listing:
     def _check_eltwise(self, node: Node, eltwise: Eltwise) -> None:
         if eltwise.method not in _ELETYPES:
             self._refuse(node.name, f"Eltwise {eltwise.method}", "PIMCOMP-NN would add instead of multiply")
-        sizes = {
-            (self.graph.nodes[int(v.sources[0])].height, self.graph.nodes[int(v.sources[0])].width) for v in node.inputs
-        }
-        if len(sizes) > 1:
+        if len({self.graph.shape_of(view)[1:] for view in node.inputs}) > 1:
             self._refuse(node.name, "Eltwise", "operands of different size; the format has no broadcasting")
 
     # ---------------------------------------------------------------------------------------------- views
@@ -290,8 +278,8 @@ class _Listing:
         if any(record.name == output.name for record in self.records.records):
             return  # a node delivers it
         record = self._provider(output.view, output.name)
-        first = self.graph.nodes[int(output.view.sources[0])]
-        shape, spatial = (1, len(output.view.channels), first.height, first.width), first.height * first.width > 1
+        shape = (1, *self.graph.shape_of(output.view))
+        spatial = math.prod(shape[2:]) > 1
         if output.onnx_shape not in (shape, (1, math.prod(shape))) or (spatial and output.layout != "NCHW"):
             reason = f"shape {list(output.onnx_shape)} ({output.layout}); the format knows [1, C, H, W] and [1, N]"
             self._refuse(output.name, "Output", reason)

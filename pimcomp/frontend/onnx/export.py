@@ -93,11 +93,10 @@ class _GraphWriter:
 
     def _view(self, view: View) -> MapTensor:
         """The channels of a view as one tensor; the same view is gathered only once."""
-        source = self.graph.nodes[int(view.sources[0])]
         key = np.stack([view.sources, view.channels]).astype(np.int32).tobytes()
         if key not in self._views:
             self._views[key] = self._gather(view)
-        return MapTensor(self._views[key], len(view.channels), source.height, source.width)
+        return MapTensor(self._views[key], *self.graph.shape_of(view))
 
     def _gather(self, view: View) -> str:
         """Concatenated channel runs, or one Gather over the whole sources where the runs are many and short."""

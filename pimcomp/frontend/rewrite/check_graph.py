@@ -1,7 +1,7 @@
 """The invariants of a Graph, executable: shapes follow from operations, views point backwards and inside."""
 
 from pimcomp.errors import InvariantError
-from pimcomp.ir.graph import Graph, Node, Shape, View, expected_shape
+from pimcomp.ir.graph import Graph, Node, View, expected_shape
 
 
 def check_graph(graph: Graph) -> None:
@@ -32,16 +32,10 @@ def _views(graph: Graph, views: tuple[View, ...], end: int) -> str:
     return ""
 
 
-def view_shape(graph: Graph, view: View) -> Shape:
-    """(channels, height, width) of what a view gathers."""
-    first = graph.nodes[int(view.sources[0])]
-    return len(view.channels), first.height, first.width
-
-
 def _problem(graph: Graph, node: Node) -> str:
     found = (node.channels, node.height, node.width)
     try:
-        expected = expected_shape(node, [view_shape(graph, view) for view in node.inputs])
+        expected = expected_shape(node, [graph.shape_of(view) for view in node.inputs])
     except ValueError as wrong:
         return str(wrong)
     return "" if found == expected and min(found) > 0 else f"shape {found}, expected {expected}"

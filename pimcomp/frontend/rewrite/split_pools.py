@@ -1,5 +1,6 @@
 """Global pooling of large maps in two steps, rows first, so that it spreads over the cores that own the rows."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +48,6 @@ def split_pools(graph: Graph) -> Graph:
 def _is_large_global_pool(graph: Graph, node: Node) -> bool:
     if not isinstance(node.operation, Pool) or node.height * node.width != 1:
         return False
-    source = graph.nodes[int(node.inputs[0].sources[0])]
-    window = node.operation.window
-    covers = window.kernel == (source.height, source.width) and not any(window.pads)
-    return covers and min(window.kernel) > 1 and source.height * source.width * node.channels > GATHER_ELEMENTS
+    shape, window = graph.shape_of(node.inputs[0]), node.operation.window
+    covers = window.kernel == shape[1:] and not any(window.pads)
+    return covers and min(window.kernel) > 1 and math.prod(shape) > GATHER_ELEMENTS
