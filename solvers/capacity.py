@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from pimcomp.ir.plan import Layer, MappingProblem, Outcome, Status
 
 
@@ -27,17 +29,20 @@ def shortfall(problem: MappingProblem) -> Shortfall | None:
     crossbars.
     """
     capacity = problem.crossbars_per_core
-    for layer in problem.layers:
-        widest = min(int(o.ag_crossbars.max()) for o in layer.options)
-        if widest > capacity:
-            return Shortfall("crossbars per core", widest, capacity, layer.name)
+    options = [option for layer in problem.layers for option in layer.options]
+    sizes = np.concatenate([option.ag_crossbars for option in options])
+    of_option = np.cumsum([0, *(len(option.ag_crossbars) for option in options[:-1])])
+    of_layer = np.cumsum([0, *(len(layer.options) for layer in problem.layers[:-1])])
+    widest = np.minimum.reduceat(np.maximum.reduceat(sizes, of_option), of_layer)
+    for layer, width in zip(problem.layers, widest.tolist(), strict=True):
+        if width > capacity:
+            return Shortfall("crossbars per core", width, capacity, layer.name)
     demand = sum(min(o.crossbars for o in layer.options) for layer in problem.layers)
     if demand > problem.crossbars:
         return Shortfall("crossbars", demand, problem.crossbars)
     for q in range(1, 5):
-        large = sum(
-            min(int((o.ag_crossbars * (q + 1) > capacity).sum()) for o in layer.options) for layer in problem.layers
-        )
+        counts = np.add.reduceat(sizes * (q + 1) > capacity, of_option, dtype=np.int64)
+        large = int(np.minimum.reduceat(counts, of_layer).sum())
         if large > q * problem.cores:
             return Shortfall(
                 f"cores x {q} (array groups of more than {capacity // (q + 1)} crossbars that a core can hold)",

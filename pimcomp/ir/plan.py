@@ -4,7 +4,7 @@ A problem is plain numbers: no ONNX, no weights. Index k runs over the weighted 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -31,6 +31,7 @@ class LayerOption:
     firings: MVMs per array group and inference, over all replicas (window blocks).
     mvm_ns: float64[array groups], unit time of one firing, instruction overhead included.
     vector_ns: copies and additions per window block, all array groups of a replica on one core.
+    crossbars: of one replica.
     """
 
     unfolding: Unfolding
@@ -38,11 +39,11 @@ class LayerOption:
     ag_crossbars: IntArray
     mvm_ns: npt.NDArray[np.float64]
     vector_ns: float
+    crossbars: int = field(init=False)
 
-    @property
-    def crossbars(self) -> int:
-        """Crossbars of one replica."""
-        return int(self.ag_crossbars.sum())
+    def __post_init__(self) -> None:
+        """Add up what is asked for thousands of times."""
+        object.__setattr__(self, "crossbars", int(self.ag_crossbars.sum()))
 
     @property
     def work_ns(self) -> float:
