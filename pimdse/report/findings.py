@@ -114,7 +114,7 @@ def sort_out(
         front=front,
         knee=balanced,
         published=min(published, key=lambda t: _cost(sweep, [t])[0, 0], default=None),
-        reasons=_reasons(trials),
+        reasons=enumeration.reasons if enumeration is not None else _reasons(trials),
         hypervolume=_progress(sweep, best_known(all_trials, ())),
         proofs=proofs or {},
         damaged_line=damaged_line,

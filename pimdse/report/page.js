@@ -128,7 +128,9 @@ function table() {
 }
 function tiles() {
   const tile = (text, name) => { const box = make("div", undefined, {className: "tile"}); box.append(make("b", text), make("span", name)); byId("tiles").append(box); };
-  tile(`${feasible.length} / ${data.trials.length}`, "feasible candidates");
+  const count = n => n.toLocaleString("en"), all = data.enumeration;
+  if (all) tile(`${count(all.feasible)} / ${count(all.points)}`, `feasible points; the best ${all.kept} are below`);
+  else tile(`${feasible.length} / ${data.trials.length}`, "feasible candidates");
   if (data.fidelity === "cost") tile(timed.length, "of them timed");
   tile(front.size, "on the Pareto front");
   for (const name of data.objectives) {

@@ -64,6 +64,7 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
         "hypervolume": list(findings.hypervolume),
         "duplicates": findings.duplicates,
+        "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
         "command": sweep_command(sweep),
         "folder": folder_name,
         "versions": versions(),
@@ -85,11 +86,8 @@ def summary_sentence(findings: Findings) -> str:
     sweep = findings.sweep
     count = f"{len(findings.feasible)} of {len(findings.trials)} candidates are feasible"
     if (whole := findings.enumeration) is not None:
-        count = (
-            f"All {whole.points:,} points of the space are estimated, {whole.feasible:,} of them are feasible; of the "
-            f"best {whole.kept} those {len(findings.timed)} are timed that could be on the front"
-        )
-    elif sweep.fidelity is Fidelity.COST:
+        count = f"All {whole.points:,} points of the space are estimated and {whole.feasible:,} are feasible"
+    if sweep.fidelity is Fidelity.COST:
         count += f", the best {len(findings.timed)} are timed"
     best, knee = findings.best(sweep.objectives[0]), findings.knee
     if best is None or knee is None or best.candidate.metrics is None or knee.candidate.metrics is None:

@@ -128,11 +128,14 @@ def _trial(candidate: Candidate, content: str, sweep: Sweep) -> optuna.trial.Fro
 
 
 def _summary(candidates: Sequence[Candidate], kept: int) -> Enumeration:
-    reasons = Counter(c.resource for c in candidates if not c.feasible)
+    bad = [c for c in candidates if not c.feasible]
+    example = {c.resource: c.reason for c in reversed(bad)}
     return Enumeration(
         points=len(candidates),
         feasible=sum(c.feasible for c in candidates),
         errors=sum(c.verdict is Verdict.ERROR for c in candidates),
         kept=kept,
-        reasons=tuple(reasons.most_common()),
+        reasons=tuple(
+            (resource, n, example[resource]) for resource, n in Counter(c.resource for c in bad).most_common()
+        ),
     )

@@ -44,13 +44,13 @@ class Trial:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enumeration:
     """A space that was judged completely: its points, the feasible ones, defects, how many are kept as trials, and what
-    was short how often."""
+    was short, how often, and an example."""
 
     points: int
     feasible: int
     errors: int
     kept: int
-    reasons: tuple[tuple[str, int], ...]
+    reasons: tuple[tuple[str, int, str], ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -41,7 +41,7 @@ def test_the_whole_front_is_found_and_timed(tmp_path: Path) -> None:
     assert stored.enumeration is not None
     assert (stored.enumeration.points, stored.enumeration.kept) == (sweep.size, 30)
     assert stored.enumeration.feasible == sum(c.feasible for c in every)
-    assert sum(count for _, count in stored.enumeration.reasons) == len(every) - stored.enumeration.feasible
+    assert sum(count for _, count, _ in stored.enumeration.reasons) == len(every) - stored.enumeration.feasible
 
 
 def test_nothing_but_the_space_decides(tmp_path: Path) -> None:
