@@ -3,13 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.estimate.tables import INPUT, LAYER, VECTOR, Network
 from pimcomp.foundation.kernels import kernel
-
-LongArray = npt.NDArray[np.int64]
-DoubleArray = npt.NDArray[np.float64]
+from pimcomp.schedule.work import DoubleArray, LongArray
 
 
 class Layout(NamedTuple):

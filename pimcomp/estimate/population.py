@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.layout import Assignment, LongArray, place
+from pimcomp.estimate.layout import Assignment, place
 from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
 from pimcomp.estimate.tables import Chip, Network
 from pimcomp.estimate.work import work_of
 from pimcomp.foundation.kernels import kernel
+from pimcomp.schedule.work import LongArray
 
 # Images that are followed strip by strip. The first one has the cores to itself, the second shows what one more costs.
 FOLLOWED_IMAGES = 2

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.layout import DoubleArray, Layout, LongArray
+from pimcomp.estimate.layout import Layout
 from pimcomp.estimate.tables import INPUT, Network
 from pimcomp.estimate.work import CoreWork
 from pimcomp.foundation.kernels import kernel
+from pimcomp.schedule.work import DoubleArray, LongArray
 
 BUCKETS = 128
 BUCKETS_PER_LOAD = 32.0  # of the busiest core: the horizon is 4 times its work; what comes later queues up

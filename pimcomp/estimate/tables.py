@@ -17,10 +17,8 @@ from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, spreads, 
 from pimcomp.plan.rows import needed_rows, sources_of
 from pimcomp.plan.unfoldings import starts, sums
 from pimcomp.schedule.sites import centre, main_source
+from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
-
-LongArray = npt.NDArray[np.int64]
-DoubleArray = npt.NDArray[np.float64]
 
 INPUT, LAYER, VECTOR = range(3)
 # Columns of `node_price`: per segment, per output pixel, instructions of one and of two operands over a whole segment,

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.layout import Assignment, DoubleArray, Layout, LongArray
+from pimcomp.estimate.layout import Assignment, Layout
 from pimcomp.estimate.tables import (
     ADD_NS,
     ADD_PJ,
@@ -29,7 +29,7 @@ from pimcomp.estimate.tables import (
     Network,
 )
 from pimcomp.foundation.kernels import kernel
-from pimcomp.schedule.work import FLAT_JOIN
+from pimcomp.schedule.work import FLAT_JOIN, DoubleArray, LongArray
 
 Cost: TypeAlias = tuple[float, float]  # ns, pJ
 
@@ -119,7 +119,7 @@ class _Traffic(NamedTuple):
     send_ns: DoubleArray
 
 
-class _Network(NamedTuple):
+class _Wires(NamedTuple):
     """Of a message between two cores: see `Network`."""
 
     flit_ns: DoubleArray
@@ -145,7 +145,7 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
     base, scratch = np.zeros((2, chip.cores), np.int64)
     entry_of = np.full(chip.cores, -1, np.int64)
     groups, entries = _Groups(net.group_price, net.covers, net.rows), _Entries(core, mask, own, spared, entry_of)
-    wires, traffic = _Network(net.flit_ns, net.flit_pj), _Traffic(receive, new_bytes, held_bytes, send)
+    wires, traffic = _Wires(net.flit_ns, net.flit_pj), _Traffic(receive, new_bytes, held_bytes, send)
     server_ns, dynamic_pj, at = np.zeros(len(kind)), 0.0, 0
     last_node, last_pixels, last_cost = -1, -1, (0.0, 0.0)
     for n in range(len(kind)):
@@ -282,7 +282,7 @@ def _scattered(
 @kernel
 def _finish(
     chip: Chip, price: DoubleArray, pixels: int, channels: int, pieces: int, entries: _Entries, first: int, stop: int,
-    wires: _Network,
+    wires: _Wires,
 ) -> Cost:  # fmt: skip
     """Partial sums on their way to the head, bias and activation. Returns (ns of the head, pJ).
 

@@ -7,9 +7,8 @@ from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Graph
 from pimcomp.plan.rows import sources_of
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.durations import DoubleArray
 from pimcomp.schedule.order import Placed
-from pimcomp.schedule.work import LongArray
+from pimcomp.schedule.work import DoubleArray, LongArray
 
 
 def layer_of_node(graph: Graph, partition: Partition) -> LongArray:

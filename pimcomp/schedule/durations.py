@@ -1,15 +1,12 @@
 """How long tasks and transfers take, as the list scheduler sees them (docs/timing.md; the timeline is exact)."""
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.work import CONST, LOAD, STORE, LongArray
-
-DoubleArray = npt.NDArray[np.float64]
+from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, LongArray
 
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
 SCHEDULED_OVERHEAD_CYCLES = 3.5

@@ -8,14 +8,11 @@ make one of its ends wait up to `slack_ns`, otherwise transfers starve because b
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.heap import HEAP_COLUMNS, KEY, RANK, pop, push
-from pimcomp.schedule.work import LongArray
+from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.borrow import borrow
-
-DoubleArray = npt.NDArray[np.float64]
 
 # Columns of `who`: a task has no peer. Columns of `times`: of a transfer, and of a task.
 CORE, PEER, ORDER, _WAITING = range(4)

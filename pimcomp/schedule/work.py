@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
 
 LOAD, CONV, JOIN, VECTOR, STORE, CONST = range(6)
 

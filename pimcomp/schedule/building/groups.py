@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.plan import Plan
-
-LongArray = npt.NDArray[np.int64]
+from pimcomp.schedule.work import LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from pimcomp.ir.array_group import LayerMatrix
 from pimcomp.ir.graph import Conv, Graph
 from pimcomp.plan.unfoldings import copy_pieces
-
-LongArray = npt.NDArray[np.int64]
+from pimcomp.schedule.work import LongArray
 
 # Columns of `ConvTemplate.pieces`: copies per window block from a slot to the staging area.
 PIECE_SLOT, PIECE_FROM, PIECE_BYTES, PIECE_TO = range(4)
