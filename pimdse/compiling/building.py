@@ -7,18 +7,25 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import yaml
+
+from pimcomp.compile import compile_network
+from pimcomp.config import arch_to_yaml, read_arch
+from pimcomp.emit.choices import check_choices
+from pimcomp.emit.outputs import emit, file_names
+from pimcomp.emit.report import Report
 from pimcomp.errors import ConfigError, check_name, did_you_mean
+from pimcomp.foundation.own_files import COMPILE, check_free
+from pimcomp.frontend import LoadedNetwork, ModelSource, load_network
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
-
-if TYPE_CHECKING:
-    from pimcomp.emit.report import Report
-    from pimcomp.frontend import LoadedNetwork, ModelSource
-    from pimcomp.ir.arch import Arch
-    from pimcomp.ir.compiled import Compiled
-    from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
-    from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.ir.compiled import Compiled
+from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
+from pimcomp.ir.schedule_options import ScheduleOptions
+from pimdse.foundation.digest import digest
+from pimdse.foundation.versions import versions
+from solvers import canonical, get_solver
 
 # Limits of scheduling options: far beyond what is of any use, small enough for every calculation with them.
 SWITCHES = {"on": True, "off": False}
@@ -34,13 +41,13 @@ class Recipe:
 
     model: str
     weights: str | None
-    arch: "Arch"
+    arch: Arch
     arch_source: str
     solver: str
-    pipeline: "Pipeline"
+    pipeline: Pipeline
     time_limit_s: float | None = None
     seed: int = 0
-    options: "ScheduleOptions"
+    options: ScheduleOptions
     notes: tuple[str, ...] = ()
 
     @property
@@ -56,8 +63,8 @@ class Built:
     """A compiled recipe; `stages_s`: wall-clock seconds of each stage, in order."""
 
     recipe: Recipe
-    network: "LoadedNetwork"
-    compiled: "Compiled"
+    network: LoadedNetwork
+    compiled: Compiled
     stages_s: tuple[tuple[str, float], ...]
 
 
@@ -66,9 +73,9 @@ class StoredPlan:
     """A solver that answers what was answered before: nothing is searched. The compiler verifies its plan as any."""
 
     name: str
-    outcome: "Outcome"
+    outcome: Outcome
 
-    def solve(self, problem: "MappingProblem", *, time_limit_s: float | None, seed: int) -> "Outcome":
+    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
         """The stored outcome."""
         return self.outcome
 
@@ -85,9 +92,6 @@ def make_recipe(
     options: Sequence[str] | None,
 ) -> Recipe:
     """Check the command line's words. Raises ConfigError naming the option."""
-    from pimcomp.config import read_arch
-    from pimcomp.ir.plan import Pipeline
-    from solvers import canonical
 
     check_name("--pipeline", pipeline, Pipeline)
     chip, notes = read_arch(arch)
@@ -105,9 +109,8 @@ def make_recipe(
     )
 
 
-def schedule_options(words: Sequence[str]) -> "ScheduleOptions":
+def schedule_options(words: Sequence[str]) -> ScheduleOptions:
     """`NAME=VALUE` words as scheduling options. Raises ConfigError naming the word."""
-    from pimcomp.ir.schedule_options import ScheduleOptions
 
     defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
     values: dict[str, int | bool] = {}
@@ -134,8 +137,8 @@ def build(
     recipe: Recipe,
     observe: Observe = lambda stage, result: None,
     *,
-    solver: "Solver | None" = None,
-    source: "ModelSource | LoadedNetwork | None" = None,
+    solver: Solver | None = None,
+    source: ModelSource | LoadedNetwork | None = None,
 ) -> Built:
     """Load the network and compile it, with another solver than the recipe's if one is given.
 
@@ -143,9 +146,6 @@ def build(
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """
-    from pimcomp.compile import compile_network
-    from pimcomp.frontend import LoadedNetwork, load_network
-    from solvers import get_solver
 
     stages: list[tuple[str, float]] = []
     last = time.perf_counter()
@@ -184,28 +184,23 @@ BESIDE = ("chip.yaml", "manifest.yaml")
 
 
 def check_target(
-    folder: Path, arch: "Arch", *, form: str = "gz", save: Collection[str] = (), inputs: Sequence[str] = ()
+    folder: Path, arch: Arch, *, form: str = "gz", save: Collection[str] = (), inputs: Sequence[str] = ()
 ) -> None:
     """Refuse now what `write` would refuse in the end. inputs: what the user named for model and chip.
 
     Raises ConfigError for an unknown form or save, OutputError for a folder that cannot be written or a file there that
     is not ours.
     """
-    from pimcomp.emit.choices import check_choices
-    from pimcomp.emit.outputs import file_names
-    from pimcomp.foundation.own_files import COMPILE, check_free
 
     check_choices(form, save)
     check_free(folder, (*file_names(form, save, arch.total_cores), *BESIDE), COMPILE, inputs)
 
 
-def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str] = ()) -> "Report":
+def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str] = ()) -> Report:
     """Write the compiled program's folder, with chip.yaml and manifest.yaml beside it, and return its report.
 
     Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
     """
-    from pimcomp.config import arch_to_yaml
-    from pimcomp.emit.outputs import emit
 
     texts = (arch_to_yaml(built.recipe.arch, built.recipe.notes), manifest(built, form, save))
     beside = {name: text.encode() for name, text in zip(BESIDE, texts, strict=True)}
@@ -216,10 +211,6 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
     """How to make the same files again: command, versions, seed, every setting, the whole chip, what the solver said
     (its plan is in plan.json) and a digest of the network.
     """
-    import yaml
-
-    from pimdse.foundation.digest import digest
-    from pimdse.foundation.versions import versions
 
     recipe, outcome = built.recipe, built.compiled.outcome
     words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]

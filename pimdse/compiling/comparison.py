@@ -6,14 +6,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pimcomp.compile import does_not_fit, pose
+from pimcomp.emit.report import make_report
 from pimcomp.errors import CapacityError
-
-if TYPE_CHECKING:
-    from pimcomp.frontend import LoadedNetwork
-    from pimcomp.ir.plan import Outcome
-    from pimdse.compiling.building import Built, Observe, Recipe
+from pimcomp.frontend import LoadedNetwork
+from pimcomp.ir.plan import Outcome, Pipeline
+from pimcomp.plan.cost import plan_cost
+from pimcomp.plan.partition import partition
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.proof.static import verify_plan
+from pimdse.compiling.building import Built, Observe, Recipe, StoredPlan, build, write
+from pimdse.folder.pimsim import cores_at_work, simulate_folder
+from solvers import get_solver
 
 SIMULATOR_TIMEOUT_S = 7200.0
 
@@ -70,11 +75,11 @@ _OF_THE_PROGRAM = ("latency_ns", "period_ns", "bound_ns", "gap", "bound_period_n
 
 
 def compared(
-    network: "LoadedNetwork",
-    recipe: "Recipe",
+    network: LoadedNetwork,
+    recipe: Recipe,
     names: Sequence[str],
     executable: Path | None = None,
-    observe: "Observe" = lambda stage, result: None,
+    observe: Observe = lambda stage, result: None,
 ) -> list[Row]:
     """A row for each solver, with gaps to the best bound of them all; the recipe says the rest.
 
@@ -90,17 +95,11 @@ def compared(
     return with_model_gaps(rows)
 
 
-def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]:
+def planned(network: LoadedNetwork, recipe: Recipe) -> tuple[Row, Outcome]:
     """The recipe's solver's answer, its plan verified; `model_bound_ns` is what this solver itself proved.
 
     Raises InvariantError for a plan that breaks a rule.
     """
-    from pimcomp.compile import does_not_fit, pose
-    from pimcomp.plan.cost import plan_cost
-    from pimcomp.plan.partition import partition
-    from pimcomp.plan.rewrite import rewrite
-    from pimcomp.proof.static import verify_plan
-    from solvers import get_solver
 
     graph = rewrite(network.graph, recipe.arch, recipe.options)
     parts = partition(graph, recipe.arch)
@@ -125,11 +124,9 @@ def planned(network: "LoadedNetwork", recipe: "Recipe") -> tuple[Row, "Outcome"]
 
 
 def programmed(
-    network: "LoadedNetwork", recipe: "Recipe", row: Row, outcome: "Outcome", executable: Path | None = None
+    network: LoadedNetwork, recipe: Recipe, row: Row, outcome: Outcome, executable: Path | None = None
 ) -> Row:
     """The row with the figures of the plan's verified program, from the timeline and, if given, from the simulator."""
-    from pimcomp.emit.report import make_report
-    from pimdse.compiling.building import StoredPlan, build
 
     if outcome.plan is None:
         return row
@@ -144,11 +141,8 @@ def programmed(
     return dataclasses.replace(row, simulator_ns=_simulated_ns(built, executable)) if executable else row
 
 
-def _simulated_ns(built: "Built", executable: Path) -> float:
+def _simulated_ns(built: Built, executable: Path) -> float:
     """What the simulator says about an image: its latency, or its period in steady state."""
-    from pimcomp.ir.plan import Pipeline
-    from pimdse.compiling.building import write
-    from pimdse.folder.pimsim import cores_at_work, simulate_folder
 
     with tempfile.TemporaryDirectory() as name:
         folder, report = Path(name), write(built, Path(name))

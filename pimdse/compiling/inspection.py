@@ -4,14 +4,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pimcomp.config import read_arch
+from pimcomp.frontend import load_network
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Node
+from pimcomp.ir.plan import Pipeline
+from pimcomp.plan.bounds import bounds
+from pimcomp.plan.partition import partition
+from pimcomp.plan.problem import build_problem
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.schedule import ScheduleOptions
 from pimdse.display.output import Output, plain, wide_table
 from pimdse.display.units import share_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from pimcomp.ir.arch import Arch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +63,6 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
 
     Raises ModelError, UnsupportedOp, ConfigError.
     """
-    from pimcomp.config import read_arch
-    from pimcomp.frontend import load_network
 
     graph = load_network(model, weights=weights).graph
     nodes = [node_line(i, node) for i, node in enumerate(graph.nodes)]
@@ -118,14 +123,8 @@ def operation_text(node: Node) -> str:
     return " ".join(words)
 
 
-def chip_use(graph: Graph, arch: "Arch") -> ChipUse:
+def chip_use(graph: Graph, arch: Arch) -> ChipUse:
     """The plain unfolding of every weighted layer on a chip, and what is proven for all unfoldings."""
-    from pimcomp.ir.plan import Pipeline
-    from pimcomp.plan.bounds import bounds
-    from pimcomp.plan.partition import partition
-    from pimcomp.plan.problem import build_problem
-    from pimcomp.plan.rewrite import rewrite
-    from pimcomp.schedule import ScheduleOptions
 
     graph = rewrite(graph, arch, ScheduleOptions())
     parts = partition(graph, arch)
@@ -171,7 +170,7 @@ def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -
         plain(console, f"note: {note}", "yellow")
 
 
-def _render_layers(console: "Console", arch: "Arch", use: ChipUse) -> None:
+def _render_layers(console: "Console", arch: Arch, use: ChipUse) -> None:
     header = ("layer", "array groups", "crossbars", "firings", "issue time")
     rows = [(x.name, str(x.array_groups), str(x.crossbars), f"{x.firings:,}", time_text(x.work_ns)) for x in use.layers]
     console.print()

@@ -4,16 +4,22 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import orjson
+import yaml
 
+from pimcomp.config import read_arch
 from pimcomp.errors import ModelError, OutputError
-
-if TYPE_CHECKING:
-    from pimcomp.frontend import LoadedNetwork
-    from pimcomp.ir.plan import Outcome
-    from pimdse.compiling.building import Observe, Recipe
+from pimcomp.foundation.own_files import COMPILE, recorded
+from pimcomp.frontend import LoadedNetwork
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
+from pimcomp.ir.schedule_options import ScheduleOptions
+from pimdse.compiling.building import Observe, Recipe, StoredPlan, build, check_target, write
+from pimdse.folder.compiled import recorded_model
+from pimdse.foundation.digest import digest
 
 MANIFEST, PLAN = "manifest.yaml", "plan.json"
 
@@ -27,13 +33,11 @@ class Reproduction:
     missing: tuple[str, ...]
 
 
-def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: None) -> Reproduction:
+def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: None) -> Reproduction:
     """Write the files of `folder` once more into `out`, from its manifest and plan alone, and compare them.
 
     Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
     """
-    from pimdse.compiling.building import StoredPlan, build, check_target, write
-    from pimdse.folder.compiled import recorded_model
 
     content = _manifest(folder)
     try:
@@ -52,7 +56,7 @@ def rebuild(folder: Path, out: Path, observe: "Observe" = lambda stage, result: 
     return _compare(folder, out)
 
 
-def check_network(folder: Path, network: "LoadedNetwork", source: str) -> None:
+def check_network(folder: Path, network: LoadedNetwork, source: str) -> None:
     """Raise ModelError if `network`, read from `source`, is another one than `folder` was made from.
 
     A folder that the library wrote has no manifest, so that nothing is known; OutputError if the manifest is damaged.
@@ -61,8 +65,7 @@ def check_network(folder: Path, network: "LoadedNetwork", source: str) -> None:
         _check_network(folder, _manifest(folder), network, source)
 
 
-def _check_network(folder: Path, content: Mapping[str, Any], network: "LoadedNetwork", source: str) -> None:
-    from pimdse.foundation.digest import digest
+def _check_network(folder: Path, content: Mapping[str, Any], network: LoadedNetwork, source: str) -> None:
 
     named = dataclasses.replace(
         network.graph, name=Path(str(content["model"])).stem
@@ -72,7 +75,6 @@ def _check_network(folder: Path, content: Mapping[str, Any], network: "LoadedNet
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    import yaml
 
     path = folder / MANIFEST
     try:
@@ -84,12 +86,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _recipe(content: Mapping[str, Any], folder: Path) -> "Recipe":
-    from pimcomp.config import read_arch
-    from pimcomp.ir.arch import Arch
-    from pimcomp.ir.plan import Pipeline
-    from pimcomp.ir.schedule_options import ScheduleOptions
-    from pimdse.compiling.building import Recipe
+def _recipe(content: Mapping[str, Any], folder: Path) -> Recipe:
 
     # a table of the network on chip is only in the chip's own file
     from_file = content["chip"]["interconnect"] == "file"
@@ -107,10 +104,7 @@ def _recipe(content: Mapping[str, Any], folder: Path) -> "Recipe":
     )
 
 
-def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> "Outcome":
-    import numpy as np
-
-    from pimcomp.ir.plan import Outcome, Plan, Status
+def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Outcome:
 
     layers = plan["layers"]
     return Outcome(
@@ -128,7 +122,6 @@ def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> "Outcome":
 
 
 def _compare(folder: Path, out: Path) -> Reproduction:
-    from pimcomp.foundation.own_files import COMPILE, recorded
 
     made = [Path(name) for name in recorded(out, COMPILE)]
     missing = [p for p in made if not (folder / p).is_file()]

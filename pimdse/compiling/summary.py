@@ -5,28 +5,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pimcomp.emit.report import Report
+from pimcomp.ir.report import Figures
 from pimdse.display.output import Output, plain, rows_table
 from pimdse.display.units import count_text, energy_text, period_text, power_text, share_text, size_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pimcomp.emit.report import Report
-    from pimcomp.ir.report import Figures
 
-
-def show_compiled(output: Output, report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+def show_compiled(output: Output, report: Report, folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
     """Show a compile: the figures, where the time went, where the files are."""
     data = compiled_data(report, folder, stages_s)
     output.show(data, lambda console: render_compiled(console, report, folder, stages_s))
 
 
-def compiled_data(report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> dict[str, object]:
+def compiled_data(report: Report, folder: Path, stages_s: Sequence[tuple[str, float]]) -> dict[str, object]:
     """A compile for machines."""
     return {**dataclasses.asdict(report), "folder": str(folder), "stages_s": dict(stages_s)}
 
 
-def render_compiled(console: "Console", report: "Report", folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+def render_compiled(console: "Console", report: Report, folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
     """A compile for people."""
     rows_table(console, compiled_rows(report))
     for note in report.notes:
@@ -36,7 +35,7 @@ def render_compiled(console: "Console", report: "Report", folder: Path, stages_s
     plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
 
 
-def compiled_rows(report: "Report") -> list[tuple[str, str]]:
+def compiled_rows(report: Report) -> list[tuple[str, str]]:
     """The figures of a compile as (name, text)."""
     element = report.pipeline == "element"
     bound_ns, gap = (report.bound_ns, report.gap) if element else (report.bound_period_ns, report.gap_period)
@@ -64,7 +63,7 @@ def compiled_rows(report: "Report") -> list[tuple[str, str]]:
     return rows
 
 
-def figure_rows(figures: "Report | Figures", digits: int = 3) -> list[tuple[str, str]]:
+def figure_rows(figures: Report | Figures, digits: int = 3) -> list[tuple[str, str]]:
     """Latency, period, energy (and what it leaves out) and power as (name, text); digits: of the times."""
     return [
         ("latency", time_text(figures.latency_ns, digits)),
@@ -81,7 +80,7 @@ def not_counted_text(parts: Sequence[str]) -> str:
     return f"energy without {names}: the chip's description has no figures for that" if names else ""
 
 
-def _spilled(report: "Report") -> str:
+def _spilled(report: Report) -> str:
     if not report.spilled_bytes_per_round:
         return ""
     per_round = _per_round(report.images_per_round)
@@ -96,13 +95,13 @@ def _times(gap: float) -> str:
     return f"{1.0 / (1.0 - gap):.1f}x" if gap < 1.0 else "far"
 
 
-def _shares(figures: "Report | Figures") -> str:
+def _shares(figures: Report | Figures) -> str:
     largest = sorted(figures.energy_by_pj.items(), key=lambda item: -item[1])[:3]
     parts = [f"{name.replace('_', ' ')} {share_text(pj, figures.energy_pj)}" for name, pj in largest if pj > 0]
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _certificate(report: "Report") -> str:
+def _certificate(report: Report) -> str:
     status = report.status + (" (the clock ended the search: another run may differ)" if report.time_limited else "")
     if report.solver_objective_ns is None or report.solver_bound_ns is None:
         return f"{status}, no bound claimed"

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from pimcomp.attribution import Attribution
+from pimcomp.attribution.core_use import USES, WAITS_MEMORY
+from pimcomp.attribution.critical_path import UNITS
+from pimcomp.attribution.waits import EVENT, GLOBAL_MEMORY, Wait
 from pimdse.display.output import plain, wide_table
 from pimdse.display.units import share_text, time_text
+from pimdse.folder.program import ProgramFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pimcomp.attribution import Attribution
-    from pimcomp.attribution.waits import Wait
-    from pimdse.folder.program import ProgramFolder
 
 SHOWN_LAYERS, SHOWN_CORES, SHOWN_WAITS = 8, 5, 5
 _PS_PER_NS = 1000
@@ -25,11 +29,8 @@ _WORDS = {
 }
 
 
-def bottleneck(found: "Attribution", folder: "ProgramFolder") -> str:
+def bottleneck(found: Attribution, folder: ProgramFolder) -> str:
     """What the latency is made of, and the longest wait: one or two sentences, every figure from the attribution."""
-    import numpy as np
-
-    from pimcomp.attribution.critical_path import UNITS
 
     latency = found.latency_ps
     if not latency:
@@ -56,26 +57,21 @@ def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _peer(wait: "Wait") -> str:
-    from pimcomp.attribution.waits import EVENT, GLOBAL_MEMORY
+def _peer(wait: Wait) -> str:
 
     special = {GLOBAL_MEMORY: "the global memory", EVENT: "an event"}
     return special.get(wait.peer, f"core {wait.peer}")
 
 
-def _reason(wait: "Wait", folder: "ProgramFolder") -> str:
+def _reason(wait: Wait, folder: ProgramFolder) -> str:
     """The layer, if most of the wait is for one."""
     if wait.node < 0 or 2 * wait.node_ps < wait.wait_ps:
         return ""
     return f" ({'' if wait.node_ps == wait.wait_ps else 'mostly '}layer {folder.layer(wait.node)})"
 
 
-def attribution_data(found: "Attribution", folder: "ProgramFolder") -> dict[str, object]:
+def attribution_data(found: Attribution, folder: ProgramFolder) -> dict[str, object]:
     """Everything as JSON values, times in ns: layers and cores that take part, all listed waits."""
-    import numpy as np
-
-    from pimcomp.attribution.core_use import USES
-    from pimcomp.attribution.critical_path import UNITS
 
     def named(values: Sequence[int], names: tuple[str, ...]) -> dict[str, float]:
         return {name: ps / _PS_PER_NS for name, ps in zip(names, values, strict=True)}
@@ -113,7 +109,7 @@ def attribution_data(found: "Attribution", folder: "ProgramFolder") -> dict[str,
     }
 
 
-def show_attribution(console: "Console", found: "Attribution", folder: "ProgramFolder") -> None:
+def show_attribution(console: "Console", found: Attribution, folder: ProgramFolder) -> None:
     """Critical path by layer and unit, the busiest cores, the largest waits, and the bottleneck in words."""
     if found.latency_ps:
         _show_path(console, found, folder)
@@ -122,16 +118,13 @@ def show_attribution(console: "Console", found: "Attribution", folder: "ProgramF
     plain(console, bottleneck(found, folder), "bold")
 
 
-def _show_path(console: "Console", found: "Attribution", folder: "ProgramFolder") -> None:
-    import numpy as np
-
-    from pimcomp.attribution.critical_path import UNITS
+def _show_path(console: "Console", found: Attribution, folder: ProgramFolder) -> None:
 
     by_node, latency = found.path_by_node, found.latency_ps
     shown = [u for u in range(len(UNITS)) if by_node[:, u].any()]
     header = ("critical path", "time", "share", *(_WORDS.get(UNITS[u], UNITS[u]) for u in shown))
 
-    def row(name: str, values: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[str]:
+    def row(name: str, values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[str]:
         total = int(values.sum())
         shares = [share_text(int(values[u]), latency) if values[u] else "" for u in shown]
         return [name, time_text(total / _PS_PER_NS), share_text(total, latency), *shares]
@@ -145,10 +138,7 @@ def _show_path(console: "Console", found: "Attribution", folder: "ProgramFolder"
     wide_table(console, header, rows, numeric=header[1:])
 
 
-def _show_cores(console: "Console", found: "Attribution") -> None:
-    import numpy as np
-
-    from pimcomp.attribution.core_use import USES, WAITS_MEMORY
+def _show_cores(console: "Console", found: Attribution) -> None:
 
     use, latency = found.core_use, found.latency_ps
     busy = use[:, :WAITS_MEMORY].sum(axis=1)
@@ -164,7 +154,7 @@ def _show_cores(console: "Console", found: "Attribution") -> None:
     wide_table(console, header, rows, numeric=header[1:])
 
 
-def _show_waits(console: "Console", found: "Attribution", folder: "ProgramFolder") -> None:
+def _show_waits(console: "Console", found: Attribution, folder: ProgramFolder) -> None:
     if not found.waits:
         return
     header = ("largest waits", "for", "time", "share", "times", "mostly for layer")

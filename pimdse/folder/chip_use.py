@@ -1,13 +1,12 @@
 """What a program keeps where: crossbars of every core by layer, bytes between cores and to the global memory."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from pimdse.folder.program import ProgramFolder
+from pimcomp.ir.program import Op
+from pimdse.folder.program import ProgramFolder
 
 Longs = npt.NDArray[np.int64]
 
@@ -27,9 +26,8 @@ class ChipUse:
     memory_bytes: Longs
 
 
-def chip_use(folder: "ProgramFolder") -> ChipUse:
+def chip_use(folder: ProgramFolder) -> ChipUse:
     """Count a program."""
-    from pimcomp.ir.program import Op
 
     stream, cores = folder.stream, folder.arch.total_cores
     core = np.repeat(np.arange(stream.cores, dtype=np.int64), np.diff(stream.core_start))
@@ -51,9 +49,8 @@ def chip_use(folder: "ProgramFolder") -> ChipUse:
     )
 
 
-def _fill(folder: "ProgramFolder", core: Longs) -> Longs:
+def _fill(folder: ProgramFolder, core: Longs) -> Longs:
     """Array groups with the layer of the mvmul's that fire them."""
-    from pimcomp.ir.program import Op
 
     stream, groups = folder.stream, folder.decoded.array_group_map
     first = np.concatenate([[0], np.cumsum([len(of_core) for of_core in groups])])

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 from pimcomp.errors import OutputError
+from pimcomp.frontend.load_network import locate_from
+from pimcomp.frontend.model_index import is_shipped
 
 PROGRAMS = ("program.gz", "program.json")
 REPORT = "report.json"
@@ -48,7 +50,6 @@ def _weights(given: object) -> str | None:
 
 def is_compiled_folder(target: str) -> bool:
     """Whether DIR|MODEL means a folder: any does, but one that only shares its name with a shipped network."""
-    from pimcomp.frontend.model_index import is_shipped
 
     return (Path(target) / REPORT).is_file() or (Path(target).is_dir() and not is_shipped(target))
 
@@ -58,7 +59,6 @@ def recorded_model(model: str, folder: Path, remedy: str = "") -> str:
 
     Raises ModelError if it is nowhere there; remedy: what else the user may do.
     """
-    from pimcomp.frontend.load_network import locate_from
 
     where = folder.resolve()
     advice = f"{folder} names it as seen from where it was made: put it beside that folder{remedy}"

@@ -1,23 +1,20 @@
 """Images for `pimdse verify --input`: .npy, .npz or .png as the network's inputs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.emit.decode import UNREADABLE_ARRAYS
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import Graph, Input, Node, image_shape
+from pimcomp.ir.graph import FloatArray, Graph, Input, Node, image_shape
 from pimcomp.proof.feeds import count_images
-
-if TYPE_CHECKING:
-    from pimcomp.ir.graph import FloatArray
 
 _ONE, _PICTURE = "", "\0picture"  # not the names of an archive's arrays
 
 
-def read_inputs(path: Path, graph: Graph) -> "dict[str, FloatArray]":
+def read_inputs(path: Path, graph: Graph) -> dict[str, FloatArray]:
     """Per network input float32[images, *shape without the batch].
 
     .npy: one array for a network with one input; .npz: one array per input name; .png: one picture, 0 to 1 per channel,
@@ -78,7 +75,7 @@ def _arrange(picture: npt.NDArray[Any], node: Node) -> npt.NDArray[Any]:
     return ordered.reshape(image_shape(node.operation.onnx_shape))
 
 
-def _fit(path: Path, array: npt.NDArray[Any], node: Node) -> "FloatArray":
+def _fit(path: Path, array: npt.NDArray[Any], node: Node) -> FloatArray:
     """The array as float32[images, *shape of one image]; a single image may come without the leading axis."""
     assert isinstance(node.operation, Input)
     wanted = image_shape(node.operation.onnx_shape)

@@ -11,17 +11,14 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
 from pimcomp.errors import OutputError, SimulatorError
 from pimcomp.foundation.file_kind import BOM
+from pimcomp.ir.program import LongArray
 from pimdse.folder.compiled import PROGRAMS
-
-if TYPE_CHECKING:
-    from pimcomp.ir.program import LongArray
 
 ENVIRONMENT = "PIMSIM_NN"
 _NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -79,7 +76,7 @@ def steady_state(report: SimulatorReport, *, simulated_ns: float, latency_ns: fl
     )
 
 
-def cores_at_work(core_start: "LongArray") -> frozenset[int]:
+def cores_at_work(core_start: LongArray) -> frozenset[int]:
     """The cores with instructions; core_start: int64[cores + 1], where each one's list begins."""
     return frozenset(np.flatnonzero(np.diff(core_start)).tolist())
 

@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from pimcomp.attribution import Attribution, attribute
+from pimcomp.config import load_arch
+from pimcomp.emit.decode import Decoded, decode_program, read_checkpoints
 from pimcomp.errors import DeadlockError, ModelError, OutputError
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
+from pimcomp.ir.graph import IntArray
+from pimcomp.ir.report import Figures, LayerEnergy
+from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
+from pimcomp.timeline.file_stream import stream_of_file
+from pimcomp.timeline.timing import time_stream
+from pimcomp.timeline.work import Instructions
 from pimdse.folder.compiled import PROGRAMS, REPORT, read_compiled_folder
-
-if TYPE_CHECKING:
-    from pimcomp.attribution import Attribution
-    from pimcomp.emit.decode import Decoded
-    from pimcomp.ir.arch import Arch
-    from pimcomp.ir.graph import IntArray
-    from pimcomp.ir.report import Figures, LayerEnergy
-    from pimcomp.timeline.work import Instructions
 
 _CHIPS = ("chip.yaml", "config.json")  # the former says more: mesh, area, where the numbers come from
 
@@ -33,21 +36,18 @@ class ProgramFolder:
     title: str
     pipeline: str
     images_per_round: int
-    arch: "Arch"
-    decoded: "Decoded"
-    stream: "Instructions"
-    node: "IntArray"
+    arch: Arch
+    decoded: Decoded
+    stream: Instructions
+    node: IntArray
     node_names: tuple[str, ...]
 
     def layer(self, node: int) -> str:
         """The name of a graph node; "-" for none."""
         return self.node_names[node] if 0 <= node < len(self.node_names) else "-"
 
-    def figures(self) -> "tuple[Figures, tuple[LayerEnergy, ...]]":
+    def figures(self) -> tuple[Figures, tuple[LayerEnergy, ...]]:
         """What the timeline says of the program, and the dynamic part of a pass's energy by graph node."""
-        from pimcomp.ir.report import Figures
-        from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer, not_counted
-        from pimcomp.timeline.timing import time_stream
 
         stream, arch, listing = self.stream, self.arch, self.decoded.listing
         timing = time_stream(stream, arch)
@@ -59,9 +59,8 @@ class ProgramFolder:
         )
         return figures, energy_of_stream_by_layer(stream, self.node, self.node_names, arch, listing=listing)
 
-    def attribution(self) -> "Attribution":
+    def attribution(self) -> Attribution:
         """One pass taken apart. Raises DeadlockError, which names the program."""
-        from pimcomp.attribution import attribute
 
         try:
             return attribute(self.stream, self.arch, self.node, len(self.node_names))
@@ -74,11 +73,6 @@ def read_program_folder(path: Path) -> ProgramFolder:
 
     Raises OutputError if the folder has no program or no chip, ModelError or ConfigError if one of them is wrong.
     """
-    import numpy as np
-
-    from pimcomp.config import load_arch
-    from pimcomp.emit.decode import decode_program, read_checkpoints
-    from pimcomp.timeline.file_stream import stream_of_file
 
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")

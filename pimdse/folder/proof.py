@@ -6,24 +6,25 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pimcomp.foundation.own_files import COMPILE, write_file
+from pimcomp.frontend import LoadedNetwork
+from pimcomp.proof.executed import VerifyReport, verify_program
+from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
 from pimdse.display.output import Output, json_object, plain
+from pimdse.folder.input_images import read_inputs
+from pimdse.folder.trained import find_test_set
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pimcomp.frontend import LoadedNetwork
-    from pimcomp.proof.executed import VerifyReport
-    from pimcomp.proof.executed_in_integers import IntegerReport
 
 RECORD = "verified.json"
 
 
 def prove(
-    folder: Path, network: "LoadedNetwork", *, images: int = 4, seed: int = 0, input_file: Path | None = None
-) -> "VerifyReport":
+    folder: Path, network: LoadedNetwork, *, images: int = 4, seed: int = 0, input_file: Path | None = None
+) -> VerifyReport:
     """Execute the folder's program and compare it with onnxruntime, on random images or those of a file."""
-    from pimcomp.proof.executed import verify_program
-    from pimdse.folder.input_images import read_inputs
 
     inputs = read_inputs(input_file, network.graph) if input_file is not None else None
     return verify_program(folder, network, images=images, seed=seed, inputs=inputs)
@@ -31,7 +32,7 @@ def prove(
 
 def prove_integer(
     folder: Path,
-    network: "LoadedNetwork",
+    network: LoadedNetwork,
     *,
     model: str,
     weights: str | None = None,
@@ -39,16 +40,13 @@ def prove_integer(
     seed: int = 0,
     input_file: Path | None = None,
     save: bool = False,
-) -> "IntegerReport":
+) -> IntegerReport:
     """Execute the folder's program in the chip's integers and compare it with onnxruntime in real numbers.
 
     A shipped trained network (`model` and `weights` say which it is) meets its test set and labels and is calibrated
     with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
     integer.npz into the folder.
     """
-    from pimcomp.proof.executed_in_integers import verify_integer
-    from pimdse.folder.input_images import read_inputs
-    from pimdse.folder.trained import find_test_set
 
     known = find_test_set(model, network, weights=weights)
     labels = known.labels if known and input_file is None else None
@@ -65,9 +63,8 @@ def prove_integer(
     )
 
 
-def verdict_data(report: "VerifyReport | IntegerReport", what: str) -> dict[str, object]:
+def verdict_data(report: VerifyReport | IntegerReport, what: str) -> dict[str, object]:
     """A verdict for machines; one that is not passed has an `error`, as everything that ends with another status."""
-    from pimcomp.proof.executed import VerifyReport
 
     numbers = "float" if isinstance(report, VerifyReport) else "integer"
     data = {"what": what, "numbers": numbers, **_record(report)}
@@ -77,20 +74,20 @@ def verdict_data(report: "VerifyReport | IntegerReport", what: str) -> dict[str,
     return {**data, "error": {"kind": "Mismatch", "message": report.reason, **place}}
 
 
-def _record(report: "VerifyReport | IntegerReport") -> dict[str, object]:
+def _record(report: VerifyReport | IntegerReport) -> dict[str, object]:
     """Its fields; None for a place that is not known."""
     unknown = {name: None for name in ("node", "core", "index") if getattr(report, name) in ("", -1)}
     return {**dataclasses.asdict(report), **unknown}
 
 
-def show_verdict(output: Output, report: "VerifyReport", what: str) -> None:
+def show_verdict(output: Output, report: VerifyReport, what: str) -> None:
     """Show the verdict; raises typer.Exit(1) for a mismatch."""
     output.show(verdict_data(report, what), lambda console: render_verdict(console, report, what))
     if not report.passed:
         raise typer.Exit(1)
 
 
-def render_verdict(console: "Console", report: "VerifyReport", what: str) -> None:
+def render_verdict(console: "Console", report: VerifyReport, what: str) -> None:
     """The verdict for people."""
     if not report.passed:
         plain(console, f"mismatch: {what}: {report.reason}", "red")
@@ -102,7 +99,7 @@ def render_verdict(console: "Console", report: "VerifyReport", what: str) -> Non
     plain(console, text, "green")
 
 
-def show_integer_verdict(output: Output, report: "IntegerReport", what: str) -> None:
+def show_integer_verdict(output: Output, report: IntegerReport, what: str) -> None:
     """Show the verdict in integers; raises typer.Exit(1) if they lost too much."""
     data = verdict_data(report, what)
     if not report.passed:
@@ -112,7 +109,7 @@ def show_integer_verdict(output: Output, report: "IntegerReport", what: str) -> 
     output.show(data, lambda console: plain(console, text, "green"))
 
 
-def _agreement(report: "IntegerReport") -> str:
+def _agreement(report: IntegerReport) -> str:
     follows = f"same largest output for {100 * report.agreement:.2f} %, correlation {report.correlation:.4f}"
     if report.accuracy is None or report.reference_accuracy is None:
         return f"compared with onnxruntime: {follows}"
@@ -122,9 +119,8 @@ def _agreement(report: "IntegerReport") -> str:
     )
 
 
-def write_record(folder: Path, report: "VerifyReport") -> None:
+def write_record(folder: Path, report: VerifyReport) -> None:
     """Leave the verdict in the folder: verified.json."""
-    from pimcomp.foundation.own_files import COMPILE, write_file
 
     text = json_object(RECORD, _record(report)) + "\n"
     write_file(folder / RECORD, text.encode(), COMPILE)

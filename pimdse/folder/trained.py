@@ -2,33 +2,30 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pimcomp.frontend import LoadedNetwork
-    from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.foundation.data_files import data_dir
+from pimcomp.frontend import LoadedNetwork
+from pimcomp.frontend.load_network import locate
+from pimcomp.ir.graph import FloatArray, Input, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledImages:
     """images, calibration: per network input float32[images, *shape without the batch]; labels: int32[images]."""
 
-    images: "dict[str, FloatArray]"
-    labels: "IntArray"
-    calibration: "dict[str, FloatArray]"
+    images: dict[str, FloatArray]
+    labels: IntArray
+    calibration: dict[str, FloatArray]
 
 
-def find_test_set(model: str, network: "LoadedNetwork", *, weights: str | None = None) -> LabelledImages | None:
+def find_test_set(model: str, network: LoadedNetwork, *, weights: str | None = None) -> LabelledImages | None:
     """The test set of a shipped trained network, None for any other.
 
     model: its name or path; weights: as at load_network: with other weights than its own a network is not trained.
     Raises ModelError if there is no such model.
     """
-    from pimcomp.foundation.data_files import data_dir
-    from pimcomp.frontend.load_network import locate
-    from pimcomp.ir.graph import Input
 
     folder = data_dir("models") / "trained"
     if weights is not None or locate(model).resolve().parent != folder.resolve():

@@ -4,18 +4,18 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pimdse.compiling.comparison import Row
 from pimdse.display.units import count_text, time_text
 from pimdse.report.picture import PIPELINE_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pimdse.compiling.comparison import Row
 
 _INK, _GRID = "#222222", "#dddddd"
 
 
-def comparison_png(rows: "Sequence[Row]", title: str) -> bytes:
+def comparison_png(rows: Sequence[Row], title: str) -> bytes:
     """One panel per pipeline, one bar per solver; logarithmic time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def comparison_png(rows: "Sequence[Row]", title: str) -> bytes:
     return png.getvalue()
 
 
-def _panel(axes: "Axes", rows: "Sequence[Row]", pipeline: str) -> None:
+def _panel(axes: "Axes", rows: Sequence[Row], pipeline: str) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     places = range(len(rows))

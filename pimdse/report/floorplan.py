@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pimdse.display.units import count_text, share_text, size_text
+from pimdse.folder.chip_use import ChipUse
+from pimdse.folder.program import ProgramFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pimdse.folder.chip_use import ChipUse
-    from pimdse.folder.program import ProgramFolder
 
 _INK, _EMPTY, _EDGE, _UNKNOWN = "#222222", "#f2f2f2", "#9a9a9a", "#b0b0b0"
 _MEMORY = "#0072B2"
@@ -30,7 +30,7 @@ _BOW = 0.16  # of a line's length
 Floats = npt.NDArray[np.float64]
 
 
-def floorplan(folder: "ProgramFolder", use: "ChipUse", *, form: str, lines: int) -> bytes:
+def floorplan(folder: ProgramFolder, use: ChipUse, *, form: str, lines: int) -> bytes:
     """A picture in `form` ("png", "svg" or "pdf"); lines: how many pairs of cores get a line, most bytes first."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -97,8 +97,8 @@ def layer_colours(layers: npt.NDArray[np.int64]) -> dict[int, tuple[float, float
 
 def _cores(
     axes: "Axes",
-    folder: "ProgramFolder",
-    use: "ChipUse",
+    folder: ProgramFolder,
+    use: ChipUse,
     places: Floats,
     colours: dict[int, tuple[float, float, float, float]],
     point: float,
@@ -128,7 +128,7 @@ def _cores(
 
 def _numbers(
     axes: "Axes",
-    use: "ChipUse",
+    use: ChipUse,
     places: Floats,
     layers: npt.NDArray[np.int64],
     colours: dict[int, tuple[float, float, float, float]],
@@ -159,7 +159,7 @@ def _numbers(
         )
 
 
-def _traffic(axes: "Axes", use: "ChipUse", places: Floats, lines: int, point: float) -> None:
+def _traffic(axes: "Axes", use: ChipUse, places: Floats, lines: int, point: float) -> None:
     """Bowed lines, so that those along one row or column do not hide each other."""
     from matplotlib.collections import PathCollection
     from matplotlib.path import Path
@@ -183,7 +183,7 @@ def _widths(amount: npt.NDArray[np.int64], point: float) -> Floats:
     return np.asarray(widest * np.sqrt(amount / max(int(amount.max(initial=0)), 1)), float)
 
 
-def _memory(axes: "Axes", use: "ChipUse", places: Floats, point: float) -> None:
+def _memory(axes: "Axes", use: ChipUse, places: Floats, point: float) -> None:
     """The memory controller at the left edge, and in every core a bar for the bytes it loads and stores."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
@@ -209,8 +209,8 @@ def _memory(axes: "Axes", use: "ChipUse", places: Floats, point: float) -> None:
 
 def _legend(
     axes: "Axes",
-    folder: "ProgramFolder",
-    use: "ChipUse",
+    folder: ProgramFolder,
+    use: ChipUse,
     layers: npt.NDArray[np.int64],
     colours: dict[int, tuple[float, float, float, float]],
     rows: int,
@@ -238,7 +238,7 @@ def _legend(
         )
 
 
-def _caption(folder: "ProgramFolder", use: "ChipUse", lines: int) -> str:
+def _caption(folder: ProgramFolder, use: ChipUse, lines: int) -> str:
     arch, used = folder.arch, int(use.fill[:, 2].sum())
     idle = int(use.fill[use.fill[:, 1] < 0, 2].sum())
     moved, shown = int(use.traffic[:, 2].sum()), int(use.traffic[:lines, 2].sum())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pimcomp.errors import ConfigError, PimdseError, check_name, did_you_mean
 from pimcomp.ir.plan import Pipeline
 from pimdse.display.units import figure_text, read_quantity
-from pimdse.report.findings import Findings
+from pimdse.report.findings import Findings, front_and_knee
 from spaces.metrics import ALIASES, METRICS, Metrics, metric
 from spaces.search.study import Trial
 from spaces.space import Fidelity, Limit
@@ -121,7 +121,6 @@ def keeps(trial: Trial, wish: Wish) -> bool:
 
 def _knee(findings: Findings, within: list[Trial]) -> Trial:
     """The knee of the front of what is left."""
-    from pimdse.report.findings import front_and_knee
 
     _, knee = front_and_knee(findings.sweep, within)
     assert knee is not None  # there is at least one

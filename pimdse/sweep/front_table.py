@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from pimdse.display.output import plain, wide_table
 from pimdse.display.units import energy_text, power_text, time_text
 from pimdse.report.findings import Findings, parameter_names, parameters
+from spaces.search.study import Trial
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spaces.search.study import Trial
 
 _MAX_ROWS = 20
 
@@ -31,7 +31,7 @@ def front_table(console: "Console", findings: Findings, summary: str, folder: Pa
     plain(console, f"report: {folder / 'report.html'}   next: pimdse pick {folder}")
 
 
-def _row(trial: "Trial", findings: Findings, names: tuple[str, ...]) -> list[str]:
+def _row(trial: Trial, findings: Findings, names: tuple[str, ...]) -> list[str]:
     candidate = trial.candidate
     figures = candidate.metrics
     if figures is None:

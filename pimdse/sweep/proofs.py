@@ -5,29 +5,28 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pimcomp.errors import PimdseError
+from pimdse.compiling.building import build, write
 from pimdse.display.output import Output
+from pimdse.folder.proof import prove
 from pimdse.report.findings import Findings
+from pimdse.sweep.recipe import recipe_of
+from spaces.proof import Proof, cores_of, layers_of
+from spaces.search.storage import Place
+from spaces.search.study import Trial, store_proof
+from spaces.space import Network, Sweep
 
-if TYPE_CHECKING:
-    from spaces.proof import Proof
-    from spaces.search.storage import Place
-    from spaces.search.study import Trial
-    from spaces.space import Network, Sweep
 
-
-def winners(findings: Findings) -> tuple["Trial", ...]:
+def winners(findings: Findings) -> tuple[Trial, ...]:
     """The knee and the best of each objective, each once."""
     best = [findings.best(name, findings.front) for name in findings.sweep.objectives]
     found = {t.number: t for t in (findings.knee, *best) if t is not None}
     return tuple(found.values())
 
 
-def prove_winners(output: Output, findings: Findings, place: "Place") -> None:
+def prove_winners(output: Output, findings: Findings, place: Place) -> None:
     """Execute the winners that were not executed yet and store the verdicts."""
-    from spaces.search.study import store_proof
 
     for trial in winners(findings):
         for network in findings.sweep.networks:
@@ -38,15 +37,11 @@ def prove_winners(output: Output, findings: Findings, place: "Place") -> None:
                 store_proof(place, findings.sweep, trial.number, prove_trial(findings.sweep, trial, network, observe))
 
 
-def prove_trial(sweep: "Sweep", trial: "Trial", network: "Network", observe: Callable[[str, object], None]) -> "Proof":
+def prove_trial(sweep: Sweep, trial: Trial, network: Network, observe: Callable[[str, object], None]) -> Proof:
     """Compile a trial for a network, execute the emitted files and look inside.
 
     Whatever prevents that is the proof's reason: one design that cannot be checked costs the others nothing.
     """
-    from pimdse.compiling.building import build, write
-    from pimdse.folder.proof import prove
-    from pimdse.sweep.recipe import recipe_of
-    from spaces.proof import Proof, cores_of, layers_of
 
     recipe = recipe_of(sweep, trial, network)
     proof = Proof(

@@ -1,17 +1,13 @@
 """From a trial of a sweep to what compiles it again."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pimdse.compiling.building import Recipe
-    from spaces.search.study import Trial
-    from spaces.space import Network, Sweep
+from pimdse.compiling.building import Recipe
+from spaces.chip import chip_of, options_of
+from spaces.search.study import Trial
+from spaces.space import Network, Sweep
 
 
-def recipe_of(sweep: "Sweep", chosen: "Trial", network: "Network") -> "Recipe":
+def recipe_of(sweep: Sweep, chosen: Trial, network: Network) -> Recipe:
     """How to compile a trial of a sweep for one of its networks."""
-    from pimdse.compiling.building import Recipe
-    from spaces.chip import chip_of, options_of
 
     point = chosen.candidate.point
     return Recipe(

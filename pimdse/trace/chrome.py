@@ -5,17 +5,14 @@ Every core is a process and every unit a thread of it; `ts` and `dur` are micros
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pimcomp.attribution import Attribution
 from pimcomp.attribution.waits import EVENT, GLOBAL_MEMORY
 from pimcomp.ir.program import Op
+from pimdse.folder.program import ProgramFolder
 from pimdse.trace.slices import CHIP, MATRIX, PATH, SEVERAL, TRANSFER, VECTOR, WAITS, Longs, Slices
-
-if TYPE_CHECKING:
-    from pimcomp.attribution import Attribution
-    from pimdse.folder.program import ProgramFolder
 
 _CATEGORY = {VECTOR: "vector", TRANSFER: "transfer", WAITS: "wait", MATRIX: "mvm"}
 _THREAD = {VECTOR: "vector", TRANSFER: "transfers", WAITS: "waits"}
@@ -23,7 +20,7 @@ _PS_PER_US = 1_000_000
 _CHUNK = 4096
 
 
-def trace_json(folder: "ProgramFolder", found: "Attribution", slices: Slices, messages: Longs) -> Iterator[bytes]:
+def trace_json(folder: ProgramFolder, found: Attribution, slices: Slices, messages: Longs) -> Iterator[bytes]:
     """The file in pieces. messages: rows of the sends that get an arrow, with slices for both ends."""
     head = {"latency_ns": found.latency_ps / 1000, "program": folder.title}
     yield f'{{"displayTimeUnit":"ns","otherData":{json.dumps(head)},"traceEvents":[\n'.encode()
@@ -40,7 +37,7 @@ def trace_json(folder: "ProgramFolder", found: "Attribution", slices: Slices, me
     yield b"\n]}\n"
 
 
-def largest_messages(folder: "ProgramFolder", found: "Attribution", slices: Slices, limit: int) -> Longs:
+def largest_messages(folder: ProgramFolder, found: Attribution, slices: Slices, limit: int) -> Longs:
     """Rows of the sends with the most bytes, at most `limit`, of which both ends are shown; in the program's order."""
     sends = np.flatnonzero(folder.stream.op == Op.SEND)
     both = _shown(sends, found, slices) & _shown(found.links.partner[sends], found, slices)
@@ -49,7 +46,7 @@ def largest_messages(folder: "ProgramFolder", found: "Attribution", slices: Slic
     return np.sort(sends[largest])
 
 
-def _shown(rows: Longs, found: "Attribution", slices: Slices) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _shown(rows: Longs, found: Attribution, slices: Slices) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the middle of each transfer lies in a slice of its core."""
     chosen = slices.take(slices.track == TRANSFER)
     if not len(chosen) or not len(rows):
@@ -81,7 +78,7 @@ def _names(slices: Slices) -> Iterator[str]:
         yield meta("thread_sort_index", core + 1, track + 1, {"sort_index": order})
 
 
-def _slice_lines(folder: "ProgramFolder", slices: Slices) -> Iterator[str]:
+def _slice_lines(folder: ProgramFolder, slices: Slices) -> Iterator[str]:
     layers = {k: folder.layer(k) for k in np.unique(slices.layer).tolist()} | {SEVERAL: "several layers"}
     ops = {int(op): op.name.lower() for op in Op}
     stream = folder.stream
@@ -111,7 +108,7 @@ def _peer(other: int) -> str:
     return {GLOBAL_MEMORY: "memory", EVENT: "event", SEVERAL: "several"}.get(other, f"core {other}")
 
 
-def _arrow_lines(folder: "ProgramFolder", found: "Attribution", messages: Longs) -> Iterator[str]:
+def _arrow_lines(folder: ProgramFolder, found: Attribution, messages: Longs) -> Iterator[str]:
     """Two events per message: it leaves the sender when the receiver grants it and arrives as data."""
     receives = found.links.partner[messages]
     core, resumed = found.links.core, found.times.resumed

@@ -1,17 +1,16 @@
 """What every core does when, as slices of few tracks; neighbours of one layer become one slice where there are many."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.attribution import Attribution
+from pimcomp.attribution.critical_path import ROW, START_PS, STOP_PS
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-
-if TYPE_CHECKING:
-    from pimcomp.attribution import Attribution
-    from pimdse.folder.program import ProgramFolder
+from pimcomp.isa import table
+from pimdse.folder.program import ProgramFolder
 
 Longs = npt.NDArray[np.int64]
 
@@ -51,7 +50,7 @@ class Slices:
         return Slices(**{name: getattr(self, name)[which] for name in self.__dataclass_fields__})
 
 
-def slices_of(folder: "ProgramFolder", found: "Attribution") -> Slices:
+def slices_of(folder: ProgramFolder, found: Attribution) -> Slices:
     """One slice per instruction, wait, request served by the global memory and step of the critical path."""
     parts = (_instructions(folder, found), _waits(folder, found), _memory(folder, found), _path(folder, found))
     joined = Slices(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Slices.__dataclass_fields__})
@@ -127,8 +126,7 @@ def _slices(
     )
 
 
-def _instructions(folder: "ProgramFolder", found: "Attribution") -> Slices:
-    from pimcomp.isa import table
+def _instructions(folder: ProgramFolder, found: Attribution) -> Slices:
 
     unit, times, core = found.work.unit, found.times, found.links.core
     rows = np.arange(len(unit), dtype=np.int64)
@@ -164,14 +162,14 @@ def _fill_lanes(core: Longs, start: Longs, stop: Longs, order: Longs, lane: Long
         lane[k] = place
 
 
-def _waits(folder: "ProgramFolder", found: "Attribution") -> Slices:
+def _waits(folder: ProgramFolder, found: Attribution) -> Slices:
     spans = found.spans
     track = np.full(len(spans.row), WAITS, np.int64)
     core, layer = found.links.core[spans.row], folder.node[spans.row]
     return _slices(core, track, layer, spans.peer, spans.start, spans.stop, spans.row)
 
 
-def _memory(folder: "ProgramFolder", found: "Attribution") -> Slices:
+def _memory(folder: ProgramFolder, found: Attribution) -> Slices:
     rows = np.flatnonzero(found.work.service)
     stop = found.times.resumed[rows]
     chip = np.full(len(rows), CHIP, np.int64)
@@ -179,9 +177,8 @@ def _memory(folder: "ProgramFolder", found: "Attribution") -> Slices:
     return _slices(chip, np.full_like(chip, MEMORY), folder.node[rows], found.links.core[rows], start, stop, rows)
 
 
-def _path(folder: "ProgramFolder", found: "Attribution") -> Slices:
+def _path(folder: ProgramFolder, found: Attribution) -> Slices:
     """Steps of one instruction are one slice."""
-    from pimcomp.attribution.critical_path import ROW, START_PS, STOP_PS
 
     steps = found.path.segments[::-1]
     row = steps[:, ROW]
