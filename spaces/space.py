@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Any
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
@@ -253,15 +254,9 @@ def with_options(
     sweep: Sweep, *, trials: int | None, jobs: int | None, seed: int | None, model: str | None = None
 ) -> Sweep:
     """`sweep` with the given options of the command line in place of the file's."""
-    return replace(
-        sweep,
-        trials=sweep.trials if trials is None else trials,
-        jobs=sweep.jobs if jobs is None else jobs,
-        seed=sweep.seed if seed is None else seed,
-        networks=sweep.networks if model is None else (Network(model=model, weights=sweep.networks[0].weights),),
-        objectives=sweep.objectives if model is None else tuple(dict.fromkeys(_base(o) for o in sweep.objectives)),
-    )
-
-
-def _base(objective: str) -> str:
-    return objective.partition("@")[0]
+    numbers = {"trials": trials, "jobs": jobs, "seed": seed}
+    changed: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
+    if model is not None:
+        changed["networks"] = (Network(model=model, weights=sweep.networks[0].weights),)
+        changed["objectives"] = tuple(dict.fromkeys(o.partition("@")[0] for o in sweep.objectives))
+    return replace(sweep, **changed)

@@ -29,22 +29,12 @@ def archs(context: typer.Context) -> None:
     from pimcomp.config import list_archs, load_arch
 
     chips = [load_arch(name) for name in list_archs()]
+    names = (
+        *("cores", "chips", "crossbars_per_core", "crossbars", "crossbar_rows", "crossbar_cols", "cell_bits"),
+        *("weight_bits", "adc_count", "rob_size", "local_memory_bytes", "area_mm2"),
+    )
     data = [
-        {
-            "name": name,
-            "cores": c.cores,
-            "chips": c.chips,
-            "crossbars_per_core": c.crossbars_per_core,
-            "crossbars": c.crossbars,
-            "crossbar_rows": c.crossbar_rows,
-            "crossbar_cols": c.crossbar_cols,
-            "cell_bits": c.cell_bits,
-            "weight_bits": c.weight_bits,
-            "adc_count": c.adc_count,
-            "rob_size": c.rob_size,
-            "local_memory_bytes": c.local_memory_bytes,
-            "area_mm2": c.area_mm2,
-        }
+        {"name": name, **{field: getattr(c, field) for field in names}}
         for name, c in zip(list_archs(), chips, strict=True)
     ]
     header = ("name", "cores x crossbars", "crossbars", "crossbar", "cell/weight", "ADCs", "memory")
@@ -74,10 +64,7 @@ def models(context: typer.Context) -> None:
     data = [{"name": e.name, "origin": e.origin, "summary": e.summary} for e in entries]
     header = ("model", "origin", "what it is")
     rows = [(e.name, e.origin, e.summary) for e in entries]
-    output_of(context).show(
-        {"models": data},
-        lambda console: wide_table(console, header, rows),
-    )
+    output_of(context).show({"models": data}, lambda console: wide_table(console, header, rows))
 
 
 def solvers(
@@ -133,13 +120,5 @@ def _explain(output: Output, info: "SolverInfo") -> None:
         example = ":".join((info.name, *(f"{row[0]}={row[2]}" for row in rows[:2])))
         plain(console, f"Options stand behind the name: --solver {example}")
 
-    output.show(
-        {
-            "name": info.name,
-            "summary": info.summary,
-            "certificate": info.certificate,
-            "limited": info.limited,
-            "options": options,
-        },
-        render,
-    )
+    facts = {name: getattr(info, name) for name in ("name", "summary", "certificate", "limited")}
+    output.show({**facts, "options": options}, render)

@@ -1,6 +1,7 @@
 """`pimdse import-config`, `export-json`: to and from the formats of PIMCOMP-NN and pimsim-nn; `config-schema`."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,10 @@ import typer
 
 from pimdse.commands.arguments import Model, out_path
 from pimdse.display.output import output_of, plain
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="JSON to write; default: print it.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +44,6 @@ def import_config(
     """Turn a simulator's config.json into a chip's YAML, with notes on what the file leaves open."""
     from pimcomp.config import arch_from_simulator_config, arch_to_yaml
     from pimcomp.errors import check_name
-    from pimcomp.foundation.own_files import write_file
 
     check_name("--crossbars", crossbars, ("physical", "logical"))
     if crossbars == "logical":
@@ -47,16 +51,8 @@ def import_config(
     else:
         arch, notes = arch_from_simulator_config(config)
     text = arch_to_yaml(arch, notes)
-    output = output_of(context)
     data = {"name": arch.name, "notes": list(notes), "crossbars": arch.crossbars, "cores": arch.total_cores}
-    if out is None:
-        output.show({**data, "yaml": text}, lambda console: typer.echo(text.encode(), nl=False))
-        return
-    write_file(out, text.encode(), "import-config")
-    output.show(
-        {**data, "file": str(out)},
-        lambda console: plain(console, "\n".join([*(f"note: {n}" for n in notes), f"wrote {out}"])),
-    )
+    _give(context, text, out, data, printed={"yaml": text}, notes=notes)
 
 
 _EXPORT_EPILOG = """[bold]Example[/bold]
@@ -67,22 +63,14 @@ pimdse export-json squeezenet1_1 --out squeezenet.json"""
 def export_json(
     context: typer.Context,
     model: Model,
-    out: Annotated[
-        Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="JSON to write; default: print it.")
-    ] = None,
+    out: JsonFile = None,
 ) -> None:
     """Write a network as PIMCOMP-NN's node list, the form its compiler reads."""
-    from pimcomp.foundation.own_files import write_file
     from pimcomp.frontend.load_network import load_structure
     from pimcomp.frontend.node_list.export import export_pimcomp_text
 
     text = export_pimcomp_text(load_structure(model))
-    output = output_of(context)
-    if out is None:
-        output.show({"network": json.loads(text)}, lambda console: typer.echo(text.encode(), nl=False))
-        return
-    write_file(out, text.encode(), "export-json")
-    output.show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))
+    _give(context, text, out, {}, printed={"network": json.loads(text)})
 
 
 _SCHEMA_EPILOG = """[bold]Example[/bold]
@@ -95,17 +83,30 @@ An editor that knows YAML schemas checks and completes a chip beside it whose fi
 
 def config_schema(
     context: typer.Context,
-    out: Annotated[
-        Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="JSON to write; default: print it.")
-    ] = None,
+    out: JsonFile = None,
 ) -> None:
     """Write the JSON Schema of a chip's YAML and its sweep: section, for editors."""
-    from pimcomp.foundation.own_files import write_file
     from pimdse.sweep.schema import chip_schema, schema_text
+
+    _give(context, schema_text(), out, {}, printed={"json_schema": chip_schema()})
+
+
+def _give(
+    context: typer.Context,
+    text: str,
+    out: Path | None,
+    data: Mapping[str, object],
+    *,
+    printed: Mapping[str, object],
+    notes: Sequence[str] = (),
+) -> None:
+    """Write a text into a file, or print it; for machines `data`, and the file's name or what was printed."""
+    from pimcomp.foundation.own_files import write_file
 
     output = output_of(context)
     if out is None:
-        output.show({"json_schema": chip_schema()}, lambda console: typer.echo(schema_text(), nl=False))
+        output.show({**data, **printed}, lambda console: typer.echo(text.encode(), nl=False))
         return
-    write_file(out, schema_text().encode(), "config-schema")
-    output.show({"file": str(out)}, lambda console: plain(console, f"wrote {out}"))
+    write_file(out, text.encode(), context.info_name or "")
+    said = "\n".join([*(f"note: {n}" for n in notes), f"wrote {out}"])
+    output.show({**data, "file": str(out)}, lambda console: plain(console, said))

@@ -109,16 +109,11 @@ def show_findings(output: Output, findings: "Findings", folder: Path, files: tup
         "folder": str(folder),
         "points": findings.enumeration.points if findings.enumeration else None,
         "points_feasible": findings.enumeration.feasible if findings.enumeration else None,
-        "distinct": len(findings.trials),
-        "feasible": len(findings.feasible),
-        "errors": len(findings.errors),
-        "duplicates": findings.duplicates,
-        "skipped": len(findings.skipped),
-        "timed": len(findings.timed),
+        **findings.counts,
         "verified": sorted({n for (n, _), proof in findings.proofs.items() if proof.passed}),
         "knee": findings.knee.number if findings.knee else None,
         "front": [trial_row(t) for t in findings.front],
-        "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
+        "reasons": findings.reason_rows,
         "files": [str(f) for f in files],
     }
     output.show(data, lambda console: front_table(console, findings, summary_sentence(findings), folder))

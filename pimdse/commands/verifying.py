@@ -1,8 +1,6 @@
 """`pimdse verify`: execute the emitted files and compare with onnxruntime."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +16,12 @@ from pimdse.commands.arguments import (
     TimeLimitOption,
     WeightsOption,
 )
-from pimdse.display.output import Output, output_of
+from pimdse.display.output import output_of
 
 if TYPE_CHECKING:
     from pimcomp.frontend import LoadedNetwork
+    from pimcomp.proof.executed import VerifyReport
+    from pimcomp.proof.executed_in_integers import IntegerReport
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -71,9 +71,19 @@ def verify(
     from pimcomp.errors import ConfigError
     from pimdse.compiling.building import build, make_recipe, write
     from pimdse.folder.compiled import is_compiled_folder, read_compiled_folder, recorded_model
+    from pimdse.folder.proof import prove, prove_integer, show_verdict
 
     output = output_of(context)
-    task = _Task(integer, images, seed, input_file)
+
+    def proven(
+        folder: Path, network: "LoadedNetwork", source: str, own: str | None, *, save: bool
+    ) -> "VerifyReport | IntegerReport":
+        if not integer:
+            return prove(folder, network, images=images, seed=seed, input_file=input_file)
+        return prove_integer(
+            folder, network, model=source, weights=own, images=images, seed=seed, input_file=input_file, save=save
+        )
+
     if is_compiled_folder(target):
         from pimcomp.frontend import load_network
         from pimdse.compiling.reproduction import check_network
@@ -83,8 +93,8 @@ def verify(
         with output.stages(f"verifying {target}"):
             network = load_network(source, weights=compiled.weights)
             check_network(Path(target), network, source)
-            show = task.run(Path(target), network, source, compiled.weights, save=True)
-        show(output, target)
+            report = proven(Path(target), network, source, compiled.weights, save=True)
+        show_verdict(output, report, target)
         return
     if model is not None:
         raise ConfigError("--model", f"only for a compiled folder, and {target} is none")
@@ -103,37 +113,5 @@ def verify(
         program = Path(temporary) / "program"
         write(built, program)
         observe("write", None)
-        show = task.run(program, built.network, target, weights, save=False)
-    show(output, recipe.label)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What to compare, and in which numbers."""
-
-    integer: bool
-    images: int
-    seed: int
-    input_file: Path | None
-
-    def run(
-        self, folder: Path, network: "LoadedNetwork", model: str, weights: str | None, *, save: bool
-    ) -> "Callable[[Output, str], None]":
-        """Execute and compare; returns what shows the verdict."""
-        from pimdse.folder.proof import prove, prove_integer, show_integer_verdict, show_verdict
-
-        images, seed, input_file = self.images, self.seed, self.input_file
-        if not self.integer:
-            report = prove(folder, network, images=images, seed=seed, input_file=input_file)
-            return lambda output, what: show_verdict(output, report, what)
-        found = prove_integer(
-            folder,
-            network,
-            model=model,
-            weights=weights,
-            images=images,
-            seed=seed,
-            input_file=input_file,
-            save=save,
-        )
-        return lambda output, what: show_integer_verdict(output, found, what)
+        report = proven(program, built.network, target, weights, save=False)
+    show_verdict(output, report, recipe.label)

@@ -92,7 +92,6 @@ def make_recipe(
     options: Sequence[str] | None,
 ) -> Recipe:
     """Check the command line's words. Raises ConfigError naming the option."""
-
     check_name("--pipeline", pipeline, Pipeline)
     chip, notes = read_arch(arch)
     return Recipe(
@@ -111,7 +110,6 @@ def make_recipe(
 
 def schedule_options(words: Sequence[str]) -> ScheduleOptions:
     """`NAME=VALUE` words as scheduling options. Raises ConfigError naming the word."""
-
     defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
     values: dict[str, int | bool] = {}
     for word in words:
@@ -138,7 +136,7 @@ def build(
     observe: Observe = lambda stage, result: None,
     *,
     solver: Solver | None = None,
-    source: ModelSource | LoadedNetwork | None = None,
+    source: "ModelSource | LoadedNetwork | None" = None,
 ) -> Built:
     """Load the network and compile it, with another solver than the recipe's if one is given.
 
@@ -146,7 +144,6 @@ def build(
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """
-
     stages: list[tuple[str, float]] = []
     last = time.perf_counter()
 
@@ -191,7 +188,6 @@ def check_target(
     Raises ConfigError for an unknown form or save, OutputError for a folder that cannot be written or a file there that
     is not ours.
     """
-
     check_choices(form, save)
     check_free(folder, (*file_names(form, save, arch.total_cores), *BESIDE), COMPILE, inputs)
 
@@ -201,7 +197,6 @@ def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str]
 
     Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
     """
-
     texts = (arch_to_yaml(built.recipe.arch, built.recipe.notes), manifest(built, form, save))
     beside = {name: text.encode() for name, text in zip(BESIDE, texts, strict=True)}
     return emit(built.compiled, folder, form=form, save=save, beside=beside)
@@ -211,7 +206,6 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
     """How to make the same files again: command, versions, seed, every setting, the whole chip, what the solver said
     (its plan is in plan.json) and a digest of the network.
     """
-
     recipe, outcome = built.recipe, built.compiled.outcome
     words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]
     words += ["--pipeline", str(recipe.pipeline), "--seed", str(recipe.seed)]

@@ -100,7 +100,6 @@ def planned(network: LoadedNetwork, recipe: Recipe) -> tuple[Row, Outcome]:
 
     Raises InvariantError for a plan that breaks a rule.
     """
-
     graph = rewrite(network.graph, recipe.arch, recipe.options)
     parts = partition(graph, recipe.arch)
     _, problem = pose(graph, recipe.arch, parts, recipe.pipeline, recipe.options, recipe.seed)
@@ -127,7 +126,6 @@ def programmed(
     network: LoadedNetwork, recipe: Recipe, row: Row, outcome: Outcome, executable: Path | None = None
 ) -> Row:
     """The row with the figures of the plan's verified program, from the timeline and, if given, from the simulator."""
-
     if outcome.plan is None:
         return row
     started = time.process_time()
@@ -143,7 +141,6 @@ def programmed(
 
 def _simulated_ns(built: Built, executable: Path) -> float:
     """What the simulator says about an image: its latency, or its period in steady state."""
-
     with tempfile.TemporaryDirectory() as name:
         folder, report = Path(name), write(built, Path(name))
         cores = None if built.recipe.pipeline is Pipeline.BATCH else cores_at_work(built.compiled.program.core_start)

@@ -63,7 +63,6 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
 
     Raises ModelError, UnsupportedOp, ConfigError.
     """
-
     graph = load_network(model, weights=weights).graph
     nodes = [node_line(i, node) for i, node in enumerate(graph.nodes)]
     chip = read_arch(arch)[0] if arch is not None else None
@@ -125,7 +124,6 @@ def operation_text(node: Node) -> str:
 
 def chip_use(graph: Graph, arch: Arch) -> ChipUse:
     """The plain unfolding of every weighted layer on a chip, and what is proven for all unfoldings."""
-
     graph = rewrite(graph, arch, ScheduleOptions())
     parts = partition(graph, arch)
     problem = build_problem(graph, arch, parts, Pipeline.ELEMENT)

@@ -38,7 +38,6 @@ def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: No
 
     Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
     """
-
     content = _manifest(folder)
     try:
         recipe = _recipe(content, folder)

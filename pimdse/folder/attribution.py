@@ -31,7 +31,6 @@ _WORDS = {
 
 def bottleneck(found: Attribution, folder: ProgramFolder) -> str:
     """What the latency is made of, and the longest wait: one or two sentences, every figure from the attribution."""
-
     latency = found.latency_ps
     if not latency:
         return "No core reports an end: there is no latency to explain."

@@ -28,7 +28,6 @@ class ChipUse:
 
 def chip_use(folder: ProgramFolder) -> ChipUse:
     """Count a program."""
-
     stream, cores = folder.stream, folder.arch.total_cores
     core = np.repeat(np.arange(stream.cores, dtype=np.int64), np.diff(stream.core_start))
     size = stream.size.astype(np.int64)
@@ -51,7 +50,6 @@ def chip_use(folder: ProgramFolder) -> ChipUse:
 
 def _fill(folder: ProgramFolder, core: Longs) -> Longs:
     """Array groups with the layer of the mvmul's that fire them."""
-
     stream, groups = folder.stream, folder.decoded.array_group_map
     first = np.concatenate([[0], np.cumsum([len(of_core) for of_core in groups])])
     node = np.full(int(first[-1]), -1, np.int64)

@@ -50,7 +50,6 @@ def _weights(given: object) -> str | None:
 
 def is_compiled_folder(target: str) -> bool:
     """Whether DIR|MODEL means a folder: any does, but one that only shares its name with a shipped network."""
-
     return (Path(target) / REPORT).is_file() or (Path(target).is_dir() and not is_shipped(target))
 
 
@@ -59,7 +58,6 @@ def recorded_model(model: str, folder: Path, remedy: str = "") -> str:
 
     Raises ModelError if it is nowhere there; remedy: what else the user may do.
     """
-
     where = folder.resolve()
     advice = f"{folder} names it as seen from where it was made: put it beside that folder{remedy}"
     return locate_from(model, (where, *where.parents), advice)

@@ -48,7 +48,6 @@ class ProgramFolder:
 
     def figures(self) -> tuple[Figures, tuple[LayerEnergy, ...]]:
         """What the timeline says of the program, and the dynamic part of a pass's energy by graph node."""
-
         stream, arch, listing = self.stream, self.arch, self.decoded.listing
         timing = time_stream(stream, arch)
         figures = Figures(
@@ -61,7 +60,6 @@ class ProgramFolder:
 
     def attribution(self) -> Attribution:
         """One pass taken apart. Raises DeadlockError, which names the program."""
-
         try:
             return attribute(self.stream, self.arch, self.node, len(self.node_names))
         except DeadlockError as error:
@@ -73,7 +71,6 @@ def read_program_folder(path: Path) -> ProgramFolder:
 
     Raises OutputError if the folder has no program or no chip, ModelError or ConfigError if one of them is wrong.
     """
-
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
     program = _first(path, PROGRAMS, "program")

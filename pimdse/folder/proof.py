@@ -25,7 +25,6 @@ def prove(
     folder: Path, network: LoadedNetwork, *, images: int = 4, seed: int = 0, input_file: Path | None = None
 ) -> VerifyReport:
     """Execute the folder's program and compare it with onnxruntime, on random images or those of a file."""
-
     inputs = read_inputs(input_file, network.graph) if input_file is not None else None
     return verify_program(folder, network, images=images, seed=seed, inputs=inputs)
 
@@ -47,7 +46,6 @@ def prove_integer(
     with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
     integer.npz into the folder.
     """
-
     known = find_test_set(model, network, weights=weights)
     labels = known.labels if known and input_file is None else None
     given = known.images if known else None
@@ -65,7 +63,6 @@ def prove_integer(
 
 def verdict_data(report: VerifyReport | IntegerReport, what: str) -> dict[str, object]:
     """A verdict for machines; one that is not passed has an `error`, as everything that ends with another status."""
-
     numbers = "float" if isinstance(report, VerifyReport) else "integer"
     data = {"what": what, "numbers": numbers, **_record(report)}
     if report.passed:
@@ -80,33 +77,30 @@ def _record(report: VerifyReport | IntegerReport) -> dict[str, object]:
     return {**dataclasses.asdict(report), **unknown}
 
 
-def show_verdict(output: Output, report: VerifyReport, what: str) -> None:
+def show_verdict(output: Output, report: VerifyReport | IntegerReport, what: str) -> None:
     """Show the verdict; raises typer.Exit(1) for a mismatch."""
     output.show(verdict_data(report, what), lambda console: render_verdict(console, report, what))
     if not report.passed:
         raise typer.Exit(1)
 
 
-def render_verdict(console: "Console", report: VerifyReport, what: str) -> None:
+def render_verdict(console: "Console", report: VerifyReport | IntegerReport, what: str) -> None:
     """The verdict for people."""
     if not report.passed:
-        plain(console, f"mismatch: {what}: {report.reason}", "red")
+        plain(
+            console,
+            f"mismatch: {what}: {'in integers: ' if isinstance(report, IntegerReport) else ''}{report.reason}",
+            "red",
+        )
         return
-    text = (
-        f"verified: {what}: {report.images} images, every output equals onnxruntime; largest error "
-        f"{report.share:.2g} of the output's range (allowed {report.tolerance:g})"
-    )
-    plain(console, text, "green")
-
-
-def show_integer_verdict(output: Output, report: IntegerReport, what: str) -> None:
-    """Show the verdict in integers; raises typer.Exit(1) if they lost too much."""
-    data = verdict_data(report, what)
-    if not report.passed:
-        output.show(data, lambda console: plain(console, f"mismatch: {what}: in integers: {report.reason}", "red"))
-        raise typer.Exit(1)
-    text = f"verified: {what}: {report.images} images in the chip's integers; {_agreement(report)}"
-    output.show(data, lambda console: plain(console, text, "green"))
+    if isinstance(report, VerifyReport):
+        found = (
+            f", every output equals onnxruntime; largest error {report.share:.2g} of the output's range "
+            f"(allowed {report.tolerance:g})"
+        )
+    else:
+        found = f" in the chip's integers; {_agreement(report)}"
+    plain(console, f"verified: {what}: {report.images} images{found}", "green")
 
 
 def _agreement(report: IntegerReport) -> str:
@@ -121,6 +115,5 @@ def _agreement(report: IntegerReport) -> str:
 
 def write_record(folder: Path, report: VerifyReport) -> None:
     """Leave the verdict in the folder: verified.json."""
-
     text = json_object(RECORD, _record(report)) + "\n"
     write_file(folder / RECORD, text.encode(), COMPILE)

@@ -26,7 +26,6 @@ def find_test_set(model: str, network: LoadedNetwork, *, weights: str | None = N
     model: its name or path; weights: as at load_network: with other weights than its own a network is not trained.
     Raises ModelError if there is no such model.
     """
-
     folder = data_dir("models") / "trained"
     if weights is not None or locate(model).resolve().parent != folder.resolve():
         return None

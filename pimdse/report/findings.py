@@ -69,6 +69,18 @@ class Findings:
         """Trials that ended in a defect."""
         return tuple(t for t in self.trials if t.candidate.verdict is Verdict.ERROR)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials there are of each kind, as manifest.yaml and --json have them."""
+        kinds = ("feasible", "errors", "skipped", "timed")
+        counted = {kind: len(getattr(self, kind)) for kind in kinds}
+        return {"distinct": len(self.trials), **counted, "duplicates": self.duplicates}
+
+    @property
+    def reason_rows(self) -> list[dict[str, object]]:
+        """The reasons by name."""
+        return [{"resource": resource, "count": n, "example": text} for resource, n, text in self.reasons]
+
     def best(self, name: str, among: tuple[Trial, ...] | None = None) -> Trial | None:
         """The timed trial best in a metric; ties by the lower trial number."""
         sign = -1.0 if metric(name).maximize else 1.0

@@ -53,12 +53,7 @@ def manifest_yaml(findings: Findings) -> str:
         "chip": _chip(sweep),
         "results": {
             "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
-            "distinct": len(findings.trials),
-            "feasible": len(findings.feasible),
-            "errors": len(findings.errors),
-            "skipped": len(findings.skipped),
-            "timed": len(findings.timed),
-            "duplicates": findings.duplicates,
+            **findings.counts,
             "front": [t.number for t in findings.front],
             "knee": findings.knee.number if findings.knee else None,
             "time_limited": limited,

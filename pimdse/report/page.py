@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import asdict
 from importlib.resources import files
 
 from pimcomp.timeline.energy import not_counted
@@ -51,17 +52,14 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "parameters": sorted(p.name for p in sweep.parameters),
         "solvers": list(sweep.solvers),
         "pipelines": [str(p) for p in sweep.pipelines],
-        "metrics": [
-            {"name": m.name, "title": m.title, "short": m.short, "unit": m.unit, "maximize": m.maximize}
-            for m in _metrics(findings)
-        ],
+        "metrics": [asdict(m) for m in _metrics(findings)],
         "fidelity": str(sweep.fidelity),
         "timed": [t.number for t in findings.timed],
         "skipped": len(findings.skipped),
         "importance": importance(sweep, findings.comparable),
         "proofs": [{"trial": number, **proof.to_json()} for (number, _), proof in findings.proofs.items()],
         "scales": SCALES,
-        "reasons": [{"resource": r, "count": n, "example": e} for r, n, e in findings.reasons],
+        "reasons": findings.reason_rows,
         "hypervolume": list(findings.hypervolume),
         "duplicates": findings.duplicates,
         "enumeration": findings.enumeration.to_json() if findings.enumeration else None,

@@ -121,7 +121,6 @@ def keeps(trial: Trial, wish: Wish) -> bool:
 
 def _knee(findings: Findings, within: list[Trial]) -> Trial:
     """The knee of the front of what is left."""
-
     _, knee = front_and_knee(findings.sweep, within)
     assert knee is not None  # there is at least one
     return knee

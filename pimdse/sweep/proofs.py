@@ -27,7 +27,6 @@ def winners(findings: Findings) -> tuple[Trial, ...]:
 
 def prove_winners(output: Output, findings: Findings, place: Place) -> None:
     """Execute the winners that were not executed yet and store the verdicts."""
-
     for trial in winners(findings):
         for network in findings.sweep.networks:
             known = findings.proofs.get((trial.number, network.label))
@@ -42,7 +41,6 @@ def prove_trial(sweep: Sweep, trial: Trial, network: Network, observe: Callable[
 
     Whatever prevents that is the proof's reason: one design that cannot be checked costs the others nothing.
     """
-
     recipe = recipe_of(sweep, trial, network)
     proof = Proof(
         network=network.label, passed=False, images=0, error=None, reason="", layers=(), cores=(), executed=False,

@@ -8,7 +8,6 @@ from spaces.space import Network, Sweep
 
 def recipe_of(sweep: Sweep, chosen: Trial, network: Network) -> Recipe:
     """How to compile a trial of a sweep for one of its networks."""
-
     point = chosen.candidate.point
     return Recipe(
         model=network.model,

@@ -179,7 +179,6 @@ def _memory(folder: ProgramFolder, found: Attribution) -> Slices:
 
 def _path(folder: ProgramFolder, found: Attribution) -> Slices:
     """Steps of one instruction are one slice."""
-
     steps = found.path.segments[::-1]
     row = steps[:, ROW]
     first = np.flatnonzero(np.append(True, row[1:] != row[:-1])) if len(row) else np.zeros(0, np.int64)

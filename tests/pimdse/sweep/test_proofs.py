@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import pimdse.folder.proof
+import pimdse.sweep.proofs
 from pimcomp.errors import ModelError
 from pimdse.cli import run
 from tests.pimdse.test_out_folder import _CHIP, network
@@ -45,7 +45,7 @@ def test_a_check_that_fails_leaves_the_report(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(pimdse.folder.proof, "prove", cannot)
+        patched.setattr(pimdse.sweep.proofs, "prove", cannot)
         found, out = sweep()
     assert found == status
     page = (out / "report.html").read_text(encoding="utf-8")
