@@ -10,7 +10,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
 from pimcomp.compile import compile_network
 from pimcomp.config import read_arch
 from pimcomp.errors import CapacityError
@@ -114,10 +114,9 @@ def main() -> None:
         figures[change.name] = [latency_ns(n, arch, change, options.pipeline, options.images) for n in networks]
         print(" | ".join(lines(figures)[-1]), flush=True)
     if options.out is not None:
-        page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
         names = [Path(name).stem for name in options.networks]
         body = section(figures, names, options.arch, options.pipeline)
-        options.out.write_text(replace_section(page, SECTION, body, "Results"), encoding="utf-8")
+        write_section(options.out, SECTION, body, "Results")
 
 
 if __name__ == "__main__":

@@ -13,15 +13,15 @@ import json
 import resource
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
+from benchmarks.warm import warm_cpu_s
 from pimcomp.emit.arch_json import network_json, simulator_config
 from pimcomp.emit.pimsim import write_program
 from pimcomp.estimate import Estimator
@@ -151,7 +151,7 @@ def measure(executable: Path, compiled: Compiled, case: Case, *, period: bool, t
     stream = stream_of(program, arch)
     work = work_of(stream, arch)
     latency_ns = simulate(stream, work, arch, 1).latency_ps / PS_PER_NS
-    cpu_s = warm_cpu_s(lambda: simulate(stream_of(program, arch), None, arch, 1))
+    cpu_s = statistics.median(warm_cpu_s(lambda: simulate(stream_of(program, arch), None, arch, 1), WARM_RUNS))
     with tempfile.TemporaryDirectory() as folder:
         run = Simulation(executable, Path(folder), program, arch, timeout_s)
         report, simulator_cpu_s = run.copies(1, latency_ns)
@@ -209,17 +209,6 @@ class Simulation:
         report = run_simulator(self.executable, source, config, cores=present, timeout_s=self.timeout_s)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return report, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-def warm_cpu_s(run: Callable[[], object]) -> float:
-    """Median processor time of several runs, after one that compiles."""
-    run()
-    times = []
-    for _ in range(WARM_RUNS):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
 
 
 def measured_rows(executable: Path, options: argparse.Namespace, kept: dict[Case, Row]) -> Iterator[Row]:
@@ -326,10 +315,7 @@ def main() -> None:
         print(" | ".join(row.cells()), flush=True)
         if options.keep is not None:
             options.keep.write_text(json.dumps([asdict(r) for r in kept.values()], indent=1), encoding="utf-8")
-        page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-        options.out.write_text(
-            replace_section(page, SECTION, ledger(rows), "Accuracy of the timeline"), encoding="utf-8"
-        )
+        write_section(options.out, SECTION, ledger(rows), "Accuracy of the timeline")
 
 
 if __name__ == "__main__":

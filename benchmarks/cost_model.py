@@ -9,16 +9,16 @@ time. Its lines name the compiler that made them; after a change of the schedule
 
 import argparse
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
 from benchmarks.timed_plans import Instance, TimedPlan, grow, load_instance, read_lines
+from benchmarks.warm import warm_cpu_s
 from pimcomp.estimate import Estimate, Estimator
 from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.estimator import population_of
@@ -125,17 +125,7 @@ def row(case: Case, others: Sequence[Case]) -> list[str]:
 def evaluations_per_s(case: Case) -> float:
     """Layers with weights, on crossbars or on the vector unit, estimated per second of processor time, warm."""
     layers = sum(isinstance(node.operation, Conv) for node in case.instance.graph.nodes)
-    return layers * len(case.lines) / _least_cpu_s(case.estimate)
-
-
-def _least_cpu_s(run: Callable[[], object]) -> float:
-    run()
-    times = []
-    for _ in range(WARM_RUNS):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return min(times)
+    return layers * len(case.lines) / min(warm_cpu_s(case.estimate, WARM_RUNS))
 
 
 def section(rows: Sequence[Sequence[str]], cases: Sequence[Case], arch: str) -> str:
@@ -188,8 +178,7 @@ def main() -> None:
         others = [c for c in cases if c.pipeline is case.pipeline and c.instance is not case.instance]
         rows.append(row(case, others))
         print(" | ".join(rows[-1]), flush=True)
-    page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-    options.out.write_text(replace_section(page, SECTION, section(rows, cases, options.arch), "Cost model"))
+    write_section(options.out, SECTION, section(rows, cases, options.arch), "Cost model")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.accuracy import Simulation
 from benchmarks.peer_rows import Case, Peer, Peers, geometric_mean, peer_mvm_pj, read_peers
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
 from pimcomp.compile import compile_network
 from pimcomp.config import read_arch
 from pimcomp.emit.outputs import emit
@@ -340,8 +340,7 @@ def write(options: argparse.Namespace, rows: list[Row], peers: Peers) -> None:
     """Both files, as far as the measurement has come."""
     if options.keep is not None:
         options.keep.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-    options.out.write_text(replace_section(page, SECTION, section(rows, peers), "Results"), encoding="utf-8")
+    write_section(options.out, SECTION, section(rows, peers), "Results")
 
 
 def parse() -> argparse.Namespace:

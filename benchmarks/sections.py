@@ -1,12 +1,19 @@
 """Markdown pages that several benchmarks write: each replaces its own section and leaves the others."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def write_section(page: Path, name: str, body: str, title: str) -> None:
+    """Replace a section of a page, or append it."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    page.write_text(replace_section(text, name, body, title), encoding="utf-8")
 
 
 def replace_section(page: str, name: str, body: str, title: str) -> str:

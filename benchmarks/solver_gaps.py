@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
 from benchmarks.solver_matrix import NETWORKS
 from benchmarks.timed_plans import load_instance
 from pimcomp.ir.plan import MappingProblem, Pipeline
@@ -86,8 +86,7 @@ def main() -> None:
     )
     print(body)
     if options.out is not None:
-        page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-        options.out.write_text(replace_section(page, SECTION, body, "Results"), encoding="utf-8")
+        write_section(options.out, SECTION, body, "Results")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
 from pimdse.compiling.building import make_recipe
@@ -269,8 +269,7 @@ def main() -> None:
     body = section(kept, options.networks, options.solvers, options.arch, options.time_limit)
     print(body)
     if options.out is not None:
-        page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-        options.out.write_text(replace_section(page, SECTION, body, "Results"), encoding="utf-8")
+        write_section(options.out, SECTION, body, "Results")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.sections import replace_section, table
+from benchmarks.sections import table, write_section
 from pimcomp.config import read_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import MappingProblem, Pipeline
@@ -82,8 +82,7 @@ def main() -> None:
         + "\n\n```\npython -m benchmarks.solver_speed --out docs/results.md\n```"
     )
     if options.out is not None:
-        page = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-        options.out.write_text(replace_section(page, SECTION, body, "Results"), encoding="utf-8")
+        write_section(options.out, SECTION, body, "Results")
 
 
 if __name__ == "__main__":

@@ -65,10 +65,7 @@ class Candidate:
             "fidelity": str(self.fidelity),
             "by_network": {name: m.as_dict() for name, m in self.by_network},
             "metrics": self.metrics.as_dict() if self.metrics else None,
-            "crossbars": self.crossbars,
-            "resource": self.resource,
-            "reason": self.reason,
-            "excess": self.excess,
+            **{name: getattr(self, name) for name in _PLAIN},
         }
 
     @staticmethod
@@ -82,11 +79,11 @@ class Candidate:
             fidelity=Fidelity(data["fidelity"]),
             metrics=_metrics(metrics) if metrics else None,
             by_network=tuple((name, _metrics(m)) for name, m in by_network.items()),
-            crossbars=data["crossbars"],
-            resource=data["resource"],
-            reason=data["reason"],
-            excess=data["excess"],
+            **{name: data[name] for name in _PLAIN},
         )
+
+
+_PLAIN = ("crossbars", "resource", "reason", "excess")
 
 
 def _metrics(data: Mapping[str, Any]) -> Metrics:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from pimcomp.config import read_arch
 from pimcomp.frontend import load_network
@@ -16,9 +17,6 @@ from pimcomp.plan.rewrite import rewrite
 from pimcomp.schedule import ScheduleOptions
 from pimdse.display.output import Output, plain, wide_table
 from pimdse.display.units import share_text, time_text
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ class LayerLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChipUse:
+class NetworkOnChip:
     """A network on a chip: its layers, and proven lower bounds of any program's latency and period per image."""
 
     layers: tuple[LayerLine, ...]
@@ -66,7 +64,7 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
     graph = load_network(model, weights=weights).graph
     nodes = [node_line(i, node) for i, node in enumerate(graph.nodes)]
     chip = read_arch(arch)[0] if arch is not None else None
-    use = chip_use(graph, chip) if chip is not None else None
+    use = on_chip(graph, chip) if chip is not None else None
     data: dict[str, object] = {
         "name": graph.name,
         "nodes": [asdict(n) for n in nodes],
@@ -78,7 +76,7 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
     if chip is not None and use is not None:
         data |= {"arch": chip.name, "crossbars": chip.crossbars, **asdict(use)}
 
-    def render(console: "Console") -> None:
+    def render(console: Console) -> None:
         _render_nodes(console, graph, nodes)
         if chip is not None and use is not None:
             _render_layers(console, chip, use)
@@ -122,7 +120,7 @@ def operation_text(node: Node) -> str:
     return " ".join(words)
 
 
-def chip_use(graph: Graph, arch: Arch) -> ChipUse:
+def on_chip(graph: Graph, arch: Arch) -> NetworkOnChip:
     """The plain unfolding of every weighted layer on a chip, and what is proven for all unfoldings."""
     graph = rewrite(graph, arch, ScheduleOptions())
     parts = partition(graph, arch)
@@ -141,10 +139,10 @@ def chip_use(graph: Graph, arch: Arch) -> ChipUse:
             )
         )
     least = bounds(graph, arch, parts)
-    return ChipUse(layers=tuple(lines), bound_ns=float(least.latency_ns), bound_period_ns=float(least.period_ns))
+    return NetworkOnChip(layers=tuple(lines), bound_ns=float(least.latency_ns), bound_period_ns=float(least.period_ns))
 
 
-def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -> None:
+def _render_nodes(console: Console, graph: Graph, nodes: Sequence[NodeLine]) -> None:
     header = ("#", "node", "operation", "from", "shape", "parameters", "MACs")
     rows = [
         (
@@ -168,7 +166,7 @@ def _render_nodes(console: "Console", graph: Graph, nodes: Sequence[NodeLine]) -
         plain(console, f"note: {note}", "yellow")
 
 
-def _render_layers(console: "Console", arch: Arch, use: ChipUse) -> None:
+def _render_layers(console: Console, arch: Arch, use: NetworkOnChip) -> None:
     header = ("layer", "array groups", "crossbars", "firings", "issue time")
     rows = [(x.name, str(x.array_groups), str(x.crossbars), f"{x.firings:,}", time_text(x.work_ns)) for x in use.layers]
     console.print()

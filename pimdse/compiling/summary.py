@@ -3,15 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from pimcomp.emit.report import Report
 from pimcomp.ir.report import Figures
 from pimdse.display.output import Output, plain, rows_table
 from pimdse.display.units import count_text, energy_text, period_text, power_text, share_text, size_text, time_text
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def show_compiled(output: Output, report: Report, folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
@@ -25,7 +23,7 @@ def compiled_data(report: Report, folder: Path, stages_s: Sequence[tuple[str, fl
     return {**dataclasses.asdict(report), "folder": str(folder), "stages_s": dict(stages_s)}
 
 
-def render_compiled(console: "Console", report: Report, folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
+def render_compiled(console: Console, report: Report, folder: Path, stages_s: Sequence[tuple[str, float]]) -> None:
     """A compile for people."""
     rows_table(console, compiled_rows(report))
     for note in report.notes:

@@ -1,9 +1,9 @@
 """Attribution for people and for machines: tables, JSON and the sentence that names the bottleneck."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import Console
 
 from pimcomp.attribution import Attribution
 from pimcomp.attribution.core_use import USES, WAITS_MEMORY
@@ -12,10 +12,6 @@ from pimcomp.attribution.waits import EVENT, GLOBAL_MEMORY, Wait
 from pimdse.display.output import plain, wide_table
 from pimdse.display.units import share_text, time_text
 from pimdse.folder.program import ProgramFolder
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 SHOWN_LAYERS, SHOWN_CORES, SHOWN_WAITS = 8, 5, 5
 _PS_PER_NS = 1000
@@ -108,7 +104,7 @@ def attribution_data(found: Attribution, folder: ProgramFolder) -> dict[str, obj
     }
 
 
-def show_attribution(console: "Console", found: Attribution, folder: ProgramFolder) -> None:
+def show_attribution(console: Console, found: Attribution, folder: ProgramFolder) -> None:
     """Critical path by layer and unit, the busiest cores, the largest waits, and the bottleneck in words."""
     if found.latency_ps:
         _show_path(console, found, folder)
@@ -117,7 +113,7 @@ def show_attribution(console: "Console", found: Attribution, folder: ProgramFold
     plain(console, bottleneck(found, folder), "bold")
 
 
-def _show_path(console: "Console", found: Attribution, folder: ProgramFolder) -> None:
+def _show_path(console: Console, found: Attribution, folder: ProgramFolder) -> None:
 
     by_node, latency = found.path_by_node, found.latency_ps
     shown = [u for u in range(len(UNITS)) if by_node[:, u].any()]
@@ -137,7 +133,7 @@ def _show_path(console: "Console", found: Attribution, folder: ProgramFolder) ->
     wide_table(console, header, rows, numeric=header[1:])
 
 
-def _show_cores(console: "Console", found: Attribution) -> None:
+def _show_cores(console: Console, found: Attribution) -> None:
 
     use, latency = found.core_use, found.latency_ps
     busy = use[:, :WAITS_MEMORY].sum(axis=1)
@@ -153,7 +149,7 @@ def _show_cores(console: "Console", found: Attribution) -> None:
     wide_table(console, header, rows, numeric=header[1:])
 
 
-def _show_waits(console: "Console", found: Attribution, folder: ProgramFolder) -> None:
+def _show_waits(console: Console, found: Attribution, folder: ProgramFolder) -> None:
     if not found.waits:
         return
     header = ("largest waits", "for", "time", "share", "times", "mostly for layer")

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.program import Op
+from pimcomp.ir.program import LongArray, Op
 from pimdse.folder.program import ProgramFolder
-
-Longs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -20,10 +18,10 @@ class ChipUse:
     bytes) of messages in both directions, most bytes first. memory_bytes: int64[cores, 2], loaded and stored.
     """
 
-    fill: Longs
+    fill: LongArray
     working: npt.NDArray[np.bool_]
-    traffic: Longs
-    memory_bytes: Longs
+    traffic: LongArray
+    memory_bytes: LongArray
 
 
 def chip_use(folder: ProgramFolder) -> ChipUse:
@@ -48,7 +46,7 @@ def chip_use(folder: ProgramFolder) -> ChipUse:
     )
 
 
-def _fill(folder: ProgramFolder, core: Longs) -> Longs:
+def _fill(folder: ProgramFolder, core: LongArray) -> LongArray:
     """Array groups with the layer of the mvmul's that fire them."""
     stream, groups = folder.stream, folder.decoded.array_group_map
     first = np.concatenate([[0], np.cumsum([len(of_core) for of_core in groups])])
@@ -60,7 +58,7 @@ def _fill(folder: ProgramFolder, core: Longs) -> Longs:
     return _summed(owner, node, crossbars)
 
 
-def _summed(a: Longs, b: Longs, amount: Longs) -> Longs:
+def _summed(a: LongArray, b: LongArray, amount: LongArray) -> LongArray:
     """int64[n, 3]: the amount of every pair (a, b) that occurs, in their order."""
     pairs, which = np.unique(np.stack([a, b], axis=1).reshape(-1, 2), axis=0, return_inverse=True)
     total = np.zeros(len(pairs), np.int64)

@@ -2,9 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from pimcomp.foundation.own_files import COMPILE, write_file
 from pimcomp.frontend import LoadedNetwork
@@ -13,10 +13,6 @@ from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
 from pimdse.display.output import Output, json_object, plain
 from pimdse.folder.input_images import read_inputs
 from pimdse.folder.trained import find_test_set
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 RECORD = "verified.json"
 
@@ -84,7 +80,7 @@ def show_verdict(output: Output, report: VerifyReport | IntegerReport, what: str
         raise typer.Exit(1)
 
 
-def render_verdict(console: "Console", report: VerifyReport | IntegerReport, what: str) -> None:
+def render_verdict(console: Console, report: VerifyReport | IntegerReport, what: str) -> None:
     """The verdict for people."""
     if not report.passed:
         plain(

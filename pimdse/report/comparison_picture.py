@@ -1,38 +1,25 @@
 """compare.png: per pipeline the programs of all solvers, their cost in the model, and what is proven."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pimdse.compiling.comparison import Row
 from pimdse.display.units import count_text, time_text
-from pimdse.report.picture import PIPELINE_COLOURS
+from pimdse.report.picture import INK, PIPELINE_COLOURS, clear_axes, new_figure, titled_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-_INK, _GRID = "#222222", "#dddddd"
-
-
 def comparison_png(rows: Sequence[Row], title: str) -> bytes:
     """One panel per pipeline, one bar per solver; logarithmic time."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     pipelines = list(dict.fromkeys(row.pipeline for row in rows))
     solvers = len({row.solver for row in rows})
-    figure = Figure(figsize=(5.8 * len(pipelines), 1.9 + 0.36 * solvers), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.8 * len(pipelines), 1.9 + 0.36 * solvers)
     panels = figure.subplots(1, len(pipelines), squeeze=False)[0]
     for axes, pipeline in zip(panels, pipelines, strict=True):
         _panel(axes, [row for row in rows if row.pipeline == pipeline], pipeline)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=12, color=_INK)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": "pimdse"})
-    return png.getvalue()
+    return titled_png(figure, panels[0], title)
 
 
 def _panel(axes: "Axes", rows: Sequence[Row], pipeline: str) -> None:
@@ -46,14 +33,14 @@ def _panel(axes: "Axes", rows: Sequence[Row], pipeline: str) -> None:
     costs = [(row.cost_ns, place) for place, row in zip(places, rows, strict=True) if row.cost_ns is not None]
     if costs:
         costs_ns, at = zip(*costs, strict=True)
-        axes.scatter(costs_ns, at, marker="D", s=26, color="white", edgecolors=_INK, zorder=4, label="cost model")
+        axes.scatter(costs_ns, at, marker="D", s=26, color="white", edgecolors=INK, zorder=4, label="cost model")
     for name, style, label in (
         ("model_bound_ns", "--", "bound of the model"),
         ("timeline_bound_ns", ":", "bound of any program"),
     ):
         known = [value for row in rows if (value := getattr(row, name)) is not None]
         if known:
-            axes.axvline(max(known), color=_INK, linestyle=style, linewidth=1.1, zorder=3, label=label)
+            axes.axvline(max(known), color=INK, linestyle=style, linewidth=1.1, zorder=3, label=label)
     times = [t for row in rows for t in (row.timeline_ns, row.cost_ns, row.timeline_bound_ns, row.model_bound_ns) if t]
     if times:
         axes.set_xscale("log")
@@ -64,12 +51,10 @@ def _panel(axes: "Axes", rows: Sequence[Row], pipeline: str) -> None:
         else:
             label = f" {time_text(row.timeline_ns)}, {count_text(row.crossbars_used or 0)} crossbars"
             right = row.timeline_ns
-        axes.text(right, place, label, va="center", fontsize=8, color=_INK)
+        axes.text(right, place, label, va="center", fontsize=8, color=INK)
     axes.set_yticks(list(places), [row.solver for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel(f"{pipeline}: {'latency' if pipeline == 'element' else 'period'} of one image")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda ns, _: time_text(ns)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="x", color=_GRID, linewidth=0.6, zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9, colors=_INK)
+    clear_axes(axes, "x")

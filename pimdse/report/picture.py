@@ -12,33 +12,52 @@ from spaces.search.study import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey.
 PIPELINE_COLOURS = {"element": "#0072B2", "batch": "#D55E00"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_INK, _GRID = "#222222", "#dddddd"
+INK, _GRID = "#222222", "#dddddd"
 
 
 def front_png(findings: Findings) -> bytes:
     """Two panels, each with its front: the first objective over the second, the period (or energy) over it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     y, x = findings.sweep.objectives[0], findings.sweep.objectives[1]
     other = next(name for name in ("period_ns", "energy_pj", "latency_ns") if name not in (x, y))
-    figure = Figure(figsize=(11, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 4.8)
     left, right = figure.subplots(1, 2)
     _panel(left, findings, x, y)
     _panel(right, findings, x, other)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=9)
     feasible, total = len(findings.feasible), len(findings.trials)
     title = f"{findings.sweep.model} on {findings.sweep.arch.name}: {feasible} of {total} candidates feasible, "
-    figure.suptitle(f"{title}{len(findings.front)} on the front", fontsize=12, color=_INK)
+    return titled_png(figure, left, f"{title}{len(findings.front)} on the front")
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure; inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def titled_png(figure: "Figure", labelled: "Axes", title: str) -> bytes:
+    """The figure as a file, with a title and the legend of one of its panels."""
+    handles, labels = labelled.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=12, color=INK)
     png = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": "pimdse"})
     return png.getvalue()
+
+
+def clear_axes(axes: "Axes", grid: Literal["both", "x"] = "both") -> None:
+    """A light grid, no frame above and at the right."""
+    axes.grid(axis=grid, color=_GRID, linewidth=0.6, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, colors=INK)
 
 
 def _panel(axes: "Axes", findings: Findings, x: str, y: str) -> None:
@@ -79,7 +98,7 @@ def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
         cost = costs(points, [metric(x).maximize, metric(y).maximize])
         line = sorted(point for point, keep in zip(points, non_dominated(cost), strict=True) if keep)
         where: Literal["pre", "post"] = "pre" if metric(x).maximize else "post"
-        axes.step(*zip(*line, strict=True), where=where, color=_INK, linewidth=1.2, zorder=2, label="Pareto front")
+        axes.step(*zip(*line, strict=True), where=where, color=INK, linewidth=1.2, zorder=2, label="Pareto front")
 
 
 def _ring(axes: "Axes", trial: Trial | None, x: str, y: str, colour: str, label: str) -> None:
@@ -100,9 +119,7 @@ def _scales(axes: "Axes", findings: Findings, x: str, y: str) -> None:
             axis.set_major_locator(FixedLocator(log_ticks(min(values), max(values))))
             axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda v, _, name=name: tick_text(v, name)))
-    axes.grid(color=_GRID, linewidth=0.6, zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9, colors=_INK)
+    clear_axes(axes)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

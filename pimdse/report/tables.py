@@ -11,8 +11,6 @@ from spaces.space import Sweep
 # What differs between the networks of one chip.
 PER_NETWORK = tuple(m.name for m in METRICS if m.name not in OF_THE_CHIP)
 
-Row = dict[str, object]
-
 
 def front_csv(findings: Findings) -> str:
     """One line per point of the front, by the first objective; `knee` marks the balanced one."""
@@ -47,10 +45,12 @@ def trials_csv(findings: Findings) -> str:
     return _csv((*head, *fields, "front", "resource", "reason"), rows)
 
 
-def trial_row(trial: Trial) -> Row:
+def trial_row(trial: Trial) -> dict[str, object]:
     """A trial as one flat row."""
     candidate = trial.candidate
-    figures: Row = dict(candidate.metrics.as_dict()) if candidate.metrics else {"crossbars": candidate.crossbars}
+    figures: dict[str, object] = (
+        dict(candidate.metrics.as_dict()) if candidate.metrics else {"crossbars": candidate.crossbars}
+    )
     for network, own in candidate.by_network:
         figures |= {f"{name}@{network}": getattr(own, name) for name in PER_NETWORK}
     return {
@@ -66,7 +66,7 @@ def trial_row(trial: Trial) -> Row:
     }
 
 
-def _csv(names: tuple[str, ...], rows: list[Row]) -> str:
+def _csv(names: tuple[str, ...], rows: list[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

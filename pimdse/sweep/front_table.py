@@ -1,21 +1,18 @@
 """The front of a sweep in the terminal."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from pimdse.display.output import plain, wide_table
 from pimdse.display.units import energy_text, power_text, time_text
 from pimdse.report.findings import Findings, parameter_names, parameters
 from spaces.search.study import Trial
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
 _MAX_ROWS = 20
 
 
-def front_table(console: "Console", findings: Findings, summary: str, folder: Path) -> None:
+def front_table(console: Console, findings: Findings, summary: str, folder: Path) -> None:
     """Summary, the front's points, the reasons of the infeasible ones, and what to do next."""
     names = parameter_names(findings.sweep)
     columns = [n.replace("_", " ") for n in names]

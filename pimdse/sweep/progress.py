@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from rich import progress as bars
+from rich.progress import Progress as Bar
+from rich.table import Column
 
 from pimdse.display.output import Output, console_to
 from pimdse.display.units import figure_text
@@ -11,9 +14,6 @@ from pimdse.report.findings import Findings, sort_out
 from spaces.metrics import metric
 from spaces.search.agenda import Observe, Progress
 from spaces.space import Fidelity, Sweep
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
 
 Note = Callable[[], None]
 
@@ -24,8 +24,6 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
     if output.quiet or output.as_json:
         yield lambda progress: None, lambda: None
         return
-    from rich import progress as bars
-    from rich.table import Column
 
     whole = Column(overflow="fold")  # in a narrow terminal on several lines; rich's own choice is to cut
     columns = (
@@ -51,7 +49,7 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
         yield observe, note
 
 
-def _log_new(bar: "Bar", progress: Progress) -> None:
+def _log_new(bar: Bar, progress: Progress) -> None:
     """Defects are worth a line of their own at once; everything else is in the report."""
     latest = progress.trials[-1].candidate if progress.trials else None
     if latest is not None and latest.verdict == "error" and progress.trials[-1].duplicate_of is None:

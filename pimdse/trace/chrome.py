@@ -10,9 +10,9 @@ import numpy as np
 
 from pimcomp.attribution import Attribution
 from pimcomp.attribution.waits import EVENT, GLOBAL_MEMORY
-from pimcomp.ir.program import Op
+from pimcomp.ir.program import LongArray, Op
 from pimdse.folder.program import ProgramFolder
-from pimdse.trace.slices import CHIP, MATRIX, PATH, SEVERAL, TRANSFER, VECTOR, WAITS, Longs, Slices
+from pimdse.trace.slices import CHIP, MATRIX, PATH, SEVERAL, TRANSFER, VECTOR, WAITS, Slices
 
 _CATEGORY = {VECTOR: "vector", TRANSFER: "transfer", WAITS: "wait", MATRIX: "mvm"}
 _THREAD = {VECTOR: "vector", TRANSFER: "transfers", WAITS: "waits"}
@@ -20,7 +20,7 @@ _PS_PER_US = 1_000_000
 _CHUNK = 4096
 
 
-def trace_json(folder: ProgramFolder, found: Attribution, slices: Slices, messages: Longs) -> Iterator[bytes]:
+def trace_json(folder: ProgramFolder, found: Attribution, slices: Slices, messages: LongArray) -> Iterator[bytes]:
     """The file in pieces. messages: rows of the sends that get an arrow, with slices for both ends."""
     head = {"latency_ns": found.latency_ps / 1000, "program": folder.title}
     yield f'{{"displayTimeUnit":"ns","otherData":{json.dumps(head)},"traceEvents":[\n'.encode()
@@ -37,7 +37,7 @@ def trace_json(folder: ProgramFolder, found: Attribution, slices: Slices, messag
     yield b"\n]}\n"
 
 
-def largest_messages(folder: ProgramFolder, found: Attribution, slices: Slices, limit: int) -> Longs:
+def largest_messages(folder: ProgramFolder, found: Attribution, slices: Slices, limit: int) -> LongArray:
     """Rows of the sends with the most bytes, at most `limit`, of which both ends are shown; in the program's order."""
     sends = np.flatnonzero(folder.stream.op == Op.SEND)
     both = _shown(sends, found, slices) & _shown(found.links.partner[sends], found, slices)
@@ -46,7 +46,7 @@ def largest_messages(folder: ProgramFolder, found: Attribution, slices: Slices, 
     return np.sort(sends[largest])
 
 
-def _shown(rows: Longs, found: Attribution, slices: Slices) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _shown(rows: LongArray, found: Attribution, slices: Slices) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the middle of each transfer lies in a slice of its core."""
     chosen = slices.take(slices.track == TRANSFER)
     if not len(chosen) or not len(rows):
@@ -108,7 +108,7 @@ def _peer(other: int) -> str:
     return {GLOBAL_MEMORY: "memory", EVENT: "event", SEVERAL: "several"}.get(other, f"core {other}")
 
 
-def _arrow_lines(folder: ProgramFolder, found: Attribution, messages: Longs) -> Iterator[str]:
+def _arrow_lines(folder: ProgramFolder, found: Attribution, messages: LongArray) -> Iterator[str]:
     """Two events per message: it leaves the sender when the receiver grants it and arrives as data."""
     receives = found.links.partner[messages]
     core, resumed = found.links.core, found.times.resumed

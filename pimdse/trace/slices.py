@@ -9,10 +9,9 @@ from pimcomp.attribution import Attribution
 from pimcomp.attribution.critical_path import ROW, START_PS, STOP_PS
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa import table
 from pimdse.folder.program import ProgramFolder
-
-Longs = npt.NDArray[np.int64]
 
 # The process of the trace that is no core and its tracks; tracks of a core. Above rob_size 1 a core's array groups work
 # at the same time: each of their lanes is a track, MATRIX and those behind it.
@@ -31,15 +30,15 @@ class Slices:
     joined; work_ps: the time they take together, without the gaps.
     """
 
-    core: Longs
-    track: Longs
-    layer: Longs
-    other: Longs
-    start_ps: Longs
-    stop_ps: Longs
-    row: Longs
-    count: Longs
-    work_ps: Longs
+    core: LongArray
+    track: LongArray
+    layer: LongArray
+    other: LongArray
+    start_ps: LongArray
+    stop_ps: LongArray
+    row: LongArray
+    count: LongArray
+    work_ps: LongArray
 
     def __len__(self) -> int:
         """How many."""
@@ -93,7 +92,7 @@ def _joined(slices: Slices, first: npt.NDArray[np.intp]) -> Slices:
     """Runs of slices as one each, beginning at `first`."""
     last = np.append(first[1:], len(slices)) - 1
 
-    def common(values: Longs) -> Longs:
+    def common(values: LongArray) -> LongArray:
         lowest, highest = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
         return np.where(lowest == highest, lowest, SEVERAL)
 
@@ -111,7 +110,13 @@ def _joined(slices: Slices, first: npt.NDArray[np.intp]) -> Slices:
 
 
 def _slices(
-    core: Longs, track: Longs, layer: Longs | IntArray, other: Longs, start: Longs, stop: Longs, row: Longs
+    core: LongArray,
+    track: LongArray,
+    layer: LongArray | IntArray,
+    other: LongArray,
+    start: LongArray,
+    stop: LongArray,
+    row: LongArray,
 ) -> Slices:
     return Slices(
         core=core,
@@ -137,7 +142,7 @@ def _instructions(folder: ProgramFolder, found: Attribution) -> Slices:
     return _slices(core, track, folder.node, none, times.started, times.finished, rows)
 
 
-def lanes(core: Longs, start: Longs, stop: Longs) -> Longs:
+def lanes(core: LongArray, start: LongArray, stop: LongArray) -> LongArray:
     """The lowest lane of its core that is free, for every slice: int64, 0 where slices never overlap."""
     lane = np.zeros(len(core), np.int64)
     _fill_lanes(core, start, stop, np.lexsort((start, core)), lane)
@@ -145,7 +150,7 @@ def lanes(core: Longs, start: Longs, stop: Longs) -> Longs:
 
 
 @kernel
-def _fill_lanes(core: Longs, start: Longs, stop: Longs, order: Longs, lane: Longs) -> None:
+def _fill_lanes(core: LongArray, start: LongArray, stop: LongArray, order: LongArray, lane: LongArray) -> None:
     until = np.zeros(1, np.int64)  # when each lane is free
     used, now = 0, np.int64(-1)
     for k in order:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -201,9 +202,7 @@ def test_wrong_weights_are_a_mismatch_and_status_1(
     compiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken"
-    broken.mkdir()
-    for file in compiled.iterdir():
-        (broken / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(compiled, broken)
     with np.load(compiled / "memory.npz") as archive:
         arrays = dict(archive)
     name = next(n for n in sorted(arrays) if "_group" in n or n.startswith("matrix_"))

@@ -4,6 +4,7 @@ Covers: /pimdse/folder/trained.
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,9 +110,7 @@ def test_a_damaged_program_is_a_mismatch_in_integers_too(
     compiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken"
-    broken.mkdir()
-    for file in compiled.iterdir():
-        (broken / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(compiled, broken)
     with np.load(compiled / "memory.npz") as archive:
         arrays = dict(archive)
     for name in (n for n in sorted(arrays) if "_group" in n or n.startswith("matrix_")):
