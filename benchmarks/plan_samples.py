@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pimcomp.ir.plan import LayerOption, MappingProblem, Plan
 from solvers.capacity import smallest_options
 from solvers.heuristics.stream import pack
-from solvers.placing.mapping import CoreOf, best_fit, first_fit, spread
+from solvers.placing.board import CoreOf
+from solvers.placing.mapping import best_fit, first_fit, spread
 from solvers.placing.rebalance import rebalance
 
 ATTEMPTS = 40

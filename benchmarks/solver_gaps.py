@@ -37,7 +37,7 @@ def found(problem: MappingProblem, name: str, time_limit_s: float) -> Found:
     """Solve, verify and price."""
     solver = get_solver(name)
     started = time.process_time()
-    outcome = solver.solve(problem, time_limit_s=time_limit_s, seed=0)
+    outcome = solver.solve(problem, {}, time_limit_s=time_limit_s, seed=0)
     seconds = time.process_time() - started
     assert outcome.plan is not None, outcome.reason
     verify_plan(problem, outcome.plan)

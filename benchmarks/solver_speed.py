@@ -46,7 +46,7 @@ def relaxed(problem: MappingProblem) -> None:
 
 def solved(problem: MappingProblem, solver: str) -> Callable[[], object]:
     """A whole solve: choice, mapping to cores, cost."""
-    return lambda: get_solver(solver).solve(problem, time_limit_s=None, seed=0)
+    return lambda: get_solver(solver).solve(problem, {}, time_limit_s=None, seed=0)
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ import numpy as np
 
 from pimcomp.config import find_arch, load_arch
 from pimcomp.ir.plan import Pipeline
+from pimcomp.plan.pareto import FloatMatrix
 from spaces.candidate import Candidate, Evaluator, objective_costs
 from spaces.evaluate import compile_evaluator
 from spaces.hypervolume import hypervolume
-from spaces.pareto import FloatMatrix
 from spaces.search.run import run_sweep
 from spaces.space import Choice, Fidelity, Network, Point, Sweep
 

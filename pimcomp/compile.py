@@ -1,17 +1,18 @@
 """The whole compiler on one screen: network and chip in, verified plan, instruction streams and their timing out."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from pimcomp.errors import CapacityError
+from pimcomp.estimate import EstimateJudge, Estimator
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.plan.bounds import bounds
+from pimcomp.plan.judge import ESTIMATE, PROGRAM
 from pimcomp.plan.levers import Levers, capacity_levers, shortage
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
@@ -44,8 +45,8 @@ def compile_network(
     parts = partition(graph, arch)
     observe("partition", parts)
 
-    scheduler, problem = pose(graph, arch, parts, pipeline, options, seed)
-    outcome = solver.solve(problem, time_limit_s=time_limit_s, seed=seed)
+    scheduler, problem, judges = pose(graph, arch, parts, pipeline, options, seed)
+    outcome = solver.solve(problem, judges, time_limit_s=time_limit_s, seed=seed)
     observe("solve", outcome)
     if outcome.plan is None:
         raise does_not_fit(graph, arch, problem, outcome)
@@ -78,10 +79,12 @@ def compile_network(
 
 def pose(
     graph: Graph, arch: Arch, parts: Partition, pipeline: Pipeline, options: ScheduleOptions, seed: int
-) -> tuple[Scheduler, MappingProblem]:
-    """What solvers decide about a rewritten, partitioned network, and the scheduler that tries their plans."""
+) -> tuple[Scheduler, MappingProblem, Judges]:
+    """The scheduler, what solvers decide about a rewritten, partitioned network, and who judges their plans."""
     scheduler = Scheduler(graph, arch, parts, pipeline, options, lrn_ranges(graph, seed))
-    return scheduler, replace(build_problem(graph, arch, parts, pipeline), trial=scheduler.trial)
+    problem = build_problem(graph, arch, parts, pipeline)
+    estimate = EstimateJudge(lambda: Estimator.of(graph, arch, parts), problem, options)
+    return scheduler, problem, {PROGRAM: scheduler, ESTIMATE: estimate}
 
 
 def does_not_fit(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class SolverInfo:
     """A registered solver: command-line name, its module in this package and class, what it does, what it proves.
 
-    limited: what a time limit bounds (nothing: it does not search and decides within a second or two).
+    limited: what a time limit bounds (nothing: it does not search and decides within a second or two). compared: among
+    those that are put side by side unless others are named.
     """
 
     name: str
@@ -31,47 +32,42 @@ class SolverInfo:
     summary: str
     certificate: str
     limited: str = ""
+    compared: bool = True
 
 
-_ORDERED, _SEARCH = "tasks and messages of the programs that are ordered", "local search, columns and branch and bound"
+_ORDERED, _COLUMNS = "tasks and messages of the programs that are ordered", "local search and columns"
+_SEARCH, _MODEL = f"{_COLUMNS}, and branch and bound", "bound of the model"
 _FRONT = "individuals, and tasks and messages of the front's programs"
+# fmt: off
 _REGISTRY = (
     SolverInfo("balance", "heuristics.balance", "Balance", "PIMCOMP-NN's default: replicate the slowest layer", "none"),
-    SolverInfo("uniform", "heuristics.uniform", "Uniform", "PIMCOMP-NN's uniform: every layer equally often", "none"),
-    SolverInfo("W0H0", "heuristics.w0h0", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows", "none"),
-    SolverInfo(
-        "ga", "population.ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none", "individuals"
-    ),
+    SolverInfo("uniform", "heuristics.proportional", "Uniform", "PIMCOMP-NN's uniform: every layer equally often",
+               "none"),
+    SolverInfo("W0H0", "heuristics.proportional", "W0H0", "PIMCOMP-NN's W0H0: replicate in proportion to the windows",
+               "none"),
+    SolverInfo("ga", "population.ga", "Ga", "PIMCOMP-NN's genetic algorithm, seeded: mutants of balance", "none",
+               "individuals"),
     SolverInfo("exact", "exact.exact", "Exact", "issue time of cores: relaxation solved, then packed", "bound"),
-    SolverInfo(
-        "exact-windows", "exact.exact_windows", "ExactWindows", "fewest windows per replica", "note: minimal windows"
-    ),
-    SolverInfo(
-        "stream", "heuristics.stream", "Stream", "short row times for low latency, pieces spread over cores", "none"
-    ),
-    SolverInfo(
-        "lns",
-        "local_search.lns",
-        "Lns",
-        "local search on plans whose programs are ordered",
-        "bound of the model",
-        _ORDERED,
-    ),
+    SolverInfo("exact-windows", "exact.exact_windows", "ExactWindows", "fewest windows per replica",
+               "note: minimal windows", compared=False),
+    SolverInfo("stream", "heuristics.stream", "Streaming",
+               "short row times for low latency, pieces spread over cores", "none"),
+    SolverInfo("lns", "local_search.lns", "Lns", "local search on plans whose programs are ordered", _MODEL, _ORDERED,
+               compared=False),
+    SolverInfo("columns", "column_generation.solver", "Columns",
+               "plans and a bound from what whole cores can hold: column generation", "bound and gap", _COLUMNS,
+               compared=False),
     SolverInfo("cpsat", "master.cpsat", "CpSat", "replication and mapping jointly by CP-SAT", "bound and gap", _SEARCH),
-    SolverInfo("ilp", "master.ilp", "Ilp", "cpsat's master as an integer program, by SCIP", "bound and gap", _SEARCH),
-    SolverInfo(
-        "nsga2", "population.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none", _FRONT
-    ),
-    SolverInfo(
-        "auto",
-        "local_search.auto",
-        "Auto",
-        "the default: lns from stream's plans and exact's",
-        "bound of the model",
-        _ORDERED,
-    ),
+    SolverInfo("ilp", "master.ilp", "Ilp", "cpsat's model as a mixed-integer program, by SCIP", "bound and gap",
+               _SEARCH),
+    SolverInfo("nsga2", "population.nsga2", "Nsga2", "front of time against crossbars by NSGA-II; its knee", "none",
+               _FRONT),
+    SolverInfo("auto", "local_search.auto", "Auto", "the default: lns from stream's plans and exact's", _MODEL,
+               _ORDERED),
 )
+# fmt: on
 SOLVER_NAMES = tuple(info.name for info in _REGISTRY)
+COMPARED_NAMES = tuple(info.name for info in _REGISTRY if info.compared)
 
 
 def describe() -> tuple[SolverInfo, ...]:
@@ -100,7 +96,7 @@ def canonical(spec: str, where: str = "solver") -> str:
 
 
 def solver_options(name: str) -> "dict[str, Field[OptionValue]]":
-    """The options of a solver: fields with a default, and metadata["meaning"]. Loads the solver's libraries."""
+    """A solver's options: fields with a default and metadata `meaning`, `choices`. Loads the solver's libraries."""
     return options_of(_class_of(find_solver(name)))
 
 

@@ -1,10 +1,28 @@
 """Proofs that a network does not fit a chip whatever is chosen: resource, demand and supply in numbers."""
 
-from dataclasses import dataclass
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import numpy as np
 
 from pimcomp.ir.plan import Layer, MappingProblem, Outcome, Status
+
+Solve = TypeVar("Solve", bound=Callable[..., Outcome])
+
+
+def answer(solve: Solve) -> Solve:
+    """Decorator of a solver's `solve`: what provably does not fit is said at once; and how long the answer took."""
+
+    @functools.wraps(solve)
+    def answered(self: object, problem: MappingProblem, *args: object, **kwargs: object) -> Outcome:
+        started = time.perf_counter()
+        outcome = no_plan(problem) if shortfall(problem) is not None else solve(self, problem, *args, **kwargs)
+        return replace(outcome, wall_s=time.perf_counter() - started)
+
+    return cast("Solve", answered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +80,15 @@ def smallest_options(problem: MappingProblem) -> tuple[int, ...]:
     return tuple(smallest(layer) for layer in problem.layers)
 
 
-def no_plan(problem: MappingProblem, wall_s: float) -> Outcome:
+def no_plan(problem: MappingProblem) -> Outcome:
     """What to answer when even one replica of everything was not packed: a proof if there is one, else UNKNOWN."""
     proof = shortfall(problem)
     if proof is not None:
-        return Outcome(status=Status.INFEASIBLE, plan=None, reason=str(proof), wall_s=wall_s)
+        return Outcome(status=Status.INFEASIBLE, plan=None, reason=str(proof))
     chosen = [problem.layers[k].options[o] for k, o in enumerate(smallest_options(problem))]
     need, groups = sum(o.crossbars for o in chosen), sum(len(o.ag_crossbars) for o in chosen)
     reason = (
         f"{problem.crossbars} crossbars, needs {need}, but no packing of the {groups} array groups into "
         f"{problem.cores} cores of {problem.crossbars_per_core} was found; more cores or fewer weight bits would help"
     )
-    return Outcome(status=Status.UNKNOWN, plan=None, reason=reason, wall_s=wall_s)
+    return Outcome(status=Status.UNKNOWN, plan=None, reason=reason)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import Field, field, fields
 from typing import TypeVar
 
-from pimcomp.errors import ConfigError, did_you_mean
+from pimcomp.errors import ConfigError, check_name, did_you_mean
 
 OptionValue = int | float | bool | str
 MAX_OPTION = 1e9  # far beyond what is of any use to any of them
@@ -16,9 +16,12 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 T = TypeVar("T", bound=OptionValue)
 
 
-def setting(default: T, meaning: str) -> T:
-    """A field of a solver's dataclass that a user may set; `meaning` is what `pimdse solvers NAME` says of it."""
-    found: T = field(default=default, metadata={"meaning": meaning})
+def setting(default: T, meaning: str, choices: tuple[str, ...] = ()) -> T:
+    """A field of a solver's dataclass that a user may set; `meaning` is what `pimdse solvers NAME` says of it.
+
+    choices: of a text, the ones there are, if not any will do.
+    """
+    found: T = field(default=default, metadata={"meaning": meaning, "choices": choices})
     return found
 
 
@@ -29,7 +32,8 @@ def options_of(cls: type) -> dict[str, "Field[OptionValue]"]:
 
 def kind_of(found: "Field[OptionValue]") -> str:
     """What an option takes, in words."""
-    return _KINDS[type(found.default)]
+    choices: tuple[str, ...] = found.metadata.get("choices", ())
+    return f"one of {', '.join(choices)}" if choices else _KINDS[type(found.default)]
 
 
 def split_spec(text: str) -> tuple[str, list[str]]:
@@ -87,6 +91,8 @@ def _syntax(name: str, known: dict[str, "Field[OptionValue]"]) -> str:
 def _value(where: str, text: str, found: "Field[OptionValue]", syntax: str) -> OptionValue:
     """The text as a value of the default's kind. Raises ConfigError if it is none."""
     kind = type(found.default)
+    if choices := found.metadata.get("choices", ()):
+        check_name(where, text, choices)
     error = ConfigError(where, f"expected {_KINDS[kind]}, found {text!r}; {syntax}")
     if kind is bool:
         if text.lower() not in ("true", "false"):

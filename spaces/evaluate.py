@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.emit.report import make_report
 from pimcomp.errors import CapacityError, ConfigError
-from pimcomp.estimate import Estimator
+from pimcomp.estimate import EstimateJudge, Estimator
 from pimcomp.estimate.tables import Network, network_of
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
@@ -21,6 +21,7 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Solver
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.bounds import LeastWork, bounds_of, least_work
+from pimcomp.plan.judge import ESTIMATE
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
@@ -102,11 +103,12 @@ def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, s
     options = options_of(point)
     prepared = cut(arch, options)
     problem = build_problem(prepared.graph, arch, prepared.partition, point.pipeline)
-    outcome = solver.solve(problem, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
+    estimator = Estimator.of(prepared.graph, arch, prepared.partition, prepared.network)
+    judges = {ESTIMATE: EstimateJudge(lambda: estimator, problem, options)}
+    outcome = solver.solve(problem, judges, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
     if outcome.plan is None:
         # What would make it fit is the space's own subject.
         raise does_not_fit(graph, arch, problem, outcome, levers=lambda graph, arch: ())
-    estimator = Estimator.of(prepared.graph, arch, prepared.partition, prepared.network)
     return estimate(estimator, problem, outcome, options, bounds_of(prepared.work, arch))
 
 

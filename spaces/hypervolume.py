@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from spaces.pareto import FloatMatrix
+from pimcomp.plan.pareto import FloatMatrix
 
 
 def hypervolume(cost: FloatMatrix, reference: npt.NDArray[np.float64]) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import pimcomp
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Plan, Status
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class OnceEach:
 
     name: str = "once-each"
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """One replica of every layer in its plain unfolding, first fit."""
         free = np.full(problem.cores, problem.crossbars_per_core)
         core_of = []

@@ -1,9 +1,9 @@
-"""What solvers see (MappingProblem) and what they decide (Plan), and the Protocol between them.
+"""What solvers see (MappingProblem, Judges) and what they decide (Plan), and the Protocol between them.
 
 A problem is plain numbers: no ONNX, no weights. Index k runs over the weighted layers in graph order.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -80,8 +80,8 @@ class MappingProblem:
 
     vector_work_ns: issue time per inference of everything that is not a weighted layer (pooling, additions ...).
     hops_ns: float64[cores, cores], NoC latency per flit, for placement. load_ns: time the one memory server needs for
-    the network's input. trial: what a plan's program would take, ordered but not emitted (None: only the model is at
-    hand).
+    the network's input. message_ns: time at each end of a short message; as it stands it is not the chip's own but
+    measured on the reference chips' programs by the timeline (rendezvous, memory accesses, a few flits).
     """
 
     name: str
@@ -93,7 +93,7 @@ class MappingProblem:
     vector_work_ns: float
     hops_ns: npt.NDArray[np.float64]
     load_ns: float = 0.0
-    trial: "Callable[[Plan], Trial] | None" = None
+    message_ns: float = 1500.0
 
     @property
     def crossbars(self) -> int:
@@ -121,15 +121,26 @@ class Plan:
 
 @brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Trial:
-    """What ordering a plan's program told. time_ns: per image (inf: it does not fit local memory). actions: tasks and
-    messages that were ordered, the effort of a trial in units that do not depend on the machine. share:
-    float64[layers], each layer's part of the critical path in ns.
+class Judgement:
+    """What a judge says of a plan. time_ns: per image, what the pipeline is judged by (inf: its program does not fit
+    local memory). actions: tasks and messages that were ordered, or what takes as long: the effort in units that do not
+    depend on the machine. share: float64[layers], each layer's part of that time in ns.
     """
 
     time_ns: float
     actions: int
     share: npt.NDArray[np.float64]
+
+
+class Judge(Protocol):
+    """How long a network takes with a plan: by closed forms, by an estimate, or by its ordered program."""
+
+    def judge(self, plan: Plan) -> Judgement:
+        """Plans must respect the chip's capacities."""
+        ...
+
+
+Judges = Mapping[str, Judge]  # those at hand beside the closed forms, by their names (pimcomp/plan/judge.py)
 
 
 class Status(StrEnum):
@@ -169,9 +180,10 @@ class Solver(Protocol):
         """The name on the command line."""
         ...
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Choose a plan. Never raises for a problem that does not fit: that is an INFEASIBLE or UNKNOWN outcome.
 
+        judges: what else than the problem's closed forms can say how good a plan is; a solver may ignore them.
         time_limit_s: bounds the search, by a budget in deterministic units derived from it and, marked `time_limited`,
         by the clock; None: the solver's own budget.
         """

@@ -18,7 +18,7 @@ def cores_needed(sizes: IntArray, capacity: int) -> int:
 
 
 @kernel
-def _best_fit_cores(sizes, capacity):  # type: ignore[no-untyped-def]
+def _best_fit_cores(sizes: IntArray, capacity: int) -> int:
     """How many cores `_best_fit` opens: cores with equal room are alike, so counting them is enough."""
     with_room = np.zeros(capacity + 1, dtype=np.int64)
     opened = 0
@@ -36,7 +36,7 @@ def _best_fit_cores(sizes, capacity):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def first_fit_cores(sizes, cores, capacity):  # type: ignore[no-untyped-def]
+def first_fit_cores(sizes: IntArray, cores: int, capacity: int) -> IntArray:
     """First fit: int32 per size, the lowest-numbered core with room; -1 from the first that finds none."""
     free = np.full(cores, capacity, dtype=np.int64)
     lowest = np.zeros(capacity + 1, dtype=np.int64)  # per size: cores below it are too full, and stay so

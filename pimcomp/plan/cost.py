@@ -20,6 +20,7 @@ rest on.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,8 @@ from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline, Plan
 
 FloatVector = npt.NDArray[np.float64]
+IntVector = npt.NDArray[np.int64]
 
-# Time at each end of a short message on the reference chips (rendezvous, memory accesses, a few flits at average
-# distance), measured on compiled programs by the timeline: the problem does not carry the chip's own.
-MESSAGE_NS = 1500.0
 # Rows of the producer that a layer waits for before its first window: a 3 x 3 kernel with padding 1 needs two.
 FIRST_ROWS = 2
 
@@ -51,18 +50,67 @@ class Cost:
         return self.latency_ns if pipeline is Pipeline.ELEMENT else self.period_ns
 
 
+class Shapes(NamedTuple):
+    """All options of all layers as arrays: option o of layer k is row first[k] + o of the others, int64[layers + 1].
+
+    firings, blocks (window blocks per row), groups, crossbars (of a replica), start: int64[options]. weight, slowest,
+    work: float64[options], firing time of all array groups of a replica, of its slowest one, and all issue time of an
+    inference. size, time: of all array groups, crossbars and firing time; an option's begin at its `start`. message:
+    the problem's, ns.
+    """
+
+    first: IntVector
+    firings: IntVector
+    blocks: IntVector
+    groups: IntVector
+    crossbars: IntVector
+    weight: FloatVector
+    slowest: FloatVector
+    work: FloatVector
+    start: IntVector
+    size: IntVector
+    time: FloatVector
+    message: float
+
+
+def shapes_of(problem: MappingProblem) -> Shapes:
+    """The problem's options."""
+    options = [(layer, option) for layer in problem.layers for option in layer.options]
+    times = [firing_ns(option) for _, option in options]
+    groups = np.array([len(t) for t in times], dtype=np.int64)
+    return Shapes(
+        first=np.cumsum([0] + [len(layer.options) for layer in problem.layers]).astype(np.int64),
+        firings=np.array([option.firings for _, option in options], dtype=np.int64),
+        blocks=np.array([-(-layer.out_width // o.unfolding.block) for layer, o in options], dtype=np.int64),
+        groups=groups,
+        crossbars=np.array([option.crossbars for _, option in options], dtype=np.int64),
+        weight=np.array([t.sum() for t in times]),
+        slowest=np.array([t.max() for t in times]),
+        work=np.array([option.work_ns for _, option in options]),
+        start=np.concatenate([[0], np.cumsum(groups)]).astype(np.int64),
+        size=np.concatenate([np.zeros(0, np.int64), *(o.ag_crossbars for _, o in options)]).astype(np.int64),
+        time=np.concatenate([np.zeros(0), *times]),
+        message=problem.message_ns,
+    )
+
+
 def firing_ns(option: LayerOption) -> FloatVector:
     """float64[array groups]: issue time of one firing with the layer's vector work shared evenly."""
     return option.mvm_ns + option.vector_ns / len(option.mvm_ns)
 
 
-def message_ns(layer: Layer, option: LayerOption, replication: int) -> float:
+def message_ns(problem: MappingProblem, layer: Layer, option: LayerOption, replication: int) -> float:
     """Issue time per window block, at each end, of the partial sums of a replica that is split between two cores.
 
     One message carries a row segment: the window blocks of a row are divided among the replicas before the rows are.
     """
-    blocks = -(-layer.out_width // option.unfolding.block)
-    return MESSAGE_NS / -(-blocks // min(replication, blocks))
+    return float(segment_ns(problem.message_ns, -(-layer.out_width // option.unfolding.block), replication))
+
+
+@kernel
+def segment_ns(message_ns: float, blocks: int, replication: int) -> float:
+    """Time of a message per window block of a row segment, of a row of so many blocks."""
+    return message_ns / -(-blocks // min(replication, blocks))
 
 
 def shares(firings: int, replication: int) -> IntArray:
@@ -82,13 +130,13 @@ def _loads_and_blocks(problem: MappingProblem, plan: Plan) -> tuple[FloatVector,
     load, block_ns = np.zeros((len(problem.layers), problem.cores)), np.zeros(len(problem.layers))
     for k, layer in enumerate(problem.layers):
         option, r = layer.options[plan.option[k]], plan.replication[k]
-        message = message_ns(layer, option, r)
+        message = message_ns(problem, layer, option, r)
         block_ns[k] = _add_layer(load[k], plan.core_of[k], shares(option.firings, r), firing_ns(option), message)
     return load, block_ns
 
 
 @kernel
-def _add_layer(load, core_of, blocks, weights, message):  # type: ignore[no-untyped-def]
+def _add_layer(load: FloatVector, core_of: IntArray, blocks: IntArray, weights: FloatVector, message: float) -> float:
     block = np.zeros(len(load))  # of the current replica, on each core
     slowest = 0.0
     for j in range(core_of.shape[0]):
@@ -170,17 +218,11 @@ def population_cost(
 
     option, replication: int[population, layers]. Never above `plan_cost` of any mapping of the same choice.
     """
-    time = np.zeros(option.shape)
-    work = np.zeros(option.shape)
-    block = np.zeros(option.shape)
-    crossbars = np.zeros(len(option), dtype=np.int64)
-    for k, layer in enumerate(problem.layers):
-        firings = np.array([o.firings for o in layer.options])[option[:, k]]
-        busiest = np.array([firing_ns(o).max() for o in layer.options])[option[:, k]]
-        work[:, k] = np.array([o.work_ns for o in layer.options])[option[:, k]]
-        time[:, k] = -(-firings // replication[:, k]) * busiest
-        block[:, k] = busiest / problem.rob_size
-        crossbars += np.array([o.crossbars for o in layer.options])[option[:, k]] * replication[:, k]
+    shapes = shapes_of(problem)
+    row = shapes.first[:-1] + option
+    work, crossbars = shapes.work[row], (shapes.crossbars[row] * replication).sum(axis=1)
+    time = -(-shapes.firings[row] // replication) * shapes.slowest[row]
+    block = shapes.slowest[row] / problem.rob_size
     slots = problem.cores * problem.rob_size
     issue = (work.sum(axis=1) + problem.vector_work_ns) / slots
     time_or_share = np.maximum(time, work / slots)

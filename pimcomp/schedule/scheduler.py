@@ -10,7 +10,7 @@ from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import FloatArray, Graph
-from pimcomp.ir.plan import Pipeline, Plan, Trial
+from pimcomp.ir.plan import Judgement, Pipeline, Plan
 from pimcomp.ir.program import Checkpoints, Program
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.isa.registers import assign_registers
@@ -91,17 +91,20 @@ class Scheduler:
             spilled_bytes=placed.spilled.bytes if placed.spilled is not None else 0,
         )
 
-    def trial(self, plan: Plan) -> Trial:
-        """What the program of a plan would take, by the list scheduler's estimate; it is not emitted."""
+    def judge(self, plan: Plan) -> Judgement:
+        """What the program of a plan would take, by the list scheduler's estimate; it is not emitted.
+
+        A layer's share is its part of the critical path.
+        """
         single = replace(self.options, orders=1)
         try:
             _, flow, placed = self._ordered(plan, single, min(self.images, TRIAL_IMAGES))
         except CapacityError:
             layers = len(self.partition.nodes)
-            return Trial(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
+            return Judgement(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
         share = critical_share(flow, placed, self.layer_of_node, len(self.partition.nodes))
         actions = len(placed.actions.core) * (1 if placed.spilled is None else SPILLING_COST)
-        return Trial(time_ns=placed.image_ns, actions=actions, share=share)
+        return Judgement(time_ns=placed.image_ns, actions=actions, share=share)
 
     def _ordered(self, plan: Plan, options: ScheduleOptions, images: int) -> "_Ordered":
         """The order of a plan's actions, in which buffers wait in global memory if local memory is too small."""

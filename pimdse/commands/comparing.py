@@ -19,13 +19,12 @@ from pimdse.commands.arguments import (
 )
 from pimdse.commands.completion import solver_names
 from pimdse.display.output import output_of, plain, wide_table
+from solvers import COMPARED_NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pimdse.compiling.comparison import Row
-
-DEFAULT_SOLVERS = "balance,W0H0,uniform,ga,exact,cpsat,ilp,nsga2,stream,auto"
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -55,9 +54,9 @@ def compare(
             metavar="LIST",
             help="Names from [bold]pimdse solvers[/bold], with commas.",
             autocompletion=solver_names,
-            show_default=DEFAULT_SOLVERS.replace(",", ", "),
+            show_default=", ".join(COMPARED_NAMES),
         ),
-    ] = DEFAULT_SOLVERS,
+    ] = ",".join(COMPARED_NAMES),
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", metavar="element|batch|both")] = "both",
     time_limit: TimeLimitOption = None,
     seed: SeedOption = 0,

@@ -21,7 +21,7 @@ from pimcomp.frontend import LoadedNetwork, ModelSource, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Solver
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import versions
@@ -75,7 +75,7 @@ class StoredPlan:
     name: str
     outcome: Outcome
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """The stored outcome."""
         return self.outcome
 

@@ -102,10 +102,10 @@ def planned(network: LoadedNetwork, recipe: Recipe) -> tuple[Row, Outcome]:
     """
     graph = rewrite(network.graph, recipe.arch, recipe.options)
     parts = partition(graph, recipe.arch)
-    _, problem = pose(graph, recipe.arch, parts, recipe.pipeline, recipe.options, recipe.seed)
+    _, problem, judges = pose(graph, recipe.arch, parts, recipe.pipeline, recipe.options, recipe.seed)
     solver = get_solver(recipe.solver)  # loads its libraries
     started = time.process_time()
-    outcome = solver.solve(problem, time_limit_s=recipe.time_limit_s, seed=recipe.seed)
+    outcome = solver.solve(problem, judges, time_limit_s=recipe.time_limit_s, seed=recipe.seed)
     row = Row(
         solver=recipe.solver,
         pipeline=str(recipe.pipeline),

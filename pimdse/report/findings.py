@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pimcomp.ir.brief import brief
+from pimcomp.plan.pareto import FloatMatrix, knee, non_dominated
 from spaces.candidate import Candidate, Verdict, objective_costs
 from spaces.hypervolume import history
 from spaces.metrics import metric
-from spaces.pareto import FloatMatrix, knee, non_dominated
 from spaces.proof import Proof
 from spaces.search.study import Enumeration, Stored, Trial, best_known
 from spaces.space import Fidelity, Scalar, Sweep

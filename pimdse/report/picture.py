@@ -4,10 +4,10 @@ import io
 import math
 from typing import TYPE_CHECKING, Literal
 
+from pimcomp.plan.pareto import costs, non_dominated
 from pimdse.display.units import SCALES, figure_text
 from pimdse.report.findings import Findings
 from spaces.metrics import metric
-from spaces.pareto import costs, non_dominated
 from spaces.search.study import Trial
 
 if TYPE_CHECKING:

@@ -29,10 +29,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pimcomp.ir.plan import MappingProblem
+from pimcomp.plan.cost import FloatVector
 from solvers.column_generation.core_contents import Contents, Mode, all_modes, halves, relaxed
 from solvers.column_generation.core_knapsack import Lift, with_idle
 from solvers.column_generation.core_master import Master
-from solvers.exact.relaxation import FloatVector
 
 # Steps of a core's time: to find the modes that matter, and to prove; how much shorter than what the master can do a
 # period is that can be refuted.

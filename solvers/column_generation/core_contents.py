@@ -10,16 +10,15 @@ message per firing: the *set-up* of its stage.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.plan import LayerOption, MappingProblem
-from pimcomp.plan.cost import firing_ns, message_ns
+from pimcomp.plan.cost import FloatVector, IntVector, firing_ns, message_ns
 from solvers.exact.patterns import alike_groups
-from solvers.exact.relaxation import FloatVector, IntVector
 
 FloatMatrix = npt.NDArray[np.float64]
 
@@ -165,7 +164,7 @@ def relaxed(problem: MappingProblem, mode: Mode, period_ns: float) -> Contents |
     if least is None or least > mode.high or option.ag_crossbars.max() > capacity:
         return None
     few = max(mode.low, least)
-    message = message_ns(layer, option, few)  # no less with more replicas
+    message = message_ns(problem, layer, option, few)  # no less with more replicas
     low, high = option.firings // mode.high, min(-(-option.firings // few), int(period_ns / times.max()))
     core_ns = period_ns * rob_size / max(low, 1)  # what a core has time for per firing
     whole = option.crossbars <= capacity and times.sum() <= core_ns
@@ -239,7 +238,7 @@ def _largest_part_ns(option: LayerOption, capacity: int, *, whole: bool) -> floa
 
 
 @kernel
-def product(matrix, vector):  # type: ignore[no-untyped-def]
+def product(matrix: npt.NDArray[Any], vector: npt.NDArray[Any]) -> FloatVector:
     """The matrix times the vector, the same to the last digit wherever they lie in memory (BLAS is not)."""
     result = np.zeros(len(matrix))
     for i in range(len(matrix)):

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
+from pimcomp.plan.cost import FloatVector, IntVector
 from solvers.column_generation.core_contents import ROUNDING, Contents, dot, product
-from solvers.exact.relaxation import FloatVector, IntVector
 
 Table = npt.NDArray[np.float32]
 
@@ -32,6 +32,20 @@ class Column(NamedTuple):
     idle_ns: float
 
 
+class Items(NamedTuple):
+    """What fits a core, counted in steps. first: int64[stages + 1], the items of each stage. size, cells: int64[items],
+    crossbars and steps; gain: float64[items], worth of a copy. setup, fee: int64 and float64[stages], steps and price
+    of a stage's set-up.
+    """
+
+    first: IntVector
+    size: IntVector
+    cells: IntVector
+    gain: FloatVector
+    setup: IntVector
+    fee: FloatVector
+
+
 class Knapsack:
     """The knapsack of a core for given contents and period."""
 
@@ -40,8 +54,7 @@ class Knapsack:
         self.contents, self.capacity = contents, capacity
         self.grid = max(LEAST_GRID, min(grid, ENTRIES // ((len(contents.keys) + 2) * (capacity + 1))))
         self.cell = period_ns / self.grid
-        self.cells = steps(contents.time_ns, self.cell, self.grid, safe=safe)
-        self.setup = steps(contents.setup_ns, self.cell, self.grid, safe=safe)
+        self.items = _items(contents, self.cell, self.grid, safe=safe)
         self.tables = np.zeros((len(contents.keys) + 1, capacity + 1, self.grid + 1), dtype=np.float32)
         self.spent = 0.0
 
@@ -55,12 +68,10 @@ class Knapsack:
         setup = work * contents.demand_ns - product(contents.uses, price)
         useful = np.flatnonzero(np.maximum.reduceat(gain, contents.first[:-1]) > 0)
         order = np.random.default_rng(seed).permutation(useful)  # other columns of equal value in another order
-        _forward(order, contents.first, contents.size, self.cells, gain, self.setup, setup, self.tables)
+        items = self.items._replace(gain=gain, fee=setup)
+        _forward(order, items, self.tables)
         table = self.tables[len(order)]
-        highest, copies, times, idle = _backward(
-            order, contents.first, contents.size, self.cells, gain, self.setup, setup, work * self.cell, self.tables,
-            NEAR_BEST,
-        )  # fmt: skip
+        highest, copies, times, idle = _backward(order, items, work * self.cell, self.tables, NEAR_BEST)
         per_item = self.capacity * self.grid
         self.spent += 2.0 * float((contents.first[order + 1] - contents.first[order] + 4).sum()) * per_item
         found = []
@@ -77,22 +88,27 @@ def steps(time_ns: FloatVector, cell: float, grid: int, *, safe: bool) -> IntVec
     return np.minimum(whole, grid + 1).astype(np.int64)
 
 
+def _items(contents: Contents, cell: float, grid: int, *, safe: bool) -> Items:
+    """The items, without prices."""
+    cells, setup = (steps(ns, cell, grid, safe=safe) for ns in (contents.time_ns, contents.setup_ns))
+    return Items(contents.first, contents.size, cells, np.zeros(len(cells)), setup, np.zeros(len(setup)))
+
+
 class Lift:
     """How dear the rows of one mode may be before a column with its items is worth more than any other."""
 
     def __init__(self, contents: Contents, capacity: int, period_ns: float, grid: int) -> None:
         self.contents, self.grid, self.capacity = contents, grid, capacity
         self.cell = period_ns / grid
-        self.cells = steps(contents.time_ns, self.cell, grid, safe=False)
-        self.setup = steps(contents.setup_ns, self.cell, grid, safe=False)
+        self.items = _items(contents, self.cell, grid, safe=False)
         self.per_step, self.per_crossbar = SLANTS / grid, (1 - SLANTS) / capacity
         # A copy gains at most per_step x its steps + per_crossbar x its crossbars, for any of these prices of rows.
-        may = self.per_step[:, None] * self.cells + self.per_crossbar[:, None] * contents.size
+        may = self.per_step[:, None] * self.items.cells + self.per_crossbar[:, None] * contents.size
         rows = contents.does.shape[1]
         if rows == 1:
             self.price = (may / contents.does[:, 0]).min(axis=1, keepdims=True)
         else:
-            of_time = (self.cells / contents.does[:, 0]).min() * self.per_step
+            of_time = (self.items.cells / contents.does[:, 0]).min() * self.per_step
             of_size = (contents.size / contents.does[:, 1]).min() * self.per_crossbar
             self.price = np.stack([of_time, of_size], axis=1)
         self.spent = float(2 * len(contents.size) * capacity * grid)
@@ -105,23 +121,19 @@ class Lift:
         table: of what the mode is added to, and is changed by that; rest: room for another.
         """
         contents = self.contents
-        setup = work * contents.demand_ns
+        items = self.items._replace(fee=work * contents.demand_ns)
         with_idle(table, np.float32(work * self.cell), rest)
-        scale = (1 - 1e-6) * _scales(
-            contents.first, contents.size, self.cells, self.setup, setup, rest, highest, self.per_step,
-            self.per_crossbar,
-        )  # fmt: skip
+        scale = (1 - 1e-6) * _scales(items, rest, highest, self.per_step, self.per_crossbar)
         room = work * contents.room_ns
         unit = product(self.price, contents.needs)
         slant = int(np.argmax(scale * unit))
         price = self.price[slant] * min(scale[slant], max(0.0, enough - room) / max(unit[slant], 1e-300))
-        gain = product(contents.does, price)
-        _insert(contents.first, contents.size, self.cells, gain, self.setup, setup, table, rest)
+        _insert(items._replace(gain=product(contents.does, price)), table, rest)
         return price, dot(price, contents.needs) + room
 
 
 @kernel
-def with_idle(table, idle, rest):  # type: ignore[no-untyped-def]
+def with_idle(table: Table, idle: np.float32, rest: Table) -> None:
     """The highest values of at most so many steps, idle ones included."""
     for k in range(len(table)):
         rest[k, 0] = table[k, 0]
@@ -130,7 +142,7 @@ def with_idle(table, idle, rest):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _extend(source, target, cells, gain):  # type: ignore[no-untyped-def]
+def _extend(source: Table, target: Table, cells: int, gain: np.float32) -> None:
     """A further copy of an item wherever it is worth it: source is so many crossbars before target."""
     count = len(target) - cells
     before, after = source[:count], target[cells:]
@@ -139,60 +151,65 @@ def _extend(source, target, cells, gain):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _set_up(table, setup, price, part):  # type: ignore[no-untyped-def]
+def _set_up(table: Table, items: Items, s: int, part: Table) -> None:
+    """What a table is worth with one more set-up of stage s."""
+    setup, fee = items.setup[s], np.float32(items.fee[s])
     for k in range(len(table)):
         part[k, :setup] = -1e30
-        part[k, setup:] = table[k, : table.shape[1] - setup] - price
+        part[k, setup:] = table[k, : table.shape[1] - setup] - fee
 
 
 @kernel
-def _fill(begin, end, size, cells, gain, part):  # type: ignore[no-untyped-def]
-    """Any copies of the items begin to end."""
-    for i in range(begin, end):
+def _fill(items: Items, s: int, part: Table) -> None:
+    """Any copies of the items of stage s."""
+    _, size, cells, gain, _, _ = items
+    for i in range(items.first[s], items.first[s + 1]):
         if gain[i] > 0.0 and cells[i] < part.shape[1]:
             for k in range(size[i], len(part)):
                 _extend(part[k - size[i]], part[k], cells[i], np.float32(gain[i]))
 
 
 @kernel
-def _one(begin, end, size, cells, gain, part, one):  # type: ignore[no-untyped-def]
-    """Exactly one copy of one of the items begin to end."""
+def _one(items: Items, s: int, part: Table, one: Table) -> None:
+    """Exactly one copy of one of the items of stage s."""
+    _, size, cells, gain, _, _ = items
     one[:] = -1e30
-    for i in range(begin, end):
+    for i in range(items.first[s], items.first[s + 1]):
         if gain[i] > 0.0 and cells[i] < part.shape[1]:
             for k in range(size[i], len(part)):
                 _extend(part[k - size[i]], one[k], cells[i], np.float32(gain[i]))
 
 
 @kernel
-def _forward(order, first, size, cells, gain, setup, setup_price, tables):  # type: ignore[no-untyped-def]
+def _forward(order: IntVector, items: Items, tables: Table) -> None:
     """Stage after stage, a core's contents are extended by nothing, or by its set-up and some copies of its items."""
     tables[0] = 0.0
     empty = np.zeros_like(tables[0])
     for n in range(len(order)):
         s = order[n]
         part = tables[n + 1]
-        if setup[s] >= part.shape[1]:
+        if items.setup[s] >= part.shape[1]:
             part[:] = tables[n]
             continue
-        if setup_price[s] < 0.0:  # a set-up alone must not pay
-            _set_up(tables[n], setup[s], np.float32(setup_price[s]), empty)
-            _one(first[s], first[s + 1], size, cells, gain, empty, part)
+        if items.fee[s] < 0.0:  # a set-up alone must not pay
+            _set_up(tables[n], items, s, empty)
+            _one(items, s, empty, part)
         else:
-            _set_up(tables[n], setup[s], np.float32(setup_price[s]), part)
-        _fill(first[s], first[s + 1], size, cells, gain, part)
+            _set_up(tables[n], items, s, part)
+        _fill(items, s, part)
         for k in range(len(part)):
             _extend(tables[n][k], part[k], 0, np.float32(0.0))
 
 
 @kernel
-def _backward(  # type: ignore[no-untyped-def]
-    order, first, size, cells, gain, setup, setup_price, idle, tables, near
-):
+def _backward(
+    order: IntVector, items: Items, idle: float, tables: Table, near: float
+) -> tuple[float, IntVector, IntVector, FloatVector]:
     """(highest value, copies of items, uses of stages, idle steps) of the best column of each stage, if near the best.
 
     A column is one more use of a stage, and what is best besides.
     """
+    first, size, cells, gain, setup, _ = items
     stages, capacity, grid = len(order), tables.shape[1] - 1, tables.shape[2] - 1
     best = tables[stages]
     highest = idle * grid
@@ -206,9 +223,9 @@ def _backward(  # type: ignore[no-untyped-def]
     for s in order:
         if setup[s] > grid:
             continue
-        _set_up(best, setup[s], np.float32(setup_price[s]), empty)
+        _set_up(best, items, s, empty)
         full[:] = empty
-        _fill(first[s], first[s + 1], size, cells, gain, full)
+        _fill(items, s, full)
         value, k, t = -1.0, capacity, 0
         for i in range(first[s], first[s + 1]):
             if gain[i] > 0.0 and size[i] <= capacity:
@@ -219,17 +236,17 @@ def _backward(  # type: ignore[no-untyped-def]
         if value < limit:
             continue
         left[many] = grid - t
-        k, t = _emptied(first[s], first[s + 1], size, cells, gain, empty, full, k, t, copies[many])
+        k, t = _emptied(items, s, empty, full, k, t, copies[many])
         times[many, s] += 1
         t -= setup[s]
         for n in range(stages, 0, -1):
             if tables[n][k, t] <= tables[n - 1][k, t]:
                 continue
             u = order[n - 1]
-            _set_up(tables[n - 1], setup[u], np.float32(setup_price[u]), empty)
+            _set_up(tables[n - 1], items, u, empty)
             full[:] = empty
-            _fill(first[u], first[u + 1], size, cells, gain, full)
-            k, t = _emptied(first[u], first[u + 1], size, cells, gain, empty, full, k, t, copies[many])
+            _fill(items, u, full)
+            k, t = _emptied(items, u, empty, full, k, t, copies[many])
             times[many, u] += 1
             t -= setup[u]
         many += 1
@@ -237,12 +254,13 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _emptied(begin, end, size, cells, gain, empty, full, k, t, copies):  # type: ignore[no-untyped-def]
+def _emptied(items: Items, s: int, empty: Table, full: Table, k: int, t: int, copies: IntVector) -> tuple[int, int]:
     """Where the value of full[k, t] came from, at least one copy before: crossbars and steps; counts the copies."""
+    _, size, cells, gain, _, _ = items
     value = np.float32(-1e30)
     while True:
         last = -1
-        for i in range(begin, end):
+        for i in range(items.first[s], items.first[s + 1]):
             if gain[i] > 0.0 and size[i] <= k and cells[i] <= t:
                 total = full[k - size[i], t - cells[i]] + np.float32(gain[i])
                 if total > value:
@@ -256,11 +274,12 @@ def _emptied(begin, end, size, cells, gain, empty, full, k, t, copies):  # type:
 
 
 @kernel
-def _scales(first, size, cells, setup, setup_price, rest, highest, per_step, per_crossbar):  # type: ignore[no-untyped-def]
+def _scales(items: Items, rest: Table, highest: float, per_step: FloatVector, per_crossbar: FloatVector) -> FloatVector:
     """For each slant: how often a copy may gain what it says and no contents with the best of `rest` exceed `highest`.
 
     What a stage's copies can fill is a set of (crossbars, steps); their gain follows from these two.
     """
+    first, size, cells, _, setup, fee = items
     capacity, grid = rest.shape[0] - 1, rest.shape[1] - 1
     scale = np.full(len(per_step), 1e30)
     reached = np.zeros((capacity + 1, grid + 1), dtype=np.uint8)
@@ -282,7 +301,7 @@ def _scales(first, size, cells, setup, setup_price, rest, highest, per_step, per
         for n in range(1, points):
             k, t = crossbars[n], taken[n]
             reached[k, t] = 0
-            room = highest + setup_price[s] - rest[capacity - k, end - t]
+            room = highest + fee[s] - rest[capacity - k, end - t]
             for q in range(len(scale)):
                 gain = per_step[q] * t + per_crossbar[q] * k
                 if gain > 0.0 and room < scale[q] * gain:
@@ -291,11 +310,11 @@ def _scales(first, size, cells, setup, setup_price, rest, highest, per_step, per
 
 
 @kernel
-def _insert(first, size, cells, gain, setup, setup_price, table, part):  # type: ignore[no-untyped-def]
+def _insert(items: Items, table: Table, part: Table) -> None:
     """Extend a table by the stages of one mode."""
-    for s in range(len(setup)):
-        if setup[s] < table.shape[1]:
-            _set_up(table, setup[s], np.float32(setup_price[s]), part)
-            _fill(first[s], first[s + 1], size, cells, gain, part)
+    for s in range(len(items.setup)):
+        if items.setup[s] < table.shape[1]:
+            _set_up(table, items, s, part)
+            _fill(items, s, part)
             for k in range(len(table)):
                 _extend(part[k], table[k], 0, np.float32(0.0))

@@ -6,9 +6,9 @@ import numpy as np
 from ortools.linear_solver import pywraplp  # type: ignore[attr-defined]
 
 from pimcomp.ir.plan import MappingProblem
+from pimcomp.plan.cost import FloatVector
 from solvers.column_generation.core_contents import Contents, Mode, dot, joined, product
 from solvers.column_generation.core_knapsack import Column, Knapsack, Table
-from solvers.exact.relaxation import FloatVector
 
 SMOOTHING = 0.8  # weight of the best prices so far
 # The budget counts entries of knapsack tables. A round of the master takes as long as so many of them, measured.

@@ -14,11 +14,11 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 
 from pimcomp.ir.plan import MappingProblem, Plan
-from pimcomp.plan.cost import message_ns
+from pimcomp.plan.cost import FloatVector, IntVector, message_ns
 from solvers.column_generation.core_contents import Contents, Mode, Stage, dot, product, stacked
 from solvers.column_generation.core_master import Master
 from solvers.exact.patterns import AlikeGroups, alike_groups
-from solvers.exact.relaxation import Choice, FloatVector, IntVector
+from solvers.exact.relaxation import Choice
 
 GRID = 384  # steps of a core's time
 SPREADS = (1.0, 1.15, 1.3, 1.6, 2.0, 2.7)  # parts of a replica, over the fewest
@@ -50,7 +50,7 @@ def kinds_of(problem: MappingProblem, choice: Choice) -> list[Kind]:
     for k, (o, r) in enumerate(zip(choice.option, choice.replication, strict=True)):
         layer = problem.layers[k]
         option = layer.options[o]
-        classes, message = tuple(alike_groups(k, o, option)), message_ns(layer, option, r)
+        classes, message = tuple(alike_groups(k, o, option)), message_ns(problem, layer, option, r)
         few, more = divmod(option.firings, r)
         for f, count in ((few + 1, more), (few, r - more)):
             if count:

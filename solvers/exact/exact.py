@@ -6,12 +6,11 @@ exact/latency.py for the latency) is solved with proof; its choice is then cut i
 mapped by `spread`, and the best kept.
 """
 
-import time
 from dataclasses import dataclass, field
 from itertools import chain
 
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline
-from solvers.capacity import no_plan, shortfall, smallest_options
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline
+from solvers.capacity import answer, no_plan, smallest_options
 from solvers.exact.latency import latency_relaxation
 from solvers.exact.packing import Priced, best_placed, certified, graded_choices, price
 from solvers.exact.relaxation import Choice, chosen, configurations, period_relaxation
@@ -28,14 +27,11 @@ class Exact:
     candidates: int = setting(8, "packed choices that are compared")
     name: str = field(default="exact", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
-        started = time.perf_counter()
-        if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
         bound_ns, best = solve_exactly(problem, self.candidates)
-        wall_s = time.perf_counter() - started
-        return no_plan(problem, wall_s) if best is None else certified(best, bound_ns, wall_s)
+        return no_plan(problem) if best is None else certified(best, bound_ns)
 
 
 def solve_exactly(problem: MappingProblem, candidates: int) -> tuple[float, Priced | None]:

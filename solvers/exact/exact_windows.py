@@ -3,12 +3,11 @@
 The classic min-max replication, optimal if every crossbar were its own server. It shows what that model promises.
 """
 
-import time
 from dataclasses import dataclass, field
 
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Plan, Status
 from pimcomp.plan.cost import plan_cost
-from solvers.capacity import no_plan, shortfall
+from solvers.capacity import answer, no_plan
 from solvers.heuristics.faithful import convolutions, crossbars_used, plain_options
 from solvers.placing.mapping import spread
 
@@ -19,11 +18,9 @@ class ExactWindows:
 
     name: str = field(default="exact-windows", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
-        started = time.perf_counter()
-        if shortfall(problem) is not None:
-            return no_plan(problem, time.perf_counter() - started)
         option = plain_options(problem)
         proven = windows = fewest_windows(problem, option)
         most = max((layer.windows for layer in problem.layers), default=1)
@@ -33,13 +30,12 @@ class ExactWindows:
             if core_of is not None or windows >= most:
                 break
             windows = min(most, windows + max(1, windows // 20))
-        wall_s = time.perf_counter() - started
         if core_of is None:
-            return no_plan(problem, wall_s)
+            return no_plan(problem)
         plan = Plan(option=option, replication=replication, core_of=core_of)
         note = f"{windows} windows per replica; no fewer than {proven} fit {problem.crossbars} crossbars"
         objective_ns = plan_cost(problem, plan).objective_ns(problem.pipeline)
-        return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective_ns, notes=(note,), wall_s=wall_s)
+        return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective_ns, notes=(note,))
 
 
 def replicas(problem: MappingProblem, option: tuple[int, ...], windows: int) -> tuple[int, ...]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.plan import MappingProblem
-from pimcomp.plan.cost import chain_ns, first_rows, heights
-from solvers.exact.relaxation import Configurations, FloatVector, IntVector, issue_ns
+from pimcomp.plan.cost import FloatVector, IntVector, chain_ns, first_rows, heights
+from solvers.exact.relaxation import Configurations, issue_ns
 
 ROUNDS = 40  # the bound moves by less than 1 % afterwards on the shipped networks
 PRICE_STEPS = 40  # halvings of the price interval
@@ -85,7 +85,9 @@ def _tight_sum(
 
 
 @kernel
-def _cheapest(start, cost, crossbars, budget, steps):  # type: ignore[no-untyped-def]
+def _cheapest(
+    start: IntVector, cost: FloatVector, crossbars: IntVector, budget: int, steps: int
+) -> tuple[float, IntVector]:
     """Best bound over the price per crossbar and the rows of the cheapest choice within the budget that it met."""
     high = 1.0
     rows, used, value = _respond(start, cost, crossbars, 0.0)
@@ -113,7 +115,7 @@ def _cheapest(start, cost, crossbars, budget, steps):  # type: ignore[no-untyped
 
 
 @kernel
-def _respond(start, cost, crossbars, price):  # type: ignore[no-untyped-def]
+def _respond(start: IntVector, cost: FloatVector, crossbars: IntVector, price: float) -> tuple[IntVector, int, float]:
     layers = len(start) - 1
     rows = np.empty(layers, dtype=np.int64)
     used, value = 0, 0.0

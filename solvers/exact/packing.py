@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
 from pimcomp.plan.cost import plan_cost
 from solvers.exact.relaxation import Choice, Configurations, chosen, least_work
-from solvers.placing.mapping import CoreOf, spread
+from solvers.placing.board import CoreOf
+from solvers.placing.mapping import spread
 
 # Accuracy to which an objective counts as equal to its bound: that of the bisection and of integer time units.
 OPTIMALITY = 1e-5
@@ -73,7 +74,7 @@ def best_placed(problem: MappingProblem, choices: Iterable[Choice], target_ns: f
     return best
 
 
-def certified(best: Priced, bound_ns: float, wall_s: float, notes: tuple[str, ...] = ()) -> Outcome:
+def certified(best: Priced, bound_ns: float, notes: tuple[str, ...] = ()) -> Outcome:
     """An outcome that is OPTIMAL exactly if the plan attains the bound."""
     status = Status.OPTIMAL if best.objective_ns <= bound_ns * (1 + OPTIMALITY) else Status.FEASIBLE
     return Outcome(
@@ -82,5 +83,4 @@ def certified(best: Priced, bound_ns: float, wall_s: float, notes: tuple[str, ..
         objective_ns=best.objective_ns,
         bound_ns=min(bound_ns, best.objective_ns),
         notes=notes,
-        wall_s=wall_s,
     )

@@ -1,9 +1,9 @@
-"""What the master models of `cpsat` and `ilp` choose from, and the way between their solutions and plans.
+"""What the master model of `cpsat` and `ilp` chooses from, and the way between its solutions and plans.
 
 One Boolean per (array group, core) would be hopeless and symmetric: thousands times hundreds. Instead cores are
 grouped; all cores of a group hold the same *pattern*, an integer count of each class of array groups (alike in layer,
 option, size and time). Group sizes fall geometrically, so that any number of array groups can be composed of whole
-groups. If every group is a single core and every configuration is offered (`complete`), a master model relaxes the
+groups. If every group is a single core and every configuration is offered (`complete`), the model relaxes the
 mapping problem and its bound holds for every plan; else it is a restriction, good for plans only.
 """
 
@@ -19,10 +19,10 @@ from pimcomp.plan.cost import core_loads_ns, firing_ns
 from solvers.capacity import smallest_options
 from solvers.exact.packing import Priced, better, graded_choices, place, price
 from solvers.exact.relaxation import Choice, configurations, period_relaxation
-from solvers.placing.mapping import CoreOf, near_path
+from solvers.placing.board import CoreOf
+from solvers.placing.mapping import near_path
 from solvers.placing.rebalance import rebalance
 
-UNITS = 2_000_000  # time units per reference time: so fine that rounding stays below packing.OPTIMALITY
 SINGLE_CORES = 12  # up to so many cores each one is its own group
 GROUP_SHARE = 3  # else a group takes a third of the cores that remain: 12 groups for 144 cores
 
@@ -52,21 +52,16 @@ class AlikeGroups:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Offer:
-    """What the model chooses from: `configurations[k]` of layer k, `classes`, cores per group and the time unit."""
+    """What the model chooses from: `configurations[k]` of layer k, `classes` of array groups, cores per group."""
 
     problem: MappingProblem
     configurations: tuple[tuple[Configuration, ...], ...]
     classes: tuple[AlikeGroups, ...]
     group_cores: tuple[int, ...]
-    unit_ns: float
 
-    def classes_of(self, layer: int, option: int) -> list[AlikeGroups]:
-        """The classes of one option of one layer."""
-        return [alike for alike in self.classes if (alike.layer, alike.option) == (layer, option)]
-
-    def units(self, time_ns: float) -> int:
-        """Whole units of a time, rounded down."""
-        return int(time_ns / self.unit_ns)
+    def numbers_of(self, layer: int, option: int) -> list[int]:
+        """Which classes are those of one option of one layer."""
+        return [n for n, alike in enumerate(self.classes) if (alike.layer, alike.option) == (layer, option)]
 
 
 def core_groups(cores: int) -> tuple[int, ...]:
@@ -90,8 +85,8 @@ def alike_groups(layer: int, option: int, choice: LayerOption) -> list[AlikeGrou
     ]
 
 
-def make_offer(problem: MappingProblem, known: Plan, reference_ns: float) -> tuple[Offer, bool]:
-    """What CP-SAT chooses from, the known plan's configurations included, and whether that is complete.
+def make_offer(problem: MappingProblem, known: Plan) -> tuple[Offer, bool]:
+    """What the model chooses from, the known plan's configurations included, and whether that is complete.
 
     Complete: single cores and every configuration that fits, so that the model is a relaxation of the whole problem.
     """
@@ -105,9 +100,7 @@ def make_offer(problem: MappingProblem, known: Plan, reference_ns: float) -> tup
         for o in sorted({c.option for c in offered[k]})
         for alike in alike_groups(k, o, layer.options[o])
     ]
-    unit_ns = max(reference_ns, 1e-3) / UNITS
-    offer = Offer(problem=problem, configurations=offered, classes=tuple(classes), group_cores=groups, unit_ns=unit_ns)
-    return offer, complete
+    return Offer(problem=problem, configurations=offered, classes=tuple(classes), group_cores=groups), complete
 
 
 def _every_configuration(problem: MappingProblem) -> tuple[tuple[Configuration, ...], ...]:

@@ -10,14 +10,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.plan import MappingProblem
-from pimcomp.plan.cost import firing_ns, issue_bound_ns
-
-IntVector = npt.NDArray[np.int64]
-FloatVector = npt.NDArray[np.float64]
+from pimcomp.plan.cost import FloatVector, IntVector, firing_ns, issue_bound_ns
 
 BISECTION_ACCURACY = 1e-7  # relative; the part of a gap that is numerical
 BUDGET_STEPS = 16384  # the knapsack counts crossbars in units of at least this fraction of the budget
@@ -140,7 +136,7 @@ def _cheapest_rows(
 
 
 @kernel
-def _knapsack(bounds, size, work, budget):  # type: ignore[no-untyped-def]
+def _knapsack(bounds: IntVector, size: IntVector, work: FloatVector, budget: int) -> IntVector:
     layers = len(bounds) - 1
     total = np.zeros(budget + 1)
     pick = np.full((layers, budget + 1), -1, dtype=np.int64)

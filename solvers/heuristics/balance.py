@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pimcomp.ir.plan import MappingProblem, Outcome
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome
+from solvers.capacity import answer
 from solvers.heuristics.faithful import Replication, capped, convolutions, highest_rung, plain_options
 
 STOP_LEVEL = 0.5  # share of the free crossbars that PIMCOMP-NN leaves unused
@@ -18,7 +19,8 @@ class Balance:
 
     name: str = field(default="balance", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
         option = plain_options(problem)
         added = added_replicas(problem, option)

@@ -5,12 +5,12 @@ wanted one on top and one replica of everything at the bottom; the highest rung 
 what was given up. Source of the rules: docs/glossary.md (PIMCOMP-NN's weight replication).
 """
 
-import time
 from collections.abc import Callable
 
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
-from solvers.capacity import no_plan, shortfall, smallest_options
-from solvers.placing.mapping import CoreOf, best_fit, first_fit
+from solvers.capacity import no_plan, smallest_options
+from solvers.placing.board import CoreOf
+from solvers.placing.mapping import best_fit, first_fit
 
 MARGIN = 1.2  # PIMCOMP-NN's margin_factor of uniform and W0H0
 Replication = tuple[int, ...]
@@ -50,10 +50,7 @@ def highest_rung(
     rung packs whenever a higher one does; first fit breaks that only by fragmentation, which best fit repairs in most
     cases.
     """
-    started = time.perf_counter()
     wanted = rung(rungs)
-    if shortfall(problem) is not None:
-        return no_plan(problem, time.perf_counter() - started)
     mapped = _map(problem, option, wanted)
     low, high = 0, rungs
     chosen = wanted
@@ -68,13 +65,12 @@ def highest_rung(
             high = middle
         else:
             low, mapped, chosen = middle, attempt, rung(middle)
-    wall_s = time.perf_counter() - started
     if mapped is None:
-        return no_plan(problem, wall_s)
+        return no_plan(problem)
     core_of, how = mapped
     plan = Plan(option=option, replication=chosen, core_of=core_of)
     notes = _notes(problem, name, option, wanted, chosen, how)
-    return Outcome(status=Status.FEASIBLE, plan=plan, notes=notes, wall_s=wall_s)
+    return Outcome(status=Status.FEASIBLE, plan=plan, notes=notes)
 
 
 def _map(problem: MappingProblem, option: tuple[int, ...], replication: Replication) -> tuple[CoreOf, str] | None:

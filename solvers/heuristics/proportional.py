@@ -1,15 +1,53 @@
-"""Replication in fixed proportions, the common part of uniform and W0H0."""
+"""uniform and W0H0: PIMCOMP-NN's replication of convolutions in fixed proportions."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from pimcomp.ir.plan import MappingProblem, Outcome
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome
+from solvers.capacity import answer
 from solvers.heuristics.faithful import MARGIN, Replication, capped, convolutions, highest_rung, plain_options
 
 RUNGS = 256  # resolution of the degradation below one unit of every layer's proportion
 
 
-def solve_in_proportion(problem: MappingProblem, proportion: Mapping[int, int], name: str) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Every convolution equally often, within 1/1.2 of the free crossbars."""
+
+    name: str = field(default="uniform", init=False)
+
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """Deterministic and fast: limit and seed change nothing."""
+        return _in_proportion(problem, dict.fromkeys(convolutions(problem), 1), self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class W0H0:
+    """A convolution's proportion is its windows over the second smallest distinct number of windows."""
+
+    name: str = field(default="W0H0", init=False)
+
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """Deterministic and fast: limit and seed change nothing."""
+        return _in_proportion(problem, _proportions(problem), self.name)
+
+
+def _proportions(problem: MappingProblem) -> dict[int, int]:
+    """ceil(windows / base) per convolution.
+
+    With one distinct size PIMCOMP-NN reads an uninitialised base: here it is that size.
+    """
+    replicated = convolutions(problem)
+    distinct = sorted({problem.layers[k].windows for k in replicated})
+    if not distinct:
+        return {}
+    base = distinct[min(1, len(distinct) - 1)]
+    return {k: -(-problem.layers[k].windows // base) for k in replicated}
+
+
+def _in_proportion(problem: MappingProblem, proportion: Mapping[int, int], name: str) -> Outcome:
     """Replicate layer k `times * proportion[k]` times, with PIMCOMP-NN's margin deciding `times`.
 
     Where that is 0, or does not fit the chip, all proportions are scaled down together, never below one replica.

@@ -8,24 +8,22 @@ row. Three rules keep that time short (docs/scheduling.md tells what each is wor
 - Replication: minimising a sum of work_k / (height_k r_k) under a crossbar budget sum of x_k r_k gives
   r_k proportional to sqrt(work_k / (height_k x_k)); the factor comes from bisection.
 - Cores: a replica's array groups on as many cores as the layer's replicas leave for each, the least loaded ones;
-partial
-  sums that travel cost less than firings that wait for each other.
+  partial sums that travel cost less than firings that wait for each other.
 """
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Plan, Status
-from pimcomp.plan.cost import plan_cost
-from solvers.capacity import no_plan, shortfall, smallest_options
+from pimcomp.ir.plan import Judges, Layer, LayerOption, MappingProblem, Outcome, Plan, Status
+from pimcomp.plan.cost import IntVector, plan_cost
+from solvers.capacity import answer, no_plan, smallest_options
 from solvers.options import setting
+from solvers.placing.board import Board, put
 
 FILLS = (0.93, 0.8, 0.6, 0.4)  # shares of the crossbars that replication may use: packing needs some room
 NARROW_BLOCK = 2
@@ -61,22 +59,20 @@ VARIANTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class Streaming:
     """The first variant that can be packed."""
 
     scatter: bool = setting(True, "false: plans without scattering convolutions")
     widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="stream", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
-        started = time.perf_counter()
-        if shortfall(problem) is None:
-            for plan in stream_plans(problem, restricted(self.scatter, self.widest_block)):
-                objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
-                wall_s = time.perf_counter() - started
-                return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective, wall_s=wall_s)
-        return no_plan(problem, time.perf_counter() - started)
+        for plan in stream_plans(problem, restricted(self.scatter, self.widest_block)):
+            objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
+            return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective)
+        return no_plan(problem)
 
 
 def restricted(scatter: bool, widest_block: int) -> tuple[Variant, ...]:
@@ -161,7 +157,7 @@ def _replicate(problem: MappingProblem, options: list[int], variant: Variant, bu
     limit = np.minimum(units * np.minimum(height, variant.row_sets), problem.cores)
     limit = np.minimum(limit, [o.firings for o in chosen])
 
-    def replicas(factor: float) -> npt.NDArray[np.int64]:
+    def replicas(factor: float) -> IntVector:
         ideal = np.floor(factor * np.sqrt(work / height / crossbars))
         return np.asarray(np.clip(ideal, 1, limit), dtype=np.int64)
 
@@ -191,8 +187,7 @@ def pack(
 
     spreads: cores per replica at most (default: as many as the chip has for each).
     """
-    free = np.full(problem.cores, problem.crossbars_per_core, dtype=np.int64)
-    load = np.zeros(problem.cores)
+    board = Board(np.full(problem.cores, problem.crossbars_per_core, dtype=np.int64), np.zeros(problem.cores))
     placed: dict[int, IntArray] = {}
     chosen = [layer.options[o] for layer, o in zip(problem.layers, options, strict=True)]
     # Layers with wide array groups first: they are the hardest to place.
@@ -200,7 +195,7 @@ def pack(
         option, count = chosen[k], replicas[k]
         spread = min(len(option.ag_crossbars), max(1, problem.cores // count))
         spread = spread if spreads is None else min(spread, spreads[k])
-        cores = _place(option.ag_crossbars.astype(np.int64), count, spread, option.work_ns / count, free, load)
+        cores = _place(option.ag_crossbars.astype(np.int64), count, spread, option.work_ns / count, board)
         if cores[0, 0] < 0:
             return None
         placed[k] = cores[np.lexsort(cores.T[::-1])]
@@ -209,13 +204,13 @@ def pack(
 
 
 @kernel
-def _place(sizes, replicas, spread, work, free, load):
-    """int32[replicas, groups] cores; entry [0, 0] is -1 when a replica found no room. Updates `free` and `load`.
+def _place(sizes: IntVector, replicas: int, spread: int, work: float, board: Board) -> IntArray:
+    """int32[replicas, groups] cores; entry [0, 0] is -1 when a replica found no room. Updates the board.
 
     A replica's groups are cut into `spread` runs of equal number; each run goes to the core with room that holds fewest
     pieces of this layer, the least loaded among those; a run that fits nowhere is cut again.
     """
-    groups, cores = len(sizes), len(free)
+    groups, cores, free, load = len(sizes), len(board.free), board.free, board.load
     core_of = np.full((replicas, groups), -1, np.int32)
     here = np.zeros(cores, np.int64)
     length = -(-groups // spread)
@@ -237,8 +232,7 @@ def _place(sizes, replicas, spread, work, free, load):
                 core_of[0, 0] = -1
                 return core_of
             core_of[r, g:stop] = chosen
-            free[chosen] -= sizes[g:stop].sum()
-            load[chosen] += work * (stop - g) / groups
+            put(board, chosen, sizes[g:stop].sum(), work * (stop - g) / groups)
             here[chosen] += 1
             g = stop
     return core_of

@@ -1,23 +1,23 @@
-"""lns: local search over plans whose objective is the ordered program itself, not a model of it.
+"""lns: local search over plans whose judge is the ordered program itself, not a model of it, unless another is named.
 
 A neighbour gives one layer more replicas, fewer, another unfolding, or replicas on fewer cores. Layers are drawn by
 their share of the critical path of the best program so far; what crossbars a layer gains, layers with a small share
-lose. The plan is packed anew by `stream.pack`, ordered by the list scheduler (`MappingProblem.trial`), and kept if it
-takes less time.
+lose. The plan is packed anew by `stream.pack`, judged, and kept if it takes less time.
 
-The budget counts ordered tasks and messages, so that equal seeds give equal plans on any machine.
+The budget counts ordered tasks and messages, or what takes as long: equal seeds give equal plans on any machine.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Trial
+from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, Plan
 from pimcomp.plan.cost import plan_cost
-from solvers.capacity import no_plan, shortfall
+from pimcomp.plan.judge import JUDGE_NAMES, PROGRAM, judge_called
+from solvers.capacity import answer, no_plan
 from solvers.exact.exact import solve_exactly
 from solvers.exact.packing import Priced, certified
-from solvers.heuristics.stream import Stream, pack, restricted, stream_plans
+from solvers.heuristics.stream import Streaming, pack, restricted, stream_plans
 from solvers.limit import ACTIONS_PER_S, Clock, units
 from solvers.options import setting
 
@@ -32,40 +32,43 @@ class Lns:
     """Neighbours of stream's plans (of exact's where stream packs none). The bound is exact's, of the model."""
 
     budget: float = setting(4.0, "million tasks and messages to be ordered, about 4 s of processor time each")
-    most: int = setting(60, "programs to be ordered at most")
+    most: int = setting(60, "plans to be judged at most")
+    judge: str = setting(PROGRAM, "who judges plans: their ordered programs, an estimate, or closed forms", JUDGE_NAMES)
     scatter: bool = setting(True, "false: plans without scattering convolutions")
     widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="lns", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
-        """As `Auto`, from stream's plans alone. Without trials it is `Stream`."""
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """As `Auto`, from stream's plans alone. Where its judge is not at hand it is `Streaming`."""
         clock = Clock(time_limit_s)
-        if problem.trial is None:
-            plain = Stream(self.scatter, self.widest_block).solve(problem, time_limit_s=time_limit_s, seed=seed)
+        if judge_called(self.judge, problem, judges) is None:
+            plain = Streaming(self.scatter, self.widest_block).solve(problem, judges, time_limit_s=None, seed=seed)
             if plain.plan is not None:
                 return plain
-        if shortfall(problem) is not None:
-            return no_plan(problem, clock.spent_s)
         bound_ns, exact = solve_exactly(problem, candidates=1)
         starts = [("stream", plan) for plan in stream_plans(problem, restricted(self.scatter, self.widest_block))]
         starts = starts or ([("exact", exact.plan)] if exact is not None else [])
-        outcome = search(problem, starts, bound_ns, clock, seed=seed, budget=self.budget, most=self.most)
-        return replace(outcome, wall_s=clock.spent_s)
+        return self.search(problem, judges, starts, bound_ns, clock, seed)
 
+    def search(
+        self, problem: MappingProblem, judges: Judges, starts: list[tuple[str, Plan]], bound_ns: float, clock: Clock,
+        seed: int,
+    ) -> Outcome:  # fmt: skip
+        """The best of the given plans (each with the name of who made it) and of neighbours, within budget and limit.
 
-def search(
-    problem: MappingProblem, starts: list[tuple[str, Plan]], bound_ns: float, clock: Clock, *, seed: int,
-    budget: float, most: int,
-) -> Outcome:  # fmt: skip
-    """The best of the given plans (each with the name of who made it) and of neighbours, within budget and limit."""
-    found = _Search(problem, seed, units(clock.limit_s, ACTIONS_PER_S, int(budget * 1e6)), most, clock)
-    best = found.run([_shape_of(name, plan) for name, plan in starts])
-    if best is None or best.plan is None:
-        return no_plan(problem, 0.0)
-    changed = f", improved {found.improvements} times" if found.improvements else ""
-    notes = (f"best of {found.trials} programs ordered: {best.origin}{changed}",) if found.trials else ()
-    priced = Priced(plan_cost(problem, best.plan).objective_ns(problem.pipeline), best.plan)
-    return replace(certified(priced, bound_ns, 0.0, notes), time_limited=clock.cut)
+        Where the judge is not at hand, the first of the given plans.
+        """
+        budget = units(clock.limit_s, ACTIONS_PER_S, int(self.budget * 1e6))
+        found = _Search(problem, judge_called(self.judge, problem, judges), seed, budget, self.most, clock)
+        best = found.run([_shape_of(name, plan) for name, plan in starts])
+        if best is None or best.plan is None:
+            return no_plan(problem)
+        what = "programs ordered" if self.judge == PROGRAM else f"plans judged by {self.judge}"
+        changed = f", improved {found.improvements} times" if found.improvements else ""
+        notes = (f"best of {found.judged} {what}: {best.origin}{changed}",) if found.judged else ()
+        priced = Priced(plan_cost(problem, best.plan).objective_ns(problem.pipeline), best.plan)
+        return replace(certified(priced, bound_ns, notes), time_limited=clock.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +89,24 @@ def _shape_of(origin: str, plan: Plan) -> Shape:
 
 
 class _Search:
-    """The best plan so far, its trial and what the search has cost."""
+    """The best plan so far, what the judge said of it and what the search has cost."""
 
-    def __init__(self, problem: MappingProblem, seed: int, budget: int, most: int, clock: Clock) -> None:
-        self.problem, self.left, self.most, self.clock = problem, budget, most, clock
+    def __init__(
+        self, problem: MappingProblem, judge: Judge | None, seed: int, budget: int, most: int, clock: Clock
+    ) -> None:
+        self.problem, self.judge, self.left, self.most, self.clock = problem, judge, budget, most, clock
         self.rng = np.random.default_rng(seed)
-        self.best: tuple[Shape, Trial] | None = None
-        self.trials = self.improvements = 0
+        self.best: tuple[Shape, Judgement] | None = None
+        self.judged = self.improvements = 0
         self.seen: set[tuple[tuple[int, ...], ...]] = set()
 
     def run(self, starts: list[Shape]) -> Shape | None:
-        """Try the starts, then neighbours until the budget is spent. Without any trial, the first start."""
+        """Try the starts, then neighbours until the budget is spent. Without any judgement, the first start."""
         for shape in starts:
             self._try(shape)
         self.improvements = 0
         failures = 0
-        while self.best is not None and self.trials < self.most and failures < FAILURES and self._goes_on():
+        while self.best is not None and self.judged < self.most and failures < FAILURES and self._goes_on():
             failures = 0 if self._try(self._neighbour(*self.best)) else failures + 1
         return self.best[0] if self.best is not None else next(iter(starts), None)
 
@@ -109,27 +114,27 @@ class _Search:
         return self.left > 0 and not self.clock.ends()
 
     def _try(self, shape: Shape) -> bool:
-        """Pack and order a shape; keep it if it is the best. False if there was nothing to order."""
+        """Pack and judge a shape; keep it if it is the best. False if there was nothing to judge."""
         key = (shape.option, shape.replication, shape.spread)
-        if key in self.seen or self.problem.trial is None or not self._goes_on():
+        if key in self.seen or self.judge is None or not self._goes_on():
             return False
         self.seen.add(key)
         plan = shape.plan or pack(self.problem, shape.option, shape.replication, shape.spread)
         if plan is None:
             return False
-        trial = self.problem.trial(plan)
-        self.trials += 1
-        self.left -= trial.actions
-        if self.best is None or trial.time_ns < self.best[1].time_ns:
+        found = self.judge.judge(plan)
+        self.judged += 1
+        self.left -= found.actions
+        if self.best is None or found.time_ns < self.best[1].time_ns:
             self.improvements += self.best is not None
-            self.best = (replace(shape, plan=plan), trial)
+            self.best = (replace(shape, plan=plan), found)
         return True
 
-    def _neighbour(self, shape: Shape, trial: Trial) -> Shape:
+    def _neighbour(self, shape: Shape, judgement: Judgement) -> Shape:
         """One layer changed, others cut back to make room for it."""
         layers = self.problem.layers
         option, replication, spread = list(shape.option), list(shape.replication), list(shape.spread)
-        k = self._draw(trial.share)
+        k = self._draw(judgement.share)
         move = self.rng.random()
         if move < 0.4 and len(layers[k].options) > 1:
             spent = layers[k].options[option[k]].crossbars * replication[k] * self.rng.choice((0.5, 1.0, 1.0, 2.0))
@@ -144,7 +149,7 @@ class _Search:
             used = len(np.unique(shape.plan.core_of[k][0])) if shape.plan is not None else 1
             spread[k] = max(1, used // 2) if self.rng.random() < 0.5 else self.problem.cores
         replication[k] = min(replication[k], self._most(k, option[k]))
-        self._make_room(option, replication, trial.share, k)
+        self._make_room(option, replication, judgement.share, k)
         return Shape(shape.origin, tuple(option), tuple(replication), tuple(spread))
 
     def _draw(self, share: np.ndarray) -> int:

@@ -7,15 +7,27 @@ microsecond and millions of them are made, which places of whole layers (reshape
 The budget counts steps, so equal seeds give equal plans on any machine.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
-from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Plan
-from pimcomp.plan.cost import firing_ns, message_ns, shares
+from pimcomp.plan.cost import FloatVector, IntVector
+from solvers.placing.board import Board, Groups, Move, Pieces, empty_board, flat, groups_of, lay, like, pieces_of, shift
 
 WHOLE_PARTS = 0.03  # share of steps that move all array groups of the replica on that core
 NEAR = 0.4  # share of steps that go to a core which already holds a part of the same replica
+
+
+class Places(NamedTuple):
+    """core: int64[array groups]. held[c, :many[c]]: the array groups on core c, in any order; place: where in it."""
+
+    core: IntVector
+    held: IntVector
+    many: IntVector
+    place: IntVector
 
 
 def settled(
@@ -25,100 +37,84 @@ def settled(
 
     The search stops when none does.
     """
-    size, work, message, replica, core = [], [], [], [], []
-    replicas = 0
-    for layer, o, r, cores in zip(problem.layers, plan.option, plan.replication, plan.core_of, strict=True):
-        option = layer.options[o]
-        groups = len(option.ag_crossbars)
-        blocks = shares(option.firings, r) / problem.rob_size
-        size.append(np.tile(option.ag_crossbars, r))
-        work.append(np.outer(blocks, firing_ns(option)).ravel())
-        message.append(blocks * message_ns(layer, option, r))
-        replica.append(np.repeat(np.arange(replicas, replicas + r), groups))
-        core.append(cores.ravel())
-        replicas += r
-    of = np.concatenate(replica)
-    head = np.searchsorted(of, np.arange(replicas))
-    found, excess = _search(
-        np.concatenate(size).astype(np.int64), np.concatenate(work), np.concatenate(message), of, head,
-        np.append(head[1:], len(of)), np.concatenate(core).astype(np.int64), problem.cores, problem.crossbars_per_core,
+    groups, core = groups_of(problem, plan.option, plan.replication), flat(plan.core_of)
+    overlapped = groups._replace(work=groups.work / problem.rob_size, message=groups.message / problem.rob_size)
+    excess = _search(
+        overlapped, core, pieces_of(overlapped, core, problem.cores), problem.cores, problem.crossbars_per_core,
         problem.vector_work_ns / problem.rob_size, target_ns, steps, np.array([seed * 2 + 1], dtype=np.uint64), heat,
     )  # fmt: skip
-    ends = np.cumsum([cores.size for cores in plan.core_of])[:-1]
-    core_of: tuple[IntArray, ...] = tuple(
-        part.reshape(old.shape).astype(np.int32) for part, old in zip(np.split(found, ends), plan.core_of, strict=True)
-    )
-    return Plan(option=plan.option, replication=plan.replication, core_of=core_of), float(excess)
+    return Plan(option=plan.option, replication=plan.replication, core_of=like(core, plan.core_of)), float(excess)
 
 
 @kernel
-def _search(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915  one step, its undoing and their accounts
-    size, work, message, of, head, end, core, cores, capacity, vector, target, steps, rng, heat
-):
-    groups = len(size)
-    count = np.zeros((len(head), cores), dtype=np.int32)  # array groups of each replica on each core
-    busy, full = np.zeros(cores), np.zeros(cores, dtype=np.int64)
-    held = np.zeros((cores, 3 * capacity + 1), dtype=np.int64)  # array groups on each core, in any order
-    many, place = np.zeros(cores, dtype=np.int64), np.zeros(groups, dtype=np.int64)
-    parts = np.zeros(len(head), dtype=np.int64)
-    for g in range(groups):
-        c, j = core[g], of[g]
-        busy[c] += work[g]
-        full[c] += size[g]
-        held[c, many[c]], place[g] = g, many[c]
-        many[c] += 1
-        if count[j, c] == 0:
-            parts[j] += 1
-            if c != core[head[j]]:
-                busy[c] += message[j]
-                busy[core[head[j]]] += message[j]
-        count[j, c] += 1
-    state = (core, count, parts, busy, full, held, many, place)
+def _search(  # noqa: PLR0912, PLR0915  one step and its undoing
+    groups: Groups,
+    core: IntVector,
+    pieces: Pieces,
+    cores: int,
+    capacity: int,
+    vector: float,
+    target: float,
+    steps: int,
+    rng: npt.NDArray[np.uint64],
+    heat: float,
+) -> float:
+    """The excess of the cores over the target after the search, which changes `core` and `pieces`."""
+    board = empty_board(cores, capacity)
+    places = Places(
+        core,
+        np.zeros((cores, 3 * capacity + 1), dtype=np.int64),
+        np.zeros(cores, dtype=np.int64),
+        np.zeros(len(core), dtype=np.int64),
+    )
+    for g in range(len(core)):
+        _lay(groups, places, board, pieces, g)
     moved, origin = np.zeros(2 * capacity + 2, dtype=np.int64), np.zeros(2 * capacity + 2, dtype=np.int64)
-    total = busy.sum() + vector
-    energy = _excess(busy, target) + cores * _over(total / cores, target)
+    total = board.load.sum() + vector
+    energy = _excess(board.load, vector, target)
     for i in range(steps):
         if energy < 1e-12:
-            energy = _excess(busy, target) + cores * _over((busy.sum() + vector) / cores, target)
+            energy = _excess(board.load, vector, target)
             if energy == 0.0:
                 break
-        g = _below(rng, groups)
+        g = _below(rng, len(core))
         if _share(rng) < 0.5:  # from an overloaded core
             for _ in range(4):
-                if busy[core[g]] > target:
+                if board.load[core[g]] > target:
                     break
-                g = _below(rng, groups)
-        a = core[g]
-        b = core[head[of[g]] + _below(rng, end[of[g]] - head[of[g]])] if _share(rng) < NEAR else _below(rng, cores)
+                g = _below(rng, len(core))
+        a, j = core[g], groups.of[g]
+        near = groups.first[j] + _below(rng, groups.first[j + 1] - groups.first[j]) if _share(rng) < NEAR else -1
+        b = core[near] if near >= 0 else _below(rng, cores)
         if a == b:
             continue
         moved[0], origin[0] = g, a
         moves = 1
-        change, more = _move(size, work, message, of, head, state, g, b, target)
+        change, more = _move(groups, places, board, pieces, g, b, target)
         if _share(rng) < WHOLE_PARTS:
-            for n in range(many[a] - 1, -1, -1):
-                if n < many[a] and of[held[a, n]] == of[g]:
-                    moved[moves], origin[moves] = held[a, n], a
+            for n in range(places.many[a] - 1, -1, -1):
+                if n < places.many[a] and groups.of[places.held[a, n]] == j:
+                    moved[moves], origin[moves] = places.held[a, n], a
                     moves += 1
-                    d, m = _move(size, work, message, of, head, state, held[a, n], b, target)
+                    d, m = _move(groups, places, board, pieces, places.held[a, n], b, target)
                     change += d
                     more += m
         alone = moves == 1
-        while full[b] > capacity or (alone and moves == 1 and many[b] > 1 and _share(rng) < 0.3):
-            back = held[b, _below(rng, many[b])]
-            if of[back] == of[g]:
+        while board.free[b] < 0 or (alone and moves == 1 and places.many[b] > 1 and _share(rng) < 0.3):
+            back = places.held[b, _below(rng, places.many[b])]
+            if groups.of[back] == j:
                 if _share(rng) < 0.1:
                     break
                 continue
             moved[moves], origin[moves] = back, b
             moves += 1
-            d, m = _move(size, work, message, of, head, state, back, a, target)
+            d, m = _move(groups, places, board, pieces, back, a, target)
             change += d
             more += m
-            if full[a] > capacity:
+            if board.free[a] < 0:
                 break
         accepted = False
-        if full[a] <= capacity and full[b] <= capacity:
+        if board.free[a] >= 0 and board.free[b] >= 0:
             change += cores * (_over((total + more) / cores, target) - _over(total / cores, target))
             accepted = change <= 0.0 or change <= -heat * (1.0 - i / steps) ** 2 * np.log(1.0 - _share(rng))
         if accepted:
@@ -126,12 +122,12 @@ def _search(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915  one step
             total += more
         else:
             for m in range(moves - 1, -1, -1):
-                _move(size, work, message, of, head, state, moved[m], origin[m], target)
-    return core, _excess(busy, target) + cores * _over((busy.sum() + vector) / cores, target)
+                _move(groups, places, board, pieces, moved[m], origin[m], target)
+    return _excess(board.load, vector, target)
 
 
 @kernel
-def _next(state):  # type: ignore[no-untyped-def]
+def _next(state: npt.NDArray[np.uint64]) -> np.uint64:
     """The next of a sequence of pseudo-random 32-bit numbers (splitmix64, Steele et al. 2014): quicker than numpy's."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
@@ -141,72 +137,61 @@ def _next(state):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _below(state, count):  # type: ignore[no-untyped-def]
-    return np.int64((_next(state) * np.uint64(count)) >> np.uint64(32))
+def _below(state: npt.NDArray[np.uint64], count: int) -> int:
+    return int(np.int64((_next(state) * np.uint64(count)) >> np.uint64(32)))
 
 
 @kernel
-def _share(state):  # type: ignore[no-untyped-def]
+def _share(state: npt.NDArray[np.uint64]) -> float:
     return np.float64(_next(state)) / 4294967296.0
 
 
 @kernel
-def _over(b, target):  # type: ignore[no-untyped-def]
-    return (b / target - 1.0) ** 2 if b > target else 0.0
+def _over(load: float, target: float) -> float:
+    return (load / target - 1.0) ** 2 if load > target else 0.0
 
 
 @kernel
-def _excess(busy, target):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for b in busy:
+def _excess(load: FloatVector, vector: float, target: float) -> float:
+    """Sum of squares of what exceeds the target; the even share of all work counts for every core."""
+    total = len(load) * _over((load.sum() + vector) / len(load), target)
+    for b in load:
         total += _over(b, target)
     return total
 
 
 @kernel
-def _move(size, work, message, of, head, state, g, to, target):  # type: ignore[no-untyped-def]
+def _lay(groups: Groups, places: Places, board: Board, pieces: Pieces, g: int) -> None:
+    """Put array group g where it is."""
+    c, j = places.core[g], groups.of[g]
+    lay(board, pieces, j, c, 1, groups.size[g], groups.work[g])
+    places.held[c, places.many[c]], places.place[g] = g, places.many[c]
+    places.many[c] += 1
+
+
+@kernel
+def _move(
+    groups: Groups, places: Places, board: Board, pieces: Pieces, g: int, to: int, target: float
+) -> tuple[float, float]:
     """Move array group g to another core; by how much excess and total load change."""
-    core, count, parts, busy, full, held, many, place = state
-    a, j = core[g], of[g]
-    h = head[j]
-    top = core[h]
-    third = top not in (a, to)
-    before = _over(busy[a], target) + _over(busy[to], target)
-    load = busy[a] + busy[to]
-    if third:
-        before += _over(busy[top], target)
-        load += busy[top]
-    last = held[a, many[a] - 1]
-    held[a, place[g]], place[last] = last, place[g]
-    many[a] -= 1
-    held[to, many[to]], place[g] = g, many[to]
-    many[to] += 1
-    full[a] -= size[g]
-    full[to] += size[g]
-    busy[a] -= work[g]
-    busy[to] += work[g]
-    count[j, a] -= 1
-    count[j, to] += 1
-    others = parts[j] - 1
-    parts[j] += (1 if count[j, to] == 1 else 0) - (1 if count[j, a] == 0 else 0)
-    core[g] = to
-    if g == h:
-        busy[a] -= others * message[j]
-        if count[j, to] > 1:
-            busy[to] -= message[j]
-        if count[j, a] > 0:
-            busy[a] += message[j]
-        busy[to] += (parts[j] - 1) * message[j]
-    else:
-        if count[j, a] == 0 and a != top:
-            busy[a] -= message[j]
-            busy[top] -= message[j]
-        if count[j, to] == 1 and to != top:
-            busy[to] += message[j]
-            busy[top] += message[j]
-    after = _over(busy[a], target) + _over(busy[to], target)
-    load -= busy[a] + busy[to]
-    if third:
-        after += _over(busy[top], target)
-        load -= busy[top]
-    return after - before, -load
+    a, j = places.core[g], groups.of[g]
+    top = pieces.head[j]
+    before, loaded = _of_three(board.load, a, to, top, target)
+    last = places.held[a, places.many[a] - 1]
+    places.held[a, places.place[g]], places.place[last] = last, places.place[g]
+    places.many[a] -= 1
+    places.held[to, places.many[to]], places.place[g] = g, places.many[to]
+    places.many[to] += 1
+    places.core[g] = to
+    board.free[a] += groups.size[g]
+    board.free[to] -= groups.size[g]
+    shift(board, pieces, Move(j, a, to, 1, groups.work[g], g == groups.first[j]))
+    after, loads = _of_three(board.load, a, to, top, target)
+    return after - before, loads - loaded
+
+
+@kernel
+def _of_three(load: FloatVector, a: int, b: int, c: int, target: float) -> tuple[float, float]:
+    """Excess and load of two cores and a third, if it is one."""
+    excess, total = _over(load[a], target) + _over(load[b], target), load[a] + load[b]
+    return (excess, total) if c in (a, b) else (excess + _over(load[c], target), total + load[c])

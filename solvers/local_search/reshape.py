@@ -9,15 +9,16 @@ worse is accepted with a probability that falls with the damage and with time (s
 The budget counts cores looked at, so equal seeds give equal plans on any machine.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Plan
-from pimcomp.plan.cost import MESSAGE_NS, firing_ns
-from solvers.exact.relaxation import FloatVector, IntVector
+from pimcomp.plan.cost import FloatVector, IntVector, Shapes, segment_ns, shapes_of
+from solvers.placing.board import Board, calmest, put
 
 PARTIAL = 0.5  # share of steps that move some parts of a layer and keep its shape
 # Cores looked at per second of processor time, measured: a deterministic stand-in for time.
@@ -25,44 +26,37 @@ WORK_PER_S = 900_000_000
 STEP_WORK = 3000  # what a step takes besides
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Shapes:
-    """The layers' options as arrays: option o of layer k is row first[k] + o of the others, first int64[layers + 1].
-
-    firings, blocks (window blocks per row), groups, size_start: int64[options]. weight: float64[options], firing time
-    of all array groups of a replica; slowest: of its slowest one. size, time: of all array groups, option after option:
-    crossbars and firing time.
+class State(NamedTuple):
+    """Per layer: option (row of `Shapes`), replication; held int16[layers, crossbars], cores of its array groups, -1
+    behind them; load, used: float64 and int64[layers, cores], issue time over rob_size and crossbars; floor, how long
+    its busiest array group takes.
     """
 
-    first: IntVector
-    firings: IntVector
-    blocks: IntVector
-    groups: IntVector
-    crossbars: IntVector
-    weight: FloatVector
-    slowest: FloatVector
-    size_start: IntVector
-    size: IntVector
-    time: FloatVector
+    option: IntVector
+    replication: IntVector
+    held: npt.NDArray[np.int16]
+    load: FloatVector
+    used: IntVector
+    floor: FloatVector
 
 
-def shapes_of(problem: MappingProblem) -> Shapes:
-    """The problem's options."""
-    options = [(layer, option) for layer in problem.layers for option in layer.options]
-    times = [firing_ns(option) for _, option in options]
-    groups = np.array([len(option.ag_crossbars) for _, option in options], dtype=np.int64)
-    return Shapes(
-        first=np.cumsum([0] + [len(layer.options) for layer in problem.layers]).astype(np.int64),
-        firings=np.array([option.firings for _, option in options], dtype=np.int64),
-        blocks=np.array([-(-layer.out_width // o.unfolding.block) for layer, o in options], dtype=np.int64),
-        groups=groups,
-        crossbars=np.array([option.crossbars for _, option in options], dtype=np.int64),
-        weight=np.array([t.sum() for t in times]),
-        slowest=np.array([t.max() for t in times]),
-        size_start=np.concatenate([[0], np.cumsum(groups)]).astype(np.int64),
-        size=np.concatenate([option.ag_crossbars for _, option in options]).astype(np.int64),
-        time=np.concatenate(times),
-    )
+class Chip(NamedTuple):
+    """cores; capacity: crossbars per core; rob: instructions that a core overlaps; vector: ns of work beside the
+    layers, over rob."""
+
+    cores: int
+    capacity: int
+    rob: float
+    vector: float
+
+
+class Schedule(NamedTuple):
+    """Of annealing: the period at which it stops, cores looked at, at most, and `warmth` and `step` of `reshaped`."""
+
+    goal: float
+    work: float
+    warmth: float
+    step: float
 
 
 def reshaped(
@@ -82,26 +76,15 @@ def reshaped(
     if not problem.layers:
         return plan
     s = shapes_of(problem)
-    option = np.array(plan.option, dtype=np.int64) + s.first[:-1]
-    replication = np.array(plan.replication, dtype=np.int64)
-    held = np.full((len(option), problem.crossbars), -1, dtype=np.int16)
+    state = _empty(len(problem.layers), problem.crossbars, problem.cores)
+    state.option[:] = np.array(plan.option) + s.first[:-1]
+    state.replication[:] = plan.replication
     for k, cores in enumerate(plan.core_of):
-        held[k, : cores.size] = cores.ravel()
-    option, replication, held = _search(
-        (s.first, s.firings, s.blocks, s.groups, s.crossbars, s.weight, s.slowest, s.size_start, s.size, s.time),
-        option,
-        replication,
-        held,
-        problem.cores,
-        problem.crossbars_per_core,
-        float(problem.rob_size),
-        problem.vector_work_ns / problem.rob_size,
-        target_ns,
-        float(work),
-        np.random.default_rng(seed),
-        warmth,
-        step,
-    )
+        state.held[k, : cores.size] = cores.ravel()
+    vector = problem.vector_work_ns / problem.rob_size
+    chip = Chip(problem.cores, problem.crossbars_per_core, float(problem.rob_size), vector)
+    schedule = Schedule(target_ns, float(work), warmth, step)
+    option, replication, held, *_ = _search(s, state, chip, schedule, np.random.default_rng(seed))
     core_of: list[IntArray] = []
     for k, (o, r) in enumerate(zip(option, replication, strict=True)):
         groups = int(s.groups[o])
@@ -114,89 +97,100 @@ def reshaped(
 
 
 @kernel
-def _search(shapes, option, replication, held, cores, capacity, rob, vector, goal, work, rng, warmth, step):  # type: ignore[no-untyped-def]
-    layers = len(option)
-    load = np.zeros((layers, cores))
-    used = np.zeros((layers, cores), dtype=np.int64)
-    floor = np.zeros(layers)
-    seen = np.zeros(cores, dtype=np.int64)
+def _empty(layers: int, crossbars: int, cores: int) -> State:
+    return State(
+        np.zeros(layers, dtype=np.int64),
+        np.zeros(layers, dtype=np.int64),
+        np.full((layers, crossbars), -1, dtype=np.int16),
+        np.zeros((layers, cores)),
+        np.zeros((layers, cores), dtype=np.int64),
+        np.zeros(layers),
+    )
+
+
+@kernel
+def _search(shapes: Shapes, state: State, chip: Chip, schedule: Schedule, rng: np.random.Generator) -> State:
+    """The best state met; changes `state`."""
+    layers, seen = len(state.option), np.zeros(chip.cores, dtype=np.int64)
     for k in range(layers):
-        floor[k] = _account(shapes, option[k], replication[k], held[k], load[k], used[k], rob, seen)
-    busy, full = load.sum(axis=0), used.sum(axis=0)
-    best = _highest(busy, floor, vector)
-    best_option, best_replication, best_held = option.copy(), replication.copy(), held.copy()
-    target = max(goal, best * step)
-    energy = _excess(busy, floor, vector, target)
-    budget = work
-    state = (option, replication, held, load, used, floor)
-    saved = (
-        np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64), np.empty((2, held.shape[1]), dtype=held.dtype),
-        np.zeros((2, cores)), np.zeros((2, cores), dtype=np.int64), np.zeros(2),
-    )  # fmt: skip
-    while work > 0 and best > goal:
-        torn, count = _torn(load, floor, busy, target, rng)
+        _account(shapes, state, k, chip.rob, seen)
+    board = _board(state, chip)
+    floor, vector, work = state.floor, chip.vector, schedule.work
+    lowest = _highest(board.load, floor, vector)
+    best, saved = _empty(layers, state.held.shape[1], chip.cores), _empty(2, state.held.shape[1], chip.cores)
+    best.option[:], best.replication[:], best.held[:] = state.option, state.replication, state.held
+    target = max(schedule.goal, lowest * schedule.step)
+    energy = _excess(board.load, floor, vector, target)
+    while work > 0 and lowest > schedule.goal:
+        torn, count = _torn(state.load, floor, board.load, target, rng)
         for i in range(count):
             k = torn[i]
             _copy(shapes, state, k, saved, i)
-            busy -= load[k]
-            full -= used[k]
-        placed, cost = _put_back(shapes, state, torn[:count], busy, full, capacity, rob, target, rng, seen)
-        work -= cost + 2 * cores + STEP_WORK
-        after = _excess(busy, floor, vector, target) if placed else np.inf
-        heat = warmth * cores * (1.0 - step) ** 2 * (work / budget) ** 2
+            board.load[:] -= state.load[k]
+            board.free[:] += state.used[k]
+        placed, cost = _put_back(shapes, state, torn[:count], board, chip, target, rng, seen)
+        work -= cost + 2 * chip.cores + STEP_WORK
+        after = _excess(board.load, floor, vector, target) if placed else np.inf
+        heat = schedule.warmth * chip.cores * (1.0 - schedule.step) ** 2 * (work / schedule.work) ** 2
         if placed and after <= energy - heat * np.log(1.0 - rng.random()):
             energy = after
         else:
             for i in range(count):
                 _copy(shapes, saved, i, state, torn[i])
-            busy, full = load.sum(axis=0), used.sum(axis=0)
-            work -= layers * cores / 8
-        highest = _highest(busy, floor, vector)
-        if highest < best * (1 - 1e-9):
-            best = highest
-            best_option[:], best_replication[:], best_held[:] = option, replication, held
-            if best <= target:
-                target = max(goal, best * step)
-                energy = _excess(busy, floor, vector, target)
-    return best_option, best_replication, best_held
+            board = _board(state, chip)
+            work -= layers * chip.cores / 8
+        highest = _highest(board.load, floor, vector)
+        if highest < lowest * (1 - 1e-9):
+            lowest = highest
+            best.option[:], best.replication[:], best.held[:] = state.option, state.replication, state.held
+            if lowest <= target:
+                target = max(schedule.goal, lowest * schedule.step)
+                energy = _excess(board.load, floor, vector, target)
+    return best
 
 
 @kernel
-def _put_back(shapes, state, torn, busy, full, capacity, rob, target, rng, seen):  # type: ignore[no-untyped-def]
+def _board(state: State, chip: Chip) -> Board:
+    """All layers on the board."""
+    return Board(chip.capacity - state.used.sum(axis=0), state.load.sum(axis=0))
+
+
+@kernel
+def _put_back(
+    shapes: Shapes, state: State, torn: IntVector, board: Board, chip: Chip, target: float, rng: np.random.Generator,
+    seen: IntVector,
+) -> tuple[bool, float]:  # fmt: skip
     """Place the torn layers again, in another shape or elsewhere; (whether all found room, cores looked at)."""
-    option, replication, held, load, used, floor = state
-    looked = 0
+    looked = 0.0
     for k in torn:
-        o, r = option[k], replication[k]
         if rng.random() < PARTIAL:
-            placed, cost = _shift(shapes, o, r, busy, full, capacity, held[k], rng)
+            placed, cost = _shift(shapes, state, k, board, rng)
         else:
-            room = capacity * len(full) - full.sum()
-            o, r, parts = _shape(shapes, k, o, r, target, room, capacity, rng)
-            placed, cost = _place(shapes, o, r, parts, busy, full, capacity, held[k])
+            parts = _reshape(shapes, state, k, target, board.free.sum(), chip.capacity, rng)
+            placed, cost = _place(shapes, state, k, parts, board)
         looked += cost
         if not placed:
             return False, looked
-        option[k], replication[k] = o, r
-        floor[k] = _account(shapes, o, r, held[k], load[k], used[k], rob, seen)
-        busy += load[k]
-        full += used[k]
+        _account(shapes, state, k, chip.rob, seen)
+        board.load[:] += state.load[k]
+        board.free[:] -= state.used[k]
     return True, looked
 
 
 @kernel
-def _copy(shapes, source, i, target, j):  # type: ignore[no-untyped-def]
-    """Row i of one set of arrays (option, replication, held, load, used, floor) to row j of another."""
-    o, r = source[0][i], source[1][i]
-    target[0][j], target[1][j] = o, r
-    length = r * shapes[3][o]
-    target[2][j, :length] = source[2][i, :length]
-    target[3][j], target[4][j] = source[3][i], source[4][i]
-    target[5][j] = source[5][i]
+def _copy(shapes: Shapes, source: State, i: int, target: State, j: int) -> None:
+    """Layer i of one state to layer j of another."""
+    length = source.replication[i] * shapes.groups[source.option[i]]
+    target.option[j], target.replication[j] = source.option[i], source.replication[i]
+    target.held[j, :length] = source.held[i, :length]
+    target.load[j], target.used[j] = source.load[i], source.used[i]
+    target.floor[j] = source.floor[i]
 
 
 @kernel
-def _torn(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
+def _torn(
+    load: FloatVector, floor: FloatVector, busy: FloatVector, target: float, rng: np.random.Generator
+) -> tuple[IntVector, int]:
     """One or two layers to place again, in this order: int64[2], how many."""
     torn = np.empty(2, dtype=np.int64)
     torn[0] = _culprit(load, floor, busy, target, rng) if rng.random() < 0.5 else rng.integers(0, len(floor))
@@ -208,13 +202,13 @@ def _torn(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _highest(busy, floor, vector):  # type: ignore[no-untyped-def]
+def _highest(busy: FloatVector, floor: FloatVector, vector: float) -> float:
     """The period: busiest core, busiest array group, or the even share of all work."""
     return max(busy.max(), floor.max(), (busy.sum() + vector) / len(busy))
 
 
 @kernel
-def _excess(busy, floor, vector, target):  # type: ignore[no-untyped-def]
+def _excess(busy: FloatVector, floor: FloatVector, vector: float, target: float) -> float:
     """Sum of squares of what exceeds the target; the even share of all work counts for every core."""
     mean = (busy.sum() + vector) / len(busy)
     total = len(busy) * (mean / target - 1.0) ** 2 if mean > target else 0.0
@@ -228,7 +222,7 @@ def _excess(busy, floor, vector, target):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _culprit(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
+def _culprit(load: FloatVector, floor: FloatVector, busy: FloatVector, target: float, rng: np.random.Generator) -> int:
     """A layer on a core above the target, in proportion to its share there."""
     for k in range(len(floor)):
         if floor[k] > target:
@@ -249,75 +243,77 @@ def _culprit(load, floor, busy, target, rng):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _shape(shapes, layer, option, replication, target, room, capacity, rng):  # type: ignore[no-untyped-def]
-    """A random (option, replication, parts per replica) for a layer that fits `room` crossbars."""
-    first, firings, _, groups, crossbars, weight = shapes[0], shapes[1], shapes[2], shapes[3], shapes[4], shapes[5]
+def _reshape(
+    shapes: Shapes, state: State, k: int, target: float, room: int, capacity: int, rng: np.random.Generator
+) -> int:
+    """A random option and replication for a layer that fit `room` crossbars; parts per replica."""
     kind = rng.random()
-    o, r = option, replication
+    o, r = state.option[k], state.replication[k]
     if kind >= 0.25:
         if kind >= 0.55:
-            o = first[layer] + rng.integers(0, first[layer + 1] - first[layer])
+            o = shapes.first[k] + rng.integers(0, shapes.first[k + 1] - shapes.first[k])
         elif kind < 0.4:
             r = r + rng.integers(-2, 3)
         if kind >= 0.4:  # replicas that last a random share of the target, rather long ones
             share = target * rng.random() ** 2
-            r = int(np.ceil(firings[o] * weight[o] / max(share, 1.0)))
-    r = max(1, min(r, firings[o], room // crossbars[o]))
-    r = -(-firings[o] // -(-firings[o] // r))  # no more than its longest share needs
+            r = int(np.ceil(shapes.firings[o] * shapes.weight[o] / max(share, 1.0)))
+    firings, crossbars, groups = shapes.firings[o], shapes.crossbars[o], shapes.groups[o]
+    r = max(1, min(r, firings, room // crossbars))
+    r = -(-firings // -(-firings // r))  # no more than its longest share needs
+    state.option[k], state.replication[k] = o, r
     part = rng.integers(1, 5)  # parts of at most a whole, half, third or quarter of a core
-    parts = -(-crossbars[o] // max(1, capacity // part)) if rng.random() < 0.9 else groups[o]
+    parts = -(-crossbars // max(1, capacity // part)) if rng.random() < 0.9 else groups
     if rng.random() < 0.2:
         parts += rng.integers(0, 3)
-    return o, r, max(1, min(parts, groups[o]))
+    return max(1, min(parts, groups))
 
 
 @kernel
-def _place(shapes, o, r, parts, busy, full, capacity, out):  # type: ignore[no-untyped-def]
-    """Cores for all array groups of a layer, into `out`; (whether all found room, cores looked at)."""
-    firings, groups, start = shapes[1][o], shapes[3][o], shapes[7][o]
-    size, time = shapes[8], shapes[9]
-    cores = len(busy)
-    calm, taken = busy.copy(), full.copy()
-    message = _message_ns(shapes, o, r)
+def _place(shapes: Shapes, state: State, k: int, parts: int, board: Board) -> tuple[bool, float]:
+    """Cores for all array groups of a layer; (whether all found room, cores looked at)."""
+    o, r, out = state.option[k], state.replication[k], state.held[k]
+    firings, groups, start = shapes.firings[o], shapes.groups[o], shapes.start[o]
+    size, time = shapes.size[start:], shapes.time[start:]
+    cores = len(board.free)
+    calm, own = Board(board.free.copy(), board.load.copy()), np.zeros(cores)
+    message = segment_ns(shapes.message, shapes.blocks[o], r)
     cost = 4 * cores
     for j in range(r):
         blocks = firings // r + (1 if j < firings % r else 0)
         for p in range(parts):
             a, end = groups * p // parts, groups * (p + 1) // parts
-            need, work = 0, 0.0
+            need, work = size[a:end].sum(), 0.0
             for i in range(a, end):
-                need += size[start + i]
-                work += time[start + i]
+                work += time[i]
             cost += cores
-            core = _least_busy(calm, taken, need, capacity)
+            core = calmest(calm, own, need)
             if core >= 0:
                 out[j * groups + a : j * groups + end] = core
-                taken[core] += need
-                calm[core] += blocks * (work + (message if parts > 1 else 0.0))
+                put(calm, core, need, blocks * (work + (message if parts > 1 else 0.0)))
                 continue
             while a < end:  # in parts, as many array groups as fit the core
                 cost += cores
-                core = _least_busy(calm, taken, size[start + a], capacity)
+                core = calmest(calm, own, size[a])
                 if core < 0:
                     return False, cost
-                calm[core] += blocks * message
-                while a < end and taken[core] + size[start + a] <= capacity:
+                calm.load[core] += blocks * message
+                while a < end and size[a] <= calm.free[core]:
                     out[j * groups + a] = core
-                    taken[core] += size[start + a]
-                    calm[core] += blocks * time[start + a]
+                    put(calm, core, size[a], blocks * time[a])
                     a += 1
         if parts > 1:
-            calm[out[j * groups]] += blocks * message * (parts - 2)
+            calm.load[out[j * groups]] += blocks * message * (parts - 2)
     return True, cost
 
 
 @kernel
-def _shift(shapes, o, r, busy, full, capacity, out, rng):  # type: ignore[no-untyped-def]
+def _shift(shapes: Shapes, state: State, k: int, board: Board, rng: np.random.Generator) -> tuple[bool, float]:
     """Other cores for some parts of a layer that keeps its shape; (whether all found room, cores looked at)."""
-    firings, groups, start = shapes[1][o], shapes[3][o], shapes[7][o]
-    size, time = shapes[8], shapes[9]
-    calm, taken = busy.copy(), full.copy()
-    message = _message_ns(shapes, o, r)
+    o, r, out = state.option[k], state.replication[k], state.held[k]
+    firings, groups, start = shapes.firings[o], shapes.groups[o], shapes.start[o]
+    size, time = shapes.size[start:], shapes.time[start:]
+    calm, own = Board(board.free.copy(), board.load.copy()), np.zeros(len(board.free))
+    message = segment_ns(shapes.message, shapes.blocks[o], r)
     moved = np.zeros(r * groups, dtype=np.bool_)
     chance = rng.random() ** 2
     moving = False
@@ -325,12 +321,11 @@ def _shift(shapes, o, r, busy, full, capacity, out, rng):  # type: ignore[no-unt
         if i == 0 or i % groups == 0 or out[i] != out[i - 1]:
             moving = rng.random() < chance
         a = i % groups
-        moved[i] = moving or taken[out[i]] + size[start + a] > capacity  # another layer may have taken the room
+        moved[i] = moving or size[a] > calm.free[out[i]]  # another layer may have taken the room
         if not moved[i]:
             blocks = firings // r + (1 if i // groups < firings % r else 0)
-            calm[out[i]] += blocks * time[start + a]
-            taken[out[i]] += size[start + a]
-    cost = 4 * len(busy) + r * groups
+            put(calm, out[i], size[a], blocks * time[a])
+    cost = 4 * len(own) + r * groups
     i = 0
     while i < r * groups:
         if not moved[i]:
@@ -339,42 +334,25 @@ def _shift(shapes, o, r, busy, full, capacity, out, rng):  # type: ignore[no-unt
         first, core = i, out[i]
         need, work = 0, 0.0
         while i < r * groups and moved[i] and i // groups == first // groups and out[i] == core:
-            need += size[start + i % groups]
-            work += time[start + i % groups]
+            need += size[i % groups]
+            work += time[i % groups]
             i += 1
         blocks = firings // r + (1 if first // groups < firings % r else 0)
-        cost += len(busy)
-        core = _least_busy(calm, taken, need, capacity)
+        cost += len(own)
+        core = calmest(calm, own, need)
         if core < 0:
             return False, cost
         out[first:i] = core
-        taken[core] += need
-        calm[core] += blocks * (work + (message if i - first < groups else 0.0))
+        put(calm, core, need, blocks * (work + (message if i - first < groups else 0.0)))
     return True, cost
 
 
 @kernel
-def _least_busy(calm, taken, need, capacity):  # type: ignore[no-untyped-def]
-    best = -1
-    lowest = np.inf
-    for c in range(len(calm)):
-        if taken[c] + need <= capacity and calm[c] < lowest:
-            best, lowest = c, calm[c]
-    return best
-
-
-@kernel
-def _message_ns(shapes, o, r):  # type: ignore[no-untyped-def]
-    blocks = shapes[2][o]
-    return MESSAGE_NS / -(-blocks // min(r, blocks))
-
-
-@kernel
-def _account(shapes, o, r, held, load, used, rob, seen):  # type: ignore[no-untyped-def]
-    """Load and crossbars of a layer on every core, into `load` and `used`; how long its busiest array group takes."""
-    firings, groups, start = shapes[1][o], shapes[3][o], shapes[7][o]
-    size, time = shapes[8], shapes[9]
-    message = _message_ns(shapes, o, r)
+def _account(shapes: Shapes, state: State, k: int, rob: float, seen: IntVector) -> None:
+    """Set load, crossbars and floor of a layer from its cores; `seen`: int64[cores] to work with."""
+    o, r, held, load, used = state.option[k], state.replication[k], state.held[k], state.load[k], state.used[k]
+    firings, groups, start = shapes.firings[o], shapes.groups[o], shapes.start[o]
+    message = segment_ns(shapes.message, shapes.blocks[o], r)
     load[:] = 0.0
     used[:] = 0
     seen[:] = -1
@@ -388,6 +366,6 @@ def _account(shapes, o, r, held, load, used, rob, seen):  # type: ignore[no-unty
                 if core != head:
                     load[core] += blocks * message / rob
                     load[head] += blocks * message / rob
-            load[core] += blocks * time[start + a] / rob
-            used[core] += size[start + a]
-    return -(-firings // r) * shapes[6][o]
+            load[core] += blocks * shapes.time[start + a] / rob
+            used[core] += shapes.size[start + a]
+    state.floor[k] = -(-firings // r) * shapes.slowest[o]

@@ -14,39 +14,32 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem, Plan
 from pimcomp.plan.cores_needed import first_fit_cores
-from pimcomp.plan.cost import firing_ns, plan_cost, shares
+from pimcomp.plan.cost import FloatVector, IntVector, plan_cost
+from solvers.placing.board import CoreOf, calmest, empty_board, fullest, groups_of, next_with_room, put
 from solvers.placing.rebalance import rebalance
-
-CoreOf = tuple[IntArray, ...]
 
 # A chunk is light if its issue time per crossbar is below this share of the chip's average.
 LIGHT = 0.1
 # Limits of a core's issue time that the banded mapping tries in turn, over the even share.
 SLACKS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.8, 2.5, np.inf)
+# Where a chunk goes: where it leaves least room; where it and its layer find least load; on, from core to core.
+TIGHT, CALM, ON = np.arange(3)
 
 
 def first_fit(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> CoreOf | None:
     """Each array group, in order of layer and replica, on the lowest-numbered core with room."""
-    sizes = _group_sizes(problem, option, replication)
+    sizes = groups_of(problem, option, replication).size.astype(np.int32)
     return _split(problem, option, replication, first_fit_cores(sizes, problem.cores, problem.crossbars_per_core))
 
 
 def best_fit(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> CoreOf | None:
     """Largest array groups first, each on the core that it fills up best: the fallback when first fit fragments."""
-    sizes = _group_sizes(problem, option, replication)
+    sizes = groups_of(problem, option, replication).size
     order = np.argsort(-sizes, kind="stable")
-    placed = _best_fit(sizes[order], problem.cores, problem.crossbars_per_core)
-    cores = np.empty_like(placed)
-    cores[order] = placed
+    single = np.stack([np.zeros_like(order), order, order + 1], axis=1)
+    rule, loads = np.full(len(order), TIGHT), np.zeros(len(order))
+    cores = _place(single, rule, sizes, loads, problem.cores, problem.crossbars_per_core, np.inf)
     return _split(problem, option, replication, cores)
-
-
-def _group_sizes(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> IntArray:
-    """Crossbars of every array group of the chip, in order of layer, replica, group."""
-    return np.concatenate([
-        np.tile(layer.options[o].ag_crossbars, r)
-        for layer, o, r in zip(problem.layers, option, replication, strict=True)
-    ] or [np.zeros(0, np.int32)]).astype(np.int32)  # fmt: skip
 
 
 def _split(
@@ -61,19 +54,6 @@ def _split(
         result.append(cores[at : at + r * groups].reshape(r, groups).copy())
         at += r * groups
     return tuple(result)
-
-
-@kernel
-def _best_fit(sizes, cores, capacity):  # type: ignore[no-untyped-def]
-    free = np.full(cores, capacity, dtype=np.int64)
-    result = np.full(len(sizes), -1, dtype=np.int32)
-    for i in range(len(sizes)):
-        best = _fullest(free, sizes[i])
-        if best < 0:
-            return result
-        free[best] -= sizes[i]
-        result[i] = best
-    return result
 
 
 def spread(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> CoreOf | None:
@@ -102,7 +82,7 @@ def near_path(hops_ns: npt.NDArray[np.float64]) -> IntArray:
 
 
 @kernel
-def _near_path(hops):  # type: ignore[no-untyped-def]
+def _near_path(hops: FloatVector) -> IntArray:
     cores = len(hops)
     path = np.zeros(cores, dtype=np.int32)
     used = np.zeros(cores, dtype=np.bool_)
@@ -119,27 +99,25 @@ def _near_path(hops):  # type: ignore[no-untyped-def]
 
 def _balanced(problem: MappingProblem, option: Sequence[int], replication: Sequence[int]) -> list[CoreOf]:
     """Mappings of both kinds that pack, each as built and rebalanced."""
-    sizes = _group_sizes(problem, option, replication)
+    groups = groups_of(problem, option, replication)
+    sizes, loads = groups.size, groups.work
     if sizes.sum() > problem.crossbars or sizes.max(initial=0) > problem.crossbars_per_core:
         return []
-    loads = np.concatenate([
-        np.outer(shares(layer.options[o].firings, r), firing_ns(layer.options[o])).ravel()
-        for layer, o, r in zip(problem.layers, option, replication, strict=True)
-    ] or [np.zeros(0)])  # fmt: skip
     share_ns = max(loads.sum() / problem.cores, loads.max(initial=0.0))
     chunks = _chunks(problem, option, replication, sizes, loads, share_ns)
     path = near_path(problem.hops_ns)
     capacity = problem.crossbars_per_core
     found = []
-    for order, tight in _orders(chunks, sizes, loads):
-        wide = _place_wide(chunks[order], tight[order], sizes, loads, problem.cores, capacity)
+    for order, rule in _orders(chunks, sizes, loads):
+        wide = _place(chunks[order], rule[order], sizes, loads, problem.cores, capacity, np.inf)
         core_of = _split(problem, option, replication, wide)
         if core_of is not None:
             found += [core_of, rebalance(problem, option, replication, core_of)]
             break
     for factor in SLACKS:
-        banded = _place_banded(chunks, sizes, loads, path, capacity, share_ns * factor)
-        core_of = _split(problem, option, replication, banded)
+        on = np.full(len(chunks), ON)
+        banded = _place(chunks, on, sizes, loads, problem.cores, capacity, share_ns * factor)
+        core_of = _split(problem, option, replication, np.where(banded < 0, banded, path[banded]))
         if core_of is not None:
             found += [core_of, rebalance(problem, option, replication, core_of)]
             break
@@ -150,10 +128,10 @@ def _chunks(
     problem: MappingProblem,
     option: Sequence[int],
     replication: Sequence[int],
-    sizes: IntArray,
-    loads: npt.NDArray[np.float64],
+    sizes: IntVector,
+    loads: FloatVector,
     share_ns: float,
-) -> npt.NDArray[np.int64]:
+) -> IntVector:
     """int64[chunks, 3]: (layer, first, last + 1) of flat array groups that should share a core.
 
     A replica is one chunk if a core can hold it and its issue time is within `share_ns`; else the fewest equal parts.
@@ -173,10 +151,8 @@ def _chunks(
     return np.concatenate(result or [np.zeros((0, 3), np.int64)]).astype(np.int64)
 
 
-def _orders(
-    chunks: npt.NDArray[np.int64], sizes: IntArray, loads: npt.NDArray[np.float64]
-) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-    """Orders to place chunks in, from the best balanced to the best packed, and which chunks to pack tightly.
+def _orders(chunks: IntVector, sizes: IntVector, loads: FloatVector) -> list[tuple[IntVector, IntVector]]:
+    """Orders to place chunks in, from the best balanced to the best packed, and the rule for each chunk.
 
     Longest issue time first (LPT); the same after layers that need room but hardly any issue time (fully connected
     ones), packed tightly so that they leave whole cores to the others; largest first.
@@ -186,101 +162,45 @@ def _orders(
     load = (total[chunks[:, 2]] - total[chunks[:, 1]]).round(6)
     size = area[chunks[:, 2]] - area[chunks[:, 1]]
     light = load * area[-1] < LIGHT * size * total[-1]
-    never = np.zeros(len(chunks), dtype=np.bool_)
+    rule = np.where(light, TIGHT, CALM)
     return [
-        (np.argsort(-load, kind="stable"), never),
-        (np.lexsort((-load, np.where(light, -size, 0), ~light)), light),
-        (np.lexsort((-load, -size)), light),
+        (np.argsort(-load, kind="stable"), np.full(len(chunks), CALM)),
+        (np.lexsort((-load, np.where(light, -size, 0), ~light)), rule),
+        (np.lexsort((-load, -size)), rule),
     ]
 
 
 @kernel
-def _extent(chunk, sizes, loads):  # type: ignore[no-untyped-def]
-    size, load = 0, 0.0
-    for i in range(chunk[1], chunk[2]):
-        size += sizes[i]
-        load += loads[i]
-    return size, load
-
-
-@kernel
-def _place_wide(chunks, tight, sizes, loads, cores, capacity):  # type: ignore[no-untyped-def]
-    free = np.full(cores, capacity, dtype=np.int64)
-    busy = np.zeros(cores)
-    layers = chunks[:, 0].max() + 1 if len(chunks) else 0
-    own = np.zeros((layers, cores))
+def _place(
+    chunks: IntVector, rule: IntVector, sizes: IntVector, loads: FloatVector, cores: int, capacity: int, limit: float
+) -> IntArray:
+    """int32[array groups], a core for each, chunk by chunk: the whole chunk, or else each of it; -1 from the first one
+    on that finds no room."""
+    board, cursor = empty_board(cores, capacity), 0
+    own = np.zeros((chunks[:, 0].max() + 1 if len(chunks) else 0, cores))
     result = np.full(len(sizes), -1, dtype=np.int32)
     for q in range(len(chunks)):
-        layer = chunks[q, 0]
-        size, load = _extent(chunks[q], sizes, loads)
-        core = _fullest(free, size) if tight[q] else _calmest(free, busy, own[layer], size)
-        if core >= 0:
-            result[chunks[q, 1] : chunks[q, 2]] = core
-            free[core] -= size
-            busy[core] += load
-            own[layer, core] += load
-            continue
-        for i in range(chunks[q, 1], chunks[q, 2]):
-            core = _fullest(free, sizes[i]) if tight[q] else _calmest(free, busy, own[layer], sizes[i])
-            if core < 0:
+        layer, first, end = chunks[q]
+        length = end - first
+        while first < end:
+            size, load = 0, 0.0
+            for i in range(first, first + length):
+                size += sizes[i]
+                load += loads[i]
+            if rule[q] == TIGHT:
+                core = fullest(board, size)
+            elif rule[q] == CALM:
+                core = calmest(board, own[layer], size)
+            else:
+                core = next_with_room(board, cursor, size, load, limit)
+            if core >= 0:
+                result[first : first + length] = core
+                put(board, core, size, load)
+                own[layer, core] += load
+                cursor = core
+                first += length
+            elif length == 1:
                 return result
-            result[i] = core
-            free[core] -= sizes[i]
-            busy[core] += loads[i]
-            own[layer, core] += loads[i]
+            else:
+                length = 1
     return result
-
-
-@kernel
-def _calmest(free, busy, own, size):  # type: ignore[no-untyped-def]
-    best = -1
-    for core in range(len(free)):
-        if free[core] >= size and (best < 0 or busy[core] + own[core] < busy[best] + own[best]):
-            best = core
-    return best
-
-
-@kernel
-def _fullest(free, size):  # type: ignore[no-untyped-def]
-    best = -1
-    for core in range(len(free)):
-        if free[core] >= size and (best < 0 or free[core] < free[best]):
-            best = core
-    return best
-
-
-@kernel
-def _place_banded(chunks, sizes, loads, path, capacity, limit):  # type: ignore[no-untyped-def]
-    cores = len(path)
-    free = np.full(cores, capacity, dtype=np.int64)
-    busy = np.zeros(cores)
-    result = np.full(len(sizes), -1, dtype=np.int32)
-    cursor = 0
-    for q in range(len(chunks)):
-        size, load = _extent(chunks[q], sizes, loads)
-        place = _next_with_room(free, busy, cursor, size, load, limit)
-        if place >= 0:
-            result[chunks[q, 1] : chunks[q, 2]] = path[place]
-            free[place] -= size
-            busy[place] += load
-            cursor = place
-            continue
-        for i in range(chunks[q, 1], chunks[q, 2]):
-            place = _next_with_room(free, busy, cursor, sizes[i], loads[i], limit)
-            if place < 0:
-                return result
-            result[i] = path[place]
-            free[place] -= sizes[i]
-            busy[place] += loads[i]
-            cursor = place
-    return result
-
-
-@kernel
-def _next_with_room(free, busy, cursor, size, load, limit):  # type: ignore[no-untyped-def]
-    cores = len(free)
-    for step in range(cores):
-        place = (cursor + step) % cores
-        if free[place] >= size and busy[place] + load <= limit * (1 + 1e-9):
-            return place
-    return -1

@@ -6,234 +6,200 @@ group 0 (plan/cost.py), which every step accounts for.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
-from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import MappingProblem
-from pimcomp.plan.cost import firing_ns, message_ns, shares
-
-# Typed, because numba compiles a function again for every literal argument.
-ADD, REMOVE, NOTHING = np.int64(1), np.int64(-1), np.int64(0)
+from pimcomp.plan.cost import FloatVector, IntVector
+from solvers.placing.board import (
+    Board,
+    CoreOf,
+    Move,
+    Pieces,
+    charge,
+    empty_board,
+    flat,
+    groups_of,
+    lay,
+    like,
+    pieces_of,
+    shift,
+)
 
 MAX_TRIALS = 600_000  # (kind, core or kind) pairs looked at: a deterministic budget of some 10 ms
 CLOSE = 1.004  # good enough: busiest core over mean
 EXCHANGE_CORES = 32  # exchanges are tried first with so many of the least busy cores
 
 
-def rebalance(
-    problem: MappingProblem, option: Sequence[int], replication: Sequence[int], core_of: tuple[IntArray, ...]
-) -> tuple[IntArray, ...]:
+class Kinds(NamedTuple):
+    """Per kind: load (float64, ns) and size (int64, crossbars) of an array group, its replica (int64), and whether
+    array group 0 of that is one of them (bool)."""
+
+    load: FloatVector
+    size: IntVector
+    replica: IntVector
+    leads: npt.NDArray[np.bool_]
+
+
+class Inventory(NamedTuple):
+    """What every core holds: kinds what[core, i] and how many number[core, i], for i < length[core] (int64)."""
+
+    what: IntVector
+    number: IntVector
+    length: IntVector
+
+
+class Step(NamedTuple):
+    """`give` array groups of kind `what[top, i]` go to a core, `take` of its kind `what[to, j]` come back. worst: the
+    highest load on the cores that this changes."""
+
+    worst: float
+    i: int
+    give: int
+    to: int
+    j: int
+    take: int
+
+
+def rebalance(problem: MappingProblem, option: Sequence[int], replication: Sequence[int], core_of: CoreOf) -> CoreOf:
     """A mapping whose busiest core is at most as busy, within the same capacities."""
     if not core_of:
         return core_of
-    kind, kind_load, kind_size, kind_replica, message, head = [], [], [], [], [], []
-    kinds = replicas = 0
-    for k, (layer, o, r) in enumerate(zip(problem.layers, option, replication, strict=True)):
-        choice, weights = layer.options[o], firing_ns(layer.options[o])
-        blocks = shares(choice.firings, r)
-        alike, first, of_group = np.unique(
-            np.stack([choice.ag_crossbars, weights]), axis=1, return_index=True, return_inverse=True
-        )
-        count, of_group = alike.shape[1], of_group.ravel()
-        kind.append((kinds + np.arange(r)[:, None] * count + of_group).ravel())
-        kind_load.append(np.outer(blocks, weights[first]).ravel())
-        kind_size.append(np.tile(choice.ag_crossbars[first], r))
-        kind_replica.append(replicas + np.repeat(np.arange(r), count))
-        message.append(blocks * message_ns(layer, choice, r))
-        head.append(core_of[k][:, 0])
-        kinds, replicas = kinds + r * count, replicas + r
-    group_kind = np.concatenate(kind)
-    flat = np.concatenate([cores.ravel() for cores in core_of]).astype(np.int64)
-    leader = np.zeros(kinds, dtype=np.bool_)  # the kind of array group 0 of its replica
-    leader[np.concatenate([part.reshape(cores.shape)[:, 0] for part, cores in zip(kind, core_of, strict=True)])] = True
-    moved = _descend(
-        group_kind,
-        flat,
-        np.concatenate(kind_load),
-        np.concatenate(kind_size).astype(np.int64),
-        np.concatenate(kind_replica),
-        leader,
-        np.concatenate(message).astype(np.float64),
-        np.concatenate(head).astype(np.int64),
-        problem.cores,
-        problem.crossbars_per_core,
-        MAX_TRIALS,
+    groups, core = groups_of(problem, option, replication), flat(core_of)
+    order = np.lexsort((groups.work, groups.size, groups.of))
+    alike = [np.diff(column[order]) == 0 for column in (groups.work, groups.size, groups.of)]
+    new = np.concatenate([[True], ~np.logical_and.reduce(alike)])
+    kind = np.empty(len(order), dtype=np.int64)
+    kind[order] = np.cumsum(new) - 1
+    one = order[new]
+    leads = np.zeros(len(one), dtype=np.bool_)
+    leads[kind[groups.first[:-1]]] = True
+    kinds = Kinds(groups.work[one], groups.size[one], groups.of[one], leads)
+    pieces = pieces_of(groups, core, problem.cores)
+    moved = _descend(kind, core, kinds, pieces, problem.cores, problem.crossbars_per_core, MAX_TRIALS)
+    return like(moved, core_of)
+
+
+@kernel
+def _descend(
+    group_kind: IntVector, group_core: IntVector, kinds: Kinds, pieces: Pieces, cores: int, capacity: int, budget: float
+) -> IntVector:
+    """int64[array groups], cores after the search; group_kind, group_core: before it. Fills `pieces`."""
+    board = empty_board(cores, capacity)
+    held = Inventory(
+        np.full((cores, capacity + 1), -1, dtype=np.int64),
+        np.zeros((cores, capacity + 1), dtype=np.int64),
+        np.zeros(cores, dtype=np.int64),
     )
-    ends = np.cumsum([cores.size for cores in core_of])
-    parts: list[npt.NDArray[np.int64]] = np.split(moved, ends[:-1])
-    return tuple(part.reshape(cores.shape).astype(np.int32) for part, cores in zip(parts, core_of, strict=True))
-
-
-@kernel
-def _descend(  # type: ignore[no-untyped-def]
-    group_kind, group_core, load, size, replica, leader, message, head, cores, capacity, budget
-):
-    held, number, length = _inventory(group_kind, group_core, cores, capacity)
-    busy, free = np.zeros(cores), np.full(cores, capacity, dtype=np.int64)
-    for c in range(cores):
-        for i in range(length[c]):
-            kind = held[c, i]
-            busy[c] += number[c, i] * load[kind]
-            free[c] -= number[c, i] * size[kind]
-            own = head[replica[kind]]
-            if c != own and _first_of_replica(held, replica, c, i):
-                busy[c] += message[replica[kind]]
-                busy[own] += message[replica[kind]]
-    state = (held, number, length, busy, free, load, size, replica, leader, message, head)
-    close = CLOSE * busy.sum() / cores
-    while budget > 0:
-        top = np.argmax(busy)
-        if busy[top] <= close:
-            break
-        budget -= length[top] * cores
-        _, i, give, to, j, take = _best_move(state, top, busy[top] * (1 - 1e-9))
-        for among in (EXCHANGE_CORES, cores):
-            if i < 0 and budget > 0:
-                budget -= length[top] * among * length.mean()
-                _, i, give, to, j, take = _best_exchange(state, top, busy[top] * (1 - 1e-9), among)
-        if i < 0:
-            break
-        kind = held[top, i]
-        other = held[to, j]
-        _transfer(state, kind, give, top, to)
-        if take > 0:
-            _transfer(state, other, take, to, top)
-    return _assignment(group_kind, held, number, length, replica, head)
-
-
-@kernel
-def _inventory(group_kind, group_core, cores, capacity):  # type: ignore[no-untyped-def]
-    """What every core holds: kinds held[core, i] and how many number[core, i], for i < length[core]."""
-    held = np.full((cores, capacity + 1), -1, dtype=np.int64)
-    number = np.zeros((cores, capacity + 1), dtype=np.int64)
-    length = np.zeros(cores, dtype=np.int64)
     for g in range(len(group_kind)):
-        _add(held, number, length, group_core[g], group_kind[g], ADD)
-    return held, number, length
+        _add(held, group_core[g], group_kind[g], 1)
+    for c in range(cores):
+        for i in range(held.length[c]):
+            kind, number = held.what[c, i], held.number[c, i]
+            lay(board, pieces, kinds.replica[kind], c, number, number * kinds.size[kind], number * kinds.load[kind])
+    close = CLOSE * board.load.sum() / cores
+    while budget > 0:
+        top = int(np.argmax(board.load))
+        if board.load[top] <= close:
+            break
+        budget -= held.length[top] * cores
+        step = _best_move(board, pieces, kinds, held, top)
+        for among in (EXCHANGE_CORES, cores):
+            if step.i < 0 and budget > 0:
+                budget -= held.length[top] * among * held.length.mean()
+                step = _best_exchange(board, pieces, kinds, held, top, among)
+        if step.i < 0:
+            break
+        kind, other = held.what[top, step.i], held.what[step.to, step.j]
+        _make(board, pieces, kinds, held, kind, _moved(pieces, kinds, kind, step.give, top, step.to))
+        if step.take > 0:
+            _make(board, pieces, kinds, held, other, _moved(pieces, kinds, other, step.take, step.to, top))
+    return _assignment(group_kind, kinds, pieces, held)
 
 
 @kernel
-def _add(held, number, length, core, kind, count):  # type: ignore[no-untyped-def]
-    for i in range(length[core]):
-        if held[core, i] == kind:
-            number[core, i] += count
-            if number[core, i] == 0:
-                length[core] -= 1
-                held[core, i], number[core, i] = held[core, length[core]], number[core, length[core]]
+def _add(held: Inventory, core: int, kind: int, count: int) -> None:
+    """Array groups of a kind onto a core; a negative count comes off it."""
+    for i in range(held.length[core]):
+        if held.what[core, i] == kind:
+            held.number[core, i] += count
+            if held.number[core, i] == 0:
+                held.length[core] -= 1
+                last = held.length[core]
+                held.what[core, i], held.number[core, i] = held.what[core, last], held.number[core, last]
             return
-    held[core, length[core]], number[core, length[core]] = kind, count
-    length[core] += 1
+    held.what[core, held.length[core]], held.number[core, held.length[core]] = kind, count
+    held.length[core] += 1
 
 
 @kernel
-def _first_of_replica(held, replica, core, i):  # type: ignore[no-untyped-def]
-    earlier = 0
-    for before in range(i):
-        earlier += replica[held[core, before]] == replica[held[core, i]]
-    return earlier == 0
+def _moved(pieces: Pieces, kinds: Kinds, kind: int, count: int, source: int, target: int) -> Move:
+    """A move of so many array groups of a kind that is allowed."""
+    j = kinds.replica[kind]
+    leads = pieces.head[j] == source and pieces.held[j, source] == count
+    return Move(j, source, target, count, count * kinds.load[kind], leads)
 
 
 @kernel
-def _groups_of(held, number, length, replica, core, which):  # type: ignore[no-untyped-def]
-    """How many array groups of a replica a core holds."""
-    total = 0
-    for i in range(length[core]):
-        if replica[held[core, i]] == which:
-            total += number[core, i]
-    return total
+def _make(board: Board, pieces: Pieces, kinds: Kinds, held: Inventory, kind: int, move: Move) -> None:
+    """Make it."""
+    shift(board, pieces, move)
+    _add(held, move.a, kind, -move.number)
+    _add(held, move.b, kind, move.number)
+    board.free[move.a] += move.number * kinds.size[kind]
+    board.free[move.b] -= move.number * kinds.size[kind]
 
 
 @kernel
-def _alone(held, length, replica, busy, core, which):  # type: ignore[no-untyped-def]
-    """Whether a replica is on this core only."""
-    for c in range(len(busy)):
-        if c != core:
-            for i in range(length[c]):
-                if replica[held[c, i]] == which:
-                    return False
-    return True
+def _allowed(pieces: Pieces, kinds: Kinds, kind: int, count: int, number: int, source: int) -> bool:
+    """Whether so many of the `number` array groups of a kind may leave a core: array group 0 stays unless the whole
+    replica moves."""
+    j = kinds.replica[kind]
+    if pieces.head[j] != source:
+        return True
+    if pieces.held[j, source] == count:
+        return bool(pieces.parts[j] == 1)
+    return not (kinds.leads[kind] and number == count)
 
 
 @kernel
-def _price(state, kind, count, source, target, sign):  # type: ignore[no-untyped-def]
-    """Add the effect of moving `count` of a kind to `busy` (ADD) or take it back (REMOVE), before the move is made.
-
-    Returns whether the move is allowed: the core of array group 0 keeps it unless the whole replica moves.
-    """
-    held, number, length, busy, _, load, _, replica, leader, message, head = state
-    which = replica[kind]
-    own = head[which]
-    leaves = _groups_of(held, number, length, replica, source, which) == count
-    arrives = _groups_of(held, number, length, replica, target, which) == 0
-    busy[source] -= sign * count * load[kind]
-    busy[target] += sign * count * load[kind]
-    if source == own:
-        if leaves:
-            return arrives and _alone(held, length, replica, busy, source, which)
-        for i in range(length[source]):
-            if held[source, i] == kind and leader[kind] and number[source, i] == count:
-                return False
-    elif leaves:
-        busy[source] -= sign * message[which]
-        busy[own] -= sign * message[which]
-    if arrives:
-        busy[target] += sign * message[which]
-        busy[own] += sign * message[which]
-    return True
-
-
-@kernel
-def _transfer(state, kind, count, source, target):  # type: ignore[no-untyped-def]
-    held, number, length, _, free, _, size, replica, _, _, head = state
-    _price(state, kind, count, source, target, ADD)
-    whole = _groups_of(held, number, length, replica, source, replica[kind]) == count
-    if whole and head[replica[kind]] == source:
-        head[replica[kind]] = target
-    _add(held, number, length, source, kind, -count)
-    _add(held, number, length, target, kind, count)
-    free[source] += count * size[kind]
-    free[target] -= count * size[kind]
-
-
-@kernel
-def _best_move(state, top, limit):  # type: ignore[no-untyped-def]
-    held, number, length, busy, free, load, size, replica, _, _, head = state
-    best, best_i, best_give, best_to = limit, -1, NOTHING, -1
-    for i in range(length[top]):
-        kind = held[top, i]
-        if load[kind] <= 0.0:
+def _best_move(board: Board, pieces: Pieces, kinds: Kinds, held: Inventory, top: int) -> Step:
+    """The move off the busiest core after which the cores it changes are least busy; i is -1 if none helps."""
+    load = board.load
+    best = Step(load[top] * (1 - 1e-9), -1, 0, -1, 0, 0)
+    for i in range(held.length[top]):
+        kind = held.what[top, i]
+        each = kinds.load[kind]
+        if each <= 0.0:
             continue
-        own = head[replica[kind]]
-        for c in range(len(busy)):
-            room = min(number[top, i], free[c] // size[kind])
-            if c == top or room == 0 or busy[c] + load[kind] >= best:
+        for c in range(len(load)):
+            room = min(held.number[top, i], board.free[c] // kinds.size[kind])
+            if c == top or room == 0 or load[c] + each >= best.worst:
                 continue
-            half = int((busy[top] - busy[c]) / (2.0 * load[kind]))
+            half = int((load[top] - load[c]) / (2.0 * each))
             for give in (min(room, max(1, half)), room):
-                if max(busy[c] + give * load[kind], busy[top] - give * load[kind]) >= best:
+                if max(load[c] + give * each, load[top] - give * each) >= best.worst:
                     continue
-                allowed = _price(state, kind, give, top, c, ADD)
-                worst = max(busy[top], busy[c], busy[own])
-                _price(state, kind, give, top, c, REMOVE)
-                if allowed and worst < best:
-                    best, best_i, best_give, best_to = worst, i, give, c
-    return best, best_i, best_give, best_to, NOTHING, NOTHING
+                worst = _after(board, pieces, kinds, held, Step(0.0, i, give, c, 0, 0), top)
+                if worst < best.worst:
+                    best = Step(worst, i, give, c, 0, 0)
+    return best
 
 
 @kernel
-def _calmest(busy, count):  # type: ignore[no-untyped-def]
+def _calmest(load: FloatVector, count: int) -> IntVector:
     """So many of the least busy cores, or all."""
-    if count >= len(busy):
-        return np.arange(len(busy))
+    if count >= len(load):
+        return np.arange(len(load))
     found = np.empty(count, dtype=np.int64)
-    taken = np.zeros(len(busy), dtype=np.bool_)
+    taken = np.zeros(len(load), dtype=np.bool_)
     for i in range(count):
         best = -1
-        for c in range(len(busy)):
-            if not taken[c] and (best < 0 or busy[c] < busy[best]):
+        for c in range(len(load)):
+            if not taken[c] and (best < 0 or load[c] < load[best]):
                 best = c
         found[i] = best
         taken[best] = True
@@ -241,58 +207,76 @@ def _calmest(busy, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _best_exchange(state, top, limit, among):  # type: ignore[no-untyped-def]
-    held, number, length, busy, free, load, size, replica, _, _, head = state
-    best, best_i, best_give, best_to, best_j, best_take = limit, -1, NOTHING, -1, -1, NOTHING
-    calmest = _calmest(busy, among)
-    for i in range(length[top]):
-        kind = held[top, i]
-        if load[kind] <= 0.0:
+def _best_exchange(board: Board, pieces: Pieces, kinds: Kinds, held: Inventory, top: int, among: int) -> Step:
+    """The exchange with one of so many calm cores after which the cores it changes are least busy; i: as above."""
+    load = board.load
+    best = Step(load[top] * (1 - 1e-9), -1, 0, -1, -1, 0)
+    calm = _calmest(load, among)
+    for i in range(held.length[top]):
+        kind = held.what[top, i]
+        each = kinds.load[kind]
+        if each <= 0.0:
             continue
-        own = head[replica[kind]]
-        for c in calmest:
-            if c == top or busy[c] >= best:
+        for c in calm:
+            if c == top or load[c] >= best.worst:
                 continue
-            for j in range(length[c]):
-                other = held[c, j]
-                take = ADD
-                if replica[other] == replica[kind]:
+            for j in range(held.length[c]):
+                other = held.what[c, j]
+                if kinds.replica[other] == kinds.replica[kind]:
                     continue
-                while take <= number[c, j]:
-                    room = (free[c] + take * size[other]) // size[kind]
-                    half = int((busy[top] - busy[c] + 2 * take * load[other]) / (2.0 * load[kind]))
-                    give = min(number[top, i], room, max(1, half))
-                    fits = take * size[other] <= free[top] + give * size[kind]
-                    gain = give * load[kind] - take * load[other]
-                    if give > 0 and fits and gain > 0 and max(busy[c] + gain, busy[top] - gain) < best:
-                        allowed = _price(state, kind, give, top, c, ADD)
-                        allowed = _price(state, other, take, c, top, ADD) and allowed
-                        worst = max(busy[top], busy[c], busy[own], busy[head[replica[other]]])
-                        _price(state, other, take, c, top, REMOVE)
-                        _price(state, kind, give, top, c, REMOVE)
-                        if allowed and worst < best:
-                            best, best_i, best_give, best_to, best_j, best_take = worst, i, give, c, j, take
+                take = 1
+                while take <= held.number[c, j]:
+                    room = (board.free[c] + take * kinds.size[other]) // kinds.size[kind]
+                    half = int((load[top] - load[c] + 2 * take * kinds.load[other]) / (2.0 * each))
+                    give = min(held.number[top, i], room, max(1, half))
+                    fits = take * kinds.size[other] <= board.free[top] + give * kinds.size[kind]
+                    gain = give * each - take * kinds.load[other]
+                    if give > 0 and fits and gain > 0 and max(load[c] + gain, load[top] - gain) < best.worst:
+                        worst = _after(board, pieces, kinds, held, Step(0.0, i, give, c, j, take), top)
+                        if worst < best.worst:
+                            best = Step(worst, i, give, c, j, take)
                     take *= 2
-    return best, best_i, best_give, best_to, best_j, best_take
+    return best
 
 
 @kernel
-def _assignment(group_kind, held, number, length, replica, head):  # type: ignore[no-untyped-def]
+def _after(board: Board, pieces: Pieces, kinds: Kinds, held: Inventory, step: Step, top: int) -> float:
+    """The highest load on the cores that a step changes; infinite if it is not allowed.
+
+    Tried and taken back on the loads themselves, allowed or not: which of equally loaded cores is first depends on what
+    that rounds, and with it the plan.
+    """
+    load, to = board.load, step.to
+    kind, other = held.what[top, step.i], held.what[to, step.j] if step.take else held.what[top, step.i]
+    there, back = _moved(pieces, kinds, kind, step.give, top, to), _moved(pieces, kinds, other, step.take, to, top)
+    goes = _allowed(pieces, kinds, kind, step.give, held.number[top, step.i], top)
+    comes = step.take == 0 or _allowed(pieces, kinds, other, step.take, held.number[to, step.j], to)
+    charge(board, pieces, there, 1.0, goes)
+    if step.take:
+        charge(board, pieces, back, 1.0, comes)
+    worst = max(load[top], load[to], load[pieces.head[there.j]], load[pieces.head[back.j]])
+    if step.take:
+        charge(board, pieces, back, -1.0, comes)
+    charge(board, pieces, there, -1.0, goes)
+    return worst if goes and comes else np.inf
+
+
+@kernel
+def _assignment(group_kind: IntVector, kinds: Kinds, pieces: Pieces, held: Inventory) -> IntVector:
     """A core for each array group: those of a kind in order, the core of array group 0 first."""
-    kinds = len(replica)
-    start = np.zeros(kinds + 1, dtype=np.int64)
+    start = np.zeros(len(kinds.load) + 1, dtype=np.int64)
     for g in range(len(group_kind)):
         start[group_kind[g] + 1] += 1
     start = np.cumsum(start)
     slots = np.empty(len(group_kind), dtype=np.int64)
     filled = start[:-1].copy()
     for heads_first in (True, False):
-        for c in range(len(length)):
-            for i in range(length[c]):
-                kind = held[c, i]
-                if (head[replica[kind]] == c) == heads_first:
-                    slots[filled[kind] : filled[kind] + number[c, i]] = c
-                    filled[kind] += number[c, i]
+        for c in range(len(held.length)):
+            for i in range(held.length[c]):
+                kind, number = held.what[c, i], held.number[c, i]
+                if (pieces.head[kinds.replica[kind]] == c) == heads_first:
+                    slots[filled[kind] : filled[kind] + number] = c
+                    filled[kind] += number
     result = np.empty(len(group_kind), dtype=np.int64)
     used = start[:-1].copy()
     for g in range(len(group_kind)):

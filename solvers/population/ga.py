@@ -5,9 +5,11 @@ equally many crossbars. Replicas are read off in the order of cores: the first `
 the first replica's. The first generation is `balance` with random stop levels, half of it packed core after core and
 half of it dealt out; each further one keeps the best and a few others and refills itself with their mutants. Source:
 Sun et al. 2023 (PIMCOMP, DAC and TCAD) and PIMCOMP-NN's `GeneticAlgorithm`. Unlike there, a core may hold any number
-of kinds, fitness is plan/cost.py's objective of the complete plan, and a seed makes the run reproducible.
+of kinds, fitness is what a judge says of the complete plan, plan/cost.py's objective unless another is named, and a
+seed makes the run reproducible.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +17,16 @@ import numpy.typing as npt
 
 from pimcomp.errors import ConfigError
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Judge, Judges, MappingProblem, Outcome, Plan, Status
 from pimcomp.plan.cost import plan_cost
-from solvers.capacity import no_plan, shortfall
+from pimcomp.plan.judge import CLOSED_FORM_ACTIONS, COST, JUDGE_NAMES, ClosedForms, judge_called
+from solvers.capacity import answer, no_plan
 from solvers.heuristics.balance import added_replicas
 from solvers.heuristics.faithful import Replication, capped, plain_options
 from solvers.limit import EVALUATIONS_PER_S, Clock, units
 from solvers.options import setting
-from solvers.placing.mapping import CoreOf, best_fit, first_fit
+from solvers.placing.board import CoreOf
+from solvers.placing.mapping import best_fit, first_fit
 from solvers.population.ga_mutations import Kinds, mutate, replicas_of
 
 LOWEST_STOP, HIGHEST_STOP = 0.10, 0.89  # stop levels of `balance` in the first generation
@@ -40,6 +44,7 @@ class Ga:
     iterations: int = setting(3, "generations after the first")
     keep: float = setting(0.3, "share of the best that survive a generation")
     survive_chance: float = setting(0.2, "chance of each other one to survive")
+    judge: str = setting(COST, "who judges plans: ordered programs, an estimate, or closed forms", JUDGE_NAMES)
     name: str = field(default="ga", init=False)
 
     def __post_init__(self) -> None:
@@ -47,36 +52,38 @@ class Ga:
         if self.population < 1:
             raise ConfigError("solver.ga.population", f"expected at least 1, found {self.population}")
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """The best individual of all generations, of as many as the time limit allows."""
         clock = Clock(time_limit_s)
-        if shortfall(problem) is not None:
-            return no_plan(problem, clock.spent_s)
-        evolution = _Evolution(problem, np.random.default_rng(seed))
+        judge = judge_called(self.judge, problem, judges) or ClosedForms(problem)
         left = max(1, units(time_limit_s, EVALUATIONS_PER_S, self.population * (1 + self.iterations)))
+        effort = np.inf if time_limit_s is None else CLOSED_FORM_ACTIONS
+        evolution = _Evolution(problem, judge, np.random.default_rng(seed), left, effort)
         held = evolution.first_generation(min(self.population, left))
         if not held:
-            return no_plan(problem, clock.spent_s)
-        fitness = [evolution.fitness_ns(individual) for individual in held]
-        first_ns, left = min(fitness), left - len(held)
+            return no_plan(problem)
+        fitness = evolution.judged(held)
+        held, first_ns = held[: len(fitness)], min(fitness)
         for _ in range(self.iterations):
-            if left <= 0 or clock.ends():
+            if evolution.left <= 0 or clock.ends():
                 break
             kept = self._survivors(fitness, evolution.rng)
             held, fitness = [held[i] for i in kept], [fitness[i] for i in kept]
-            for _ in range(min(self.population - len(held), left)):
-                left -= 1
+            for _ in range(self.population - len(held)):
+                if evolution.left <= 0:
+                    break
                 child = mutate(held[int(evolution.rng.integers(len(kept)))], evolution.kinds, evolution.rng)
                 held.append(child)
-                fitness.append(evolution.fitness_ns(child))
+                fitness += evolution.judged([child])
         best = int(np.argmin(fitness))
+        plan = evolution.plan(held[best])
         return Outcome(
             status=Status.FEASIBLE,
-            plan=evolution.plan(held[best]),
-            objective_ns=fitness[best],
+            plan=plan,
+            objective_ns=plan_cost(problem, plan).objective_ns(problem.pipeline),
             notes=(f"first generation's best: {first_ns:.0f} ns, last one's: {fitness[best]:.0f} ns",),
             time_limited=clock.cut,
-            wall_s=clock.spent_s,
         )
 
     def _survivors(self, fitness: list[float], rng: np.random.Generator) -> list[int]:
@@ -87,10 +94,15 @@ class Ga:
 
 
 class _Evolution:
-    """What all generations share: the problem as arrays, and the random numbers."""
+    """What all generations share: the problem as arrays, its judge, random numbers, and the budget that is left.
 
-    def __init__(self, problem: MappingProblem, rng: np.random.Generator) -> None:
-        self.problem, self.rng = problem, rng
+    effort: actions of a judgement that count as one individual.
+    """
+
+    def __init__(
+        self, problem: MappingProblem, judge: Judge, rng: np.random.Generator, left: int, effort: float
+    ) -> None:
+        self.problem, self.judge, self.rng, self.left, self.effort = problem, judge, rng, left, effort
         self.option = plain_options(problem)
         self.kinds, self.groups = _kinds_of(problem, self.option)
 
@@ -170,9 +182,16 @@ class _Evolution:
             target[:, groups] = np.repeat(cores, held[:, kind]).reshape(len(target), len(groups))
         return Plan(option=self.option, replication=tuple(int(r) for r in replication), core_of=tuple(core_of))
 
-    def fitness_ns(self, held: IntArray) -> float:
-        """The problem's objective; lower is better."""
-        return plan_cost(self.problem, self.plan(held)).objective_ns(self.problem.pipeline)
+    def judged(self, individuals: Sequence[IntArray]) -> list[float]:
+        """Times in ns, lower is better, of as many as the budget allows; of the first one anyway."""
+        times: list[float] = []
+        for held in individuals:
+            if times and self.left <= 0:
+                break
+            found = self.judge.judge(self.plan(held))
+            self.left -= max(1, int(found.actions / self.effort))
+            times.append(found.time_ns)
+        return times
 
 
 def _kinds_of(problem: MappingProblem, option: tuple[int, ...]) -> tuple[Kinds, list[npt.NDArray[np.int64]]]:

@@ -3,7 +3,7 @@
 An individual has two genes per layer: its option, and the rank of its replication among the useful ones of that
 option. A repair step keeps every individual within the chip's crossbars; the population is scored at once by the
 closed forms of plan/cost.py. The front found is mapped to cores; the complete plans are scored again, their time by
-their ordered programs where the problem can order them (`MappingProblem.trial`). Source: Deb et al. 2002, as
+their judge, which is their ordered programs unless another is named. Source: Deb et al. 2002, as
 implemented by pymoo.
 """
 
@@ -21,9 +21,11 @@ from pymoo.operators.crossover.ux import UniformCrossover
 from pymoo.operators.mutation.pm import PolynomialMutation
 
 from pimcomp.errors import ConfigError, did_you_mean
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status
+from pimcomp.ir.plan import Judge, Judges, MappingProblem, Outcome, Pipeline, Plan, Status
 from pimcomp.plan.cost import plan_cost, population_cost
-from solvers.capacity import no_plan, shortfall, smallest_options
+from pimcomp.plan.judge import JUDGE_NAMES, PROGRAM, judge_called
+from pimcomp.plan.pareto import knee, non_dominated
+from solvers.capacity import answer, no_plan, shortfall, smallest_options
 from solvers.exact.exact import single
 from solvers.exact.latency import latency_relaxation
 from solvers.exact.packing import graded_choices, place
@@ -61,6 +63,7 @@ class Nsga2:
     evaluations: int = setting(4096, "the budget")
     front_size: int = setting(12, "plans of the front that are mapped at most")
     objectives: str = setting("time+crossbars", f"two or more of {', '.join(OBJECTIVES)}, joined by +")
+    judge: str = setting(PROGRAM, "who judges the front: ordered programs, an estimate, or closed forms", JUDGE_NAMES)
     max_crossbars: int = setting(0, "the best in the first objective with no more crossbars; 0: the knee")
     name: str = field(default="nsga2", init=False)
 
@@ -76,16 +79,15 @@ class Nsga2:
             if getattr(self, name) < 1:
                 raise ConfigError(f"solver.nsga2.{name}", f"expected at least 1, found {getattr(self, name)}")
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
-        """The knee of the front, the point with the least sum of scaled objectives; or the best within the limit."""
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """The knee of the front, the point nearest to the best of everything; or the best within the limit."""
         clock = Clock(time_limit_s)
-        if shortfall(problem) is not None:
-            return no_plan(problem, clock.spent_s)
-        front = self._search(problem, clock, seed)
+        front = self._search(problem, judges, clock, seed)
         if not front:
-            return no_plan(problem, clock.spent_s)
+            return no_plan(problem)
         within = [p for p in front if p.crossbars_used <= self.max_crossbars]
-        best = min(within, key=lambda p: p.values) if within else knee(front)
+        best = min(within, key=lambda p: p.values) if within else front[knee(np.array([p.values for p in front]))]
         least, most = min(p.crossbars_used for p in front), max(p.crossbars_used for p in front)
         what = f"best of up to {self.max_crossbars} crossbars" if within else "knee"
         notes = [f"{what} of {len(front)} plans of {least} to {most} crossbars"]
@@ -97,17 +99,19 @@ class Nsga2:
             objective_ns=best.objective_ns,
             notes=tuple(notes),
             time_limited=clock.cut,
-            wall_s=clock.spent_s,
         )
 
-    def front(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> list[FrontPoint]:
+    def front(
+        self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int
+    ) -> list[FrontPoint]:
         """Non-dominated complete plans in order of crossbars; empty if nothing fits."""
-        return self._search(problem, Clock(time_limit_s), seed) if shortfall(problem) is None else []
+        return self._search(problem, judges, Clock(time_limit_s), seed) if shortfall(problem) is None else []
 
-    def _search(self, problem: MappingProblem, clock: Clock, seed: int) -> list[FrontPoint]:
+    def _search(self, problem: MappingProblem, judges: Judges, clock: Clock, seed: int) -> list[FrontPoint]:
+        judge = judge_called(self.judge, problem, judges)
         if not problem.layers:
             alone = single(problem)
-            return [] if alone is None else [self._point(problem, alone.plan)[0]]
+            return [] if alone is None else [self._point(problem, judge, alone.plan)[0]]
         ranks = make_ranks(problem)
         search = _Search(problem, ranks, self.objectives.split("+"))
         algorithm = NSGA2(
@@ -124,15 +128,18 @@ class Nsga2:
         while algorithm.has_next() and not clock.ends():
             algorithm.next()
         found = np.atleast_2d(algorithm.opt.get("X")).astype(np.int64)
-        return self._mapped(problem, ranks, found, clock)
+        return self._mapped(problem, judge, ranks.decode(found), ranks.crossbars(found).sum(axis=1), clock)
 
-    def _mapped(self, problem: MappingProblem, ranks: Ranks, found: IntMatrix, clock: Clock) -> list[FrontPoint]:
+    def _mapped(
+        self, problem: MappingProblem, judge: Judge | None, found: tuple[IntMatrix, IntMatrix], crossbars: IntMatrix,
+        clock: Clock,
+    ) -> list[FrontPoint]:  # fmt: skip
         """Complete plans for at most `front_size` individuals, evenly over the front; dominated ones dropped.
 
         With a time limit, those of most crossbars, as far as it allows to order their programs.
         """
-        option, replication = ranks.decode(found)
-        order = np.argsort(ranks.crossbars(found).sum(axis=1), kind="stable")
+        option, replication = found
+        order = np.argsort(crossbars, kind="stable")
         kept = order[np.unique(np.linspace(0, len(order) - 1, min(self.front_size, len(order))).astype(int))]
         choices = [Choice(tuple(option[i].tolist()), tuple(replication[i].tolist())) for i in kept]
         points: list[FrontPoint] = []
@@ -142,13 +149,17 @@ class Nsga2:
             if points and left is not None and (left <= 0 or clock.ends()):
                 break
             if (priced := make()) is not None:
-                point, actions = self._point(problem, priced.plan)
+                point, actions = self._point(problem, judge, priced.plan)
                 points.append(point)
                 left = None if left is None else left - actions
-        return non_dominated([p for p in points if np.isfinite(p.values).all()] or points)
+        fitting = [p for p in points if np.isfinite(p.values).all()] or points
+        fitting.sort(key=lambda p: (p.crossbars_used, p.values, p.objective_ns))
+        return [
+            p for p, best in zip(fitting, non_dominated(np.array([p.values for p in fitting])), strict=True) if best
+        ]
 
-    def _point(self, problem: MappingProblem, plan: Plan) -> tuple[FrontPoint, int]:
-        """A plan with its figures, and the tasks and messages that were ordered for them."""
+    def _point(self, problem: MappingProblem, judge: Judge | None, plan: Plan) -> tuple[FrontPoint, int]:
+        """A plan with its figures, and the effort of judging it."""
         cost = plan_cost(problem, plan)
         chosen = [layer.options[o] for layer, o in zip(problem.layers, plan.option, strict=True)]
         value = {
@@ -159,32 +170,13 @@ class Nsga2:
             "energy": float(sum(o.firings * o.crossbars for o in chosen)),
         }
         actions = 0
-        if problem.trial is not None:
+        if judge is not None:
             own = "latency" if problem.pipeline is Pipeline.ELEMENT else "period"
-            trial = problem.trial(plan)
-            value["time"] = value[own] = trial.time_ns
-            actions = trial.actions
+            judgement = judge.judge(plan)
+            value["time"] = value[own] = judgement.time_ns
+            actions = judgement.actions
         values = tuple(value[name] for name in self.objectives.split("+"))
         return FrontPoint(plan, cost.objective_ns(problem.pipeline), cost.crossbars_used, values), actions
-
-
-def non_dominated(points: Sequence[FrontPoint]) -> list[FrontPoint]:
-    """The points that no other one beats, one of equals, in order of crossbars and time."""
-    front: list[FrontPoint] = []
-    for point in sorted(points, key=lambda p: (p.crossbars_used, p.values, p.objective_ns)):
-        beaten = any(all(b <= v for b, v in zip(q.values, point.values, strict=True)) for q in front)
-        if not beaten:
-            front = [q for q in front if any(a < v for a, v in zip(q.values, point.values, strict=True))]
-            front.append(point)
-    return front
-
-
-def knee(front: Sequence[FrontPoint]) -> FrontPoint:
-    """The point nearest to the best of everything: the least sum of objectives, each scaled to [0, 1] on the front."""
-    objectives = np.array([p.values for p in front])
-    low, high = objectives.min(axis=0), objectives.max(axis=0)
-    scaled = (objectives - low) / np.where(high > low, high - low, 1.0)
-    return front[int(np.argmin(scaled.sum(axis=1)))]
 
 
 def mapped_estimate(
@@ -196,10 +188,10 @@ def mapped_estimate(
     Source: Graham 1966. Without that term few coarse replicas would look as good as many fine ones.
     """
     latency, period, crossbars = population_cost(problem, option, replication)
-    layers = np.arange(len(problem.layers))
-    firings = ranks.firings[layers, option]
-    busiest = (-(-firings // replication) * ranks.firing_ns[layers, option]).max(axis=1)
-    work = ranks.work_ns[layers, option].sum(axis=1) + problem.vector_work_ns
+    shapes, row = ranks.shapes, ranks.shapes.first[:-1] + option
+    firings = shapes.firings[row]
+    busiest = (-(-firings // replication) * shapes.slowest[row]).max(axis=1)
+    work = shapes.work[row].sum(axis=1) + problem.vector_work_ns
     listed = work / (problem.cores * problem.rob_size) + busiest * (1.0 - 1.0 / problem.cores)
     element = problem.pipeline is Pipeline.ELEMENT
     value = {
@@ -207,7 +199,7 @@ def mapped_estimate(
         "latency": np.maximum(latency, listed),
         "period": np.maximum(period, listed),
         "crossbars": crossbars.astype(np.float64),
-        "energy": (firings * ranks.replica_crossbars[layers, option]).sum(axis=1).astype(np.float64),
+        "energy": (firings * shapes.crossbars[row]).sum(axis=1).astype(np.float64),
     }
     return np.stack([value[name] for name in objectives], axis=1)
 

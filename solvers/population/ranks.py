@@ -8,55 +8,50 @@ import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.plan import MappingProblem
-from pimcomp.plan.cost import firing_ns
+from pimcomp.plan.cost import IntVector, Shapes, shapes_of
 from solvers.capacity import smallest_options
 from solvers.exact.relaxation import Choice, useful_replications
 
 IntMatrix = npt.NDArray[np.int64]
-FloatMatrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Ranks:
-    """Useful replications of every option of every layer that fit the chip alone.
+    """Useful replications of every option of every layer that fit the chip alone; options are rows of `shapes`.
 
-    options: int64[layers], how many. ranks: int64[layers, options], how many replications each option has (0: it
-    never fits). most: int64[layers], the largest of these. replication: int64[layers, options, most].
-    replica_crossbars, firings: int64[layers, options]. firing_ns, work_ns: float64[layers, options], of the slowest
-    array group and of one inference. smallest: int64[layers], the option that takes the fewest crossbars. Vectors are
-    int64[2 layers]: options, then ranks.
+    ranks: int64[options], how many replications each option has (0: it never fits). replication: int64[options, most of
+    these]. options, most: int64[layers], how many options, and the most ranks of one. smallest: int64[layers], the
+    option that takes the fewest crossbars. Vectors are int64[2 layers]: options, then ranks.
     """
 
-    options: IntMatrix
-    ranks: IntMatrix
-    most: IntMatrix
+    shapes: Shapes
+    options: IntVector
+    ranks: IntVector
+    most: IntVector
     replication: IntMatrix
-    replica_crossbars: IntMatrix
-    firings: IntMatrix
-    firing_ns: FloatMatrix
-    work_ns: FloatMatrix
-    smallest: IntMatrix
+    smallest: IntVector
 
     def decode(self, genes: IntMatrix) -> tuple[IntMatrix, IntMatrix]:
         """(option, replication), int64[population, layers] each; a rank too high means the highest."""
-        layers = np.arange(len(self.options))
-        option = genes[:, : len(layers)]
-        usable = np.where(self.ranks[layers, option] > 0, option, self.smallest)
-        rank = np.minimum(genes[:, len(layers) :], self.ranks[layers, usable] - 1)
-        return usable, self.replication[layers, usable, rank]
+        first, layers = self.shapes.first[:-1], len(self.options)
+        option = genes[:, :layers]
+        usable = np.where(self.ranks[first + option] > 0, option, self.smallest)
+        rank = np.minimum(genes[:, layers:], self.ranks[first + usable] - 1)
+        return usable, self.replication[first + usable, rank]
 
     def crossbars(self, genes: IntMatrix) -> IntMatrix:
         """int64[population, layers]: crossbars of every layer."""
         option, replication = self.decode(genes)
-        return np.asarray(self.replica_crossbars[np.arange(len(self.options)), option] * replication)
+        return np.asarray(self.shapes.crossbars[self.shapes.first[:-1] + option] * replication)
 
     def encode(self, choices: Sequence[Choice]) -> IntMatrix:
         """int64[choices, 2 layers]; a replication between two ranks becomes the lower one."""
         rows = []
         for choice in choices:
+            row = self.shapes.first[:-1] + choice.option
+            useful = [self.replication[i, : self.ranks[i]] for i in row]
             rank = [
-                int(np.searchsorted(self.replication[k, o, : self.ranks[k, o]], r, side="right")) - 1
-                for k, (o, r) in enumerate(zip(choice.option, choice.replication, strict=True))
+                int(np.searchsorted(u, r, side="right")) - 1 for u, r in zip(useful, choice.replication, strict=True)
             ]
             rows.append([*choice.option, *rank])
         return np.array(rows, dtype=np.int64).reshape(len(choices), 2 * len(self.options))
@@ -64,31 +59,22 @@ class Ranks:
 
 def make_ranks(problem: MappingProblem) -> Ranks:
     """The integer encoding of a problem whose layers all fit the chip alone."""
-    layers, widest = len(problem.layers), max(len(layer.options) for layer in problem.layers)
-    useful: dict[tuple[int, int], IntMatrix] = {}
-    crossbars, firings = np.zeros((layers, widest), dtype=np.int64), np.ones((layers, widest), dtype=np.int64)
-    slowest_ns, work_ns = np.zeros((layers, widest)), np.zeros((layers, widest))
-    for k, layer in enumerate(problem.layers):
-        for o, option in enumerate(layer.options):
-            crossbars[k, o], firings[k, o] = option.crossbars, option.firings
-            slowest_ns[k, o], work_ns[k, o] = firing_ns(option).max(), option.work_ns
-            replication = useful_replications(option.firings)
-            fits = option.ag_crossbars.max() <= problem.crossbars_per_core
-            useful[k, o] = replication[replication * option.crossbars <= problem.crossbars] if fits else replication[:0]
-    ranks = np.zeros((layers, widest), dtype=np.int64)
-    table = np.ones((layers, widest, max(len(r) for r in useful.values())), dtype=np.int64)
-    for (k, o), replication in useful.items():
-        ranks[k, o] = len(replication)
-        table[k, o, : len(replication)] = replication
+    shapes = shapes_of(problem)
+    useful: list[IntVector] = []
+    for option in (option for layer in problem.layers for option in layer.options):
+        replication = useful_replications(option.firings)
+        fits = option.ag_crossbars.max() <= problem.crossbars_per_core
+        useful.append(replication[replication * option.crossbars <= problem.crossbars] if fits else replication[:0])
+    ranks = np.array([len(replication) for replication in useful], dtype=np.int64)
+    table = np.ones((len(useful), max(ranks)), dtype=np.int64)
+    for row, replication in zip(table, useful, strict=True):
+        row[: len(replication)] = replication
     return Ranks(
-        options=np.array([len(layer.options) for layer in problem.layers], dtype=np.int64),
+        shapes=shapes,
+        options=np.diff(shapes.first),
         ranks=ranks,
-        most=ranks.max(axis=1),
+        most=np.maximum.reduceat(ranks, shapes.first[:-1]),
         replication=table,
-        replica_crossbars=crossbars,
-        firings=firings,
-        firing_ns=slowest_ns,
-        work_ns=work_ns,
         smallest=np.array(smallest_options(problem), dtype=np.int64),
     )
 
@@ -101,19 +87,20 @@ def fit_budget(ranks: Ranks, genes: IntMatrix, budget: int) -> IntMatrix:
     """
     layers = len(ranks.options)
     option, _ = ranks.decode(genes)
-    rank = np.minimum(genes[:, layers:], ranks.ranks[np.arange(layers), option] - 1)
+    rank = np.minimum(genes[:, layers:], ranks.ranks[ranks.shapes.first[:-1] + option] - 1)
     fitted = np.concatenate([option, rank], axis=1)
-    _lower(fitted, ranks.replication, ranks.replica_crossbars, ranks.smallest, budget)
+    _lower(fitted, ranks.shapes, ranks.replication, ranks.smallest, budget)
     return fitted
 
 
 @kernel
-def _lower(genes, replication, replica_crossbars, smallest, budget):  # type: ignore[no-untyped-def]
+def _lower(genes: IntMatrix, shapes: Shapes, replication: IntMatrix, smallest: IntVector, budget: int) -> None:
     layers = genes.shape[1] // 2
     for i in range(genes.shape[0]):
         used = np.zeros(layers, dtype=np.int64)
         for k in range(layers):
-            used[k] = replication[k, genes[i, k], genes[i, layers + k]] * replica_crossbars[k, genes[i, k]]
+            row = shapes.first[k] + genes[i, k]
+            used[k] = replication[row, genes[i, layers + k]] * shapes.crossbars[row]
         while used.sum() > budget:
             largest = -1
             for k in range(layers):
@@ -126,5 +113,5 @@ def _lower(genes, replication, replica_crossbars, smallest, budget):  # type: ig
                 genes[i, layers + largest] -= 1
             else:
                 genes[i, largest] = smallest[largest]
-            o, r = genes[i, largest], genes[i, layers + largest]
-            used[largest] = replication[largest, o, r] * replica_crossbars[largest, o]
+            row = shapes.first[largest] + genes[i, largest]
+            used[largest] = replication[row, genes[i, layers + largest]] * shapes.crossbars[row]

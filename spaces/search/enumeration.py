@@ -20,8 +20,8 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from pimcomp.errors import PimdseError
+from pimcomp.plan.pareto import non_dominated
 from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict, objective_costs
-from spaces.pareto import non_dominated
 from spaces.search.agenda import Observe, Progress
 from spaces.search.study import CANDIDATE, ENUMERATION, Enumeration
 from spaces.search.trial import CONTENT, objective_values

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pimcomp.plan.pareto import FloatMatrix, non_dominated
 from spaces.candidate import Candidate, objective_costs
 from spaces.hypervolume import hypervolume
-from spaces.pareto import FloatMatrix, non_dominated
 from spaces.space import Point
 
 

@@ -18,7 +18,7 @@ from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Unfolding
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Plan, Status
 from tests.frontend.small_onnx import make, normals, op
 from tests.schedule.tuned import tuned
 
@@ -38,7 +38,7 @@ class Given:
     cores: int
     name: str = field(default="given", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """The plan."""
         option = tuple([o.unfolding for o in layer.options].index(self.unfolding) for layer in problem.layers)
         groups = [len(layer.options[o].ag_crossbars) for layer, o in zip(problem.layers, option, strict=True)]

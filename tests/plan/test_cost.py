@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from pimcomp.ir.plan import MappingProblem, Pipeline, Plan
 from pimcomp.plan.cost import (
-    MESSAGE_NS,
     chain_ns,
     core_loads_ns,
     firing_ns,
@@ -55,8 +54,8 @@ def test_a_split_replica_pays_messages_at_both_ends() -> None:
     layer = make_layer(0, [make_option(9, [1, 1])])
     problem = make_problem([layer], cores=2, crossbars_per_core=4)
     plan = Plan(option=(0,), replication=(1,), core_of=(np.array([[0, 1]], dtype=np.int32),))
-    assert message_ns(layer, layer.options[0], 1) == MESSAGE_NS / 3
-    np.testing.assert_allclose(plan_cost(problem, plan).load_ns, [[9 * 1100.0 + 3 * MESSAGE_NS] * 2])
+    assert message_ns(problem, layer, layer.options[0], 1) == problem.message_ns / 3
+    np.testing.assert_allclose(plan_cost(problem, plan).load_ns, [[9 * 1100.0 + 3 * problem.message_ns] * 2])
 
 
 def test_chain_of_two_layers_by_hand() -> None:
@@ -85,7 +84,7 @@ def test_loads_equal_a_direct_count(seed: int) -> None:
     expected = np.zeros((len(problem.layers), problem.cores))
     for k, layer in enumerate(problem.layers):
         option = layer.options[plan.option[k]]
-        message = message_ns(layer, option, plan.replication[k])
+        message = message_ns(problem, layer, option, plan.replication[k])
         for j, blocks in enumerate(shares(option.firings, plan.replication[k])):
             cores = plan.core_of[k][j]
             np.add.at(expected[k], cores, blocks * firing_ns(option))

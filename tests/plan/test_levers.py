@@ -39,7 +39,7 @@ def with_lever(arch: Arch, lever: str) -> Arch:
 
 def solved(graph: Graph, arch: Arch) -> bool:
     problem = build_problem(graph, arch, partition(graph, arch), Pipeline.ELEMENT)
-    return get_solver("balance").solve(problem, time_limit_s=1.0, seed=0).plan is not None
+    return get_solver("balance").solve(problem, {}, time_limit_s=1.0, seed=0).plan is not None
 
 
 @pytest.mark.slow

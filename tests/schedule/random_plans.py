@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pimcomp.ir.plan import MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Plan, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class RandomPlan:
     largest_replication: int = 5
     name: str = field(default="random", init=False)
 
-    def solve(self, problem: MappingProblem, *, time_limit_s: float | None, seed: int) -> Outcome:
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Options first, then replicas one by one on random cores; a replica's groups on one to three of them."""
         rng = np.random.default_rng(seed)
         free = np.full(problem.cores, problem.crossbars_per_core)

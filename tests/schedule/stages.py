@@ -56,7 +56,7 @@ def stages(seed: int) -> Stages:
     options = tuned({"TASK_BLOCKS": 1 + seed % 3}, images_per_round=IMAGES, orders=2)
     graph = rewrite(random_network(seed), arch, options)
     parts = partition(graph, arch)
-    outcome = RandomPlan().solve(build_problem(graph, arch, parts, Pipeline.BATCH), time_limit_s=None, seed=seed)
+    outcome = RandomPlan().solve(build_problem(graph, arch, parts, Pipeline.BATCH), {}, time_limit_s=None, seed=seed)
     plan = outcome.plan
     assert plan is not None, f"seed {seed} has no plan"
     scheduler = Scheduler(graph, arch, parts, Pipeline.BATCH, options, dict.fromkeys(range(len(graph.nodes)), 10.0))

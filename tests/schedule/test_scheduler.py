@@ -26,7 +26,7 @@ def scheduler_of(case: Stages, pipeline: Pipeline, arch: Arch | None = None) -> 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_trial_tells_time_effort_and_who_is_on_the_critical_path(seed: int, pipeline: Pipeline) -> None:
     case = stages(seed)
-    trial = scheduler_of(case, pipeline).trial(case.plan)
+    trial = scheduler_of(case, pipeline).judge(case.plan)
     images = min(IMAGES, TRIAL_IMAGES) if pipeline is Pipeline.BATCH else 1
     constants = case.flow.constant_tasks
     assert trial.actions == constants + images * (len(case.flow.core) - constants)
@@ -38,7 +38,7 @@ def test_a_trial_tells_time_effort_and_who_is_on_the_critical_path(seed: int, pi
 
 def test_a_trial_of_what_no_memory_holds_takes_for_ever() -> None:
     case = stages(SEEDS[0])
-    trial = scheduler_of(case, Pipeline.ELEMENT, replace(case.arch, local_memory_bytes=8)).trial(case.plan)
+    trial = scheduler_of(case, Pipeline.ELEMENT, replace(case.arch, local_memory_bytes=8)).judge(case.plan)
     assert (trial.time_ns, trial.actions) == (math.inf, NO_PROGRAM)
     assert not trial.share.any()
 

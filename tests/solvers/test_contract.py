@@ -1,9 +1,8 @@
 """What every solver promises, whatever it is: a new solver joins by being registered.
 
-Covers: limit, capacity.
+Covers: limit, capacity, heuristics/stream.
 """
 
-import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +14,15 @@ import numpy as np
 import pytest
 
 from pimcomp.errors import ConfigError
-from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Plan, Status, Trial
+from pimcomp.ir.plan import Judgement, Judges, MappingProblem, Outcome, Pipeline, Plan, Status
+from pimcomp.plan import judge
 from pimcomp.plan.cost import plan_cost
+from pimcomp.plan.judge import JUDGE_NAMES, PROGRAM
 from solvers import SOLVER_NAMES, describe, get_solver, limit
+from solvers.column_generation import solver as columns
 from solvers.column_generation.core_master import WORK_PER_S
 from solvers.local_search import reshape
-from solvers.master import cpsat, ilp, warm_start
+from solvers.master import cpsat, ilp
 from solvers.options import OptionValue
 from solvers.population import nsga2
 from tests.seeds import sampled, seeds
@@ -42,13 +44,14 @@ HANGS_S = 3600.0
 SMALL: dict[str, dict[str, OptionValue]] = {
     "ga": {"population": 40},
     "nsga2": {"evaluations": 128},
+    "columns": {"budget_s": 0.1},
     "cpsat": {"budget_s": 0.1},
     "ilp": {"budget_s": 0.1},
 }
 
 
 def solve(name: str, problem: MappingProblem, seed: int = 0) -> Outcome:
-    return get_solver(name, SMALL.get(name)).solve(problem, time_limit_s=TIME_LIMIT_S, seed=seed)
+    return get_solver(name, SMALL.get(name)).solve(problem, {}, time_limit_s=TIME_LIMIT_S, seed=seed)
 
 
 @pytest.mark.parametrize("pipeline", Pipeline)
@@ -74,7 +77,7 @@ def test_a_solution_is_a_valid_plan_and_its_bound_is_not_above_it(name: str, see
 def test_same_seed_same_plan(name: str) -> None:
     problem = random_problem(3)
     solver = get_solver(name, SMALL.get(name))
-    first, second = (solver.solve(problem, time_limit_s=HANGS_S, seed=7) for _ in range(2))
+    first, second = (solver.solve(problem, {}, time_limit_s=HANGS_S, seed=7) for _ in range(2))
     assert not first.time_limited
     assert same_plan(first.plan, second.plan)
 
@@ -87,8 +90,7 @@ class Work:
     individuals: int = 0
     actions: int = 0
     cells: float = 0.0
-    units: float = 0.0
-    nodes: int = 0
+    seconds: float = 0.0
 
 
 @pytest.fixture
@@ -107,27 +109,29 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         setattr(done, name, getattr(done, name) + amount)
 
     names = {info.module for info in describe()} | {"exact.packing"}
-    for module in (import_module(f"solvers.{name}") for name in names):
+    for module in (judge, *(import_module(f"solvers.{name}") for name in names)):
         if hasattr(module, "plan_cost"):
             monkeypatch.setattr(module, "plan_cost", counted(plan_cost, lambda *_: count("priced", 1)))
     estimated = nsga2._Search._evaluate
     monkeypatch.setattr(nsga2._Search, "_evaluate", counted(estimated, lambda _, x, *__: count("individuals", len(x))))
-    for module, name, place in ((reshape, "reshaped", 3), (warm_start, "column_bound", 4), (warm_start, "improved", 3)):
+    for module, name, place in ((reshape, "reshaped", 3), (columns, "column_bound", 4), (columns, "improved", 3)):
         spent = counted(getattr(module, name), lambda *args, place=place: count("cells", args[place]))
         monkeypatch.setattr(module, name, spent)
-    monkeypatch.setattr(cpsat.CpSat, "_solver", counted(cpsat.CpSat._solver, lambda _, s, *__: count("units", s)))
-    monkeypatch.setattr(ilp.Ilp, "_solver", counted(ilp.Ilp._solver, lambda _, __, nodes, *___: count("nodes", nodes)))
+    for engine in (cpsat.CpSat, ilp.Ilp):
+        monkeypatch.setattr(engine, "_parameters", counted(engine._parameters, lambda _, s, __: count("seconds", s)))
     return done
 
 
-def heavy_problem(work: Work, pipeline: Pipeline) -> MappingProblem:
-    """ResNet-18's layers, whose programs take 100,000 actions each and a time that any change of a plan changes."""
+@dataclass
+class Heavy:
+    """A judge whose programs take 100,000 actions each and a time that any change of a plan changes."""
 
-    def trial(plan: Plan) -> Trial:
-        work.actions += 100_000
-        return Trial(time_ns=1e6 / sum(plan.replication), actions=100_000, share=np.ones(len(plan.option)))
+    work: Work
 
-    return replace(resnet18_problem(pipeline, cores=96), trial=trial)
+    def judge(self, plan: Plan) -> Judgement:
+        """A shorter time for more replicas."""
+        self.work.actions += 100_000
+        return Judgement(time_ns=1e6 / sum(plan.replication), actions=100_000, share=np.ones(len(plan.option)))
 
 
 @pytest.mark.parametrize("pipeline", [Pipeline.ELEMENT, pytest.param(Pipeline.BATCH, marks=pytest.mark.slow)])
@@ -135,23 +139,25 @@ def heavy_problem(work: Work, pipeline: Pipeline) -> MappingProblem:
 def test_a_time_limit_bounds_the_work(name: str, pipeline: Pipeline, work: Work) -> None:
     """Not the seconds: those are the machine's. At least a plan is always made."""
     limit_s = 0.1
-    out = get_solver(name).solve(heavy_problem(work, pipeline), time_limit_s=limit_s, seed=0)
+    out = get_solver(name).solve(
+        resnet18_problem(pipeline, cores=96), {PROGRAM: Heavy(work)}, time_limit_s=limit_s, seed=0
+    )
     assert out.plan is not None
     assert work.actions <= limit.ACTIONS_PER_S * limit_s + 100_000
     assert work.individuals <= limit_s * nsga2.ESTIMATES_PER_S + nsga2.Nsga2().population
     assert work.cells <= limit_s * (reshape.WORK_PER_S + WORK_PER_S)
-    assert work.units <= limit_s
-    assert work.nodes <= math.ceil(limit_s * ilp.NODES_PER_S)
+    assert work.seconds <= limit_s
     assert work.priced <= limit.EVALUATIONS_PER_S * limit_s + 60  # what exact compares, and the first plans
 
 
 @pytest.mark.parametrize("name", sampled(((info.name,) for info in describe() if info.limited), 2))
 def test_without_a_limit_a_search_goes_further(name: str, work: Work) -> None:
-    exact = name in ("cpsat", "ilp")
-    problem = random_problem(3) if exact else heavy_problem(work, Pipeline.BATCH)
-    get_solver(name, {"budget_s": 0.3} if exact else None).solve(problem, time_limit_s=None, seed=0)
+    exact = name in ("columns", "cpsat", "ilp")
+    problem = random_problem(3) if exact else resnet18_problem(Pipeline.BATCH, cores=96)
+    judges: Judges = {PROGRAM: Heavy(work)}
+    get_solver(name, {"budget_s": 0.3} if exact else None).solve(problem, judges, time_limit_s=None, seed=0)
     free = replace(work)
-    get_solver(name).solve(problem, time_limit_s=0.1, seed=0)
+    get_solver(name).solve(problem, judges, time_limit_s=0.1, seed=0)
     bounded = {f: getattr(work, f) - getattr(free, f) for f in asdict(work)}
     assert any(getattr(free, f) > 2 * amount for f, amount in bounded.items())
 
@@ -159,9 +165,20 @@ def test_without_a_limit_a_search_goes_further(name: str, work: Work) -> None:
 @pytest.mark.parametrize("name", ["lns", "auto", "ga", "nsga2"])
 def test_a_clock_that_ends_a_search_marks_the_answer(name: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limit.Clock, "spent_s", 1e6)
-    out = get_solver(name).solve(heavy_problem(work, Pipeline.ELEMENT), time_limit_s=100.0, seed=0)
+    problem, judges = resnet18_problem(Pipeline.ELEMENT, cores=96), {PROGRAM: Heavy(work)}
+    out = get_solver(name).solve(problem, judges, time_limit_s=100.0, seed=0)
     assert out.plan is not None
     assert out.time_limited
+
+
+@pytest.mark.parametrize("judge_name", JUDGE_NAMES)
+@pytest.mark.parametrize("name", ["lns", "auto", "ga", "nsga2"])
+def test_any_search_runs_with_any_judge(name: str, judge_name: str, work: Work) -> None:
+    problem = random_problem(2)
+    out = get_solver(f"{name}:judge={judge_name}").solve(problem, {judge_name: Heavy(work)}, time_limit_s=1.0, seed=0)
+    assert out.plan is not None
+    check_plan(problem, out.plan)
+    assert (work.actions > 0) == (judge_name != "cost")
 
 
 @pytest.mark.parametrize("name", SOLVER_NAMES)
@@ -255,6 +272,7 @@ def test_options_may_stand_behind_the_name() -> None:
         ("ga:population=many", "expected a whole number, found 'many'"),
         ("ga:population=0", "at least 1"),
         ("ga:population=-3", "expected a whole number from 0"),
+        ("lns:judge=oracle", "expected one of program, estimate, cost"),
         ("ga:keep=nan", "expected a number from 0"),
         ("cpsat:log=perhaps", "expected true or false"),
     ):

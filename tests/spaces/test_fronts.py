@@ -1,6 +1,6 @@
 """Fronts, knees and volumes against their definitions.
 
-Covers: hypervolume, pareto.
+Covers: /pimcomp/plan/pareto, hypervolume.
 """
 
 import itertools
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pimcomp.plan.pareto import costs, knee, non_dominated
 from spaces.hypervolume import history, hypervolume
-from spaces.pareto import costs, knee, non_dominated
 
 _POINTS = st.integers(2, 3).flatmap(
     lambda n: st.lists(st.lists(st.integers(0, 6), min_size=n, max_size=n), min_size=1, max_size=12)

@@ -1,6 +1,6 @@
 """The bound over contents of cores: never above the optimum, and above the aggregate bound where cores fill up.
 
-Covers: core_master.
+Covers: core_master, solver.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from pimcomp.ir.plan import MappingProblem
 from solvers.column_generation.columns import SAFETY, Bound, column_bound
 from solvers.column_generation.core_contents import Mode, all_modes, relaxed
 from solvers.column_generation.core_master import WORK_PER_S, Master
+from solvers.column_generation.solver import best_known
 from solvers.exact.relaxation import configurations, period_relaxation
-from solvers.master.warm_start import warm_start
 from tests.seeds import seeds
 from tests.solvers.oracle import best_objective_ns
 from tests.solvers.problems import make_layer, make_option, make_problem, random_problem
@@ -75,7 +75,7 @@ def test_what_lifted_modes_refute_all_modes_in_the_master_refute(seed: int) -> N
 @pytest.mark.parametrize("seed", seeds(2, 10))
 def test_no_plan_found_is_below_the_bound(seed: int) -> None:
     problem = random_problem(seed)
-    bound_ns, best = warm_start(problem, 0.2, seed)
+    bound_ns, best = best_known(problem, 0.2, seed)
     assert best is not None
     assert relaxed_ns(problem) * (1 - 1e-9) <= bound_ns <= best.objective_ns
 
@@ -100,7 +100,7 @@ def test_messages_of_replicas_wider_than_a_core_are_counted() -> None:
     work_ns = 64 * (3 * 1300.0 + 100.0) / 3
     bound_ns = bound_of(problem, relaxed_ns(problem), 4 * work_ns).period_ns
     assert bound_ns > 1.05 * work_ns
-    _, best = warm_start(problem, 0.2, 0)
+    _, best = best_known(problem, 0.2, 0)
     assert best is not None
     assert bound_ns <= best.objective_ns
 

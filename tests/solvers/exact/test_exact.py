@@ -119,7 +119,7 @@ def test_bound_holds_for_every_plan_of_a_tiny_problem(seed: int, pipeline: Pipel
     rng = np.random.default_rng(seed)
     layers = [make_layer(k, [make_option(int(rng.integers(1, 4)), [int(rng.integers(1, 3))] * 2)]) for k in range(2)]
     problem = make_problem(layers, cores=3, crossbars_per_core=4, pipeline=pipeline)
-    out = get_solver("exact").solve(problem, time_limit_s=1.0, seed=0)
+    out = get_solver("exact").solve(problem, {}, time_limit_s=1.0, seed=0)
     optimum = best_objective_ns(problem)
     assert out.bound_ns is not None
     assert out.objective_ns is not None
@@ -137,7 +137,7 @@ def test_resnet18_needs_19_windows_per_replica() -> None:
 
 @pytest.mark.parametrize("pipeline", Pipeline)
 def test_exact_comes_close_to_its_bound_on_resnet18(pipeline: Pipeline) -> None:
-    out = get_solver("exact").solve(resnet18_problem(pipeline), time_limit_s=5.0, seed=0)
+    out = get_solver("exact").solve(resnet18_problem(pipeline), {}, time_limit_s=5.0, seed=0)
     assert out.status in (Status.OPTIMAL, Status.FEASIBLE)
     assert out.objective_ns is not None
     assert out.bound_ns is not None

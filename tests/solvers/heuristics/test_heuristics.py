@@ -11,7 +11,7 @@ from tests.solvers.problems import RESNET18, make_layer, make_option, make_probl
 
 
 def solved(name: str) -> Plan:
-    plan = get_solver(name).solve(resnet18_problem(), time_limit_s=1.0, seed=0).plan
+    plan = get_solver(name).solve(resnet18_problem(), {}, time_limit_s=1.0, seed=0).plan
     assert plan is not None
     return plan
 
@@ -38,7 +38,7 @@ def test_w0h0_replicates_in_proportion_to_the_map() -> None:
 def test_on_a_tight_chip_the_heuristics_degrade_and_say_so(name: str) -> None:
     """727 crossbars are needed of 760: the margins leave nothing over, PIMCOMP-NN would abort."""
     problem = resnet18_problem(cores=19, capacity=40)
-    out = get_solver(name).solve(problem, time_limit_s=1.0, seed=0)
+    out = get_solver(name).solve(problem, {}, time_limit_s=1.0, seed=0)
     assert out.plan is not None
     assert 727 <= out.plan.crossbars_used(problem) <= 760
     assert out.notes
@@ -47,6 +47,6 @@ def test_on_a_tight_chip_the_heuristics_degrade_and_say_so(name: str) -> None:
 def test_replication_stops_at_the_number_of_windows() -> None:
     problem = make_problem([make_layer(0, [make_option(4, [1])])], cores=16, crossbars_per_core=16)
     for name in ("balance", "W0H0", "uniform"):
-        plan = get_solver(name).solve(problem, time_limit_s=1.0, seed=0).plan
+        plan = get_solver(name).solve(problem, {}, time_limit_s=1.0, seed=0).plan
         assert plan is not None
         assert plan.replication == (4,)

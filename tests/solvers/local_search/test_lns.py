@@ -3,14 +3,13 @@
 Covers: auto.
 """
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from pimcomp.ir.plan import Pipeline, Plan
-from solvers.heuristics.stream import Stream
+from solvers.heuristics.stream import Streaming
 from solvers.local_search.auto import Auto
 from solvers.local_search.lns import Lns
 from tests.seeds import sampled
@@ -20,36 +19,38 @@ from tests.solvers.trials import Recorder
 @pytest.mark.parametrize(("network", "pipeline"), sampled(product(("digits_resnet8", "digits_incnet"), Pipeline), 4))
 def test_the_plan_is_the_best_of_all_that_were_ordered(network: str, pipeline: Pipeline) -> None:
     recorder = Recorder(network, pipeline)
-    outcome = Auto(most=12).solve(recorder.problem, time_limit_s=None, seed=3)
+    outcome = Auto(most=12).solve(recorder.problem, recorder.judges, time_limit_s=None, seed=3)
     assert outcome.plan is not None
     times = [trial.time_ns for trial in recorder.trials]
     assert 9 < len(times) <= 12
-    assert recorder.scheduler.trial(outcome.plan).time_ns == min(times)
+    assert recorder.scheduler.judge(outcome.plan).time_ns == min(times)
     assert f"best of {len(times)} programs ordered" in outcome.notes[0]
 
 
 def test_neighbours_improve_on_the_starts() -> None:
     recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
-    starts = [recorder.scheduler.trial(plan).time_ns for plan in (_first(recorder),)]
-    Lns(most=20).solve(recorder.problem, time_limit_s=None, seed=0)
+    starts = [recorder.scheduler.judge(plan).time_ns for plan in (_first(recorder),)]
+    Lns(most=20).solve(recorder.problem, recorder.judges, time_limit_s=None, seed=0)
     assert min(t.time_ns for t in recorder.trials) < 0.97 * min(starts)
 
 
 def _first(recorder: Recorder) -> Plan:
-    plan = Stream().solve(recorder.problem, time_limit_s=None, seed=0).plan
+    plan = Streaming().solve(recorder.problem, recorder.judges, time_limit_s=None, seed=0).plan
     assert plan is not None
     return plan
 
 
 def test_budget_is_in_ordered_actions() -> None:
     recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
-    Auto(budget=0.02).solve(recorder.problem, time_limit_s=None, seed=0)
+    Auto(budget=0.02).solve(recorder.problem, recorder.judges, time_limit_s=None, seed=0)
     assert sum(t.actions for t in recorder.trials[:-1]) < 20_000 <= sum(t.actions for t in recorder.trials)
 
 
 def test_equal_seeds_give_equal_plans() -> None:
     recorder = Recorder("digits_incnet", Pipeline.ELEMENT)
-    first, second = (Lns(most=6).solve(recorder.problem, time_limit_s=None, seed=5).plan for _ in range(2))
+    first, second = (
+        Lns(most=6).solve(recorder.problem, recorder.judges, time_limit_s=None, seed=5).plan for _ in range(2)
+    )
     assert first is not None
     assert second is not None
     assert (first.option, first.replication) == (second.option, second.replication)
@@ -59,8 +60,8 @@ def test_equal_seeds_give_equal_plans() -> None:
 @pytest.mark.parametrize("solver", [Auto(), Auto(budget=0.0), Lns()])
 def test_without_trials_the_first_plan_is_taken(solver: Auto | Lns) -> None:
     recorder = Recorder("digits_resnet8", Pipeline.ELEMENT)
-    problem = replace(recorder.problem, trial=None) if solver.budget else recorder.problem
-    outcome = solver.solve(problem, time_limit_s=None, seed=0)
+    judges = {} if solver.budget else recorder.judges
+    outcome = solver.solve(recorder.problem, judges, time_limit_s=None, seed=0)
     assert outcome.plan is not None
     assert outcome.plan.replication == _first(recorder).replication
     assert not recorder.trials
@@ -72,7 +73,7 @@ def test_a_trial_is_close_to_the_timeline_and_its_path_is_as_long_as_it(pipeline
 
     recorder = Recorder("digits_resnet8", pipeline)
     plan = _first(recorder)
-    trial, program = recorder.scheduler.trial(plan), recorder.scheduler.program(plan)
+    trial, program = recorder.scheduler.judge(plan), recorder.scheduler.program(plan)
     exact = time_program(program, recorder.scheduler.arch).latency_ns / program.images_per_round
     assert trial.time_ns == pytest.approx(exact, rel=0.05)
     assert 0.5 < trial.share.sum() / (trial.time_ns * program.images_per_round) <= 1.0

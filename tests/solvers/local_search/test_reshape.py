@@ -5,9 +5,9 @@ import pytest
 
 from pimcomp.ir.plan import MappingProblem, Plan
 from pimcomp.plan.cost import plan_cost
+from solvers.column_generation.solver import best_known
 from solvers.exact.exact import solve_exactly
 from solvers.local_search.reshape import WORK_PER_S, reshaped
-from solvers.master.warm_start import warm_start
 from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, random_problem, same_plan
 
 SETTING = (0.05, 0.9)
@@ -50,9 +50,9 @@ def test_idle_layers_come_to_share_cores_with_busy_ones() -> None:
     assert len(np.unique(plan.core_of[0])) == 8
 
 
-def test_warm_start_brackets_the_optimum() -> None:
+def test_what_is_best_known_brackets_the_optimum() -> None:
     problem = wide_and_busy()
-    bound_ns, best = warm_start(problem, 0.5, 0)
+    bound_ns, best = best_known(problem, 0.5, 0)
     assert best is not None
     check_plan(problem, best.plan)
     assert bound_ns <= best.objective_ns <= 1.25 * bound_ns

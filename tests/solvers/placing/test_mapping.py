@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pimcomp.ir.plan import MappingProblem, Plan
 from pimcomp.plan.cost import core_loads_ns, plan_cost
 from solvers import get_solver
-from solvers.placing.mapping import CoreOf, best_fit, first_fit, near_path, spread
+from solvers.placing.board import CoreOf
+from solvers.placing.mapping import best_fit, first_fit, near_path, spread
 from solvers.placing.rebalance import rebalance
 from tests.solvers.problems import (
     check_plan,
@@ -115,7 +116,7 @@ def test_near_path_visits_every_core_by_short_steps() -> None:
 
 def test_spread_halves_the_busiest_core_of_first_fit_on_resnet18() -> None:
     problem = resnet18_problem()
-    plan = get_solver("balance").solve(problem, time_limit_s=1.0, seed=0).plan
+    plan = get_solver("balance").solve(problem, {}, time_limit_s=1.0, seed=0).plan
     assert plan is not None
     core_of = spread(problem, plan.option, plan.replication)
     assert core_of is not None

@@ -8,17 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pimcomp.ir.plan import Pipeline
+from pimcomp.ir.plan import MappingProblem, Pipeline
 from pimcomp.plan.cost import plan_cost
+from pimcomp.plan.judge import ClosedForms
 from solvers.population.ga import Ga, _Evolution
 from solvers.population.ga_mutations import add_replica, exchange, gather, mutate, remove_replica, replicas_of, split
 from tests.solvers.problems import check_plan, make_layer, make_option, make_problem, random_problem, resnet18_problem
 
 
+def _evolution(problem: MappingProblem, seed: int) -> _Evolution:
+    return _Evolution(problem, ClosedForms(problem), np.random.default_rng(seed), 100, np.inf)
+
+
 @given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 60))
 @settings(max_examples=30)
 def test_any_sequence_of_mutations_stays_a_plan(seed: int, steps: int) -> None:
-    evolution = _Evolution(random_problem(seed % 97), np.random.default_rng(seed))
+    evolution = _evolution(random_problem(seed % 97), seed)
     for held in evolution.first_generation(2):
         mutant = held
         for _ in range(steps):
@@ -29,7 +34,7 @@ def test_any_sequence_of_mutations_stays_a_plan(seed: int, steps: int) -> None:
 
 def test_array_groups_of_unequal_size_keep_their_places() -> None:
     layers = [make_layer(0, [make_option(40, [5, 5, 2])]), make_layer(1, [make_option(9, [3, 1])])]
-    evolution = _Evolution(make_problem(layers, cores=6, crossbars_per_core=12), np.random.default_rng(1))
+    evolution = _evolution(make_problem(layers, cores=6, crossbars_per_core=12), 1)
     held = evolution.first_generation(4)
     assert len(held) == 4
     for individual in held:
@@ -40,7 +45,7 @@ def test_array_groups_of_unequal_size_keep_their_places() -> None:
 
 def test_each_mutation_does_what_its_name_says() -> None:
     layers = [make_layer(0, [make_option(40, [2] * 4)]), make_layer(1, [make_option(40, [1])])]
-    evolution = _Evolution(make_problem(layers, cores=4, crossbars_per_core=48), np.random.default_rng(0))
+    evolution = _evolution(make_problem(layers, cores=4, crossbars_per_core=48), 0)
     kinds, rng = evolution.kinds, evolution.rng
     held = np.array([[8, 0], [0, 2], [0, 1], [0, 0]], dtype=np.int32)
     assert replicas_of(held, kinds).tolist() == [2, 3]
@@ -63,7 +68,7 @@ def test_each_mutation_does_what_its_name_says() -> None:
 
 def test_nothing_to_mutate_gives_the_parent_again() -> None:
     problem = make_problem([make_layer(0, [make_option(1, [4])])], cores=1, crossbars_per_core=4)
-    evolution = _Evolution(problem, np.random.default_rng(0))
+    evolution = _evolution(problem, 0)
     held = evolution.first_generation(1)[0]
     assert np.array_equal(mutate(held, evolution.kinds, evolution.rng), held)
 
@@ -72,7 +77,7 @@ def test_nothing_to_mutate_gives_the_parent_again() -> None:
 def test_more_generations_are_never_worse(pipeline: Pipeline) -> None:
     problem = resnet18_problem(pipeline)
     few, many = (
-        Ga(population=20, iterations=iterations).solve(problem, time_limit_s=None, seed=5) for iterations in (0, 12)
+        Ga(population=20, iterations=iterations).solve(problem, {}, time_limit_s=None, seed=5) for iterations in (0, 12)
     )
     assert few.plan is not None
     assert many.plan is not None

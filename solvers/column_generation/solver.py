@@ -1,26 +1,29 @@
-"""The best plan and the best bound that are to be had before an exact model is searched.
+"""columns: plans reshaped, a bound that knows how array groups fill cores, and plans on that bound's advice.
 
 For the period, `exact`'s plan and one that spreads wide, idle layers over all cores are reshaped (`reshape`), the bound
-is lifted by what is known about filling cores (`column_generation/columns.py`), and what that says makes further plans
-(`column_generation/core_search.py`). For the latency, both are exact's.
+is lifted by what is known about filling cores (columns.py), and what that says makes further plans (core_search.py).
+For the latency, plan and bound are exact's. `cpsat` and `ilp` begin with both.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import MappingProblem, Pipeline, Plan
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Plan
 from pimcomp.plan.cost import firing_ns
-from solvers.capacity import smallest_options
+from solvers.capacity import answer, no_plan, smallest_options
 from solvers.column_generation.columns import column_bound
 from solvers.column_generation.core_contents import Mode
 from solvers.column_generation.core_master import WORK_PER_S
 from solvers.column_generation.core_search import improved
 from solvers.exact.exact import Exact, solve_exactly
-from solvers.exact.packing import OPTIMALITY, Priced, better, price
+from solvers.exact.packing import OPTIMALITY, Priced, better, certified, price
 from solvers.exact.relaxation import Choice
+from solvers.limit import DEFAULT_S
 from solvers.local_search import reshape
+from solvers.options import setting
 
 SHARE = 0.8  # of the budget
 RESHAPING_SHARE, RESHAPING_S = 0.4, 3.6  # for reshaping, but no longer than so many seconds; cores get the rest
@@ -30,7 +33,22 @@ RUNS = ((0.02, 0.9), (0.1, 0.9), (0.02, 0.8))
 LAST_RUN = (0.02, 0.97)
 
 
-def warm_start(problem: MappingProblem, budget_s: float, seed: int) -> tuple[float, Priced | None]:
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The best known plan and bound within a budget of counted work."""
+
+    budget_s: float = setting(0.0, "work for so many seconds of an idle core; 0: for as many as the time limit, or 10")
+    name: str = field(default="columns", init=False)
+
+    @answer
+    def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
+        """OPTIMAL only if the plan, packing included, attains the bound."""
+        budget_s = self.budget_s or (DEFAULT_S if time_limit_s is None else time_limit_s)
+        bound_ns, best = best_known(problem, budget_s, seed)
+        return no_plan(problem) if best is None else certified(best, bound_ns)
+
+
+def best_known(problem: MappingProblem, budget_s: float, seed: int) -> tuple[float, Priced | None]:
     """Proven lower bound of the objective (ns) and the best plan found; the problem must pass `shortfall`.
 
     Deterministic: the budget, in seconds of an idle core, is converted into budgets of counted work.
