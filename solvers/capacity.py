@@ -46,6 +46,8 @@ def shortfall(problem: MappingProblem) -> Shortfall | None:
     a core cannot be placed; crossbars add up; and a core holds at most q array groups of more than 1/(q+1) of its
     crossbars.
     """
+    if not problem.layers:
+        return None
     capacity = problem.crossbars_per_core
     options = [option for layer in problem.layers for option in layer.options]
     sizes = np.concatenate([option.ag_crossbars for option in options])

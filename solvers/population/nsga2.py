@@ -153,6 +153,8 @@ class Nsga2:
                 points.append(point)
                 left = None if left is None else left - actions
         fitting = [p for p in points if np.isfinite(p.values).all()] or points
+        if not fitting:
+            return []
         fitting.sort(key=lambda p: (p.crossbars_used, p.values, p.objective_ns))
         return [
             p for p, best in zip(fitting, non_dominated(np.array([p.values for p in fitting])), strict=True) if best

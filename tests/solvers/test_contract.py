@@ -19,6 +19,7 @@ from pimcomp.plan import judge
 from pimcomp.plan.cost import plan_cost
 from pimcomp.plan.judge import JUDGE_NAMES, PROGRAM
 from solvers import SOLVER_NAMES, describe, get_solver, limit
+from solvers.capacity import shortfall
 from solvers.column_generation import solver as columns
 from solvers.column_generation.core_master import WORK_PER_S
 from solvers.local_search import reshape
@@ -245,6 +246,10 @@ def test_one_core_is_a_chip(name: str) -> None:
     assert out.plan is not None
     check_plan(problem, out.plan)
     assert (out.plan.core_of[0] == 0).all()
+
+
+def test_a_network_without_layers_fits() -> None:
+    assert shortfall(make_problem([], cores=1, crossbars_per_core=1)) is None
 
 
 def test_the_registry_describes_every_solver() -> None:
