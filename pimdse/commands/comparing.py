@@ -19,7 +19,6 @@ from pimdse.commands.arguments import (
 )
 from pimdse.commands.completion import solver_names
 from pimdse.display.output import output_of, plain, wide_table
-from solvers import COMPARED_NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,15 +47,15 @@ def compare(
     model: Model,
     arch: ArchOption = DEFAULT_ARCH,
     solvers: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--solvers",
             metavar="LIST",
             help="Names from [bold]pimdse solvers[/bold], with commas.",
             autocompletion=solver_names,
-            show_default=", ".join(COMPARED_NAMES),
+            show_default="those that docs/results.md compares",
         ),
-    ] = ",".join(COMPARED_NAMES),
+    ] = None,
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", metavar="element|batch|both")] = "both",
     time_limit: TimeLimitOption = None,
     seed: SeedOption = 0,
@@ -77,11 +76,12 @@ def compare(
     from pimdse.compiling.comparison import compared
     from pimdse.compiling.summary import not_counted_text
     from pimdse.folder.pimsim import find_simulator
-    from solvers import canonical
+    from solvers import COMPARED_NAMES, canonical
     from solvers.options import split_list
 
     output = output_of(context)
-    names = list(dict.fromkeys(canonical(name, "--solvers") for name in split_list(solvers)))
+    asked = COMPARED_NAMES if solvers is None else split_list(solvers)
+    names = list(dict.fromkeys(canonical(name, "--solvers") for name in asked))
     if not names:
         raise ConfigError("--solvers", "expected at least one name")
     executable = find_simulator(pimsim) if pimsim is not None else None

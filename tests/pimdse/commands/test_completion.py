@@ -17,7 +17,7 @@ from pimdse.commands import completion
         ("pimdse com", {"compile", "compare"}),
         ("pimdse compile squ", {"squeezenet1_0", "squeezenet1_1"}),
         ("pimdse compile x --arch isa", {"isaac"}),
-        ("pimdse compile x --solver c", {"cpsat"}),
+        ("pimdse compile x --solver c", {"columns", "cpsat"}),
         ("pimdse compare x --solvers balance,ln", {"balance,lns"}),
         ("pimdse solvers exact-", {"exact-windows"}),
         ("pimdse pick d --objective lat", {"latency_ns"}),
