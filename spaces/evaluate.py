@@ -14,7 +14,7 @@ from pimcomp.estimate import EstimateJudge, Estimator
 from pimcomp.estimate.tables import Network, network_of
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import Partition
+from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
@@ -25,6 +25,7 @@ from pimcomp.plan.judge import ESTIMATE
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.vector_layers import unfold_layer
 from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
@@ -84,11 +85,20 @@ def _remembering(graph: Graph) -> Cut:
     """`rewrite` and `partition` of a network, remembered by what they depend on: the crossbars' shape, how many share a
     core, and which layers go to the vector unit."""
     known: dict[tuple[object, ...], Prepared] = {}
+    unfolded: dict[tuple[object, ...], Unfoldings] = {}
+
+    def shape_of(arch: Arch) -> tuple[int, int, int]:
+        return arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core
+
+    def unfold(graph: Graph, index: int, arch: Arch) -> Unfoldings:
+        key = (graph.nodes[index].name, *shape_of(arch))
+        if key not in unfolded:
+            unfolded[key] = unfold_layer(graph, index, arch)
+        return unfolded[key]
 
     def for_chip(arch: Arch, options: ScheduleOptions) -> Prepared:
-        rewritten = rewrite(graph, arch, options)
-        shape = (arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core)
-        key = (*shape, options.merge_siblings, rewritten.weighted())
+        rewritten = rewrite(graph, arch, options, unfold)
+        key = (*shape_of(arch), options.merge_siblings, rewritten.weighted())
         if key not in known:
             if len(known) == _PARTITIONS:
                 known.pop(next(iter(known)))

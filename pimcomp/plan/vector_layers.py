@@ -6,11 +6,13 @@ channels of a 3 x 3 kernel and one MVM yields as many results. The vector unit m
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import Unfoldings
 from pimcomp.ir.graph import Conv, Graph, Node
 from pimcomp.plan.partition import useful_unfoldings
 from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
@@ -20,11 +22,19 @@ from pimcomp.plan.unfoldings import unfoldings_of
 MOST_RUNS = 4
 
 
-def use_vector_unit(graph: Graph, arch: Arch) -> Graph:
+Unfold = Callable[[Graph, int, Arch], Unfoldings]
+
+
+def unfold_layer(graph: Graph, index: int, arch: Arch) -> Unfoldings:
+    """The useful unfoldings of one layer; they depend on the shape of crossbars and how many share a core."""
+    return unfoldings_of(graph, useful_unfoldings(graph, index, arch))
+
+
+def use_vector_unit(graph: Graph, arch: Arch, unfold: Unfold = unfold_layer) -> Graph:
     """The graph with every depthwise layer marked that takes less issue time on the vector unit of this chip."""
     nodes = tuple(
         replace(node, operation=replace(node.operation, vector=True))
-        if isinstance(node.operation, Conv) and _is_depthwise(node) and _vector_wins(graph, index, arch)
+        if isinstance(node.operation, Conv) and _is_depthwise(node) and _vector_wins(graph, index, arch, unfold)
         else node
         for index, node in enumerate(graph.nodes)
     )
@@ -42,7 +52,7 @@ def _runs(node: Node) -> int:
     return 1 + int(((np.diff(view.channels) != 1) | (np.diff(view.sources) != 0)).sum())
 
 
-def _vector_wins(graph: Graph, index: int, arch: Arch) -> bool:
+def _vector_wins(graph: Graph, index: int, arch: Arch, unfold: Unfold) -> bool:
     """Whether all pixels' products and sums take less time than the MVMs of the best unfolding and what goes with
     them."""
     node = graph.nodes[index]
@@ -53,6 +63,5 @@ def _vector_wins(graph: Graph, index: int, arch: Arch) -> bool:
         return False
     instruction_ns = arch.vector_ns(-(-node.channels // runs), 2) + PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
     vector_ns = node.height * node.width * 2 * math.prod(conv.window.kernel) * runs * instruction_ns
-    unfoldings = unfoldings_of(graph, useful_unfoldings(graph, index, arch))
-    crossbar_ns = min(option.work_ns for option in layer_options(arch, unfoldings))
+    crossbar_ns = min(option.work_ns for option in layer_options(arch, unfold(graph, index, arch)))
     return vector_ns < crossbar_ns
