@@ -31,7 +31,7 @@ from solvers import get_solver
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import chip_of, options_of
 from spaces.estimate import estimate
-from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine
+from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
 from spaces.space import Fidelity, Limit, Point, Sweep
 
 # Reasons are counted: which core ran out of memory does not make another reason.
@@ -219,7 +219,7 @@ def bound_point(point: Point, bounds_of: Callable[[Arch], tuple[Bounds, ...]], s
 
 def _provable(limit: Limit) -> Limit:
     """The side of a limit that ideal figures can prove broken."""
-    if limit.metric == "throughput_per_s":
+    if metric(limit.metric).maximize:
         return dataclasses.replace(limit, high=None)
     return limit if limit.metric in OF_THE_CHIP else dataclasses.replace(limit, low=None)
 

@@ -126,6 +126,9 @@ _COMBINED = (
 )
 
 
+_MAXIMIZED = {m.name for m in METRICS if m.maximize}
+
+
 def _total(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
@@ -138,5 +141,5 @@ def _figure(name: str, parts: Sequence[Metrics], how: str) -> float | int | None
     if how == "mean" and all(v > 0 for v in values):
         mean = geometric_mean(values)
         return round(mean) if name == "crossbars_used" else mean
-    worst: Callable[..., float | int] = min if name == "throughput_per_s" else max
+    worst: Callable[..., float | int] = min if name in _MAXIMIZED else max
     return worst(values)

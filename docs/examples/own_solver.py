@@ -1,6 +1,6 @@
 """A solver of one's own: every layer once, array groups on the first core that has room."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Plan, Status
 class OnceEach:
     """No replication at all; the plainest plan there is."""
 
-    name: str = "once-each"
+    name: str = field(default="once-each", init=False)  # no option
 
     def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """One replica of every layer in its plain unfolding, first fit."""
