@@ -13,8 +13,9 @@ from pimcomp.ir.graph import Conv, Graph
 def unfoldings_of(graph: Graph, matrices: Sequence[LayerMatrix]) -> Unfoldings:
     """The arrays of these unfoldings, in their order."""
     groups = [group for matrix in matrices for group in matrix.groups]
-    runs = [np.diff(copy_pieces(graph, matrix), append=matrix.rows) for matrix in matrices]
-    copies = [copy for matrix in matrices for copy in _copies(graph, matrix)]
+    pieces = [copy_pieces(graph, matrix) for matrix in matrices]
+    runs = [np.diff(first, append=matrix.rows) for first, matrix in zip(pieces, matrices, strict=True)]
+    copies = [copy for first, matrix in zip(pieces, matrices, strict=True) for copy in _copies(first, matrix)]
     spans = [[stop - start for start, stop in group.col_spans] for group in groups]
     nodes = [graph.nodes[matrix.node] for matrix in matrices]
     return Unfoldings(
@@ -68,9 +69,11 @@ def sums(values: npt.NDArray[Any], start: LongArray) -> npt.NDArray[Any]:
     return result
 
 
-def _copies(graph: Graph, matrix: LayerMatrix) -> list[LongArray]:
-    """Per array group the runs that gather its part of the patch, none if it lies contiguously in a row buffer."""
-    first = copy_pieces(graph, matrix)
+def _copies(first: LongArray, matrix: LayerMatrix) -> list[LongArray]:
+    """Per array group the runs that gather its part of the patch, none if it lies contiguously in a row buffer.
+
+    first: where the matrix's contiguous runs begin.
+    """
     stop = np.append(first[1:], matrix.rows)
     result = []
     for group in matrix.groups:

@@ -200,8 +200,8 @@ class Agenda:
             searched = [t.candidate for t in self._in_order(Fidelity.COST) if t.candidate.feasible]
             known = [timed[key] for key in sorted(timed)]
             anchors = [p for p in self.sweep.anchors() if p in {c.point for c in searched}]
-            points = most_promising(searched, known, self.sweep.objectives, _WAVE) if waves else anchors
-            points = points or most_promising(searched, known, self.sweep.objectives, _WAVE)
+            first = [] if waves else anchors
+            points = first or most_promising(searched, known, self.sweep.objectives, _WAVE)
             waiting = [point.as_dict() for point in points[: self.sweep.timed - len(timed)]]
             if waiting:
                 study.set_user_attr(_WAVES, [*waves, waiting])

@@ -5,9 +5,6 @@ An estimate depends on its point alone: however many processes look, the same po
 
 import itertools
 import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +22,7 @@ from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict, objec
 from spaces.search.agenda import Observe, Progress
 from spaces.search.study import CANDIDATE, ENUMERATION, Enumeration
 from spaces.search.trial import CONTENT, objective_values
+from spaces.search.worker import follow_parent
 from spaces.space import Fidelity, Point, Sweep
 
 _CHUNK = 64  # points per task
@@ -93,18 +91,9 @@ def _judge_all(sweep: Sweep, make_evaluator: MakeEvaluator) -> Iterator[list[Jud
 
 
 def _begin(sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
-    """A worker's first act: Ctrl-C is the parent's business, and it never outlives that."""
     global _evaluator  # noqa: PLW0603  the one way to hand something to all tasks of a process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    follow_parent()
     _evaluator = make_evaluator(sweep)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _judge_here(points: list[Point]) -> list[Judged]:

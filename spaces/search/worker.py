@@ -46,9 +46,7 @@ Report = Ready | Begun | Done | Failed
 
 def worker_main(connection: Connection, place: Place, sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
     """Body of a worker process: answers every `Work` with `Done` until it gets None or the connection closes."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    follow_parent()
     with working(place.folder):
         try:
             studies = attach(place, sweep)
@@ -64,6 +62,12 @@ def worker_main(connection: Connection, place: Place, sweep: Sweep, make_evaluat
             connection.send(Failed(str(error) or type(error).__name__))
         except EOFError:
             return
+
+
+def follow_parent() -> None:
+    """A worker's first act: it leaves Ctrl-C, which reaches the whole process group, to its parent and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
