@@ -16,10 +16,11 @@ def portable(path: str) -> str:
     return PurePath(path).name if PurePath(path).is_absolute() else path
 
 
-def sweep_command(sweep: Sweep) -> str:
+def sweep_command(findings: Findings) -> str:
     """The command line that continues or repeats the sweep."""
+    sweep = findings.sweep
     words = ["pimdse", "sweep", portable(sweep.file), "--trials", str(sweep.trials)]
-    words += [] if sweep.complete else ["--jobs", str(sweep.jobs)]  # decides nothing there
+    words += [] if findings.enumeration else ["--jobs", str(sweep.jobs)]  # decides nothing there
     words += ["--seed", str(sweep.seed)]
     # one network may come from the command line, several only from the file
     return shlex.join(words + (["--model", portable(sweep.networks[0].model)] if len(sweep.networks) == 1 else []))
@@ -30,7 +31,7 @@ def manifest_yaml(findings: Findings) -> str:
     sweep = findings.sweep
     limited = [t.number for t in findings.trials if t.candidate.metrics and t.candidate.metrics.time_limited]
     content = {
-        "command": sweep_command(sweep),
+        "command": sweep_command(findings),
         "seed": sweep.seed,
         "versions": versions(),
         "networks": [{"model": portable(n.model), "weights": n.weights or "from the model"} for n in sweep.networks],
@@ -46,7 +47,7 @@ def manifest_yaml(findings: Findings) -> str:
             "sampler": sweep.sampler,
             "trials": sweep.trials,
             "enumerate": sweep.enumerate,
-            **({} if sweep.complete else {"jobs": sweep.jobs}),
+            **({} if findings.enumeration else {"jobs": sweep.jobs}),
             "time_limit_s": sweep.time_limit_s,
             "space": {p.name: _range(p) for p in sweep.parameters},
         },
@@ -58,7 +59,7 @@ def manifest_yaml(findings: Findings) -> str:
             "knee": findings.knee.number if findings.knee else None,
             "time_limited": limited,
         },
-        "reproducible": _promise(sweep, limited),
+        "reproducible": _promise(findings, limited),
     }
     return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
 
@@ -79,9 +80,9 @@ def _range(parameter: Parameter) -> object:
             return {"low": parameter.low, "high": parameter.high, "log": parameter.log}
 
 
-def _promise(sweep: Sweep, limited: list[int]) -> str:
+def _promise(findings: Findings, limited: list[int]) -> str:
     if limited:
         return "no: a wall-clock limit decided the plans of the trials listed under time_limited"
-    if sweep.jobs > 1 and not sweep.complete:
+    if findings.sweep.jobs > 1 and findings.enumeration is None:
         return "each point: yes; which points are tried depends on the order in which parallel trials finish"
     return "yes"

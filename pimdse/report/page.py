@@ -63,7 +63,7 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "hypervolume": list(findings.hypervolume),
         "duplicates": findings.duplicates,
         "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
-        "command": sweep_command(sweep),
+        "command": sweep_command(findings),
         "folder": folder_name,
         "versions": versions(),
         "network": findings.content.get("network", ""),
