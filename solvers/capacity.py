@@ -57,7 +57,8 @@ def shortfall(problem: MappingProblem) -> Shortfall | None:
     for layer, width in zip(problem.layers, widest.tolist(), strict=True):
         if width > capacity:
             return Shortfall("crossbars per core", width, capacity, layer.name)
-    demand = sum(min(o.crossbars for o in layer.options) for layer in problem.layers)
+    crossbars = np.array([option.crossbars for option in options])
+    demand = int(np.minimum.reduceat(crossbars, of_layer).sum())
     if demand > problem.crossbars:
         return Shortfall("crossbars", demand, problem.crossbars)
     for q in range(1, 5):

@@ -6,22 +6,22 @@ import math
 from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.schedule_options import ScheduleOptions
-from spaces.space import CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, Point, Scalar, Sweep
+from spaces.space import CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, Parameters, Scalar, Sweep
 
 
-def chip_of(sweep: Sweep, point: Point) -> Arch:
+def chip_of(sweep: Sweep, parameters: Parameters) -> Arch:
     """The chip of a point: the published chip it starts from, with the point's values.
 
     Raises ConfigError for a combination that is no chip.
     """
-    given = dict(point.parameters)
+    given = dict(parameters)
     base = {chip.name: chip for chip in (sweep.arch, *sweep.other_chips)}[str(given.get(CHIP, sweep.arch.name))]
-    return apply(base, tuple((n, v) for n, v in point.parameters if n != CHIP and n not in OPTION_NAMES))
+    return apply(base, tuple((n, v) for n, v in parameters if n != CHIP and n not in OPTION_NAMES))
 
 
-def options_of(point: Point) -> ScheduleOptions:
+def options_of(parameters: Parameters) -> ScheduleOptions:
     """The compile options of a point."""
-    given = {name: value for name, value in point.parameters if name in OPTION_NAMES}
+    given = {name: value for name, value in parameters if name in OPTION_NAMES}
     return dataclasses.replace(OPTIONS, **given)  # type: ignore[arg-type]
 
 

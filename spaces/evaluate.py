@@ -1,11 +1,12 @@
 """One point through the compiler, as far as a fidelity needs: figures, or the reason why there are none."""
 
-import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from typing import TypeVar
 
 from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.emit.report import make_report
@@ -18,7 +19,7 @@ from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
-from pimcomp.ir.plan import Solver
+from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Reads, Solver
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.bounds import LeastWork, bounds_of, least_work
 from pimcomp.plan.judge import ESTIMATE
@@ -32,27 +33,26 @@ from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import chip_of, options_of
 from spaces.estimate import estimate
 from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
-from spaces.space import Fidelity, Limit, Point, Sweep
+from spaces.space import Fidelity, Limit, Parameters, Point, Sweep
 
 # Reasons are counted: which core ran out of memory does not make another reason.
 _SOME_CORE = re.compile(r" on core \d+")
-# Partitions kept per network: a sweep's chips come in few crossbar shapes.
-_PARTITIONS = 32
-
-Cut = Callable[[Arch, ScheduleOptions], "Prepared"]
+# What is kept per network: partitions (a sweep's chips come in few crossbar shapes), chips, and plans that chips share.
+# Points are looked at in an order in which equal ones follow each other.
+_PARTITIONS, _CHIPS, _PLANS = 32, 4, 64
 
 
 def compile_evaluator(sweep: Sweep) -> Evaluator:
     """The judge that compiles: the networks are loaded once, every point runs as much of the compiler as is needed."""
     graphs = tuple((n.label, load_network(n.model, weights=n.weights).graph) for n in sweep.networks)
-    cuts = {label: _remembering(graph) for label, graph in graphs}
+    planned = {label: _planned(graph, sweep) for label, graph in graphs}
     named = {name: get_solver(name) for name in sweep.solvers}
+    chip = lru_cache(_CHIPS)(lambda parameters: chip_of(sweep, parameters))
 
     def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[tuple[str, Metrics], ...]:
-        solver = named[point.solver]
         if fidelity is Fidelity.COST:
-            return tuple((n, _at_cost(g, arch, cuts[n], solver, point, sweep)) for n, g in graphs)
-        return tuple((n, _at_timeline(g, arch, solver, point, sweep)) for n, g in graphs)
+            return tuple((label, planned[label](arch, point, named[point.solver])) for label, _ in graphs)
+        return tuple((label, _at_timeline(g, arch, named[point.solver], point, sweep)) for label, g in graphs)
 
     works: dict[tuple[int, int], tuple[LeastWork, ...]] = {}
 
@@ -63,9 +63,9 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
         return tuple(bounds_of(work, arch) for work in works[shape])
 
     return Evaluator(
-        evaluate=lambda point, fidelity: evaluate_point(point, fidelity, figures_of, sweep),
-        content=lambda point: content_of(point, sweep),
-        bound=lambda point: bound_point(point, bounds_on, sweep),
+        evaluate=lambda point, fidelity: evaluate_point(point, fidelity, chip, figures_of, sweep),
+        content=content_by(chip),
+        bound=lambda point: bound_point(point, chip, bounds_on, sweep),
     )
 
 
@@ -81,45 +81,94 @@ class Prepared:
     network: Network
 
 
-def _remembering(graph: Graph) -> Cut:
-    """`rewrite` and `partition` of a network, remembered by what they depend on: the crossbars' shape, how many share a
-    core, and which layers go to the vector unit."""
-    known: dict[tuple[object, ...], Prepared] = {}
-    unfolded: dict[tuple[object, ...], Unfoldings] = {}
+@brief
+@dataclass(frozen=True, slots=True, eq=False)
+class OnChip:
+    """A network on a chip: what solvers and estimates of all pipelines share."""
 
-    def shape_of(arch: Arch) -> tuple[int, int, int]:
-        return arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core
+    shape: tuple[object, ...]
+    problem: MappingProblem
+    estimator: Estimator
+    bounds: Bounds
+
+
+def _planned(graph: Graph, sweep: Sweep) -> Callable[[Arch, Point, Solver], Metrics]:
+    """Figures of a network at cost fidelity, with memories of what points have in common.
+
+    `rewrite` and `partition` are remembered by what they depend on: the crossbars' shape, how many share a core, and
+    which layers go to the vector unit; plans by what their solver says it reads.
+    """
+    unfolded: dict[tuple[object, ...], Unfoldings] = {}
+    parts: dict[tuple[object, ...], Prepared] = {}
+    chips: dict[Parameters, OnChip] = {}
+    outcomes: dict[tuple[object, ...], Outcome] = {}
 
     def unfold(graph: Graph, index: int, arch: Arch) -> Unfoldings:
-        key = (graph.nodes[index].name, *shape_of(arch))
-        if key not in unfolded:
-            unfolded[key] = unfold_layer(graph, index, arch)
-        return unfolded[key]
+        key = (graph.nodes[index].name, *_crossbars(arch))
+        return _remembered(unfolded, key, lambda: unfold_layer(graph, index, arch), _PARTITIONS * len(graph.nodes))
 
-    def for_chip(arch: Arch, options: ScheduleOptions) -> Prepared:
+    def prepare(rewritten: Graph, arch: Arch) -> Prepared:
+        found = partition(rewritten, arch)
+        return Prepared(rewritten, found, least_work(rewritten, arch, found), network_of(rewritten, found))
+
+    def on_chip(arch: Arch, options: ScheduleOptions) -> OnChip:
         rewritten = rewrite(graph, arch, options, unfold)
-        key = (*shape_of(arch), options.merge_siblings, rewritten.weighted())
-        if key not in known:
-            if len(known) == _PARTITIONS:
-                known.pop(next(iter(known)))
-            parts = partition(rewritten, arch)
-            known[key] = Prepared(rewritten, parts, least_work(rewritten, arch, parts), network_of(rewritten, parts))
-        return known[key]
+        key = (*_crossbars(arch), options.merge_siblings, rewritten.weighted())
+        found = _remembered(parts, key, lambda: prepare(rewritten, arch), _PARTITIONS)
+        return OnChip(
+            shape=(*key, arch.total_cores),
+            problem=build_problem(found.graph, arch, found.partition, Pipeline.ELEMENT),
+            estimator=Estimator.of(found.graph, arch, found.partition, found.network),
+            bounds=bounds_of(found.work, arch),
+        )
 
-    return for_chip
+    def figures_at_cost(arch: Arch, point: Point, solver: Solver) -> Metrics:
+        options = options_of(point.parameters)
+        here = _remembered(chips, point.parameters, lambda: on_chip(arch, options), _CHIPS)
+        problem = replace(here.problem, pipeline=point.pipeline)
+        judges = {ESTIMATE: EstimateJudge(lambda: here.estimator, problem, options)}
+        key = _what_it_reads(point, solver, here)
+        outcome = _remembered(
+            outcomes,
+            key,
+            lambda: solver.solve(problem, judges, time_limit_s=sweep.time_limit_s, seed=sweep.seed),
+            _PLANS,
+        )
+        if outcome.plan is None:
+            # What would make it fit is the space's own subject.
+            raise does_not_fit(graph, arch, problem, outcome, levers=lambda graph, arch: ())
+        return estimate(here.estimator, problem, outcome, options, here.bounds)
+
+    return figures_at_cost
 
 
-def _at_cost(graph: Graph, arch: Arch, cut: Cut, solver: Solver, point: Point, sweep: Sweep) -> Metrics:
-    options = options_of(point)
-    prepared = cut(arch, options)
-    problem = build_problem(prepared.graph, arch, prepared.partition, point.pipeline)
-    estimator = Estimator.of(prepared.graph, arch, prepared.partition, prepared.network)
-    judges = {ESTIMATE: EstimateJudge(lambda: estimator, problem, options)}
-    outcome = solver.solve(problem, judges, time_limit_s=sweep.time_limit_s, seed=sweep.seed)
-    if outcome.plan is None:
-        # What would make it fit is the space's own subject.
-        raise does_not_fit(graph, arch, problem, outcome, levers=lambda graph, arch: ())
-    return estimate(estimator, problem, outcome, options, bounds_of(prepared.work, arch))
+def _crossbars(arch: Arch) -> tuple[int, int, int]:
+    return arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core
+
+
+def _what_it_reads(point: Point, solver: Solver, here: OnChip) -> tuple[object, ...]:
+    """What a solver's plan for a point depends on."""
+    match getattr(solver, "reads", Reads.ALL):
+        case Reads.SHAPES:
+            return point.solver, *here.shape
+        case Reads.COSTS:
+            return point.solver, point.parameters
+        case _:
+            return point.solver, point.parameters, point.pipeline
+
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value], most: int) -> Value:
+    """The value of a key, made when it is not known; the oldest of more than `most` is forgotten."""
+    if key not in known:
+        value = make()
+        if len(known) == most:
+            known.pop(next(iter(known)))
+        known[key] = value
+    return known[key]
 
 
 def _at_timeline(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Metrics:
@@ -130,15 +179,16 @@ def _at_timeline(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: 
         pipeline=point.pipeline,
         time_limit_s=sweep.time_limit_s,
         seed=sweep.seed,
-        options=options_of(point),
+        options=options_of(point.parameters),
     )
     return figures(compiled)
 
 
+ChipOf = Callable[[Parameters], Arch]
 FiguresOf = Callable[[Point, Arch, Fidelity], tuple[tuple[str, Metrics], ...]]
 
 
-def evaluate_point(point: Point, fidelity: Fidelity, figures_of: FiguresOf, sweep: Sweep) -> Candidate:
+def evaluate_point(point: Point, fidelity: Fidelity, chip: ChipOf, figures_of: FiguresOf, sweep: Sweep) -> Candidate:
     """Judge a point by the sweep's limits.
 
     A chip that cannot exist or does not hold a network is an infeasible candidate; any other failure is a defect of
@@ -158,7 +208,7 @@ def evaluate_point(point: Point, fidelity: Fidelity, figures_of: FiguresOf, swee
         )
 
     try:
-        arch = chip_of(sweep, point)
+        arch = chip(point.parameters)
         crossbars = arch.crossbars
         if (refused := _refused_by_size(point, arch, sweep)) is not None:
             return refused
@@ -181,23 +231,32 @@ def evaluate_point(point: Point, fidelity: Fidelity, figures_of: FiguresOf, swee
     return judge(candidate, sweep.limits)
 
 
-def content_of(point: Point, sweep: Sweep) -> str:
-    """Digest of what decides a point's figures within a sweep: the chip whatever its name, and the compile choices."""
-    try:
-        arch = chip_of(sweep, point)
-    except ConfigError:
-        return point_key(point)
-    chip = {f.name: getattr(arch, f.name) for f in dataclasses.fields(arch) if f.name not in ("name", "noc_table")}
-    options = dataclasses.asdict(options_of(point))
-    table = dataclasses.asdict(arch.noc_table) if arch.noc_table is not None else None
-    text = json.dumps([chip, table, options, point.solver, point.pipeline], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def content_by(chip: ChipOf) -> Callable[[Point], str]:
+    """What decides a point's figures within a sweep, as text: the chip whatever its name, and the compile choices."""
+
+    @lru_cache(_CHIPS)
+    def digest(parameters: Parameters) -> str:
+        arch = chip(parameters)
+        values = {f.name: getattr(arch, f.name) for f in fields(arch) if f.name not in ("name", "noc_table")}
+        table = asdict(arch.noc_table) if arch.noc_table is not None else None
+        text = json.dumps([values, table, asdict(options_of(parameters))], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def content(point: Point) -> str:
+        try:
+            return f"{digest(point.parameters)} {point.solver} {point.pipeline}"
+        except ConfigError:
+            return point_key(point)
+
+    return content
 
 
-def bound_point(point: Point, bounds_of: Callable[[Arch], tuple[Bounds, ...]], sweep: Sweep) -> Candidate | None:
+def bound_point(
+    point: Point, chip: ChipOf, bounds_of: Callable[[Arch], tuple[Bounds, ...]], sweep: Sweep
+) -> Candidate | None:
     """What no program of the point can beat. None for a chip that cannot exist: evaluating it says why."""
     try:
-        arch = chip_of(sweep, point)
+        arch = chip(point.parameters)
     except ConfigError:
         return None
     if (refused := _refused_by_size(point, arch, sweep)) is not None:
@@ -213,15 +272,15 @@ def bound_point(point: Point, bounds_of: Callable[[Arch], tuple[Bounds, ...]], s
     )
     judged = judge(candidate, tuple(_provable(limit) for limit in sweep.limits))
     if not judged.feasible:
-        return dataclasses.replace(judged, metrics=None, by_network=(), reason=f"proven lower bound: {judged.reason}")
+        return replace(judged, metrics=None, by_network=(), reason=f"proven lower bound: {judged.reason}")
     return candidate
 
 
 def _provable(limit: Limit) -> Limit:
     """The side of a limit that ideal figures can prove broken."""
     if metric(limit.metric).maximize:
-        return dataclasses.replace(limit, high=None)
-    return limit if limit.metric in OF_THE_CHIP else dataclasses.replace(limit, low=None)
+        return replace(limit, high=None)
+    return limit if limit.metric in OF_THE_CHIP else replace(limit, low=None)
 
 
 def _ideal(arch: Arch, bound: Bounds) -> Metrics:

@@ -122,11 +122,14 @@ class Limit:
         return f"{self.metric} {' and '.join(parts)}"
 
 
+Parameters = tuple[tuple[str, Scalar], ...]  # values of a space's parameters, sorted by name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """One candidate: values of the space's parameters (sorted by name), a solver and a pipeline."""
 
-    parameters: tuple[tuple[str, Scalar], ...]
+    parameters: Parameters
     solver: str
     pipeline: Pipeline
 
@@ -192,11 +195,13 @@ class Sweep:
         return self.trials if self.size is None else min(self.trials, self.size)
 
     def points(self) -> Iterator[Point]:
-        """Every point of an enumerable space, in a fixed order."""
-        axes = [[(p.name, v) for v in p.values or ()] for p in sorted(self.parameters, key=lambda p: p.name)]
-        for combination in itertools.product(self.solvers, self.pipelines, *axes):
-            solver, pipeline, *values = combination
-            yield Point(parameters=tuple(values), solver=str(solver), pipeline=Pipeline(pipeline))  # type: ignore[arg-type]
+        """Every point of an enumerable space, in a fixed order: those that have most in common follow each other."""
+        ordered = sorted(self.parameters, key=lambda p: (p.name not in _SHAPES, p.name not in _CORES, p.name))
+        axes = [[(p.name, v) for v in p.values or ()] for p in ordered]
+        for values in itertools.product(*axes):
+            parameters = tuple(sorted(values))
+            for solver, pipeline in itertools.product(self.solvers, self.pipelines):
+                yield Point(parameters=parameters, solver=solver, pipeline=pipeline)
 
     def anchors(self) -> tuple[Point, ...]:
         """The published chips (or the points of the space nearest to them) with every solver and pipeline."""
@@ -224,6 +229,9 @@ class Sweep:
 
 
 _SIZES = ("cores", "chips", "crossbars_per_core")
+# What partitions depend on, and plans: the slowest to change in an enumeration.
+_SHAPES = (CHIP, CROSSBAR_SIZE, "crossbar_rows", "crossbar_cols", "cell_bits", "weight_bits", "crossbars_per_core")
+_CORES = ("cores", "chips")
 
 
 def _ends(parameter: Parameter) -> tuple[float, float]:

@@ -113,9 +113,11 @@ class Unfoldings(NamedTuple):
 class Partition:
     """Every weighted layer's possible unfoldings: `options[k]` belongs to the k-th weighted node `nodes[k]`.
 
-    flat: the same, layer after layer, as arrays.
+    flat: the same, layer after layer, as arrays. depends: per layer the layers (by k) whose results it reads, possibly
+    through vector layers.
     """
 
     nodes: tuple[int, ...]
     options: tuple[tuple[LayerMatrix, ...], ...]
     flat: Unfoldings
+    depends: tuple[tuple[int, ...], ...]

@@ -172,8 +172,19 @@ class Outcome:
     wall_s: float = 0.0
 
 
+class Reads(StrEnum):
+    """What a solver's plan depends on: where many chips are looked at, chips that agree in it share the plan."""
+
+    SHAPES = "shapes"  # array groups and their firings, cores and their crossbars
+    COSTS = "costs"  # those, and how long everything takes
+    ALL = "all"  # pipeline, judges and seed as well
+
+
 class Solver(Protocol):
-    """Problem in, Outcome out. Same (problem, seed) gives the same plan unless `time_limited` is reported."""
+    """Problem in, Outcome out. Same (problem, seed) gives the same plan unless `time_limited` is reported.
+
+    A class attribute `reads` may say that the plan depends on less than everything (see Reads).
+    """
 
     @property
     def name(self) -> str:

@@ -7,12 +7,17 @@ blocks, groups and physical columns.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import Conv, FloatArray, Graph
+from pimcomp.plan.rows import sources_of
 from pimcomp.plan.unfoldings import firings, unfoldings_of
+
+BoolArray = npt.NDArray[np.bool_]
+Spans = tuple[tuple[int, int], ...]  # column intervals
 
 MAX_BLOCK = 8  # windows per MVM that are tried; more only widens the array group
 
@@ -24,22 +29,33 @@ def partition(graph: Graph, arch: Arch) -> Partition:
     """
     nodes = graph.weighted()
     options = tuple(useful_unfoldings(graph, node, arch) for node in nodes)
-    return Partition(nodes, options, unfoldings_of(graph, [matrix for offered in options for matrix in offered]))
+    flat = unfoldings_of(graph, [matrix for offered in options for matrix in offered])
+    return Partition(nodes, options, flat, _layers_read(graph, nodes))
+
+
+def _layers_read(graph: Graph, nodes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Per weighted layer those (by k) that it depends on without another one between."""
+    layer = {node: k for k, node in enumerate(nodes)}
+    read: list[set[int]] = []
+    for node in graph.nodes:
+        read.append(set().union(*({layer[s]} if s in layer else read[s] for s in sources_of(node))))
+    return tuple(tuple(sorted(read[node])) for node in nodes)
 
 
 def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix, ...]:
     """Unfoldings in growing block size, each with fewer MVMs per inference than all before it."""
-    plain = unfold(graph, node, arch, Unfolding(1))
+    reach = _reach(_conv(graph, node))
+    plain = unfold(graph, node, arch, Unfolding(1), reach)
     chosen, best = [plain], firings(graph, plain) * len(plain.groups)
     for block in range(2, min(MAX_BLOCK, graph.nodes[node].width) + 1):
-        matrix = unfold(graph, node, arch, Unfolding(block))
+        matrix = unfold(graph, node, arch, Unfolding(block), reach)
         cost = firings(graph, matrix) * len(matrix.groups)
         if cost < best and max(g.crossbars for g in matrix.groups) <= arch.crossbars_per_core:
             chosen.append(matrix)
             best = cost
     if scatters(graph, node):
         channels = len(graph.nodes[node].inputs[0].sources)
-        matrix = unfold(graph, node, arch, Unfolding(scatter=max(1, arch.crossbar_rows // channels)))
+        matrix = unfold(graph, node, arch, Unfolding(scatter=max(1, arch.crossbar_rows // channels)), reach)
         if max(g.crossbars for g in matrix.groups) <= arch.crossbars_per_core:
             chosen.append(matrix)
     return tuple(chosen)
@@ -56,8 +72,11 @@ def scatters(graph: Graph, node: int) -> bool:
     return dense and window.kernel[0] * window.kernel[1] > 1 and out.height * out.width > 1
 
 
-def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMatrix:
-    """Row meanings of a layer's unfolded matrix and its array groups."""
+def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding, reach: BoolArray | None = None) -> LayerMatrix:
+    """Row meanings of a layer's unfolded matrix and its array groups.
+
+    reach: the layer's `_reach`, where it is at hand.
+    """
     conv, view = _conv(graph, node), graph.nodes[node].inputs[0]
     kernel_h, kernel_w = conv.window.kernel
     dilation_h, dilation_w = conv.window.dilation
@@ -76,7 +95,8 @@ def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding) -> LayerMa
         rows = np.stack([axis.ravel() for axis in grid])
         blocks.append(np.vstack([np.full(rows.shape[1], source), rows[:2], view.channels[rows[2]], rows[2]]))
     table = np.concatenate(blocks, axis=1).astype(np.int32)
-    groups = _cut(conv, table, unfolding, columns, arch, graph.nodes[node].name)
+    reach = _reach(conv) if reach is None else reach
+    groups = _cut(conv, reach, table, unfolding, columns, arch, graph.nodes[node].name)
     source, row_dy, row_dx, channel, row_input = table
     return LayerMatrix(node, unfolding, source, row_dy, row_dx, channel, row_input, columns, groups)
 
@@ -124,16 +144,20 @@ def _conv(graph: Graph, node: int) -> Conv:
 
 
 def _cut(
-    conv: Conv, table: np.ndarray, unfolding: Unfolding, columns: int, arch: Arch, name: str
+    conv: Conv, reach: BoolArray, table: np.ndarray, unfolding: Unfolding, columns: int, arch: Arch, name: str
 ) -> tuple[ArrayGroup, ...]:
     widest = arch.crossbars_per_core * arch.weight_cols
     if widest < 1:
         raise CapacityError("columns per core", columns, widest, ("crossbars_per_core",), where=name)
-    groups = []
-    reach = _reach(conv)
+    groups, full = [], conv.groups == 1 and bool(reach.all())
     for start in range(0, table.shape[1], arch.crossbar_rows):
         stop = min(start + arch.crossbar_rows, table.shape[1])
-        spans = _influence(conv, reach, table[:, start:stop], unfolding, columns)
+        if full and (unfolding.block == 1 or unfolding.scatter):
+            spans: Spans = ((0, columns),)
+        elif full:
+            spans = _windows_met(conv, table[2, start:stop], unfolding, columns)
+        else:
+            spans = _influence(conv, reach, table[:, start:stop], unfolding)
         while spans:
             piece, spans = _take(spans, widest)
             width = sum(b - a for a, b in piece)
@@ -141,7 +165,7 @@ def _cut(
     return tuple(groups)
 
 
-def _reach(conv: Conv) -> np.ndarray:
+def _reach(conv: Conv) -> BoolArray:
     """bool[out_channels, kernel_h, kernel_w]: which taps of a filter have weights.
 
     All of them, unless filters of different kernels lie side by side: a filter or a tap without any weight counts as
@@ -154,12 +178,17 @@ def _reach(conv: Conv) -> np.ndarray:
     return reach if found.all() or not found.any(axis=0).all() else found | ~found.any(axis=(1, 2), keepdims=True)
 
 
-def _influence(
-    conv: Conv, reach: np.ndarray, rows: np.ndarray, unfolding: Unfolding, columns: int
-) -> tuple[tuple[int, int], ...]:
+def _windows_met(conv: Conv, dx: np.ndarray, unfolding: Unfolding, columns: int) -> Spans:
+    """Column intervals of a block's windows that take one of these rows, where every filter takes every tap."""
+    offset = np.unique(dx)[:, None] - np.arange(unfolding.block) * conv.window.stride[1]
+    taps = conv.window.kernel[1] * conv.window.dilation[1]
+    met = ((offset >= 0) & (offset < taps) & (offset % conv.window.dilation[1] == 0)).any(axis=0)
+    channels = columns // unfolding.block
+    return tuple((start * channels, stop * channels) for start, stop in _intervals(met))
+
+
+def _influence(conv: Conv, reach: BoolArray, rows: np.ndarray, unfolding: Unfolding) -> Spans:
     """Column intervals that at least one of these rows can influence."""
-    if conv.groups == 1 and (unfolding.block == 1 or unfolding.scatter) and reach.all():
-        return ((0, columns),)
     out_channels, kernel_h, kernel_w = reach.shape
     _, dy, dx, _, row_input = rows
     if unfolding.scatter:
@@ -181,15 +210,13 @@ def _influence(
     return _intervals(np.concatenate(windows))
 
 
-def _intervals(touched: np.ndarray) -> tuple[tuple[int, int], ...]:
+def _intervals(touched: BoolArray) -> Spans:
     """Runs of true elements as (start, stop)."""
     edges = np.flatnonzero(np.diff(touched, prepend=False, append=False))
     return tuple((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
-def _take(
-    spans: tuple[tuple[int, int], ...], width: int
-) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+def _take(spans: Spans, width: int) -> tuple[Spans, Spans]:
     """The first `width` columns of the spans, and the rest."""
     taken: list[tuple[int, int]] = []
     for index, (start, stop) in enumerate(spans):

@@ -17,10 +17,9 @@ PLANNED_OVERHEAD_CYCLES = 4
 
 def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipeline) -> MappingProblem:
     """The replication and core mapping problem of a network on a chip."""
-    weighted = {node: k for k, node in enumerate(partition.nodes)}
-    depends = _weighted_ancestors(graph, weighted)
     layers, options = [], iter(layer_options(arch, partition.flat))
-    for node_index, matrices in zip(partition.nodes, partition.options, strict=True):
+    hop_ns = float(arch.noc_latency_ns[:-1, :-1].mean())
+    for node_index, matrices, depends in zip(partition.nodes, partition.options, partition.depends, strict=True):
         node = graph.nodes[node_index]
         layers.append(
             Layer(
@@ -31,8 +30,8 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
                 output_bytes=node.channels * arch.element_bytes,
                 fully_connected=node.height * node.width == 1,
                 options=tuple(islice(options, len(matrices))),
-                depends=depends[node_index],
-                join_ns=_join_ns(arch, node.channels),
+                depends=depends,
+                join_ns=_join_ns(arch, node.channels, hop_ns),
             )
         )
     return MappingProblem(
@@ -83,10 +82,9 @@ def layer_options(arch: Arch, flat: Unfoldings) -> tuple[LayerOption, ...]:
     )
 
 
-def _join_ns(arch: Arch, channels: int) -> float:
+def _join_ns(arch: Arch, channels: int, hop_ns: float) -> float:
     """Partial sums of one output position: two handshakes, the flits, both memories' ports, the addition."""
     size = channels * arch.element_bytes
-    hop_ns = float(arch.noc_latency_ns[:-1, :-1].mean())
     message_ns = (2 - (-size // arch.bus_width_bytes)) * hop_ns + arch.local_read_ns(size) + arch.local_write_ns(size)
     return message_ns + arch.vector_ns(channels, 2) + 3 * PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
 
@@ -95,18 +93,6 @@ def _load_ns(arch: Arch, node: Node) -> float:
     """Service time of an input map at the global memory, one request per row."""
     beats = -(-node.width * node.channels * arch.element_bytes // arch.global_width_bytes)
     return node.height * beats * arch.global_read_cycles * arch.global_period_ns
-
-
-def _weighted_ancestors(graph: Graph, weighted: dict[int, int]) -> list[tuple[int, ...]]:
-    """Per node: the weighted layers (by k) it depends on without another weighted layer between."""
-    result: list[tuple[int, ...]] = []
-    for node in graph.nodes:
-        found: set[int] = set()
-        for view in node.inputs:
-            for source in view.nodes:
-                found |= {weighted[source]} if source in weighted else set(result[source])
-        result.append(tuple(sorted(found)))
-    return result
 
 
 def _vector_work_ns(graph: Graph, arch: Arch, index: int) -> float:

@@ -12,12 +12,12 @@ def recipe_of(sweep: Sweep, chosen: Trial, network: Network) -> Recipe:
     return Recipe(
         model=network.model,
         weights=network.weights,
-        arch=chip_of(sweep, point),
+        arch=chip_of(sweep, point.parameters),
         arch_source="chip.yaml",
         solver=point.solver,
         pipeline=point.pipeline,
         time_limit_s=sweep.time_limit_s,
         seed=sweep.seed,
-        options=options_of(point),
+        options=options_of(point.parameters),
         notes=(f"trial {chosen.number} of the sweep {sweep.name}",),
     )

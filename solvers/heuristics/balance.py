@@ -3,10 +3,11 @@
 import heapq
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from pimcomp.ir.plan import Judges, MappingProblem, Outcome
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Reads
 from solvers.capacity import answer
 from solvers.heuristics.faithful import Replication, capped, convolutions, highest_rung, plain_options
 
@@ -17,6 +18,7 @@ STOP_LEVEL = 0.5  # share of the free crossbars that PIMCOMP-NN leaves unused
 class Balance:
     """The heuristic as PIMCOMP-NN runs it; a rung of its ladder is one added replica."""
 
+    reads: ClassVar[Reads] = Reads.SHAPES
     name: str = field(default="balance", init=False)
 
     @answer

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-from pimcomp.ir.plan import Judges, MappingProblem, Outcome
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Reads
 from solvers.capacity import answer
 from solvers.heuristics.faithful import MARGIN, Replication, capped, convolutions, highest_rung, plain_options
 
@@ -14,6 +15,7 @@ RUNGS = 256  # resolution of the degradation below one unit of every layer's pro
 class Uniform:
     """Every convolution equally often, within 1/1.2 of the free crossbars."""
 
+    reads: ClassVar[Reads] = Reads.SHAPES
     name: str = field(default="uniform", init=False)
 
     @answer
@@ -26,6 +28,7 @@ class Uniform:
 class W0H0:
     """A convolution's proportion is its windows over the second smallest distinct number of windows."""
 
+    reads: ClassVar[Reads] = Reads.SHAPES
     name: str = field(default="W0H0", init=False)
 
     @answer

@@ -11,16 +11,16 @@ row. Three rules keep that time short (docs/scheduling.md tells what each is wor
   partial sums that travel cost less than firings that wait for each other.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.plan import Judges, Layer, LayerOption, MappingProblem, Outcome, Plan, Status
-from pimcomp.plan.cost import IntVector, plan_cost
+from pimcomp.ir.plan import Judges, Layer, LayerOption, MappingProblem, Outcome, Plan, Reads, Status
+from pimcomp.plan.cost import FloatVector, IntVector, plan_cost
 from solvers.capacity import answer, no_plan, smallest_options
 from solvers.options import setting
 from solvers.placing.board import Board, put
@@ -64,15 +64,17 @@ class Streaming:
 
     scatter: bool = setting(True, "false: plans without scattering convolutions")
     widest_block: int = setting(8, "windows per MVM at most")
+    reads: ClassVar[Reads] = Reads.COSTS
     name: str = field(default="stream", init=False)
 
     @answer
     def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
         """Deterministic and fast: limit and seed change nothing."""
-        for plan in stream_plans(problem, restricted(self.scatter, self.widest_block)):
-            objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
-            return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective)
-        return no_plan(problem)
+        plan = next(stream_plans(problem, restricted(self.scatter, self.widest_block)), None)
+        if plan is None:
+            return no_plan(problem)
+        objective = plan_cost(problem, plan).objective_ns(problem.pipeline)
+        return Outcome(status=Status.FEASIBLE, plan=plan, objective_ns=objective)
 
 
 def restricted(scatter: bool, widest_block: int) -> tuple[Variant, ...]:
@@ -112,8 +114,9 @@ def best_spread(layer: Layer, option: LayerOption) -> int:
     groups = len(option.mvm_ns)
     fired = option.firings / layer.out_height * (option.mvm_ns.mean() + option.vector_ns / groups)
     joined = layer.out_width * layer.join_ns
-    times = [fired * -(-groups // s) + joined * (s - 1) for s in range(1, groups + 1)]
-    return next(s for s, t in enumerate(times, start=1) if t <= CLOSE_SPREAD * min(times))
+    cores = np.arange(1, groups + 1)
+    times = fired * -(-groups // cores) + joined * (cores - 1)
+    return int(np.argmax(times <= CLOSE_SPREAD * times.min())) + 1
 
 
 def choose_option(layer: Layer, variant: Variant) -> int:
@@ -130,13 +133,14 @@ def choose_option(layer: Layer, variant: Variant) -> int:
 
 def _affordable(problem: MappingProblem, options: list[int], budget: int) -> list[int]:
     """The options with those that cost most replaced by the smallest until one copy of everything fits the budget."""
+    used = sum(layer.options[o].crossbars for layer, o in zip(problem.layers, options, strict=True))
+    if used <= budget:
+        return options
     smallest = smallest_options(problem)
-    options = list(options)
     extra = [
         layer.options[o].crossbars - layer.options[s].crossbars
         for layer, o, s in zip(problem.layers, options, smallest, strict=True)
     ]
-    used = sum(layer.options[o].crossbars for layer, o in zip(problem.layers, options, strict=True))
     for k in sorted(range(len(extra)), key=lambda k: -extra[k]):
         if used <= budget:
             break
@@ -157,18 +161,29 @@ def _replicate(problem: MappingProblem, options: list[int], variant: Variant, bu
     limit = np.minimum(units * np.minimum(height, variant.row_sets), problem.cores)
     limit = np.minimum(limit, [o.firings for o in chosen])
 
-    def replicas(factor: float) -> IntVector:
-        ideal = np.floor(factor * np.sqrt(work / height / crossbars))
-        return np.asarray(np.clip(ideal, 1, limit), dtype=np.int64)
-
-    low, high = 1e-9, 1e9
-    for _ in range(80):
-        factor = math.sqrt(low * high)
-        low, high = (factor, high) if (replicas(factor) * crossbars).sum() <= budget else (low, factor)
+    replicas = _in_proportion(np.sqrt(work / height / crossbars), limit.astype(np.int64), crossbars, budget)
     return [
-        _useful(int(r), int(u), variant.scatter_columns if o.unfolding.scatter else 0)
-        for r, u, o in zip(replicas(low), units, chosen, strict=True)
+        _useful(r, u, variant.scatter_columns if o.unfolding.scatter else 0)
+        for r, u, o in zip(replicas.tolist(), units.tolist(), chosen, strict=True)
     ]
+
+
+@kernel
+def _in_proportion(share: FloatVector, limit: IntVector, crossbars: FloatVector, budget: int) -> IntVector:
+    """Replicas in proportion to `share`, at least one and at most `limit` of each, as many as the budget allows."""
+    result = np.ones(len(share), dtype=np.int64)
+    low, high = 1e-9, 1e9
+    for step in range(81):
+        factor = np.sqrt(low * high) if step < 80 else low  # the last step settles on the lower end
+        used = 0.0
+        for k in range(len(share)):
+            result[k] = np.int64(min(max(np.floor(factor * share[k]), 1.0), float(limit[k])))
+            used += result[k] * crossbars[k]
+        if used <= budget:
+            low = factor
+        else:
+            high = factor
+    return result
 
 
 def _useful(replicas: int, units: int, scatter_columns: int) -> int:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, Plan
+from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, Plan, Status
 from pimcomp.plan.cost import plan_cost
 from pimcomp.plan.judge import JUDGE_NAMES, PROGRAM, judge_called
 from solvers.capacity import answer, no_plan
 from solvers.exact.exact import solve_exactly
 from solvers.exact.packing import Priced, certified
-from solvers.heuristics.stream import Streaming, pack, restricted, stream_plans
+from solvers.heuristics.stream import pack, restricted, stream_plans
 from solvers.limit import ACTIONS_PER_S, Clock, units
 from solvers.options import setting
 
@@ -40,12 +40,12 @@ class Lns:
 
     @answer
     def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
-        """As `Auto`, from stream's plans alone. Where its judge is not at hand it is `Streaming`."""
+        """As `Auto`, from stream's plans alone. Where its judge is not at hand, the first of them."""
         clock = Clock(time_limit_s)
         if judge_called(self.judge, problem, judges) is None:
-            plain = Streaming(self.scatter, self.widest_block).solve(problem, judges, time_limit_s=None, seed=seed)
-            if plain.plan is not None:
-                return plain
+            plain = next(stream_plans(problem, restricted(self.scatter, self.widest_block)), None)
+            if plain is not None:
+                return Outcome(status=Status.FEASIBLE, plan=plain)
         bound_ns, exact = solve_exactly(problem, candidates=1)
         starts = [("stream", plan) for plan in stream_plans(problem, restricted(self.scatter, self.widest_block))]
         starts = starts or ([("exact", exact.plan)] if exact is not None else [])

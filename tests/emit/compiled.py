@@ -19,7 +19,7 @@ def small_compiled(program: Program | None = None) -> Compiled:
     return Compiled(
         arch=small_arch(cores),
         graph=small_graph(),
-        partition=Partition((1,), ((small_matrix(),),), unfoldings_of(small_graph(), [small_matrix()])),
+        partition=Partition((1,), ((small_matrix(),),), unfoldings_of(small_graph(), [small_matrix()]), ((),)),
         problem=small_problem(cores),
         outcome=Outcome(
             status=Status.FEASIBLE,
