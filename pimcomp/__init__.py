@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         solvers,
         verify_folder,
     )
-    from pimdse.sweep_api import SweepResult, pick, sweep
+    from pimdse.sweep_api import SweepResult, pick, sweep, trials
 
 __all__ = [
     "Comparison",
@@ -41,6 +41,7 @@ __all__ = [
     "pick",
     "solvers",
     "sweep",
+    "trials",
     "verify_folder",
 ]
 
@@ -67,7 +68,7 @@ if not TYPE_CHECKING:  # a type checker shall know the names above, and no other
                 from pimdse.foundation.neighbours import check_neighbours
 
                 check_neighbours()
-                if name in ("SweepResult", "pick", "sweep"):  # apart: a search loads Optuna
+                if name in ("SweepResult", "pick", "sweep", "trials"):  # apart: a search loads Optuna
                     from pimdse import sweep_api as home
                 else:
                     from pimdse import api as home

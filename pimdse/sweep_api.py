@@ -4,6 +4,7 @@
     found = pimcomp.sweep("my_chip.yaml", trials=40)
     print(found.knee)
     pimcomp.pick(found, max_crossbars=8000).write("results/best")
+    pimcomp.trials("results/my_chip").plot.scatter("crossbars", "latency_ns")
 
 Apart from `pimdse.api`, because a search loads Optuna.
 """
@@ -12,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import current_process
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, PimdseError
 from pimdse.api import CompiledModel
 from pimdse.compiling.building import build
 from pimdse.display.html_table import records_html
@@ -25,9 +27,11 @@ from pimdse.sweep.recipe import recipe_of
 from pimdse.sweep.run import run_and_report
 from pimdse.sweep.settings import load_sweep
 from spaces.search.study import load_stored
-from spaces.space import with_options
 
-__all__ = ["SweepResult", "pick", "sweep"]
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["SweepResult", "pick", "sweep", "trials"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -72,6 +76,9 @@ def sweep(
     jobs: int | None = None,
     seed: int | None = None,
     model: str | None = None,
+    objectives: Sequence[str] | None = None,
+    limits: Sequence[str] = (),
+    sampler: str | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
     verify: bool = True,
@@ -79,9 +86,10 @@ def sweep(
 ) -> SweepResult:
     """Search chip parameters, solvers and pipelines for the best trade-offs, as `pimdse sweep` does.
 
-    config: a chip's YAML with a `sweep:` section, or a shipped chip's name. trials, jobs, seed, model: in place of the
-    file's. out: the folder, default results/NAME; a sweep that is stored there goes on. storage: address of a database
-    that several hosts share. verify: execute the winners. progress: show it on stderr.
+    config: a chip's YAML with a `sweep:` section, or a shipped chip's name. trials, jobs, seed, model, objectives,
+    sampler: in place of the file's. limits: beside the file's, "METRIC<=NUMBER" or "METRIC>=NUMBER". out: the folder,
+    default results/NAME; a sweep that is stored there goes on. storage: address of a database that several hosts share.
+    verify: execute the winners. progress: show it on stderr.
 
     With several jobs a script calls this under `if __name__ == "__main__":`, as with any process pool. After Ctrl-C the
     running candidates are finished and stored, and KeyboardInterrupt is raised.
@@ -90,7 +98,10 @@ def sweep(
     """
     if getattr(current_process(), "_inheriting", False):  # a worker imports the script that called us
         raise ConfigError("sweep", "with several jobs, call it under `if __name__ == '__main__':`; or give jobs=1")
-    settings = with_options(load_sweep(str(config)), trials=trials, jobs=jobs, seed=seed, model=model)
+    settings = load_sweep(
+        str(config), trials=trials, jobs=jobs, seed=seed, model=model, objectives=objectives, limits=limits,
+        sampler=sampler,
+    )  # fmt: skip
     folder = Path(out) if out is not None else Path("results") / settings.name
     findings, files, interrupted = run_and_report(
         Output(quiet=not progress), settings, folder, storage=storage, verify=verify
@@ -98,6 +109,23 @@ def sweep(
     if interrupted:
         raise KeyboardInterrupt
     return SweepResult(folder, findings, files)
+
+
+def trials(folder: str | Path | SweepResult, *, storage: str | None = None) -> "pandas.DataFrame":
+    """Every distinct trial of a stored sweep as a pandas frame: the columns of trials.csv, by the trial's number.
+
+    folder: of the sweep, or its result. `front` marks the trials that nothing dominates; `fidelity` is "timeline" where
+    the figures are those of a program, "cost" where they are estimates. Raises OutputError without a stored sweep,
+    PimdseError without pandas.
+    """
+    try:
+        from pandas import DataFrame
+    except ModuleNotFoundError:
+        raise PimdseError("trials: a frame needs pandas: pip install 'pimdse[pandas]'") from None
+    findings = folder.findings if isinstance(folder, SweepResult) else find(load_stored(Path(folder), storage))
+    front = {t.number for t in findings.front}
+    rows = [{**trial_row(t), "front": t.number in front} for t in findings.trials]
+    return DataFrame(rows).set_index("trial") if rows else DataFrame(index=[])
 
 
 def pick(

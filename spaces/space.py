@@ -3,10 +3,9 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Any
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
@@ -256,15 +255,3 @@ def each_network(objectives: tuple[str, ...], networks: tuple[Network, ...]) -> 
     """Objectives per network (`NAME@NETWORK`), where a figure differs between networks."""
     per_network = [[o] if o in OF_THE_CHIP else [f"{o}@{n.label}" for n in networks] for o in objectives]
     return tuple(name for names in per_network for name in names)
-
-
-def with_options(
-    sweep: Sweep, *, trials: int | None, jobs: int | None, seed: int | None, model: str | None = None
-) -> Sweep:
-    """`sweep` with the given options of the command line in place of the file's."""
-    numbers = {"trials": trials, "jobs": jobs, "seed": seed}
-    changed: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
-    if model is not None:
-        changed["networks"] = (Network(model=model, weights=sweep.networks[0].weights),)
-        changed["objectives"] = tuple(dict.fromkeys(o.partition("@")[0] for o in sweep.objectives))
-    return replace(sweep, **changed)

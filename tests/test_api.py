@@ -158,8 +158,18 @@ def test_a_sweep_and_its_best(tmp_path: Path) -> None:
     best = min(float(str(row["latency_ns"])) for row in found.trials)
     assert pimcomp.pick(tmp_path / "out", objective="latency_ns").latency_ns == best
     assert pimcomp.pick(found, max_crossbars=64).compiled.arch.crossbars == 64
+    frame = pimcomp.trials(tmp_path / "out")
+    assert list(frame.index) == [row["trial"] for row in found.trials]
+    assert frame.latency_ns.min() == best
+    assert list(frame.index[frame.front]) == sorted(int(str(row["trial"])) for row in found.front)
     with pytest.raises(pimcomp.PimdseError, match="network: expected one of digits_mlp, found 'resnet'"):
         pimcomp.pick(found, network="resnet")
+
+
+def test_a_frame_without_pandas_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(pimcomp.PimdseError, match=r"pip install 'pimdse\[pandas\]'"):
+        pimcomp.trials(tmp_path)
 
 
 @pytest.mark.slow

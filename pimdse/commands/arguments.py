@@ -76,6 +76,14 @@ ScheduleOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A scheduling option, such as images_per_round=4. Repeatable."),
 ]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="METRIC<=N",
+        help="A hard limit (<=, <, >=, >): latency<2ms, crossbars<=8000. Repeatable.",
+    ),
+]
 StorageOption = Annotated[
     str | None,
     typer.Option(

@@ -29,8 +29,7 @@ def solver_names(incomplete: str) -> list[str]:
     """Registered solvers, also behind a comma."""
     from solvers import SOLVER_NAMES
 
-    before, comma, last = incomplete.rpartition(",")
-    return [before + comma + name for name in _starting(last, SOLVER_NAMES)]
+    return _last(incomplete, SOLVER_NAMES)
 
 
 def pipelines(incomplete: str) -> list[str]:
@@ -40,15 +39,20 @@ def pipelines(incomplete: str) -> list[str]:
 
 def outputs(incomplete: str) -> list[str]:
     """What `compile --save` may name, also behind a comma."""
-    before, comma, last = incomplete.rpartition(",")
-    return [before + comma + name for name in _starting(last, SAVES)]
+    return _last(incomplete, SAVES)
 
 
 def metrics(incomplete: str) -> list[str]:
-    """Figures that a candidate is judged by."""
+    """Figures that a candidate is judged by, also behind a comma."""
     from spaces.metrics import METRICS
 
-    return _starting(incomplete, (m.name for m in METRICS))
+    return _last(incomplete, (m.name for m in METRICS))
+
+
+def _last(incomplete: str, names: Iterable[str]) -> list[str]:
+    """Completions of what stands behind the last comma."""
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in _starting(last, names)]
 
 
 def _starting(incomplete: str, names: Iterable[str], suffixes: Iterable[str] | None = None) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pimdse.commands.arguments import Folder, StorageOption, out_path
+from pimdse.commands.arguments import Folder, LimitOption, StorageOption, out_path
 from pimdse.commands.completion import metrics
 from pimdse.display.output import Output, output_of
 
@@ -44,14 +44,7 @@ def pick(
             autocompletion=metrics,
         ),
     ] = None,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--limit",
-            metavar="METRIC<=N",
-            help="A hard limit (<=, <, >=, >): latency<2ms, crossbars<=8000. Repeatable.",
-        ),
-    ] = None,
+    limit: LimitOption = None,
     max_crossbars: Annotated[
         int | None, typer.Option("--max-crossbars", metavar="N", min=1, help="Largest chip, in crossbars.")
     ] = None,

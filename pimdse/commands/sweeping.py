@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, StorageOption, out_path
-from pimdse.commands.completion import chip_names
+from pimdse.commands.arguments import Folder, LimitOption, StorageOption, out_path
+from pimdse.commands.completion import chip_names, metrics
 from pimdse.display.output import Output, output_of
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ pimdse sweep puma --trials 200 --jobs 4 --out results/puma_large
 
 pimdse sweep configs/isaac.yaml --model squeezenet1_1
 
+pimdse sweep isaac --objectives latency,energy --limit 'crossbars<=8000' --out results/small
+
 pimdse sweep configs/isaac.yaml --storage postgresql+psycopg://me@db.lan/sweeps   (on every host)
 
 Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. A larger --trials
-continues a finished sweep. The space, the objectives and the limits are in the file's [bold]sweep:[/bold] section."""
+continues a finished sweep. The rest stands in the file's [bold]sweep:[/bold] section, which options go before."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +56,24 @@ def sweep(
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Another network than the file's.")
     ] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            "--objectives",
+            metavar="METRIC,METRIC",
+            help="What is to be best, two or three: latency,energy.",
+            autocompletion=metrics,
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            "--sampler",
+            metavar="NAME",
+            help="Chooses the candidates of a space that is not judged completely: tpe, nsga2, nsga3, qmc, gp, random.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Default results/NAME.")
     ] = None,
@@ -65,10 +85,18 @@ def sweep(
     """Search chip parameters, solvers and pipelines for the best trade-offs; leaves a Pareto report."""
     from pimdse.sweep.run import run_and_report
     from pimdse.sweep.settings import load_sweep
-    from spaces.space import with_options
 
     output = output_of(context)
-    settings = with_options(load_sweep(config), trials=trials, jobs=jobs, seed=seed, model=model)
+    settings = load_sweep(
+        config,
+        trials=trials,
+        jobs=jobs,
+        seed=seed,
+        model=model,
+        objectives=objectives.split(",") if objectives is not None else None,
+        limits=limit or (),
+        sampler=sampler,
+    )
     folder = out if out is not None else Path("results") / settings.name
     findings, files, interrupted = run_and_report(output, settings, folder, storage=storage, verify=verify)
     show_findings(output, findings, folder, files)

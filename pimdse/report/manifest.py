@@ -20,8 +20,13 @@ def sweep_command(findings: Findings) -> str:
     """The command line that continues or repeats the sweep."""
     sweep = findings.sweep
     words = ["pimdse", "sweep", portable(sweep.file), "--trials", str(sweep.trials)]
-    words += [] if findings.enumeration else ["--jobs", str(sweep.jobs)]  # decides nothing there
-    words += ["--seed", str(sweep.seed)]
+    if not findings.enumeration:  # there they decide nothing
+        words += ["--jobs", str(sweep.jobs), "--sampler", sweep.sampler]
+    words += ["--seed", str(sweep.seed), "--objectives", ",".join(sweep.objectives)]
+    for limit in sweep.limits:
+        for sign, number in (("<=", limit.high), (">=", limit.low)):
+            exact = repr(number).removesuffix(".0")
+            words += ["--limit", f"{limit.metric}{sign}{exact}"] if number is not None else []
     # one network may come from the command line, several only from the file
     return shlex.join(words + (["--model", portable(sweep.networks[0].model)] if len(sweep.networks) == 1 else []))
 

@@ -1,21 +1,17 @@
 """Which stored candidate is the best within limits, and why."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pimcomp.errors import ConfigError, PimdseError, check_name, did_you_mean
+from pimcomp.errors import ConfigError, PimdseError, check_name
 from pimcomp.ir.plan import Pipeline
-from pimdse.display.units import figure_text, read_quantity
+from pimdse.display.units import figure_text
 from pimdse.report.findings import Findings, front_and_knee
-from spaces.metrics import ALIASES, METRICS, Metrics, metric
+from pimdse.sweep.words import full_name, read_limit
+from spaces.metrics import Metrics, metric
 from spaces.search.study import Trial
 from spaces.space import Fidelity, Limit
-
-_LIMIT = re.compile(r"\s*([\w@.\-]+)\s*(<=|>=|<|>)\s*([^<>=]+)")
-_SHORT = {m.short.lower(): m.name for m in METRICS}
-_COUNTS = ("crossbars", "bytes")  # units of whole numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,45 +41,12 @@ def make_wish(
         check_name("--pipeline", pipeline, Pipeline)
     sized = (Limit(metric="crossbars", high=max_crossbars),) if max_crossbars is not None else ()
     return Wish(
-        objective=_metric(objective or "latency_ns", "--objective"),
-        limits=(*sized, *(_limit(word) for word in limits)),
+        objective=full_name(objective or "latency_ns", "--objective"),
+        limits=(*sized, *map(read_limit, limits)),
         pipeline=pipeline,
         knee=knee,
         trial=trial,
     )
-
-
-def _metric(name: str, option: str) -> str:
-    """The full name of a metric: `latency_ns` for `latency`. Raises ConfigError."""
-    base, at, network = name.partition("@")
-    words = {**_SHORT, **ALIASES, **{m.name: m.name for m in METRICS}}
-    if base.lower() not in words:
-        known = ", ".join(m.name for m in METRICS)
-        raise ConfigError(option, f"expected one of {known}, found {name!r}{did_you_mean(base, words)}")
-    return words[base.lower()] + at + network
-
-
-def _limit(word: str) -> Limit:
-    """`METRIC<=NUMBER` with <=, <, >= or >; the number may have a unit, and must where the metric's name has none."""
-    where, match = f"--limit {word}", _LIMIT.fullmatch(word)
-    if match is None:
-        raise ConfigError(where, "expected METRIC<=NUMBER (or <, >=, >), such as latency<2ms or crossbars<=8000")
-    name, unit = _metric(match[1], where), metric(_metric(match[1], where)).unit
-    bare = match[1] in ALIASES or match[1].partition("@")[0].lower() == name.partition("@")[0]
-    try:
-        number = read_quantity(match[3], unit, bare=bare)
-    except ValueError as error:
-        raise ConfigError(where, str(error)) from None
-    if match[2] in ("<", ">"):
-        number = _next(number, unit, up=match[2] == ">")
-    return Limit(metric=name, high=number) if match[2].startswith("<") else Limit(metric=name, low=number)
-
-
-def _next(number: float, unit: str, *, up: bool) -> float:
-    """The nearest figure above or below."""
-    if unit in _COUNTS:
-        return math.floor(number) + 1 if up else math.ceil(number) - 1
-    return math.nextafter(number, math.inf if up else -math.inf)
 
 
 def choose(findings: Findings, wish: Wish) -> Trial:

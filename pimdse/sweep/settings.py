@@ -1,7 +1,9 @@
 """From a file and the command line to a checked sweep, and what its results depend on besides the settings."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pimcomp.config import find_arch, load_arch, load_yaml
 from pimcomp.errors import ConfigError, ModelError
@@ -9,24 +11,72 @@ from pimcomp.frontend import load_network
 from pimdse.folder.compiled import recorded_model
 from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import own_version
+from pimdse.sweep.words import full_name, read_limit
+from spaces.metrics import ALIASES
 from spaces.space import Network, Sweep
 from spaces.sweep_file import parse_sweep
 
 
-def load_sweep(source: str) -> Sweep:
-    """The sweep of a chip's YAML file (or of a shipped chip). Raises ConfigError."""
+def load_sweep(
+    source: str,
+    *,
+    trials: int | None = None,
+    jobs: int | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    objectives: Sequence[str] | None = None,
+    limits: Sequence[str] = (),
+    sampler: str | None = None,
+) -> Sweep:
+    """The sweep of a chip's YAML file (or of a shipped chip), with what is given here in place of the file's.
+
+    objectives: metrics as people call them. limits: "METRIC<=NUMBER", beside the file's. Raises ConfigError.
+    """
     path = find_arch(source)
     if path.suffix.lower() == ".json":
         raise ConfigError(source, "a config.json has no sweep: section; `pimdse import-config` turns it into YAML")
     # A shipped chip is named by its name: where it is installed is nobody's business.
     file = source if source == str(path) else f"{source}.yaml"
-    sweep = parse_sweep(
-        load_yaml(path).get("sweep"),
-        arch=load_arch(path),
-        file=file,
-        load_chip=lambda name: load_arch(find_arch(name)),
-    )
+    section = load_yaml(path).get("sweep")
+    given: dict[str, object] = {"trials": trials, "jobs": jobs, "seed": seed, "model": model, "sampler": sampler}
+    given["objectives"] = [full_name(o, "--objectives") for o in objectives] if objectives is not None else None
+    given["limits"] = _with_limits(section, limits) if limits else None
+    given = {name: value for name, value in given.items() if value is not None}
+    if isinstance(section, dict):
+        section = _with_given(section, given)
+    try:
+        sweep = parse_sweep(section, arch=load_arch(path), file=file, load_chip=lambda name: load_arch(find_arch(name)))
+    except ConfigError as error:
+        name = error.where.removeprefix(f"{file}: sweep.")
+        if name.partition(".")[0] not in given:
+            raise
+        option = "--limit" if name.startswith("limits") else f"--{name}"
+        raise ConfigError(option, str(error).removeprefix(f"{error.where}: ")) from None
     return dataclasses.replace(sweep, networks=tuple(_near(n, path.parent) for n in sweep.networks))
+
+
+def _with_given(section: dict[str, Any], given: dict[str, object]) -> dict[str, Any]:
+    """A `sweep:` section with other settings; another network takes the place of all of the section's."""
+    changed = section | given
+    if "model" in given:
+        changed.pop("models", None)
+        if "objectives" not in given and isinstance(named := section.get("objectives"), list):
+            changed["objectives"] = list(dict.fromkeys(str(name).partition("@")[0] for name in named))
+    return changed
+
+
+def _with_limits(section: object, words: Sequence[str]) -> dict[str, Any]:
+    """The limits of a section, and those of the command line: of two on the same side of a metric the last holds."""
+    own = section.get("limits") if isinstance(section, dict) else None
+    merged: dict[str, Any] = {}
+    for name, value in own.items() if isinstance(own, dict) else ():
+        merged[ALIASES.get(str(name), str(name))] = value
+    for limit in map(read_limit, words):
+        sides = {"min": limit.low, "max": limit.high}
+        before = merged.get(limit.metric)
+        found = before if isinstance(before, dict) else {}
+        merged[limit.metric] = found | {side: number for side, number in sides.items() if number is not None}
+    return merged
 
 
 def _near(network: Network, folder: Path) -> Network:

@@ -121,7 +121,8 @@ def test_report_is_the_same_file_when_made_again(findings: Findings, tmp_path: P
 
 def test_manifest_tells_how_to_repeat(findings: Findings) -> None:
     manifest = yaml.safe_load(manifest_yaml(findings))
-    assert manifest["command"] == "pimdse sweep configs/fake.yaml --trials 30 --jobs 1 --seed 0 --model none"
+    asked = "--trials 30 --jobs 1 --sampler tpe --seed 0 --objectives latency_ns,crossbars --model none"
+    assert manifest["command"] == f"pimdse sweep configs/fake.yaml {asked}"
     assert manifest["reproducible"] == "yes"
     assert manifest["settings"]["space"]["cores"] == {"low": 2, "high": 32, "step": 2, "log": False}
     assert manifest["results"]["front"] == [t.number for t in findings.front]
