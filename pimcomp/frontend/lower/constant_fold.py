@@ -1,67 +1,124 @@
-"""Values that do not depend on the network's input, computed once: weights made by ConstantOfShape, reshape targets
-put together from Shape, Gather and Concat, scales behind Unsqueeze.
+"""Values that do not depend on the network's input, computed once by ONNX's own reference implementation.
 
-Only operators of the table fold, and never into a tensor of more than FOLD_LIMIT_BYTES.
+Never into a tensor of more than FOLD_LIMIT_BYTES: ONNX shape inference says beforehand what comes out. Operators whose
+reference goes over elements one by one in Python fold only where they have few.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
-from pimcomp.frontend.lower.layout_parameters import (
-    flatten_target,
-    permutation,
-    reshape_target,
-    shape_part,
-    slice_indices,
-    split_sizes,
-)
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
 
 FOLD_LIMIT_BYTES = 512 << 20
-
-Fold = Callable[[OnnxNode, tuple[Constant, ...]], Constant]
+_KNOWN_BYTES = 4096  # operands up to this size may be shapes, axes, counts: shape inference sees their values
+_SLOW_ELEMENTS = 1 << 16
+_SLOW = frozenset(
+    {"Conv", "ConvTranspose", "ConvInteger", "DeformConv", "MaxPool", "AveragePool", "LpPool", "LRN", "Resize"}
+    | {"Upsample", "GridSample", "RoiAlign", "Einsum", "Col2Im", "MaxUnpool", "NonMaxSuppression", "TopK", "Unique"}
+    | {"Det", "GatherND", "ScatterND", "ScatterElements", "GatherElements", "DFT", "STFT", "LSTM", "GRU", "RNN"}
+    | {"Attention", "TfIdfVectorizer", "CumSum", "CumProd"}
+)
+_RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"})
+_SELECTING = frozenset({"NonZero", "Compress", "Unique"})  # what comes out depends on values, and is not larger
+_FIRST = {"DequantizeLinear": 19, "CastLike": 15, "Resize": 13}  # the oldest definitions that the reference knows
+_OVER_THE_REST = frozenset({"Softmax", "LogSoftmax", "Hardmax"})  # before opset 13: over all axes from `axis` on
 
 
 def fold(node: OnnxNode) -> tuple[Constant, ...]:
     """The outputs of a node all of whose operands are constants.
 
-    Raises Unsupported for an operator outside the table or a result that is too large, BadShape for contradictions.
+    Raises Unsupported for an operator without one value and a result that is too large, BadShape for contradictions.
     """
-    values = tuple(np.asarray(value) for value in node.operands if value is not None)
-    if node.op not in _FOLDS and node.op != "Split":
-        raise Unsupported("its operands are constants, and constants are not folded through this operator")
+    if node.op == "Constant" and node.has("value"):
+        return (tensor_values(node.attributes["value"].t),)
+    values = [None if value is None else np.asarray(value) for value in node.operands]
+    if node.op in _RANDOM or (node.op == "Dropout" and any(np.any(v) for v in values[2:3] if v is not None)):
+        raise Unsupported("random numbers: export the model in evaluation mode")
+    if any(attribute.HasField("g") for attribute in node.attributes.values()):
+        raise Unsupported("control flow is not supported: instruction streams have no branches")
+    if node.op == "ConstantOfShape" and values and values[0] is not None:
+        fill = tensor_values(node.attributes["value"].t) if node.has("value") else np.zeros(1, np.float32)
+        _limit([tuple(int(size) for size in values[0].ravel())], fill.itemsize)
+        return (np.broadcast_to(fill.ravel()[0], values[0].ravel()),)  # one element in memory, however large it is
     try:
-        if node.op == "Split":
-            return _split(node, values[0])
-        return (np.asarray(_FOLDS[node.op](node, values)),)
-    except (ValueError, IndexError, TypeError) as error:
-        if isinstance(error, (Unsupported, BadShape)):
-            raise
+        return _run(node, values)
+    except (Unsupported, BadShape):
+        raise
+    except NotImplementedError as error:
+        raise Unsupported("its operands are constants, and ONNX's reference does not compute it") from error
+    except onnx.shape_inference.InferenceError as error:
+        raise BadShape(str(error).strip().rpartition("Error] ")[2]) from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise BadShape(str(error)) from error
 
 
-def _limited(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    if any(size < 0 for size in shape):
-        raise BadShape(f"a constant of shape {list(shape)}")
-    if math.prod(shape) * itemsize > FOLD_LIMIT_BYTES:
-        raise Unsupported(f"a constant of shape {list(shape)} is larger than {FOLD_LIMIT_BYTES >> 20} MB")
-    return shape
+def _run(node: OnnxNode, values: Sequence[Constant | None]) -> tuple[Constant, ...]:
+    """Shape inference, the limits, then the reference on a model of this one node."""
+    if node.opset < 13 and node.op in _OVER_THE_REST and values[0] is not None:
+        given, axis = values[0], node.axis(values[0].ndim, 1)
+        (found,) = _run(replace(node, opset=13, attributes={}), [given.reshape(math.prod(given.shape[:axis]), -1)])
+        return (found.reshape(given.shape),)
+    if node.op in ("Div", "Mod") and any(v.dtype.kind in "iu" and not np.all(v) for v in values[1:] if v is not None):
+        raise BadShape("integer division by zero")
+    if node.op == "Resize" and node.opset < 11:
+        raise Unsupported("its operands are constants, and before opset 11 it is not folded")
+    model = _model(node, values)
+    shapes = _inferred(node, model, values)
+    _limit(shapes, max((value.itemsize for value in values if value is not None), default=8))
+    elements = sum(map(math.prod, shapes)) + sum(value.size for value in values if value is not None)
+    if node.op in _SLOW and elements > _SLOW_ELEMENTS:
+        raise Unsupported(f"its operands are constants, of more elements than are folded through it: {elements:,}")
+    feeds = {f"i{k}": value for k, value in enumerate(values) if value is not None}
+    with np.errstate(all="ignore"):
+        arrays = tuple(np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds))
+    if any(array.dtype.kind in "OUST" for array in arrays):
+        raise Unsupported("it gives no tensor of numbers")
+    return arrays
 
 
-def _constant(node: OnnxNode, _: tuple[Constant, ...]) -> Constant:
-    for key, attribute in node.attributes.items():
-        if key == "value":
-            return tensor_values(attribute.t)
-        if key in ("value_float", "value_floats"):
-            return np.asarray(attribute.f if key == "value_float" else list(attribute.floats), np.float32)
-        if key in ("value_int", "value_ints"):
-            return np.asarray(attribute.i if key == "value_int" else list(attribute.ints), np.int64)
-    raise Unsupported(f"a Constant given as {', '.join(node.attributes) or 'nothing'}")
+def _model(node: OnnxNode, values: Sequence[Constant | None]) -> onnx.ModelProto:
+    names = ["" if value is None else f"i{k}" for k, value in enumerate(values)]
+    proto = helper.make_node(node.op, names, [f"o{k}" if name else "" for k, name in enumerate(node.outputs)])
+    proto.attribute.extend(node.attributes.values())
+    interface = [
+        helper.make_tensor_value_info(f"i{k}", helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for k, value in enumerate(values)
+        if value is not None
+    ]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in proto.output if name]
+    graph = helper.make_graph([proto], "constant", interface, outputs)
+    opset = max(node.opset, _FIRST.get(node.op, 1))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def _inferred(node: OnnxNode, model: onnx.ModelProto, values: Sequence[Constant | None]) -> list[tuple[int, ...]]:
+    """The shapes of the results, none where they depend on values; Unsupported if they cannot be told beforehand."""
+    seen = onnx.ModelProto()
+    seen.CopyFrom(model)
+    small = [(k, value) for k, value in enumerate(values) if value is not None and value.nbytes <= _KNOWN_BYTES]
+    seen.graph.initializer.extend(numpy_helper.from_array(value, f"i{k}") for k, value in small)
+    shapes = []
+    for value in onnx.shape_inference.infer_shapes(seen, data_prop=True, strict_mode=True).graph.output:
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
+            shapes.append(tuple(dim.dim_value for dim in kind.shape.dim))
+        elif node.op not in _SELECTING:
+            raise Unsupported("its operands are constants, and how large its result is cannot be told beforehand")
+    return shapes
+
+
+def _limit(shapes: Sequence[tuple[int, ...]], itemsize: int) -> None:
+    for shape in shapes:
+        if any(size < 0 for size in shape):
+            raise BadShape(f"a constant of shape {list(shape)}")
+        if math.prod(shape) * itemsize > FOLD_LIMIT_BYTES:
+            raise Unsupported(f"a constant of shape {list(shape)} is larger than {FOLD_LIMIT_BYTES >> 20} MB")
 
 
 def tensor_values(tensor: onnx.TensorProto) -> Constant:
@@ -80,141 +137,3 @@ def is_floating(data_type: int) -> bool:
         return bool(np.issubdtype(helper.tensor_dtype_to_np_dtype(data_type), np.floating))
     except KeyError:
         return False
-
-
-def _constant_of_shape(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    fill = tensor_values(node.attributes["value"].t) if node.has("value") else np.zeros(1, np.float32)
-    shape = _limited(tuple(int(size) for size in values[0].ravel()), fill.itemsize)
-    return np.broadcast_to(fill.ravel()[0], shape)  # one element in memory, however large the layer
-
-
-def _expand(_: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    target = tuple(int(size) for size in values[1].ravel())
-    return np.broadcast_to(values[0], _limited(np.broadcast_shapes(values[0].shape, target), values[0].itemsize))
-
-
-def _tile(_: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    repeats = tuple(int(count) for count in values[1].ravel())
-    _limited(tuple(size * count for size, count in zip(values[0].shape, repeats, strict=True)), values[0].itemsize)
-    return np.tile(values[0], repeats)
-
-
-def _range(_: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    start, limit, step = (float(value.ravel()[0]) for value in values)
-    _limited((max(0, math.ceil((limit - start) / step)),), values[0].itemsize)
-    return np.arange(*(value.ravel()[0] for value in values))
-
-
-def _cast(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    target = node.integer("to", onnx.TensorProto.FLOAT)
-    if target not in helper.get_all_tensor_dtypes():
-        raise BadShape(f"a Cast to the unknown data type {target}")
-    return values[0].astype(helper.tensor_dtype_to_np_dtype(target))
-
-
-def _gather(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    data, indices = values
-    axis = node.axis(data.ndim, 0)
-    _limited((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), data.itemsize)
-    return np.take(data, indices.astype(np.int64), axis=axis)
-
-
-def _slice(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    data = values[0]
-    for axis, kept in slice_indices(node, data.shape).items():
-        data = np.take(data, np.asarray(kept, np.int64), axis=axis)
-    return data
-
-
-def _split(node: OnnxNode, data: Constant) -> tuple[Constant, ...]:
-    axis = node.axis(data.ndim, 0)
-    return tuple(np.split(data, np.cumsum(split_sizes(node, data.shape[axis]))[:-1], axis=axis))
-
-
-def _squeeze(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    return np.squeeze(values[0], node.attribute_or_input("axes", 1))
-
-
-def _unsqueeze(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    return np.expand_dims(values[0], node.attribute_or_input("axes", 1) or ())
-
-
-def _divide(_: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    if np.issubdtype(values[0].dtype, np.integer):  # ONNX truncates towards zero
-        if not np.all(values[1]):
-            raise BadShape("integer division by zero")
-        return np.trunc(np.divide(values[0], values[1])).astype(values[0].dtype)
-    return _elementwise(np.divide)(_, values)
-
-
-def _elementwise(function: Callable[..., Constant]) -> Fold:
-    def apply(_: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-        _limited(np.broadcast_shapes(*(value.shape for value in values)), max(value.itemsize for value in values))
-        with np.errstate(all="ignore"):
-            result = values[0] if len(values) > 1 else function(values[0])
-            for value in values[1:]:
-                result = function(result, value)
-        return result
-
-    return apply
-
-
-def _reduce_prod(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    axes = node.attribute_or_input("axes", 1)
-    numbers = np.asarray(values[0], np.int64 if np.issubdtype(values[0].dtype, np.integer) else np.float64)
-    return np.asarray(np.prod(numbers, axis=axes, keepdims=bool(node.integer("keepdims", 1))), values[0].dtype)
-
-
-def _dequantize(node: OnnxNode, values: tuple[Constant, ...]) -> Constant:
-    """(x - zero point) * scale, both per tensor or per element of one axis."""
-    x, scale = np.asarray(values[0], np.float32), np.asarray(values[1], np.float32)
-    zero = np.asarray(values[2], np.float32) if len(values) > 2 else np.zeros_like(scale)
-    if node.integer("block_size", 0):
-        raise Unsupported("block_size: one scale per tensor or per channel is supported")
-    if scale.size > 1:
-        shape = [1] * x.ndim
-        shape[node.axis(x.ndim, 1)] = -1
-        scale, zero = scale.reshape(shape), zero.reshape(shape)
-    return (x - zero) * scale
-
-
-_FOLDS: Mapping[str, Fold] = MappingProxyType(
-    {
-        "Constant": _constant,
-        "ConstantOfShape": _constant_of_shape,
-        "Identity": lambda _, v: v[0],
-        "Dropout": lambda _, v: v[0],
-        "Cast": _cast,
-        "Shape": lambda n, v: shape_part(n, v[0].shape),
-        "Reshape": lambda n, v: v[0].reshape(reshape_target(n, v[0].shape)),
-        "Flatten": lambda n, v: v[0].reshape(flatten_target(n, v[0].shape)),
-        "Transpose": lambda n, v: np.transpose(v[0], permutation(n, v[0].ndim)),
-        "Squeeze": _squeeze,
-        "Unsqueeze": _unsqueeze,
-        "Concat": lambda n, v: np.concatenate(v, axis=n.integer("axis", 0)),
-        "Slice": _slice,
-        "Gather": _gather,
-        "Expand": _expand,
-        "Tile": _tile,
-        "Range": _range,
-        "DequantizeLinear": _dequantize,
-        "ReduceProd": _reduce_prod,
-        "Add": _elementwise(np.add),
-        "Sum": _elementwise(np.add),
-        "Sub": _elementwise(np.subtract),
-        "Mul": _elementwise(np.multiply),
-        "Div": _divide,
-        "Pow": _elementwise(np.power),
-        "Min": _elementwise(np.minimum),
-        "Max": _elementwise(np.maximum),
-        "Sqrt": _elementwise(np.sqrt),
-        "Neg": _elementwise(np.negative),
-        "Abs": _elementwise(np.abs),
-        "Exp": _elementwise(np.exp),
-        "Reciprocal": _elementwise(np.reciprocal),
-        "Floor": _elementwise(np.floor),
-        "Ceil": _elementwise(np.ceil),
-        "Equal": _elementwise(np.equal),
-        "Where": lambda _, v: np.where(v[0], v[1], v[2]),
-    }
-)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from pimcomp.frontend.lower import rearrange
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, LARGEST_SIDE, GraphBuilder
@@ -35,8 +36,10 @@ def lower_identity(node: OnnxNode, _: GraphBuilder) -> Tensor:
 
 
 def lower_cast(node: OnnxNode, _: GraphBuilder) -> Tensor:
-    """Cast between floating-point types: number formats belong to the chip."""
-    if node.integer("to", 0) not in _FLOATS:
+    """Cast and CastLike between floating-point types: number formats belong to the chip."""
+    like = node.constant(1, "the tensor whose type it takes") if node.op == "CastLike" else None
+    to = node.integer("to", 0) if like is None else helper.np_dtype_to_tensor_dtype(like.dtype)
+    if to not in _FLOATS:
         raise Unsupported("to a type that is not floating point")
     return node.tensor(0)
 

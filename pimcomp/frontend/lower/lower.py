@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import numpy as np
 import onnx
 
 from pimcomp.errors import ModelError, Offender, UnsupportedOp
@@ -63,6 +64,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Identity": lower_layout.lower_identity,
         "Dropout": lower_layout.lower_identity,
         "Cast": lower_layout.lower_cast,
+        "CastLike": lower_layout.lower_cast,
         "Reshape": lower_layout.lower_reshape,
         "Flatten": lower_layout.lower_reshape,
         "Transpose": lower_layout.lower_transpose,
@@ -150,6 +152,9 @@ class _Lowering:
     def add(self, proto: onnx.NodeProto) -> None:
         """Lower one node; what it cannot express becomes an offender."""
         label = node_label(proto)
+        if proto.op_type == "If" and proto.domain in ("", "ai.onnx") and self._is_constant(proto.input[0]):
+            self._take_branch(proto, label)
+            return
         reason = self._unknown_operator(proto)
         if not reason and any(name in self.unknown for name in proto.input):
             reason = self._always_unsupported(proto)
@@ -168,6 +173,21 @@ class _Lowering:
             self.offenders.setdefault(label, Offender(label, proto.op_type, self.opset, reason))
         for output in proto.output:
             self._stand_in(output)
+
+    def _take_branch(self, proto: onnx.NodeProto, label: str) -> None:
+        """The nodes of the branch that a constant condition chooses."""
+        name = "then_branch" if np.any(np.asarray(self._operand(proto.input[0], label))) else "else_branch"
+        branch = next((a.g for a in proto.attribute if a.name == name), onnx.GraphProto())
+        self.weights |= {tensor.name: tensor for tensor in branch.initializer}
+        self.used.update(found.name for found in branch.output)
+        self.used.update(name for node in branch.node for name in node.input)
+        for node in branch.node:
+            self.add(node)
+        for result, found in zip(proto.output, branch.output):
+            if found.name in self.unknown:
+                self.unknown.add(result)
+            else:
+                self.values[result] = self._operand(found.name, label)
 
     def _unknown_operator(self, proto: onnx.NodeProto) -> str:
         if proto.domain not in ("", "ai.onnx"):

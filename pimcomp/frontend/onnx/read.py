@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
@@ -55,6 +56,7 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             "convert the model with onnx.version_converter"
         )
     _embed_external_data(model, path)
+    _fill_sparse(model, path)
     if model.functions:
         model = _without_functions(model, path)
     _drop_dead_nodes(model)
@@ -95,7 +97,7 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 def _embed_external_data(model: onnx.ModelProto, path: Path) -> None:
     """Read weights kept in files beside the model; locations may not leave the model's folder."""
-    folder = path.resolve().parent
+    homes = (path.parent, path.resolve().parent)  # a cache of files may hold the model and its data as links
     for tensor in _tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
@@ -105,17 +107,45 @@ def _embed_external_data(model: onnx.ModelProto, path: Path) -> None:
         if not location or PurePosixPath(location).is_absolute() or ".." in PurePosixPath(location).parts:
             raise ModelError(f"{where}: expected a path inside the model's folder")
         try:
-            file = (folder / location).resolve()
+            files = [(home / location).resolve() for home in homes]
+            file = next((file for file in files if file.is_file()), files[0])
             regular = file.is_file()
         except (OSError, RuntimeError, ValueError) as error:  # links in a circle, names too long or with zero bytes
             raise ModelError(f"{where}: no path to a file: {error}") from error
-        if not file.is_relative_to(folder):
+        if not any(file.is_relative_to(home.resolve()) for home in homes):
             raise ModelError(f"{where} leads outside the model's folder")
         if not regular:
             raise ModelError(f"{where}: cannot read it: no such file")
         tensor.raw_data = _read_part(file, fields, _bytes_of(tensor, where), where)
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _fill_sparse(model: onnx.ModelProto, path: Path) -> None:
+    """Sparse initializers and Constant nodes with all their zeros, in place."""
+    graph = model.graph
+    graph.initializer.extend(_dense(sparse, path) for sparse in graph.sparse_initializer)
+    del graph.sparse_initializer[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.SPARSE_TENSOR and node.op_type == "Constant":
+                attribute.CopyFrom(helper.make_attribute("value", _dense(attribute.sparse_tensor, path)))
+
+
+def _dense(sparse: onnx.SparseTensorProto, path: Path) -> TensorProto:
+    name, dims = sparse.values.name, tuple(sparse.dims)
+    where = f"{path}: sparse weights {name!r}"
+    _bytes_of(TensorProto(name=name, data_type=sparse.values.data_type, dims=dims), where)
+    try:
+        values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+        dense = np.zeros(dims, values.dtype)
+        if indices.ndim == 1:
+            dense.reshape(-1)[indices] = values
+        else:
+            dense[tuple(indices.T)] = values
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise ModelError(f"{where}: {error}") from error
+    return numpy_helper.from_array(dense, name)
 
 
 def _bytes_of(tensor: TensorProto, where: str) -> int:
@@ -223,11 +253,11 @@ def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
     for number, node in enumerate(model.graph.node):
         if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in constants:
             continue
-        target = onnx.numpy_helper.to_array(constants[node.input[1]]).copy()
+        target = numpy_helper.to_array(constants[node.input[1]]).copy()
         if target.ndim == 1 and target.size and target[0] == batch:
             target[0] = 1
             name = f"{node.input[1]}.batch1.{number}"
-            model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
+            model.graph.initializer.append(numpy_helper.from_array(target, name))
             node.input[1] = name
             model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
 

