@@ -13,7 +13,7 @@ import numpy as np
 
 from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, Plan, Status
 from pimcomp.plan.cost import plan_cost
-from pimcomp.plan.judge import JUDGE_NAMES, PROGRAM, judge_called
+from pimcomp.plan.judge import ESTIMATE, JUDGE_NAMES, PROGRAM, judge_called
 from solvers.capacity import answer, no_plan
 from solvers.exact.exact import solve_exactly
 from solvers.exact.packing import Priced, certified
@@ -57,8 +57,11 @@ class Lns:
     ) -> Outcome:  # fmt: skip
         """The best of the given plans (each with the name of who made it) and of neighbours, within budget and limit.
 
-        Where the judge is not at hand, the first of the given plans.
+        Where there are more plans than may be judged, those are that the estimate likes best. Where the judge is not at
+        hand, the first of them.
         """
+        if len(starts) > self.most and (estimate := judges.get(ESTIMATE)) is not None:
+            starts = sorted(starts, key=lambda start: estimate.judge(start[1]).time_ns)[: self.most]
         budget = units(clock.limit_s, ACTIONS_PER_S, int(self.budget * 1e6))
         found = _Search(problem, judge_called(self.judge, problem, judges), seed, budget, self.most, clock)
         best = found.run([_shape_of(name, plan) for name, plan in starts])
