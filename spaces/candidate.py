@@ -9,6 +9,7 @@ from typing import Any, cast
 from pimcomp.errors import OutputError
 from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
+from spaces.inside import Inside
 from spaces.metrics import METRIC_FIELDS, Metrics, metric
 from spaces.space import Fidelity, Limit, Point, Sweep
 
@@ -31,7 +32,7 @@ class Candidate:
     metrics: set for feasible points and for those that only break a limit. excess: how far from feasible, relative to
     the supply or limit (0 when feasible). resource: what was short (a key to count reasons by); reason: the full text.
     crossbars: of the chip, None if it is no chip. fidelity: where the figures come from. by_network: the figures of
-    each of several networks, which `metrics` combines.
+    each of several networks, which `metrics` combines. inside: what its programs look like, where there are some.
     """
 
     point: Point
@@ -43,6 +44,7 @@ class Candidate:
     resource: str = ""
     reason: str = ""
     excess: float = 0.0
+    inside: tuple[Inside, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -65,6 +67,7 @@ class Candidate:
             "fidelity": str(self.fidelity),
             "by_network": {name: m.as_dict() for name, m in self.by_network},
             "metrics": self.metrics.as_dict() if self.metrics else None,
+            "inside": [inside.to_json() for inside in self.inside],
             **{name: getattr(self, name) for name in _PLAIN},
         }
 
@@ -79,6 +82,7 @@ class Candidate:
             fidelity=Fidelity(data["fidelity"]),
             metrics=_metrics(metrics) if metrics else None,
             by_network=tuple((name, _metrics(m)) for name, m in by_network.items()),
+            inside=tuple(Inside.from_json(inside) for inside in data.get("inside", ())),
             **{name: data[name] for name in _PLAIN},
         )
 

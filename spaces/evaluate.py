@@ -32,6 +32,7 @@ from solvers import get_solver
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import chip_of, options_of
 from spaces.estimate import estimate
+from spaces.inside import Inside, inside_of
 from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
 from spaces.space import Fidelity, Limit, Parameters, Point, Sweep
 
@@ -49,10 +50,11 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
     named = {name: get_solver(name) for name in sweep.solvers}
     chip = lru_cache(_CHIPS)(lambda parameters: chip_of(sweep, parameters))
 
-    def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[tuple[str, Metrics], ...]:
+    def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
         if fidelity is Fidelity.COST:
-            return tuple((label, planned[label](arch, point, named[point.solver])) for label, _ in graphs)
-        return tuple((label, _at_timeline(g, arch, named[point.solver], point, sweep)) for label, g in graphs)
+            return tuple((label, planned[label](arch, point, named[point.solver]), None) for label, _ in graphs)
+        programs = [(label, _compiled(g, arch, named[point.solver], point, sweep)) for label, g in graphs]
+        return tuple((label, figures(program), inside_of(program, label)) for label, program in programs)
 
     works: dict[tuple[int, int], tuple[LeastWork, ...]] = {}
 
@@ -171,8 +173,8 @@ def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value], mo
     return known[key]
 
 
-def _at_timeline(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Metrics:
-    compiled = compile_network(
+def _compiled(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Sweep) -> Compiled:
+    return compile_network(
         graph,
         arch,
         solver,
@@ -181,11 +183,11 @@ def _at_timeline(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: 
         seed=sweep.seed,
         options=options_of(point.parameters),
     )
-    return figures(compiled)
 
 
 ChipOf = Callable[[Parameters], Arch]
-FiguresOf = Callable[[Point, Arch, Fidelity], tuple[tuple[str, Metrics], ...]]
+Part = tuple[str, Metrics, Inside | None]  # of a network, by its label
+FiguresOf = Callable[[Point, Arch, Fidelity], tuple[Part, ...]]
 
 
 def evaluate_point(point: Point, fidelity: Fidelity, chip: ChipOf, figures_of: FiguresOf, sweep: Sweep) -> Candidate:
@@ -225,8 +227,9 @@ def evaluate_point(point: Point, fidelity: Fidelity, chip: ChipOf, figures_of: F
         verdict=Verdict.FEASIBLE,
         fidelity=fidelity,
         crossbars=crossbars,
-        metrics=combine([figure for _, figure in parts], sweep.combine),
-        by_network=parts if len(parts) > 1 else (),
+        metrics=combine([figure for _, figure, _ in parts], sweep.combine),
+        by_network=tuple((label, figure) for label, figure, _ in parts) if len(parts) > 1 else (),
+        inside=tuple(inside for _, _, inside in parts if inside is not None),
     )
     return judge(candidate, sweep.limits)
 

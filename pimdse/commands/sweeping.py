@@ -129,6 +129,7 @@ def report(context: typer.Context, folder: Folder, storage: StorageOption = None
 
 def show_findings(output: Output, findings: "Findings", folder: Path, files: tuple[Path, ...]) -> None:
     """Show the front of a sweep and where its files are."""
+    from pimdse.report.claims import claims
     from pimdse.report.page import summary_sentence
     from pimdse.report.tables import trial_row
     from pimdse.sweep.front_table import front_table
@@ -137,6 +138,7 @@ def show_findings(output: Output, findings: "Findings", folder: Path, files: tup
         "folder": str(folder),
         "points": findings.enumeration.points if findings.enumeration else None,
         "points_feasible": findings.enumeration.feasible if findings.enumeration else None,
+        "certificate": findings.certificate,
         **findings.counts,
         "verified": sorted({n for (n, _), proof in findings.proofs.items() if proof.passed}),
         "knee": findings.knee.number if findings.knee else None,
@@ -144,4 +146,5 @@ def show_findings(output: Output, findings: "Findings", folder: Path, files: tup
         "reasons": findings.reason_rows,
         "files": [str(f) for f in files],
     }
-    output.show(data, lambda console: front_table(console, findings, summary_sentence(findings), folder))
+    summary = "\n".join((summary_sentence(findings), *claims(findings)))
+    output.show(data, lambda console: front_table(console, findings, summary, folder))

@@ -15,6 +15,11 @@ function key() {
   const entry = (inner, text) => { const item = make("li"); item.append(drawing(inner), text); byId("key").append(item); };
   const stroke = (colour, dash = "none") => root => svg("path", {d: "M-9,0H9", style: `stroke:var(--${colour});stroke-width:2;stroke-dasharray:${dash}`}, root);
   const ring = colour => root => svg("circle", {r: 6, style: `fill:none;stroke:var(--${colour});stroke-width:2`}, root);
+  const dot = style => root => svg("circle", {r: 4.5, style}, root);
+  if (data.fidelity === "cost") {
+    entry(dot("fill:var(--axis)"), "timed program");
+    entry(dot("fill:none;stroke:var(--axis);stroke-width:1.5"), "estimate");
+  }
   entry(stroke("ink"), "front");
   if (feasible.some(t => t.bound_ns)) entry(stroke("axis", "4 3"), "proven bound");
   if (data.published !== null) entry(ring("published"), "published chip");
@@ -52,8 +57,8 @@ function boundLine(x, y) {
   return last ? [...line, {[x]: end, [y]: last[y]}] : line;
 }
 function hover(t) {
-  const lines = [`trial ${t.trial}: ${t.pipeline}, ${t.solver}${isTimed(t) ? "" : ", estimate"}`];
-  for (const name of new Set([byId("y").value, byId("x").value, ...data.parameters])) lines.push(`${heading(name)} ${show(t[name], name)}`);
+  const lines = [`trial ${t.trial}: ${t.pipeline}, ${t.solver}${isTimed(t) ? "" : ", estimate"}`], also = byId("colour").value;
+  for (const name of new Set([byId("y").value, byId("x").value, ...(also === "pipeline" ? [] : [also]), ...data.parameters])) lines.push(`${heading(name)} ${show(t[name], name)}`);
   if (t.bound_ns) lines.push(`bound of the latency ${show(t.bound_ns, "bound_ns")}, gap ${show(t.gap, "gap")}`);
   return lines.join("\n");
 }
@@ -65,6 +70,15 @@ function put(box, figure) {
   box.replaceChildren(figure);
 }
 
+// Colours by what the menu says; the ramp of a figure stands in the key.
+function colours(points) {
+  const name = byId("colour").value, values = points.map(t => t[name]).filter(v => typeof v === "number"), [low, high] = d3.extent(values);
+  byId("ramp").hidden = name === "pipeline" || !values.length;
+  if (name === "pipeline") return t => `var(--${t.pipeline})`;
+  const f = low > 0 && high / low > 3 ? Math.log : v => v, ramp = d3.interpolateRgbBasis(viridis);
+  [byId("ramplow").textContent, byId("ramphigh").textContent, byId("rampname").textContent] = [show(low, name), show(high, name), title(name)];
+  return t => typeof t[name] === "number" ? ramp(high > low ? (f(t[name]) - f(low)) / (f(high) - f(low)) : 0.5) : "var(--axis)";
+}
 function scatter() {
   const x = byId("x").value, y = byId("y").value, box = byId("chart"), points = shown();
   const line = frontOf(points.filter(isTimed), x, y), least = boundLine(x, y);
@@ -73,15 +87,15 @@ function scatter() {
   const rough = axis(x, points.map(t => t[x]), 9), sideways = axis(x, points.map(t => t[x]), (width - left - right) / (18 + 7.2 * longest(rough)));
   const curve = metrics[x].maximize ? "step-before" : "step-after";
   const ring = (number, colour, r) => Plot.dot(points.filter(t => t.trial === number), {x, y, r, stroke: `var(--${colour})`, strokeWidth: 2});
-  const colour = t => `var(--${t.pipeline})`;
+  const colour = colours(points), edge = byId("colour").value === "pipeline" ? "var(--panel)" : "var(--axis)";
   const figure = Plot.plot({...look, width, height, marginLeft: left, marginRight: right, marginTop: top, marginBottom: bottom, clip: zoom !== null, ariaLabel: "Candidates",
     x: sideways.scale, y: upward.scale, color: {type: "identity"}, symbol: {domain: data.solvers, range: data.solvers.map(symbolOf)},
     marks: [
       ...drawn(sideways, Plot.gridX, Plot.axisX, {labelAnchor: "center"}), ...drawn(upward, Plot.gridY, Plot.axisY),
       Plot.line(least, {x, y, curve, stroke: "var(--axis)", strokeDasharray: "5 4", clip: true, className: "bound"}),
       Plot.line(line, {x, y, curve, stroke: "var(--ink)", clip: true, className: "front"}),
-      Plot.dot(points.filter(t => !isTimed(t)), {x, y, r: 3, symbol: "solver", stroke: colour, strokeOpacity: 0.55, className: "estimates"}),
-      Plot.dot(points.filter(isTimed), {x, y, r: 5, symbol: "solver", fill: colour, stroke: "var(--panel)", strokeWidth: 0.8, className: "timed"}),
+      Plot.dot(points.filter(t => !isTimed(t)), {x, y, r: 3, symbol: "solver", stroke: colour, strokeOpacity: 0.7, className: "estimates"}),
+      Plot.dot(points.filter(isTimed), {x, y, r: 5, symbol: "solver", fill: colour, stroke: edge, strokeWidth: 0.8, className: "timed"}),
       ring(data.published, "published", 9), ring(data.knee, "knee", 9), ring(selected, "ink", 12),
       tip(points, width, {x, y, title: hover}),
     ]});
@@ -92,7 +106,7 @@ function scatter() {
     zoom = {[x]: zoomed("x")([x0, x1]), [y]: zoomed("y")([y0, y1])};
     scatter();
   });
-  d3.select(figure).append("g").call(brush).on("dblclick", () => { zoom = null; scatter(); });
+  d3.select(figure).append("g").attr("class", "brush").call(brush).on("dblclick", () => { zoom = null; scatter(); });
   byId("whole").hidden = zoom === null;
   put(box, figure);
 }

@@ -9,11 +9,13 @@ import numpy as np
 from pimcomp.ir.brief import brief
 from pimcomp.plan.pareto import FloatMatrix, knee, non_dominated
 from spaces.candidate import Candidate, Verdict, objective_costs
+from spaces.certificate import Certificate, certify
 from spaces.hypervolume import history
 from spaces.metrics import metric
 from spaces.proof import Proof
 from spaces.search.study import Enumeration, Stored, Trial, best_known
 from spaces.space import Fidelity, Scalar, Sweep
+from spaces.whole_space import WholeSpace
 
 
 @brief
@@ -26,7 +28,7 @@ class Findings:
     of the chip as published that is best in the first objective, if one was timed. reasons: (what was short or wrong,
     how often, an example), most frequent first. hypervolume: after each distinct trial, in the figures the search looks
     at, as a share of the box between the best and (1.1 times) the worst value of each objective. proofs: by number and
-    network. enumeration: None where a sampler chose the trials.
+    network. enumeration, whole, certificate: of a space that was judged completely, else None.
     """
 
     sweep: Sweep
@@ -42,6 +44,8 @@ class Findings:
     proofs: dict[tuple[int, str], Proof]
     damaged_line: int | None
     enumeration: Enumeration | None
+    whole: WholeSpace | None
+    certificate: Certificate | None
 
     @property
     def feasible(self) -> tuple[Trial, ...]:
@@ -98,6 +102,7 @@ def find(stored: Stored) -> Findings:
         proofs=stored.proofs,
         damaged_line=stored.damaged_line,
         enumeration=stored.enumeration,
+        whole=stored.whole,
     )
 
 
@@ -110,6 +115,7 @@ def sort_out(
     proofs: dict[tuple[int, str], Proof] | None = None,
     damaged_line: int | None = None,
     enumeration: Enumeration | None = None,
+    whole: WholeSpace | None = None,
 ) -> Findings:
     """Sort out the trials of a sweep, running or finished."""
     trials = best_known(all_trials, timed)
@@ -131,6 +137,8 @@ def sort_out(
         proofs=proofs or {},
         damaged_line=damaged_line,
         enumeration=enumeration,
+        whole=whole,
+        certificate=certify(whole, timed) if whole is not None else None,
     )
 
 

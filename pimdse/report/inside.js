@@ -24,34 +24,33 @@ function importance() {
 // Viridis: rises evenly in brightness, so that it reads in grey and with any colour vision.
 const viridis = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const layerColour = (k, layers) => d3.interpolateRgbBasis(viridis)(k / Math.max(1, layers - 1));
-const several = new Set(data.proofs.map(p => p.network)).size > 1;
-let network = data.proofs[0]?.network;
+const several = new Set(data.inside.map(i => i.network)).size > 1;
+const insidesOf = number => data.inside.filter(i => i.trial === number);
+let network = data.inside[0]?.network;
 function insideMenu() {
-  byId("inside").hidden = !data.proofs.length;
+  byId("inside").hidden = !data.inside.length && !data.proofs.length;
   byId("proof").append(make("option", "choose one", {value: "", hidden: true}));
-  data.proofs.forEach((p, i) => {
-    const role = p.trial === data.knee ? " (knee)" : "";
-    byId("proof").append(make("option", `trial ${p.trial}${role}${several ? ", " + p.network : ""}`, {value: i}));
-  });
-  byId("proof").addEventListener("change", () => { const p = data.proofs[byId("proof").value]; network = p.network; choose(p.trial); });
+  data.inside.forEach((p, i) => byId("proof").append(make("option", `trial ${p.trial}${role(p)}${several ? ", " + p.network : ""}`, {value: i})));
+  byId("proof").addEventListener("change", () => { const p = data.inside[byId("proof").value]; network = p.network; choose(p.trial); });
   byId("layerscale").style.background = `linear-gradient(to right, ${viridis.join(",")})`;
 }
-// The selected candidate from inside, if its program was executed.
+// The selected candidate from inside, if it is on the front or the published one.
 function inside() {
-  const own = data.proofs.filter(p => p.trial === selected), proof = own.find(p => p.network === network) ?? own[0];
-  byId("proof").value = proof ? data.proofs.indexOf(proof) : "";
-  byId("insidetitle").textContent = proof ? `Inside trial ${selected}` : "Inside a winner";
-  byId("verdict").hidden = !proof;
-  byId("proven").hidden = !proof?.cores.length; // what cannot be compiled has none
-  byId("unproven").hidden = Boolean(proof);
-  byId("unproven").textContent = selected === null ? "" : `Trial ${selected} was not executed in the sweep; pimdse pick ${data.folder} --trial ${selected} compiles and executes it.`;
-  if (proof) drawInside(proof);
+  const own = insidesOf(selected), design = own.find(p => p.network === network) ?? own[0];
+  const proofs = data.proofs.filter(p => p.trial === selected), proof = proofs.find(p => p.network === design?.network) ?? proofs[0];
+  byId("proof").value = design ? data.inside.indexOf(design) : "";
+  byId("insidetitle").textContent = design ? `Inside trial ${selected}` : "Inside a design";
+  byId("verdict").hidden = !design && !proof;
+  byId("verdict").className = proof ? (proof.passed ? "" : "bad") : "unknown";
+  byId("verdict").textContent = !proof ? `not executed yet; pimdse pick ${data.folder} --trial ${selected} does`
+    : proof.passed ? `executed: ${proof.images} images, every output equals onnxruntime (largest error ${proof.error.toExponential(1)} of the range)` : `${proof.executed ? "WRONG" : "not executed"}: ${proof.reason}`;
+  byId("proven").hidden = !design;
+  byId("unproven").hidden = Boolean(design);
+  byId("unproven").textContent = selected === null ? "" : `Trial ${selected} is not on the front: pimdse pick ${data.folder} --trial ${selected} compiles it, pimdse map shows it.`;
+  if (design) drawInside(design);
 }
 let coreChosen = 0;
 function drawInside(p) {
-  byId("verdict").textContent = p.passed ? `executed: ${p.images} images, every output equals onnxruntime (largest error ${p.error.toExponential(1)} of the range)` : `${p.executed ? "WRONG" : "not executed"}: ${p.reason}`;
-  byId("verdict").className = p.passed ? "" : "bad";
-  if (!p.cores.length) return;
   const body = byId("layers").tBodies[0];
   body.replaceChildren();
   p.layers.forEach((layer, k) => {
@@ -60,34 +59,35 @@ function drawInside(p) {
       tr.append(make("td", typeof value === "number" ? value.toLocaleString("en") : value, {className: i < 2 ? "text" : ""})));
     tr.cells[0].style.borderLeftColor = layerColour(k, p.layers.length);
   });
-  coreChosen = Math.max(0, p.cores.findIndex(c => c.layer >= 0));
-  byId("coretext").textContent = ""; byId("coremap").replaceChildren();
-  if (p.cores.length) coreMap(p);
+  const box = byId("coremap"), columns = p.mesh[1];
+  coreChosen = Math.max(0, p.core_layer.findIndex(layer => layer >= 0));
+  box.replaceChildren(coreMap(p, "", c => pointCore(p, c)));
+  box.onkeydown = e => {
+    const by = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns}[e.key];
+    if (by) { e.preventDefault(); pointCore(p, Math.min(Math.max(coreChosen + by, 0), p.core_layer.length - 1)); }
+  };
+  pointCore(p, coreChosen);
 }
-function coreMap(p) {
-  const [rows, columns] = p.mesh, perChip = p.cores.length / p.chips, across = Math.ceil(Math.sqrt(p.chips)), down = Math.ceil(p.chips / across);
-  const box = byId("coremap");
-  const root = svg("svg", {viewBox: `-0.2 -0.2 ${across * (columns + 0.6)} ${down * (rows + 0.6)}`, preserveAspectRatio: "xMidYMid meet"});
-  p.cores.forEach((core, c) => {
+// Every core: coloured by the layer it holds most of, as high as it is full. pointed: told the core under the pointer.
+function coreMap(p, label, pointed) {
+  const [rows, columns] = p.mesh, perChip = p.core_layer.length / p.chips, across = Math.ceil(Math.sqrt(p.chips)), down = Math.ceil(p.chips / across);
+  const named = label ? {role: "img", "aria-label": label} : {};
+  const root = svg("svg", {viewBox: `-0.2 -0.2 ${across * (columns + 0.6)} ${down * (rows + 0.6)}`, preserveAspectRatio: "xMidYMid meet", ...named});
+  p.core_layer.forEach((layer, c) => {
     const chip = Math.floor(c / perChip), local = c % perChip;
     const x = local % columns + (chip % across) * (columns + 0.6), y = Math.floor(local / columns) + Math.floor(chip / across) * (rows + 0.6);
     const square = (share, attributes) => svg("rect", {x: x + 0.05, y: y + 0.05 + 0.9 * (1 - share), width: 0.9, height: 0.9 * share, rx: 0.08, ...attributes}, root);
-    square(1, {class: "cell"}).addEventListener("mouseenter", () => pointCore(p, c));
-    if (core.layer >= 0) square(core.crossbars / p.crossbars_per_core, {fill: layerColour(core.layer, p.layers.length), "pointer-events": "none"});
-    square(1, {id: `core${c}`, fill: "none", "pointer-events": "none"});
+    const cell = square(1, {class: "cell"});
+    if (layer >= 0) square(p.core_crossbars[c] / p.crossbars_per_core, {fill: layerColour(layer, p.layers.length), "pointer-events": "none"});
+    if (pointed) { cell.addEventListener("mouseenter", () => pointed(c)); square(1, {id: `core${c}`, fill: "none", "pointer-events": "none"}); }
   });
-  box.onkeydown = e => {
-    const by = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns}[e.key];
-    if (by) { e.preventDefault(); pointCore(p, Math.min(Math.max(coreChosen + by, 0), p.cores.length - 1)); }
-  };
-  box.replaceChildren(root);
-  pointCore(p, coreChosen);
+  return root;
 }
 function pointCore(p, c) {
   byId(`core${coreChosen}`)?.classList.remove("chosen");
   coreChosen = c;
   byId(`core${c}`).classList.add("chosen");
-  const core = p.cores[c], layer = core.layer < 0 ? "no layer" : `most of it ${p.layers[core.layer].name}`;
-  byId("coretext").textContent = `Core ${c}: ${core.crossbars} of ${p.crossbars_per_core} crossbars, ${layer}, at work ${(100 * core.busy).toFixed(0)} % of the time. Colour: layer, first to last; height: crossbars in use.`;
-  [...byId("layers").tBodies[0].rows].forEach((row, k) => row.classList.toggle("chosen", k === core.layer));
+  const layer = p.core_layer[c], holds = layer < 0 ? "no layer" : `most of it ${p.layers[layer].name}`;
+  byId("coretext").textContent = `Core ${c}: ${p.core_crossbars[c]} of ${p.crossbars_per_core} crossbars, ${holds}, at work ${(100 * p.core_busy[c]).toFixed(0)} % of the time. Colour: layer, first to last; height: crossbars in use.`;
+  [...byId("layers").tBodies[0].rows].forEach((row, k) => row.classList.toggle("chosen", k === layer));
 }

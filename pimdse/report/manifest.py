@@ -59,6 +59,7 @@ def manifest_yaml(findings: Findings) -> str:
         "chip": _chip(sweep),
         "results": {
             "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
+            "certificate": dataclasses.asdict(findings.certificate) if findings.certificate else None,
             **findings.counts,
             "front": [t.number for t in findings.front],
             "knee": findings.knee.number if findings.knee else None,

@@ -14,6 +14,7 @@ const unitOf = name => metrics[name]?.unit ?? {bound_ns: "ns", bound_period_ns: 
 const known = value => value !== null && value !== undefined && value !== "";
 function show(value, name) {
   if (!known(value)) return "\u2013";
+  if (name === "fidelity") return value === "timeline" ? "timed" : "estimate";
   if (typeof value !== "number") return String(value);
   if (name === "gap") return `${(100 * value).toFixed(1)} %`;
   const unit = unitOf(name), steps = data.scales[unit];
@@ -45,12 +46,16 @@ function frontOf(points, x, y) {
 function controls() {
   for (const m of data.metrics) for (const id of ["x", "y"]) byId(id).append(make("option", m.title, {value: m.name}));
   byId("y").value = data.objectives[0]; byId("x").value = data.objectives[1];
+  for (const name of ["pipeline", ...data.metrics.map(m => m.name), ...data.parameters.filter(n => feasible.some(t => typeof t[n] === "number"))])
+    byId("colour").append(make("option", title(name), {value: name}));
+  byId("colour").addEventListener("change", scatter);
   for (const [kind, look] of [["pipelines", name => swatch(symbols[0], `var(--${name})`)], ["solvers", name => swatch(symbolOf(name), "var(--axis)")]])
     for (const name of data[kind]) {
       const label = make("label"), box = make("input", undefined, {type: "checkbox", checked: true, value: name});
       box.addEventListener("change", filter);
       label.append(box, look(name), name); byId(kind).append(label);
     }
+  for (const kind of ["pipelines", "solvers"]) byId(kind).classList.toggle("screen", data[kind].length < 2);
   byId("estimatesbox").hidden = data.fidelity !== "cost";
   byId("estimates").addEventListener("change", filter);
   for (const id of ["x", "y", "log"]) byId(id).addEventListener("change", () => { zoom = null; scatter(); });
@@ -65,7 +70,7 @@ function choose(number) {
   selected = number;
   const here = `#trial=${number}`;
   if (location.hash !== here) location.replace(location.href.split("#")[0] + here);
-  detail(); scatter(); table(); parallel(); inside();
+  detail(); scatter(); table(); parallel(); inside(); compare(); whatIf();
 }
 function step(by) {
   const line = frontOf(shown().filter(isTimed), byId("x").value, byId("y").value).map(t => t.trial);
@@ -97,8 +102,8 @@ function detail() {
 }
 
 // ---------------------------------------------------------------- tables and texts
-const columns = ["trial", "pipeline", "solver", ...data.metrics.map(m => m.name).filter(n => n !== "edp_pj_ns" && n !== "throughput_per_s"), "gap", ...data.parameters];
-const isText = name => name === "pipeline" || name === "solver";
+const columns = ["trial", "fidelity", "pipeline", "solver", ...data.metrics.map(m => m.name).filter(n => n !== "edp_pj_ns" && n !== "throughput_per_s"), "gap", ...data.parameters];
+const isText = name => ["fidelity", "pipeline", "solver"].includes(name);
 function head(name) {
   const th = make("th", undefined, {title: title(name), scope: "col", className: isText(name) ? "text" : ""}), button = make("button", heading(name));
   if (name === sortBy) th.setAttribute("aria-sort", descending ? "descending" : "ascending");
@@ -117,11 +122,18 @@ function line(t, columns) {
   tr.addEventListener("click", e => { if (!e.ctrlKey && !e.metaKey) { e.preventDefault(); choose(t.trial); } });
   return tr;
 }
+function tableRows() {
+  const rows = shown().filter(t => byId("all").checked || front.has(t.trial));
+  return rows.sort((a, b) => known(b[sortBy]) - known(a[sortBy]) || (descending ? -1 : 1) * (a[sortBy] > b[sortBy] ? 1 : a[sortBy] < b[sortBy] ? -1 : 0));
+}
 function table() {
-  const everything = byId("all").checked, rows = shown().filter(t => everything || front.has(t.trial));
+  const everything = byId("all").checked, rows = tableRows();
   byId("tabletitle").textContent = everything ? (byId("estimates").checked ? "All feasible candidates" : "All timed candidates") : `The front: ${data.objectives.map(title).join(" against ")}`;
-  rows.sort((a, b) => known(b[sortBy]) - known(a[sortBy]) || (descending ? -1 : 1) * (a[sortBy] > b[sortBy] ? 1 : a[sortBy] < b[sortBy] ? -1 : 0));
-  const order = make("tr"), some = columns.filter(n => rows.some(t => known(t[n])));
+  // What is the same in every row is said once, below.
+  const order = make("tr"), there = columns.filter(n => rows.some(t => known(t[n])));
+  const constant = there.filter(n => rows.length > 1 && n !== "trial" && !data.objectives.includes(n) && rows.every(t => t[n] === rows[0][n]));
+  const some = there.filter(n => !constant.includes(n));
+  byId("constant").textContent = constant.length ? `The same in every row: ${constant.map(n => `${heading(n)} ${show(rows[0][n], n)}`).join(", ")}.` : "";
   order.append(...some.map(head));
   byId("table").tHead.replaceChildren(order);
   byId("table").tBodies[0].replaceChildren(...rows.map(t => line(t, some)));
@@ -129,8 +141,8 @@ function table() {
 function tiles() {
   const tile = (text, name) => { const box = make("div", undefined, {className: "tile"}); box.append(make("b", text), make("span", name)); byId("tiles").append(box); };
   const count = n => n.toLocaleString("en"), all = data.enumeration;
-  if (all) tile(`${count(all.feasible)} / ${count(all.points)}`, `feasible points; the best ${all.kept} are below`);
-  else tile(`${feasible.length} / ${data.trials.length}`, "feasible candidates");
+  if (all) tile(count(all.points), `points in the space, ${count(all.feasible)} feasible; the best ${count(all.kept)} are below`);
+  else tile(count(feasible.length), `feasible candidates of ${count(data.trials.length)}`);
   if (data.fidelity === "cost") tile(timed.length, "of them timed");
   tile(front.size, "on the Pareto front");
   for (const name of data.objectives) {
@@ -167,8 +179,8 @@ async function copy(pre) {
   }
 }
 function start() {
-  controls(); key(); tiles(); commands(); reasons(); importance(); insideMenu();
-  detail(); table(); inside(); charts();
+  controls(); key(); tiles(); commands(); reasons(); importance(); insideMenu(); compareMenu(); whatifMenu(); exports();
+  detail(); table(); inside(); compare(); whatIf(); charts();
   new ResizeObserver(charts).observe(document.querySelector("main"));
   window.addEventListener("hashchange", () => { const number = linked(); if (number !== null && number !== selected) choose(number); });
 }

@@ -10,11 +10,14 @@ from pimcomp.timeline.energy import not_counted
 from pimdse.compiling.summary import not_counted_text
 from pimdse.display.units import SCALES, figure_text, time_text
 from pimdse.foundation.versions import versions
+from pimdse.report.claims import claims
 from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.tables import trial_row
+from pimdse.report.whatif import whatif
 from spaces.metrics import METRICS, Metric, metric
 from spaces.search.importance import importance
+from spaces.search.study import Trial
 from spaces.space import Fidelity
 
 _LIBRARIES = ("d3", "plot")
@@ -26,11 +29,12 @@ def report_html(findings: Findings, folder_name: str) -> str:
         "STYLE": _part("page.css"),
         "TITLE": html.escape(f"{findings.sweep.name}: {portable(findings.sweep.model)}"),
         "SUMMARY": html.escape(re.sub(r"(?<=\d )u(?=[sJW]\b)", "µ", summary_sentence(findings))),
+        "CLAIMS": "".join(f"<li>{html.escape(claim)}</li>" for claim in claims(findings)),
         "DATA": _script_json(page_data(findings, folder_name)),
         "LIBRARIES": "".join(
             f"/*\n{_part(f'vendor/{x}.LICENSE')}*/\n{_part(f'vendor/{x}.min.js')}" for x in _LIBRARIES
         ),
-        "SCRIPT": "".join(_part(f"{x}.js") for x in ("page", "charts", "inside")) + "start();\n",
+        "SCRIPT": "".join(_part(f"{x}.js") for x in ("page", "charts", "inside", "compare", "export")) + "start();\n",
     }
     return re.sub("__([A-Z]+)__", lambda place: parts[place[1]], _part("page.html"))
 
@@ -58,6 +62,8 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "skipped": len(findings.skipped),
         "importance": importance(sweep, findings.comparable),
         "proofs": [{"trial": number, **proof.to_json()} for (number, _), proof in findings.proofs.items()],
+        "inside": [{"trial": t.number, **i.to_json()} for t in _looked_into(findings) for i in t.candidate.inside],
+        "whatif": whatif(findings),
         "scales": SCALES,
         "reasons": findings.reason_rows,
         "hypervolume": list(findings.hypervolume),
@@ -69,6 +75,12 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "network": findings.content.get("network", ""),
         "chip": sweep.arch.name,
     }
+
+
+def _looked_into(findings: Findings) -> list[Trial]:
+    """The front, and the chip as published."""
+    own = [findings.published] if findings.published is not None else []
+    return sorted({t.number: t for t in (*findings.front, *own)}.values(), key=lambda t: t.number)
 
 
 def _metrics(findings: Findings) -> list[Metric]:

@@ -12,7 +12,7 @@ from pimdse.display.output import Output
 from pimdse.folder.proof import prove
 from pimdse.report.findings import Findings
 from pimdse.sweep.recipe import recipe_of
-from spaces.proof import Proof, cores_of, layers_of
+from spaces.proof import Proof
 from spaces.search.storage import Place
 from spaces.search.study import Trial, store_proof
 from spaces.space import Network, Sweep
@@ -37,18 +37,14 @@ def prove_winners(output: Output, findings: Findings, place: Place) -> None:
 
 
 def prove_trial(sweep: Sweep, trial: Trial, network: Network, observe: Callable[[str, object], None]) -> Proof:
-    """Compile a trial for a network, execute the emitted files and look inside.
+    """Compile a trial for a network and execute the emitted files.
 
     Whatever prevents that is the proof's reason: one design that cannot be checked costs the others nothing.
     """
     recipe = recipe_of(sweep, trial, network)
-    proof = Proof(
-        network=network.label, passed=False, images=0, error=None, reason="", layers=(), cores=(), executed=False,
-        mesh=recipe.arch.mesh, chips=recipe.arch.chips, crossbars_per_core=recipe.arch.crossbars_per_core,
-    )  # fmt: skip
+    proof = Proof(network=network.label, passed=False, images=0, error=None, reason="", executed=False)
     try:
         built = build(recipe, observe)
-        proof = replace(proof, layers=layers_of(built.compiled), cores=cores_of(built.compiled))
         with tempfile.TemporaryDirectory() as folder:
             write(built, Path(folder) / "program")
             observe("write", folder)

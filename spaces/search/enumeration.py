@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -24,6 +25,7 @@ from spaces.search.study import CANDIDATE, ENUMERATION, Enumeration
 from spaces.search.trial import CONTENT, objective_values
 from spaces.search.worker import follow_parent
 from spaces.space import Fidelity, Point, Sweep
+from spaces.whole_space import POINTS, tabulate, write_whole
 
 _CHUNK = 64  # points per task
 
@@ -32,14 +34,13 @@ _evaluator: Evaluator  # of this process, when it is one of the workers
 
 
 def enumerate_space(
-    study: Study, sweep: Sweep, make_evaluator: MakeEvaluator, observe: Observe, stop: Callable[[], bool]
+    study: Study, sweep: Sweep, folder: Path, make_evaluator: MakeEvaluator, observe: Observe, stop: Callable[[], bool]
 ) -> bool:
-    """Estimate every point and store those worth keeping as trials, unless the study has them; False if stopped.
-
-    Raises PimdseError if a process dies.
+    """Estimate every point, leave the figures in the folder, and store those worth keeping as trials, unless that is
+    done; False if stopped. Raises PimdseError if a process dies.
     """
     stored = study.user_attrs.get(ENUMERATION)
-    if stored is not None and stored["kept"] >= min(sweep.trials, stored["points"]):
+    if stored is not None and stored["kept"] >= min(sweep.trials, stored["points"]) and (folder / POINTS).is_file():
         return True
     judged: list[Judged] = []
     for found in _judge_all(sweep, make_evaluator):
@@ -47,6 +48,7 @@ def enumerate_space(
         observe(Progress(distinct=len(judged), budget=sweep.size or 0, trials=(), running=sweep.jobs))
         if stop():
             return False
+    write_whole(folder, tabulate(sweep, judged))
     kept = worth_keeping(judged, sweep)
     for candidate, content in kept[len(study.get_trials(deepcopy=False)) :]:
         study.add_trial(_trial(candidate, content, sweep))

@@ -50,7 +50,7 @@ def run_sweep(
         if (
             sweep.complete
             and not where.shared
-            and not enumerate_space(studies.search, sweep, make_evaluator, observe, stop)
+            and not enumerate_space(studies.search, sweep, folder, make_evaluator, observe, stop)
         ):
             return Progress(distinct=0, budget=sweep.budget, trials=(), interrupted=True)
         agenda = Agenda(studies, sweep, observe, where)

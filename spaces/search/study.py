@@ -4,7 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from spaces.search.sampler import DUPLICATE_OF, quiet
 from spaces.search.settings import FREE, settings_from_json, settings_to_json
 from spaces.search.storage import Place, Studies, attach, close, database, study_name
 from spaces.space import Fidelity, Sweep
+from spaces.whole_space import WholeSpace, read_whole
 
 _SETTINGS = "settings"
 _CONTENT = "content"
@@ -64,7 +65,7 @@ class Stored:
 
     trials: of the search, in order of their numbers. timed: candidates of its front at timeline fidelity, in the order
     of their trials (empty where the search itself looks there). proofs: of trials that were executed, by number and
-    network. enumeration: None where a sampler chose the trials.
+    network. enumeration: None where a sampler chose the trials; whole: then the estimates of all points.
     damaged_line: the first one of the journal, if any.
     """
 
@@ -75,6 +76,7 @@ class Stored:
     proofs: dict[tuple[int, str], Proof]
     damaged_line: int | None = None
     enumeration: Enumeration | None = None
+    whole: WholeSpace | None = field(default=None, compare=False)
 
     @property
     def best_known(self) -> tuple[Trial, ...]:
@@ -195,6 +197,7 @@ def _read(opened: BaseStorage, place: Place, damaged: int | None) -> Stored:
         trials=trials,
         timed=tuple(sorted(programs, key=lambda c: number.get(c.point, len(trials)))),
         enumeration=enumeration,
+        whole=read_whole(place.folder, sweep) if enumeration is not None else None,
         proofs=_proofs(search),
         damaged_line=damaged,
     )

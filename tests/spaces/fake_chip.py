@@ -9,6 +9,7 @@ from pathlib import Path
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
 from spaces.candidate import Candidate, Evaluator, Verdict, judge
+from spaces.inside import Inside, LayerUse
 from spaces.metrics import Metrics
 from spaces.space import Choice, Fidelity, IntRange, Network, Point, Sweep
 
@@ -62,6 +63,21 @@ def metrics(point: Point) -> Metrics:
     )
 
 
+def inside(cores: int) -> Inside:
+    """Three layers on some of the cores."""
+    layers = tuple(
+        LayerUse(
+            name=f"/features/features.{k}/conv", unfolding="block 1", replication=2, firings=9, crossbars=4, cores=2
+        )
+        for k in range(3)
+    )
+    return Inside(
+        network="none", mesh=(2, cores // 2), chips=1, crossbars_per_core=4, layers=layers,
+        core_crossbars=tuple(c % 5 for c in range(cores)), core_busy=(0.5,) * cores,
+        core_layer=tuple(c % 3 if c % 5 else -1 for c in range(cores)),
+    )  # fmt: skip
+
+
 def make(sweep: Sweep) -> Evaluator:
     """The judge. Its estimates are half of the timeline's figures, a little more for `batch`."""
 
@@ -81,8 +97,9 @@ def make(sweep: Sweep) -> Evaluator:
                 excess=NEEDED_CROSSBARS / figures.crossbars - 1,
             )
         found = Candidate(
-            point=point, verdict=Verdict.FEASIBLE, fidelity=fidelity, crossbars=figures.crossbars, metrics=figures
-        )
+            point=point, verdict=Verdict.FEASIBLE, fidelity=fidelity, crossbars=figures.crossbars, metrics=figures,
+            inside=(inside(int(dict(point.parameters)["cores"])),) if fidelity is Fidelity.TIMELINE else (),
+        )  # fmt: skip
         return judge(found, sweep.limits)
 
     return Evaluator(evaluate=evaluate)

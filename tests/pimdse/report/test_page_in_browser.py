@@ -1,17 +1,20 @@
 """The report page in a real browser: what is selected shows everywhere, and all fits on every screen and on paper."""
 
+import csv
+import io
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 
 from pimdse.report.findings import Findings, find
 from pimdse.report.page import report_html
-from spaces.proof import CoreUse, LayerUse, Proof
+from spaces.proof import Proof
 from spaces.space import Fidelity, Limit
 from tests.pimdse.sweep.stored_sweep import store
 
@@ -25,22 +28,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(_CHROMIUM is None, reason="no
 
 
 def _proof() -> Proof:
-    layers = tuple(
-        LayerUse(
-            name=f"/features/features.{k}/conv", unfolding="block 1", replication=2, firings=9, crossbars=4, cores=2
-        )
-        for k in range(3)
-    )
-    cores = tuple(CoreUse(crossbars=c % 5, busy=0.5, layer=c % 3 if c % 5 else -1) for c in range(12))
-    return Proof(
-        network="none", passed=True, images=4, error=1e-7, reason="", layers=layers, cores=cores, mesh=(3, 4),
-        chips=1, crossbars_per_core=4,
-    )  # fmt: skip
+    return Proof(network="none", passed=True, images=4, error=1e-7, reason="")
 
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    found = find(store(tmp_path_factory.mktemp("sweep"), trials=30, fidelity=Fidelity.COST, timed=12))
+    whole = {"fidelity": Fidelity.COST, "enumerate": 5000}
+    found = find(store(tmp_path_factory.mktemp("sweep"), trials=40, timed=16, **whole))
     assert found.knee is not None
     assert len(found.front) >= 3
     assert len(found.timed) < len(found.feasible)
@@ -151,6 +145,7 @@ def test_what_is_selected_shows_everywhere(page: "Page", address: str, findings:
     assert findings.knee is not None
     knee, first, second = findings.knee.number, findings.front[0].number, findings.front[1].number
     unproven = next(t.number for t in findings.front if t.number not in (knee, first))
+    inner = next(t.number for t in findings.timed if t not in findings.front and t is not findings.published)
     page.goto(address)
 
     def shows(number: int) -> None:
@@ -158,6 +153,8 @@ def test_what_is_selected_shows_everywhere(page: "Page", address: str, findings:
         assert page.locator("#table tr[aria-current] a").inner_text() == str(number)
         assert page.locator("#parallel .selected path").count() == 1
         assert page.locator("#pick").inner_text().endswith(f"--trial {number}")
+        assert page.locator("#one").inner_text().startswith(f"trial {number}")
+        assert page.locator("#whatiftitle").inner_text().startswith(f"What if: trial {number} ")
 
     shows(knee)
     assert page.locator("#table tbody tr").count() == len(findings.front)
@@ -166,8 +163,11 @@ def test_what_is_selected_shows_everywhere(page: "Page", address: str, findings:
     page.locator("#table tbody tr", has=page.get_by_role("link", name=str(unproven), exact=True)).click()
     shows(unproven)
     assert page.url == f"{address}#trial={unproven}"
+    assert page.locator("#proven").is_visible(), "every design of the front is seen from inside"
+    assert f"--trial {unproven}" in page.locator("#verdict").inner_text()
+    page.goto(f"{address}#trial={inner}")
     assert not page.locator("#proven").is_visible(), "the map of another trial"
-    assert f"--trial {unproven}" in page.locator("#unproven").inner_text()
+    assert f"--trial {inner}" in page.locator("#unproven").inner_text()
     page.locator("#proof").select_option(label=f"trial {first}")
     shows(first)
     assert page.locator("#insidetitle").inner_text() == f"Inside trial {first}"
@@ -183,9 +183,12 @@ def test_what_is_selected_shows_everywhere(page: "Page", address: str, findings:
     assert page.locator("#chosen").inner_text() == "There is no trial 99999"
 
 
-def test_an_infeasible_trial_says_why(page: "Page", address: str, findings: Findings) -> None:
-    bad = next(t for t in findings.trials if not t.candidate.feasible)
-    page.goto(f"{address}#trial={bad.number}")
+def test_an_infeasible_trial_says_why(page: "Page", tmp_path: Path) -> None:
+    sampled = find(store(tmp_path / "s", trials=30))
+    (tmp_path / "page.html").write_text(report_html(sampled, "results/fake"), encoding="utf-8")
+    bad = next(t for t in sampled.trials if not t.candidate.feasible)
+    page.goto(f"{(tmp_path / 'page.html').as_uri()}#trial={bad.number}")
+    assert "others may be better" in page.locator(".claims").inner_text()
     assert bad.candidate.reason in page.locator("#detail").inner_text()
 
 
@@ -234,6 +237,80 @@ def test_filters_axes_and_zoom(page: "Page", address: str, findings: Findings) -
     assert page.locator("#table th[aria-sort=ascending]").inner_text().startswith("crossbars")
 
 
+def test_what_is_the_same_in_every_row_is_said_once(page: "Page", address: str) -> None:
+    page.goto(address)
+    heads = page.locator("#table th").all_inner_texts()
+    said = page.locator("#constant").inner_text()
+    assert "solver balance" in said
+    assert not any(head.startswith(("solver", "fidelity")) for head in heads)
+    assert any(head.startswith("latency") for head in heads)
+
+
+def test_two_designs_side_by_side(page: "Page", address: str, findings: Findings) -> None:
+    assert findings.knee is not None
+    first = findings.front[0]
+    page.goto(address)
+    page.locator("#other").select_option(str(first.number))
+    assert page.locator("#two").inner_text() == f"trial {first.number}"
+    row = page.locator("#pair tbody tr", has_text="latency of one image")
+    ratio = findings.knee.candidate.value("latency_ns") / first.candidate.value("latency_ns")
+    assert "less, better" in row.inner_text()
+    assert ratio < 2 or f"{ratio:.3g} times less" in row.inner_text()
+    assert page.locator("#pairmaps figure").count() == 2
+    assert "solver balance" in page.locator("#alike").inner_text()
+    page.locator("#table a", has_text=re.compile(f"^{first.number}$")).click()  # the other may not be the same
+    assert page.locator("#two").inner_text() != page.locator("#one").inner_text()
+
+
+def test_what_if_has_every_value_of_every_parameter(page: "Page", address: str, findings: Findings) -> None:
+    assert findings.whole is not None
+    assert findings.knee is not None
+    page.goto(address)
+    around = findings.whole.neighbours(findings.knee.candidate.point)
+    names = page.locator("#whatif h3").all_inner_texts()
+    assert sorted(names) == sorted(name.replace("_", " ") for name in around)
+    drawn = page.locator("#whatif [aria-label=dot] circle, #whatif [aria-label=text] text").count()
+    assert drawn >= sum(map(len, around.values()))
+    page.locator("#whatmetric").select_option("energy_pj")
+    assert page.locator("#whatif svg").first.get_attribute("aria-label") == "energy per image for other values of cores"
+    estimate = next(t.number for t in findings.feasible if t not in findings.timed)
+    page.goto(f"{address}#trial={estimate}")
+    assert "Only candidates that were kept" in page.locator("#whatifnote").inner_text()
+
+
+def test_any_figure_is_a_colour_with_its_ramp(page: "Page", address: str) -> None:
+    page.goto(address)
+    assert not page.locator("#ramp").is_visible()
+    page.locator("#colour").select_option("energy_pj")
+    assert "energy per image" in page.locator("#ramp").inner_text()
+    fills = page.locator("#chart .timed > *").evaluate_all("all => all.map(e => e.getAttribute('fill'))")
+    assert len(set(fills)) > 5
+    assert all(fill.startswith("rgb") for fill in fills)
+
+
+def test_what_is_shown_is_saved(page: "Page", address: str, findings: Findings) -> None:
+    page.goto(address)
+    saved = {}
+    for kind in ("csv", "svg", "png"):
+        with page.expect_download() as download:
+            page.locator(f"#save{kind}").click()
+        assert download.value.suggested_filename == f"fake-none-latency_ns-crossbars.{kind}"
+        saved[kind] = Path(download.value.path()).read_bytes()
+    rows = list(csv.DictReader(io.StringIO(saved["csv"].decode())))
+    assert [int(row["trial"]) for row in rows] == [t.number for t in findings.front]
+    assert [float(row["latency_ns"]) for row in rows] == [t.candidate.value("latency_ns") for t in findings.front]
+    ElementTree.fromstring(saved["svg"])
+    assert b"var(--" not in re.sub(rb"<style>.*?</style>", b"", saved["svg"], flags=re.DOTALL)
+    assert saved["png"].startswith(b"\x89PNG")
+
+
+def test_the_page_says_what_is_certain(page: "Page", address: str, findings: Findings) -> None:
+    assert findings.certificate is not None
+    page.goto(address)
+    said = page.locator(".claims").inner_text()
+    assert f"Proven: {findings.certificate.proven:,} of {findings.certificate.points:,} points" in said
+
+
 def test_copying_says_that_it_copied(browser: "Browser", page: "Page", address: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(address)
@@ -264,17 +341,17 @@ def test_paper_holds_everything_in_dark_on_white(page: "Page", address: str, tmp
     assert bar.evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(29, 36, 48)"
     pdf = page.pdf(prefer_css_page_size=True)
-    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 6
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 7
 
 
 def test_a_winner_that_could_not_be_executed_says_why(page: "Page", findings: Findings, tmp_path: Path) -> None:
     assert findings.knee is not None
-    failed = replace(_proof(), passed=False, executed=False, reason="no model", layers=(), cores=())
+    failed = replace(_proof(), passed=False, executed=False, reason="no model")
     broken = replace(findings, proofs={(findings.knee.number, "none"): failed})
     (tmp_path / "page.html").write_text(report_html(broken, "results/fake"), encoding="utf-8")
     page.goto((tmp_path / "page.html").as_uri())
     assert page.locator("#verdict").inner_text() == "not executed: no model"
-    assert not page.locator("#proven").is_visible()
+    assert page.locator("#verdict.bad").count() == 1
 
 
 def test_page_without_any_feasible_candidate_has_no_errors(page: "Page", tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""What a design looks like from inside: which layer has what, and what every core holds and does."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pimcomp.ir.brief import brief
+from pimcomp.ir.compiled import Compiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerUse:
+    """One weighted layer of a plan.
+
+    unfolding: output positions (block) or input pixels (scatter) per MVM. firings: MVMs of each array group of the
+    busiest replica for one image. cores: how many hold a part of it.
+    """
+
+    name: str
+    unfolding: str
+    replication: int
+    firings: int
+    crossbars: int
+    cores: int
+
+
+@brief
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """A network's layers in their order, and what every core does.
+
+    core_crossbars: it holds. core_busy: its share of the latency at work. core_layer: with most of its crossbars, -1 if
+    it holds none. mesh: (rows, columns) of one chip.
+    """
+
+    network: str
+    mesh: tuple[int, int]
+    chips: int
+    crossbars_per_core: int
+    layers: tuple[LayerUse, ...]
+    core_crossbars: tuple[int, ...]
+    core_busy: tuple[float, ...]
+    core_layer: tuple[int, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "Inside":
+        """The inverse of `to_json`."""
+        plain: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
+        return Inside(**{**plain, "layers": tuple(LayerUse(**layer) for layer in data["layers"])})
+
+
+def inside_of(compiled: Compiled, network: str) -> Inside:
+    """A compile from inside."""
+    plan, problem, timing, arch = compiled.plan, compiled.problem, compiled.timing, compiled.arch
+    held = np.zeros((problem.cores, len(problem.layers)), np.int64)
+    layers = []
+    for k, layer in enumerate(problem.layers):
+        option, replication = layer.options[plan.option[k]], plan.replication[k]
+        np.add.at(held[:, k], plan.core_of[k], np.broadcast_to(option.ag_crossbars, plan.core_of[k].shape))
+        unfolding = option.unfolding
+        layers.append(
+            LayerUse(
+                name=layer.name,
+                unfolding=f"scatter {unfolding.scatter}" if unfolding.scatter else f"block {unfolding.block}",
+                replication=replication,
+                firings=-(-option.firings // replication),
+                crossbars=replication * option.crossbars,
+                cores=len(np.unique(plan.core_of[k])),
+            )
+        )
+    busy = timing.busy_ns / timing.latency_ns
+    return Inside(
+        network=network,
+        mesh=arch.mesh,
+        chips=arch.chips,
+        crossbars_per_core=arch.crossbars_per_core,
+        layers=tuple(layers),
+        core_crossbars=tuple(map(int, held.sum(axis=1))),
+        core_busy=tuple(round(float(share), 3) for share in busy),
+        core_layer=tuple(int(row.argmax()) if row.any() else -1 for row in held),
+    )
