@@ -15,6 +15,7 @@ from pimcomp.foundation.kernels import Whole, kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.isa.table import COMPUTES, DST, INPUT, MATRIX, ONE_OUTPUT, SRC, SRC2, STRIDED, UNIT
+from pimcomp.proof.interpret.moves import Memories, move
 from pimcomp.proof.interpret.order import Steps
 from pimcomp.proof.interpret.resolve import Resolved
 from pimcomp.proof.interpret.run import Prepared
@@ -43,6 +44,26 @@ class Classes(NamedTuple):
     matrix_row: IntArray
 
 
+class _Book(NamedTuple):
+    """What is known of classes: the parent of each in its tree, and the class of what each kind of operation makes of
+    two. [low, high) are constants'; those from `used` on are made."""
+
+    parent: IntArray
+    products: Any
+    low: int
+    high: int
+    used: int
+
+
+class _Rows(NamedTuple):
+    """Per row the class of its sums and its node; per array group where its matrix' rows begin, and its columns."""
+
+    sums: IntArray
+    node: IntArray
+    first: LongArray
+    cols: LongArray
+
+
 def find_classes(prepared: Prepared, row_node: IntArray) -> Classes:
     """Classes of everything. row_node: int32[rows of the stream], the graph node a row works for, or -1.
 
@@ -64,18 +85,11 @@ def find_classes(prepared: Prepared, row_node: IntArray) -> Classes:
     parent = np.arange(first_sum + nodes + groups + 3 * len(stream.op), dtype=np.int32)
     row_start = np.concatenate([[0], np.cumsum(p.matrices.rows)]).astype(np.int64)
     products = Dict.empty(types.UniTuple(types.int64, 3), types.int32)
+    book = _Book(parent, products, first_constant, first_sum, first_sum + nodes + groups)
+    rows = _Rows(sums, row_node, row_start, p.matrices.cols)
     for _ in range(_SWEEPS):
         before, known_products = _roots(parent, np.arange(len(parent), dtype=np.int32)), len(products)
-        found = _follow(
-            p.steps,
-            stream,
-            p.cells,
-            (sums, row_node, row_start, p.matrices.cols, len(p.outputs.address)),
-            (input_class, constant_class, p.cells.constant_cell, first_constant, first_sum),
-            parent,
-            products,
-            first_sum + nodes + groups,
-        )
+        found = _follow(p.steps, stream, p.cells, book, rows, (input_class, constant_class), len(p.outputs.address))
         after = _roots(parent, np.arange(len(parent), dtype=np.int32))
         if (before == after).all() and len(products) == known_products:
             break
@@ -102,8 +116,14 @@ def _find(parent: IntArray, x: Whole) -> Whole:
 
 
 @kernel
-def _union(parent: IntArray, x: Whole, y: Whole, low: Whole, high: Whole) -> Whole:
-    """Merge two classes (ANY merges with nothing); the representative is no constant ([low, high)) if one is not."""
+def _is_constant(book: _Book, c: Whole) -> bool:
+    return bool(book.low <= c < book.high)
+
+
+@kernel
+def _union(book: _Book, x: Whole, y: Whole) -> Whole:
+    """Merge two classes (ANY merges with nothing); the representative is no constant if one is not."""
+    parent = book.parent
     if x < 0:
         return y if y < 0 else _find(parent, y)
     if y < 0:
@@ -111,35 +131,27 @@ def _union(parent: IntArray, x: Whole, y: Whole, low: Whole, high: Whole) -> Who
     x, y = _find(parent, x), _find(parent, y)
     if x == y:
         return x
-    if low <= x < high or (not low <= y < high and y < x):
+    if _is_constant(book, x) or (not _is_constant(book, y) and y < x):
         x, y = y, x
     parent[y] = x
     return x
 
 
 @kernel
-def _fresh(products: Any, kind: Whole, a: Whole, b: Whole, used: Whole) -> Any:
+def _fresh(book: _Book, kind: Whole, a: Whole, b: Whole) -> Any:
     """The class of the results of one kind of operation on these classes."""
     key = (np.int64(kind), np.int64(a), np.int64(b))
-    if key not in products:
-        products[key] = np.int32(used + len(products))
-    return products[key]
+    if key not in book.products:
+        book.products[key] = np.int32(book.used + len(book.products))
+    return book.products[key]
 
 
 @kernel
-def _gather(
-    parent: IntArray,
-    local: IntArray,
-    at: Whole,
-    n: Whole,
-    step: Whole,
-    low: Whole,
-    high: Whole,
-) -> Whole:
+def _gather(book: _Book, local: IntArray, at: Whole, n: Whole, step: Whole) -> Whole:
     """Merge the classes of n elements into one."""
     c: Whole = np.int32(ANY)
     for i in range(n):
-        c = _union(parent, c, local[int(at + i * step)], low, high)
+        c = _union(book, c, local[int(at + i * step)])
     return c
 
 
@@ -151,80 +163,33 @@ def _fill(local: IntArray, at: Whole, n: Whole, step: Whole, c: Whole) -> None:
 
 
 @kernel
-def _pass(
-    local: IntArray,
-    world: IntArray,
-    steps: Steps,
-    step: Whole,
-    stream: Resolved,
-    cells: Cells,
-    base: Whole,
-    mate_base: Whole,
-    input_class: IntArray,
-    output: IntArray,
-) -> None:
-    """ld, st, lldi, lmv and transfers move classes as they move cells."""
-    row, mate = steps.row[step], steps.mate[step]
-    op, size = stream.op[row], stream.size[row]
-    for i in range(size):
-        if op == Op.SEND:
-            local[mate_base + stream.dst[mate] + i] = local[base + stream.src[row] + i]
-        elif op == Op.LMV:
-            local[base + stream.dst[row] + i] = local[base + stream.src[row] + i]
-        elif op == Op.LLDI:
-            local[base + stream.dst[row] + i] = ANY
-        elif op == Op.LD:
-            at = cells.row_cell[row] + i
-            slot = cells.input_slot[at]
-            local[base + stream.dst[row] + i] = input_class[slot] if slot >= 0 else world[at]
-        elif op == Op.ST:
-            at = cells.row_cell[row] + i
-            c = local[base + stream.src[row] + i]
-            world[at] = c
-            if cells.output_slot[at] >= 0 and c >= 0:
-                output[cells.output_slot[at]] = c
-
-
-@kernel
-def _changed(parent: IntArray, products: Any, kind: Whole, c: Whole, span: tuple[Whole, Whole, Whole]) -> Whole:
+def _changed(book: _Book, kind: Whole, c: Whole) -> Whole:
     """The class of a result of class c: not a constant's alone, and not ANY."""
-    low, high, used = span
-    if c < 0 or low <= c < high:
-        return _union(parent, c, _fresh(products, kind, c, ANY, used), low, high)
-    return c
+    return _union(book, c, _fresh(book, kind, c, ANY)) if c < 0 or _is_constant(book, c) else c
 
 
 @kernel
 def _element_wise(
-    parent: IntArray,
-    local: IntArray,
-    stream: Resolved,
-    row: Whole,
-    base: Whole,
-    products: Any,
-    kind: Whole,
-    span: tuple[Whole, Whole, Whole],
-    tables: tuple[IntArray, IntArray, IntArray],
+    book: _Book, local: IntArray, stream: Resolved, row: Whole, base: Whole, kind: Whole, b: IntArray, out: IntArray
 ) -> None:
     """Operations that keep the scale of their operands."""
-    op, n, (low, high, _), (_, b, out) = stream.op[row], stream.size[row], span, tables
+    op, n = stream.op[row], stream.size[row]
     ib, ob = np.int64(stream.ibytes[row]), np.int64(stream.obytes[row])
     src, src2, dst = base + stream.src[row], base + stream.src2[row], base + stream.dst[row]
     moved = np.empty(n, np.int32)
     if op in (Op.VVADD, Op.VVSUB):
-        c = _gather(parent, local, src, n, ib, low, high)
-        c = _union(parent, c, _gather(parent, local, src2, n, ib, low, high), low, high)
-        out[row] = _changed(parent, products, kind, c, span) if c >= 0 else c
+        c = _union(book, _gather(book, local, src, n, ib), _gather(book, local, src2, n, ib))
+        out[row] = _changed(book, kind, c) if c >= 0 else c
         moved[:] = out[row]
     elif op in (Op.VRSU, Op.VRSL, Op.VVSLL, Op.VVSRA):
-        out[row] = _changed(parent, products, kind, _gather(parent, local, src, n, ib, low, high), span)
+        out[row] = _changed(book, kind, _gather(book, local, src, n, ib))
         if op in (Op.VVSLL, Op.VVSRA):
-            b[row] = _gather(parent, local, src2, n, ib, low, high)
+            b[row] = _gather(book, local, src2, n, ib)
         moved[:] = out[row]
     elif SRC2[op] == INPUT:
         for i in range(n):  # element by element: the branches of a concatenation keep their own scales
-            c = _union(parent, local[src + i * ib], local[src2 + i * ib], low, high)
-            moved[i] = _changed(parent, products, kind, c, span) if c >= 0 else c
+            c = _union(book, local[src + i * ib], local[src2 + i * ib])
+            moved[i] = _changed(book, kind, c) if c >= 0 else c
     else:
         stride = stream.src2[row] if SRC[op] == STRIDED else 1
         for i in range(n):
@@ -236,69 +201,63 @@ def _element_wise(
 
 @kernel
 def _rescaling(
-    parent: IntArray,
+    book: _Book,
     local: IntArray,
     stream: Resolved,
     row: Whole,
     base: Whole,
-    products: Any,
     kind: Whole,
-    span: tuple[Whole, Whole, Whole],
-    tables: tuple[IntArray, IntArray, IntArray],
+    a: IntArray,
+    b: IntArray,
+    out: IntArray,
 ) -> None:
     """Operations whose results begin a class (and vavg, whose one result does not)."""
-    op, n, (low, high, used), (a, b, out) = stream.op[row], stream.size[row], span, tables
-    ib, two = np.int64(stream.ibytes[row]), SRC2[op] == INPUT
-    stride = stream.src2[row] if SRC[op] == STRIDED else 1
-    a[row] = _gather(parent, local, base + stream.src[row], n, ib * stride, low, high)
+    op, n, two = stream.op[row], stream.size[row], SRC2[stream.op[row]] == INPUT
+    ib, stride = np.int64(stream.ibytes[row]), stream.src2[row] if SRC[op] == STRIDED else 1
+    a[row] = _gather(book, local, base + stream.src[row], n, ib * stride)
     if two:
-        b[row] = _gather(parent, local, base + stream.src2[row], n, ib, low, high)
+        b[row] = _gather(book, local, base + stream.src2[row], n, ib)
     if op == Op.VAVG or (two and (a[row] < 0 or b[row] < 0)):
         out[row] = a[row] if op == Op.VAVG else ANY
     else:
-        out[row] = _fresh(products, kind, a[row], b[row], used)
+        out[row] = _fresh(book, kind, a[row], b[row])
     count = 1 if DST[op] == ONE_OUTPUT else n
     _fill(local, base + stream.dst[row], count, np.int64(stream.obytes[row]), out[row])
 
 
 @kernel
 def _follow(
-    steps: Steps,
-    stream: Resolved,
-    cells: Cells,
-    names: tuple[IntArray, IntArray, LongArray, LongArray, int],
-    known: tuple[IntArray, IntArray, LongArray, int, int],
-    parent: IntArray,
-    products: Any,
-    used: Whole,
+    steps: Steps, stream: Resolved, cells: Cells, book: _Book, of: _Rows, known: tuple[IntArray, IntArray], outputs: int
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
-    """One sweep over all steps; see find_classes."""
-    sums, row_node, row_start, cols, outputs = names
-    input_class, constant_class, constant_cell, low, high = known
-    rows, span = len(stream.op), (low, high, used)
+    """One sweep over all steps; see find_classes. known: classes of inputs and of constants."""
+    (input_class, constant_class), rows = known, len(stream.op)
     a, b, out = np.full(rows, ANY, np.int32), np.full(rows, ANY, np.int32), np.full(rows, ANY, np.int32)
-    output, matrix_row = np.full(outputs, ANY, np.int32), np.full(row_start[-1], ANY, np.int32)
+    output, matrix_row = np.full(outputs, ANY, np.int32), np.full(of.first[-1], ANY, np.int32)
     local, world = np.full(stream.local_start[-1], ANY, np.int32), np.full(cells.cells, ANY, np.int32)
-    for i in range(len(constant_cell)):
-        world[constant_cell[i]] = constant_class[i]
+    world[cells.constant_cell] = constant_class
+    # Classes move as the cells of one lane in one round.
+    memories = Memories(
+        local.reshape((-1, 1)), world.reshape((-1, 1)), input_class.reshape((1, -1, 1)), output.reshape((1, -1, 1)),
+        np.zeros((0, 1), np.int32), np.zeros(0, np.int32), np.zeros((0, 1), np.int64), np.int32(ANY),
+    )  # fmt: skip
     for step in range(len(steps.row)):
-        row = steps.row[step]
+        row, mate = steps.row[step], steps.mate[step]
         op, base = stream.op[row], stream.local_start[stream.core[row]]
-        kind = np.int64(row_node[row]) * 64 + (np.int64(Op.VRSU) if op == Op.VRSL else np.int64(op))
-        if not COMPUTES[op]:
-            mate = steps.mate[step]
+        kind = np.int64(of.node[row]) * 64 + (np.int64(Op.VRSU) if op == Op.VRSL else np.int64(op))
+        if op == Op.LLDI:
+            _fill(local, base + stream.dst[row], stream.size[row], 1, ANY)
+        elif not COMPUTES[op]:
             mate_base = stream.local_start[stream.core[mate]] if mate >= 0 else 0
-            _pass(local, world, steps, step, stream, cells, base, mate_base, input_class, output)
+            move(stream, row, mate, 0, base, mate_base, cells, memories)
         elif UNIT[op] == MATRIX:
             g, src = stream.group[row], base + stream.src[row]
-            for r in range(row_start[g + 1] - row_start[g]):
-                at = row_start[g] + r
-                entering = local[src + r * np.int64(stream.ibytes[row])]
-                matrix_row[at] = _union(parent, matrix_row[at], entering, low, high)
-            out[row] = sums[row]
-            _fill(local, base + stream.dst[row], cols[g], np.int64(stream.obytes[row]), sums[row])
+            for r in range(of.first[g + 1] - of.first[g]):
+                at = of.first[g] + r
+                matrix_row[at] = _union(book, matrix_row[at], local[src + r * np.int64(stream.ibytes[row])])
+            out[row] = of.sums[row]
+            _fill(local, base + stream.dst[row], of.cols[g], np.int64(stream.obytes[row]), of.sums[row])
         elif op in (Op.VVMUL, Op.VVDMUL, Op.VAVG, Op.VTANH, Op.VSIGM):
-            _rescaling(parent, local, stream, row, base, products, kind, span, (a, b, out))
+            _rescaling(book, local, stream, row, base, kind, a, b, out)
         else:
-            _element_wise(parent, local, stream, row, base, products, kind, span, (a, b, out))
+            _element_wise(book, local, stream, row, base, kind, b, out)
     return a, b, out, output, matrix_row
