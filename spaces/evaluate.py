@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -240,7 +240,7 @@ def content_by(chip: ChipOf) -> Callable[[Point], str]:
     @lru_cache(_CHIPS)
     def digest(parameters: Parameters) -> str:
         arch = chip(parameters)
-        values = {f.name: getattr(arch, f.name) for f in fields(arch) if f.name not in ("name", "noc_table")}
+        values = arch.described() | {"name": ""}
         table = asdict(arch.noc_table) if arch.noc_table is not None else None
         text = json.dumps([values, table, asdict(options_of(parameters))], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

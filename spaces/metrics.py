@@ -72,7 +72,7 @@ class Metrics:
     avg_power_mw: float
     crossbars: int
     crossbars_used: int
-    area_mm2: float | None
+    area_mm2: float
     edp_pj_ns: float
     bound_ns: float | None = None
     bound_period_ns: float | None = None

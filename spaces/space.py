@@ -16,6 +16,7 @@ from spaces.metrics import OF_THE_CHIP
 Scalar = int | float | bool | str
 CROSSBAR_SIZE = "crossbar_size"
 CHIP = "chip"
+AUTO = "auto"  # adc_bits: as many as are needed
 OPTIONS = ScheduleOptions()
 OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in fields(ScheduleOptions))
 

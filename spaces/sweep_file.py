@@ -30,9 +30,9 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
 from solvers import canonical
 from solvers.options import joined
-from spaces.chip import CORE_AREA
 from spaces.metrics import ALIASES, LIMITS_ONLY, METRICS
 from spaces.space import (
+    AUTO,
     CHIP,
     CROSSBAR_SIZE,
     OPTION_NAMES,
@@ -50,7 +50,7 @@ from spaces.space import (
 )
 
 # Part of a chip's identity, not of its design.
-_NOT_SEARCHABLE = ("name", "interconnect", "noc_file", "noc_table", "psum_bits")
+_NOT_SEARCHABLE = ("name", "interconnect", "noc_file", "noc_table", "psum_bits", "cut_off", "rating")
 
 
 class _Range(Section):
@@ -131,7 +131,6 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
     checked = [(name, validate(_Limit, value, f"{where}.limits.{name}")) for name, value in limits.items()]
     parameters = _parameters(model.space, arch, f"{where}.space")
     objectives = _objectives(model, networks, where)
-    _known_area((*objectives, *limits), parameters, arch, where)
     return Sweep(
         name=Path(file).stem,
         file=file,
@@ -236,21 +235,6 @@ def _objectives(model: _Settings, networks: tuple[Network, ...], where: str) -> 
 _MAX_OBJECTIVES = 3
 
 
-def _known_area(metrics: Sequence[str], parameters: tuple[Parameter, ...], arch: Arch, where: str) -> None:
-    """Raise ConfigError where an area is asked for that no chip, or not every chip of the space, has."""
-    if "area_mm2" not in metrics:
-        return
-    names = {p.name for p in parameters}
-    if arch.area_mm2 is None and "core_area_mm2" not in names:
-        raise ConfigError(f"{where}.objectives", "area_mm2 needs a chip with an `area:` section")
-    changing = sorted((CORE_AREA | {CROSSBAR_SIZE}) & names)
-    if changing and "core_area_mm2" not in names:
-        raise ConfigError(
-            f"{where}.objectives",
-            f"area_mm2 is the published core's: it is not known for other {', '.join(changing)}",
-        )
-
-
 def _known(names: Sequence[str], known: Sequence[str], where: str) -> None:
     for position, name in enumerate(names):
         if name not in known:
@@ -300,6 +284,9 @@ def _choice(name: str, values: list[object], own: Scalar, where: str) -> Choice:
     kind = type(own)
     checked: list[Scalar] = []
     for position, value in enumerate(values):
+        if name == "adc_bits" and value == AUTO:
+            checked.append(AUTO)
+            continue
         if not isinstance(value, (int, float, bool, str)) or not (
             type(value) is kind or (kind is float and type(value) is int)
         ):

@@ -3,6 +3,7 @@
 The YAML schema and the simulator's config.json are two such models, so reading and writing both is one walk.
 """
 
+from collections.abc import Iterator
 from dataclasses import MISSING
 from dataclasses import fields as dataclass_fields
 from typing import Any
@@ -44,6 +45,15 @@ def arch_name(model: type[BaseModel], field: str) -> str:
     """The Arch field that a model's field sets; empty when it sets none."""
     extra = model.model_fields[field].json_schema_extra
     return str(extra.get("arch", "")) if isinstance(extra, dict) else ""
+
+
+def arch_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(Arch field, dotted path of its key) of every leaf field."""
+    for name, field in model.model_fields.items():
+        if inner := submodel(field.annotation):
+            yield from arch_keys(inner, f"{prefix}{name}.")
+        elif arch := arch_name(model, name):
+            yield arch, prefix + name
 
 
 def flatten(model: BaseModel) -> dict[str, Any]:

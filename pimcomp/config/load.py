@@ -1,11 +1,12 @@
 """Reading and writing chips: a YAML file, a simulator's config.json, or the bare name of a shipped chip."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from pimcomp.config.fields import flatten, nest
+from pimcomp.config.fields import arch_keys, flatten, nest
 from pimcomp.config.noc_file import complete_table, read_noc_tables
 from pimcomp.config.schema import ChipDocument
 from pimcomp.config.simulator import arch_from_simulator_config
@@ -13,7 +14,7 @@ from pimcomp.config.validation import validate
 from pimcomp.config.yaml_loader import load_yaml
 from pimcomp.errors import ConfigError, did_you_mean
 from pimcomp.foundation.data_files import data_dir
-from pimcomp.ir.arch import MAX_CORES, Arch, NocTable
+from pimcomp.ir.arch import Arch, NocTable
 
 
 def list_archs() -> tuple[str, ...]:
@@ -56,46 +57,21 @@ def _arch_from_yaml(path: Path) -> Arch:
     values = flatten(document)
     if values["psum_bits"] is None:
         values["psum_bits"] = values["activation_bits"]
-    for field, problem in _inconsistencies(values):
-        raise ConfigError(f"{path}: {field}", problem)
+    if (values["interconnect"] == "file") != bool(values["noc_file"]):
+        found = f"file: {values['noc_file']!r}" if values["noc_file"] else "none"
+        raise ConfigError(f"{path}: noc.file", f"expected with, and only with, interconnect: file; found {found}")
     table = _noc_table(path, values)
+    name = document.name or path.stem
     try:
-        return Arch(name=document.name or path.stem, noc_table=table, **values)
+        return Arch(name=name, noc_table=table, **values)
     except ConfigError as error:
-        raise ConfigError(str(path), str(error)) from None
+        raise ConfigError(str(path), _in_keys(str(error).removeprefix(f"{name}."))) from None
 
 
-def _inconsistencies(v: dict[str, int | float | str]) -> list[tuple[str, str]]:
-    """(field, problem) of values that are right alone and wrong together.
-
-    The simulator divides rows by converters and cuts off the remainder: time and energy would be too small.
-    """
-    problems = [
-        (field, f"expected a divisor of {of} = {v[total]}, found {v[divisor]}: the simulator cuts off the rest")
-        for field, divisor, of, total in (
-            ("crossbar.dac.count", "dac_count", "crossbar.rows", "crossbar_rows"),
-            ("crossbar.adc.count", "adc_count", "crossbar.cols", "crossbar_cols"),
-            ("crossbar.dac.bits", "dac_bits", "numbers.activation_bits", "activation_bits"),
-        )
-        if int(v[total]) % int(v[divisor])
-    ]
-    if v["psum_bits"] != v["activation_bits"]:
-        problems.append(
-            ("numbers.psum_bits", f"expected activation_bits = {v['activation_bits']}, found {v['psum_bits']}")
-        )
-    if float(v["vector_latency_ns"]) % 1:
-        problems.append(
-            ("core.vector_latency_ns", f"expected a whole number of ns, found {v['vector_latency_ns']}: "
-             "the simulator reads integers")
-        )  # fmt: skip
-    if int(v["cores"]) * int(v["chips"]) > MAX_CORES:
-        problems.append(("chip.chips", f"expected at most {MAX_CORES} cores in all, found {v['cores']} x {v['chips']}"))
-    if int(v["mesh_rows"]) > int(v["cores"]):
-        problems.append(("noc.mesh_rows", f"expected at most chip.cores = {v['cores']}, found {v['mesh_rows']}"))
-    if (v["interconnect"] == "file") != bool(v["noc_file"]):
-        found = f"file: {v['noc_file']!r}" if v["noc_file"] else "none"
-        problems.append(("noc.file", f"expected with, and only with, interconnect: file; found {found}"))
-    return problems
+def _in_keys(message: str) -> str:
+    """A message of Arch with the file's keys for its field names."""
+    keys = dict(arch_keys(ChipDocument))
+    return re.sub(r"\b(\w+)(?=: | = )", lambda match: keys.get(match[1], match[1]), message)
 
 
 def _noc_table(path: Path, v: dict[str, int | float | str]) -> NocTable | None:
@@ -115,4 +91,5 @@ def arch_to_yaml(arch: Arch, notes: Sequence[str] = ()) -> str:
     """
     head = "".join(f"# {note}\n" for note in notes)
     nested = {"name": arch.name} | nest(ChipDocument, arch)
+    nested["crossbar"]["adc"]["bits"] = arch.adc_bits or "auto"
     return head + yaml.safe_dump(nested, sort_keys=False, allow_unicode=True, width=120)

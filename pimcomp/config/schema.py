@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from pimcomp.config.fields import REQUIRED, arch_field
 from pimcomp.config.validation import Section
 from pimcomp.ir.arch import MAX_CHIPS
+from pimcomp.price.node import LARGEST_NM, SMALLEST_NM
 
 
 def _count_or_grid(value: object) -> object:
@@ -17,6 +18,13 @@ def _count_or_grid(value: object) -> object:
     if isinstance(value, list) and len(value) == 2 and all(type(v) is int and v >= 1 for v in value):
         return value[0] * value[1]
     return value
+
+
+def _bits_or_auto(value: object) -> object:
+    """auto means as many as are needed, which Arch calls 0."""
+    if type(value) is int and value == 0:
+        raise ValueError("expected an integer >= 1, or auto, found integer 0")
+    return 0 if value == "auto" else value
 
 
 class ChipSection(Section):
@@ -32,6 +40,7 @@ class ChipSection(Section):
         le=1_000_000,
     )
     chips: int = arch_field("chips", "copies of the chip, joined by an off-chip link", ge=1, le=MAX_CHIPS)
+    node_nm: float = arch_field("node_nm", "technology node", ge=SMALLEST_NM, le=LARGEST_NM)
 
 
 class NumbersSection(Section):
@@ -81,7 +90,13 @@ class SampleHoldSection(Section):
 class AdcSection(Section):
     """Output converters of one crossbar."""
 
-    bits: int = arch_field("adc_bits", "resolution", ge=1, le=32)
+    bits: Annotated[int, BeforeValidator(_bits_or_auto)] = arch_field(
+        "adc_bits",
+        "resolution; auto: what the sum of all rows read at a time needs",
+        expected="an integer >= 1 and <= 32, or auto",
+        ge=0,
+        le=32,
+    )
     count: int = arch_field("adc_count", "converters per crossbar; must divide crossbar.cols", ge=1)
     latency_cycles: int = arch_field("adc_latency_cycles", "crossbar cycles of a conversion", ge=0)
     power_mw: float = arch_field("adc_mw", "power of one converter while it converts", ge=0)
@@ -107,6 +122,9 @@ class CrossbarSection(Section):
     rows: int = arch_field("crossbar_rows", "word lines", default=REQUIRED, ge=1, le=65536)
     cols: int = arch_field("crossbar_cols", "physical bit lines", default=REQUIRED, ge=1, le=65536)
     cell_bits: int = arch_field("cell_bits", "bits stored in a cell", default=REQUIRED, ge=1, le=32)
+    encoding: Literal["offset", "isaac"] = arch_field(
+        "encoding", "of weights in cells; isaac stores a column inverted where that is smaller, and saves an ADC bit"
+    )
     period_ns: float = arch_field("matrix_period_ns", "clock period of the crossbar's converters", gt=0)
     pipelined: bool = arch_field("matrix_pipelined", "input slices overlap with conversion of the slice before")
     latency_ns: float = arch_field("crossbar_latency_ns", "analog read of the array", ge=0)
@@ -183,10 +201,20 @@ class PowerSection(Section):
 
 
 class AreaSection(Section):
-    """Silicon area; 0: not known."""
+    """Silicon area; 0: not known. A part is all of its kind in one core, and follows the parameters in its own way."""
 
-    core_mm2: float = arch_field("core_area_mm2", "one core with its crossbars", ge=0)
+    core_mm2: float = arch_field("core_area_mm2", "one core with its crossbars and all parts", ge=0)
     chip_mm2: float = arch_field("chip_area_mm2", "everything outside the cores, per chip", ge=0)
+    cells_mm2: float = arch_field("cells_mm2", "part of a core: cells", ge=0)
+    dac_mm2: float = arch_field("dac_mm2", "part of a core: input converters", ge=0)
+    registers_mm2: float = arch_field("registers_mm2", "part of a core: input registers", ge=0)
+    sample_hold_mm2: float = arch_field("sample_hold_mm2", "part of a core: sample-and-hold", ge=0)
+    adc_mm2: float = arch_field("adc_mm2", "part of a core: output converters", ge=0)
+    shift_add_mm2: float = arch_field("shift_add_mm2", "part of a core: shift-and-add, output registers", ge=0)
+    local_memory_mm2: float = arch_field("local_memory_mm2", "part of a core: local memory", ge=0)
+    local_bus_mm2: float = arch_field("local_bus_mm2", "part of a core: bus between memory and crossbars", ge=0)
+    router_mm2: float = arch_field("router_mm2", "part of a core: its share of the network", ge=0)
+    vector_mm2: float = arch_field("vector_mm2", "part of a core: vector unit", ge=0)
 
 
 class ChipDocument(Section):

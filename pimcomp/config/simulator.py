@@ -206,8 +206,9 @@ def arch_from_simulator_config(
     if 0 <= chip.global_memory_switch_id < cores:
         raise ConfigError(f"{path}: chip_config.global_memory_switch_id", "expected an id that no core has")
     arch = Arch(
-        name=path.stem, weight_bits=8, activation_bits=8, psum_bits=8, cores=cores, mesh_rows=mesh_rows, **values
-    )
+        name=path.stem, weight_bits=8, activation_bits=8, psum_bits=8, cores=cores, mesh_rows=mesh_rows, cut_off=True,
+        **values,
+    )  # fmt: skip
     notes.extend(_floor_notes(arch))
     return _with_network(path, chip, arch, notes), tuple(notes)
 

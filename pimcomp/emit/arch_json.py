@@ -42,6 +42,7 @@ def simulator_config(
     }
     core = {**chip["core_config"], "global_memory_switch_id": int(MEMORY_ID)}
     core["matrix_config"]["xbar_size"] = [arch.crossbar_rows, arch.crossbar_cols]
+    core["matrix_config"]["adc_resolution"] = arch.adc_resolution
     core["vector_latency_cycle"] = int(arch.vector_latency_ns)  # whole ns: checked when the chip is read
     config = {
         "chip_config": {

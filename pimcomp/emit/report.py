@@ -18,11 +18,11 @@ class Report:
     """One compile in figures (docs/file-formats.md has the table). Times and energies are predictions of the timeline,
     per image; what is counted per round of images_per_round images says so in its name.
 
-    crossbars: what the chip has; crossbars_used: what the plan occupies. area_mm2: None where the chip's description
-    has none. bound_ns, gap: proven lower bound of the latency of any program, and 1 - bound_ns / latency_ns;
-    bound_period_ns, gap_period: the same for the period (plan/bounds.py). solver_objective_ns, solver_bound_ns:
-    the solver's own objective at the plan and its lower bound in the solver's model; None where nothing is claimed.
-    energy_not_counted: contributors without figures in the chip's description.
+    crossbars: what the chip has; crossbars_used: what the plan occupies. area_by_models: the description has no area.
+    adc_bits_needed: with fewer adc_bits large sums clip. bound_ns, gap: proven lower bound of the latency of any
+    program, and 1 - bound_ns / latency_ns; bound_period_ns, gap_period: the same for the period (plan/bounds.py).
+    solver_objective_ns, solver_bound_ns: the solver's own objective at the plan and its lower bound in the solver's
+    model; None where nothing is claimed. energy_not_counted: contributors without figures in the chip's description.
     instructions_per_round: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
     spilled_bytes_per_round: to and from global memory because local memory is too small.
     """
@@ -48,7 +48,10 @@ class Report:
     cores_used: int
     crossbars: int
     crossbars_used: int
-    area_mm2: float | None
+    area_mm2: float
+    area_by_models: bool
+    adc_bits: int
+    adc_bits_needed: int
     instructions_per_round: int
     scalar_instructions_per_round: int
     local_peak_bytes: int
@@ -91,6 +94,9 @@ def make_report(compiled: Compiled) -> Report:
         crossbars=arch.crossbars,
         crossbars_used=int(program.group_crossbars.sum()),
         area_mm2=arch.area_mm2,
+        area_by_models=arch.area_is_modelled,
+        adc_bits=arch.adc_resolution,
+        adc_bits_needed=arch.adc_bits_needed,
         instructions_per_round=emitted,
         scalar_instructions_per_round=emitted - program.instructions,
         local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),

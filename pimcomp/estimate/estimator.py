@@ -51,7 +51,7 @@ class Estimate:
     crossbars_used: npt.NDArray[np.int64]
     cores_used: npt.NDArray[np.int64]
     crossbars: int
-    area_mm2: float | None
+    area_mm2: float
 
     def objective_ns(self, pipeline: Pipeline) -> FloatVector:
         """What the pipeline is judged by."""

@@ -5,8 +5,9 @@ where they differ.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,9 @@ import numpy.typing as npt
 
 from pimcomp.errors import ConfigError
 from pimcomp.ir.brief import brief
+from pimcomp.price.components import Parameters
+from pimcomp.price.figures import FIGURES, Rating, model_chip_mm2, model_core_mm2
+from pimcomp.price.node import LARGEST_NM, SMALLEST_NM
 
 MAX_CORES = 16384  # of all chips: the network tables are quadratic in cores
 MAX_CHIPS = 1024
@@ -38,7 +42,12 @@ class NocTable:
 @brief
 @dataclass(frozen=True, kw_only=True)
 class Arch:
-    """A crossbar PIM chip (or `chips` copies joined by an off-chip link). Equal chips compare equal and hash alike."""
+    """A crossbar PIM chip (or `chips` copies joined by an off-chip link). Equal chips compare equal and hash alike.
+
+    Figures follow: in a copy with other parameters (`dataclasses.replace`), powers, energies and areas that are not
+    given themselves are those of the original times the ratio of their models (pimcomp/price), and another number of
+    cores gets the most square mesh. Raises ConfigError for what no chip can be.
+    """
 
     name: str
     # --- size
@@ -47,6 +56,7 @@ class Arch:
     crossbar_rows: int = 128
     crossbar_cols: int = 128  # physical columns
     chips: int = 1
+    node_nm: float = 32.0  # technology node
     mesh_rows: int = 0  # per chip; 0: the most square layout that holds `cores`
     # --- numbers
     cell_bits: int = 2
@@ -66,7 +76,8 @@ class Arch:
     dac_latency_cycles: int = 1
     crossbar_latency_ns: float = 30.0
     sample_hold_latency_cycles: int = 1
-    adc_bits: int = 8
+    adc_bits: int = 8  # 0: as many as are needed
+    encoding: str = "offset"  # of weights in cells: offset | isaac, which stores a column inverted if that is smaller
     adc_count: int = 16  # per crossbar
     adc_latency_cycles: int = 1
     shift_add_latency_cycles: int = 1
@@ -123,11 +134,54 @@ class Arch:
     transfer_static_mw: float = 0.0
     local_static_mw: float = 1.0  # the simulator's default
     global_static_mw: float = 1.0
-    # --- area (0: not known)
+    # --- area (0: not known); of a core's area, the parts that are known
     core_area_mm2: float = 0.0
     chip_area_mm2: float = 0.0  # everything outside the cores, per chip
+    cells_mm2: float = 0.0
+    dac_mm2: float = 0.0
+    registers_mm2: float = 0.0
+    sample_hold_mm2: float = 0.0
+    adc_mm2: float = 0.0
+    shift_add_mm2: float = 0.0
+    local_memory_mm2: float = 0.0
+    local_bus_mm2: float = 0.0
+    router_mm2: float = 0.0
+    vector_mm2: float = 0.0
+    # --- not part of the description
+    cut_off: bool = field(default=False, compare=False)  # as the simulator does: divisions may leave a rest, untimed
+    rating: Rating | None = field(default=None, repr=False, compare=False)  # of the original, while a copy is made
 
     def __post_init__(self) -> None:
+        self._check_ranges()
+        self._follow()
+        self._check_rules()
+
+    def _check_ranges(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not least <= value < math.inf:
+                raise ConfigError(f"{self.name}.{name}", f"expected at least {least}, found {value}")
+        for name in _PERIODS:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{self.name}.{name}", f"expected a number > 0, found {getattr(self, name)}")
+        if not SMALLEST_NM <= self.node_nm <= LARGEST_NM:
+            found = f"expected {SMALLEST_NM:g} to {LARGEST_NM:g} nm, found {self.node_nm}"
+            raise ConfigError(f"{self.name}.node_nm", found)
+
+    def _follow(self) -> None:
+        """Take over what follows from changed parameters, and remember what the figures belong to."""
+        parameters, old = self.parameters, self.rating
+        figures = dict(zip(FIGURES, _FIGURES(self), strict=True))
+        mesh_rows = self.mesh_rows
+        if old is not None:
+            figures = old.figures_at(parameters, figures)
+            if old.cores != self.cores and old.mesh_rows == mesh_rows and mesh_rows:
+                mesh_rows = math.isqrt(self.cores)
+        rating = Rating(parameters, figures, self.cores, mesh_rows)
+        for name, value in (figures | {"mesh_rows": mesh_rows, "rating": rating}).items():
+            object.__setattr__(self, name, value)
+
+    def _check_rules(self) -> None:
         if self.weight_cols < 1:
             raise ConfigError(
                 self.name,
@@ -140,6 +194,25 @@ class Arch:
                 f"expected {self.activation_bits} (= activation_bits), found {self.psum_bits}: "
                 "the emitted streams keep one element width",
             )
+        for part, whole in _DIVISORS:
+            value, limit = getattr(self, part), getattr(self, whole)
+            if limit % value and not self.cut_off:
+                raise ConfigError(
+                    f"{self.name}.{part}",
+                    f"expected a divisor of {whole} = {limit}, found {value}: the simulator cuts off the rest",
+                )
+        if self.mesh_rows > self.cores:
+            raise ConfigError(
+                f"{self.name}.mesh_rows", f"expected at most cores = {self.cores}, found {self.mesh_rows}"
+            )
+        if self.total_cores > MAX_CORES:
+            found = f"{self.cores} x {self.chips}"
+            raise ConfigError(f"{self.name}.chips", f"expected at most {MAX_CORES} cores in all, found {found}")
+        if self.vector_latency_ns % 1:
+            found = f"expected a whole number of ns, found {self.vector_latency_ns}: the simulator reads integers"
+            raise ConfigError(f"{self.name}.vector_latency_ns", found)
+        if self.encoding not in ("offset", "isaac"):
+            raise ConfigError(f"{self.name}.encoding", f"expected offset or isaac, found {self.encoding!r}")
         if self.interconnect not in ("mesh", "bus", "file"):
             raise ConfigError(f"{self.name}.interconnect", f"expected mesh, bus or file, found {self.interconnect!r}")
         if (self.interconnect == "file") != (self.noc_table is not None):
@@ -178,11 +251,40 @@ class Arch:
         return -(-self.activation_bits // 8)
 
     @property
-    def area_mm2(self) -> float | None:
-        """Area of all chips; None where the core's is not known."""
-        if not self.core_area_mm2:
-            return None
-        return self.total_cores * self.core_area_mm2 + self.chips * self.chip_area_mm2
+    def area_mm2(self) -> float:
+        """Area of all chips: from the description, or by the models alone where it has none (`area_is_modelled`)."""
+        core_mm2, chip_mm2 = self.core_area_mm2, self.chip_area_mm2
+        if self.area_is_modelled:
+            core_mm2, chip_mm2 = model_core_mm2(self.parameters), model_chip_mm2(self.parameters)
+        return self.total_cores * core_mm2 + self.chips * chip_mm2
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the prices of its components depend on."""
+        return Parameters(*_PARAMETERS(self))._replace(adc_bits=self.adc_resolution)
+
+    def described(self) -> dict[str, Any]:
+        """Field name to value of all that describes the chip, without the network table (large; noc_file names it)."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("noc_table", "rating")}
+
+    @property
+    def area_is_modelled(self) -> bool:
+        """Whether the description has no area of a core, so that nothing anchors the models."""
+        return not self.core_area_mm2
+
+    @property
+    def adc_bits_needed(self) -> int:
+        """Bits of a conversion that can never clip: the sum of all rows read at a time, at full levels.
+
+        ceil(log2 rows) + cell bits + DAC bits - 1 where either is 1 (ISAAC, section 5); its encoding takes one off.
+        """
+        levels = self.dac_count * ((1 << self.dac_bits) - 1) * ((1 << self.cell_bits) - 1)
+        return max((levels >> (self.encoding == "isaac")).bit_length(), 1)
+
+    @property
+    def adc_resolution(self) -> int:
+        """Bits of a conversion."""
+        return self.adc_bits or self.adc_bits_needed
 
     def local_read_ns(self, size_bytes: Count) -> Count:
         """Time one local-memory read occupies the port."""
@@ -199,7 +301,11 @@ class Arch:
     @property
     def input_slices(self) -> int:
         """Bit-serial input slices times row passes of one MVM."""
-        return (self.activation_bits // self.dac_bits) * (self.crossbar_rows // self.dac_count)
+        return self.slices(self.activation_bits)
+
+    def slices(self, input_bits: int) -> int:
+        """The same for inputs of so many bits: a `setbw` may choose others than the chip's."""
+        return (input_bits // self.dac_bits) * (self.crossbar_rows // self.dac_count)
 
     @property
     def adc_steps(self) -> int:
@@ -209,6 +315,10 @@ class Arch:
     @cached_property
     def mvm_compute_ns(self) -> float:
         """Crossbar time of one MVM, without its memory accesses (timing.md, mvmul)."""
+        return self.compute_ns(self.activation_bits)
+
+    def compute_ns(self, input_bits: int) -> float:
+        """The same for inputs of so many bits."""
         drain = self.shift_add_latency_cycles + self.output_buffer_latency_cycles
         front = (
             self.dac_latency_cycles
@@ -216,7 +326,7 @@ class Arch:
             + self.sample_hold_latency_cycles
         )
         back = self.adc_latency_cycles + drain + (self.adc_steps - 1) * max(self.adc_latency_cycles, drain)
-        slices = self.input_slices
+        slices = self.slices(input_bits)
         cycles = front + back + (slices - 1) * max(front, back) if self.matrix_pipelined else (front + back) * slices
         return cycles * self.matrix_period_ns
 
@@ -272,3 +382,19 @@ class Arch:
         table = np.full((n + 1, n + 1), self.noc_energy_pj)
         table[:n, :n] += self.offchip_energy_pj * (chip[:, None] != chip)
         return table
+
+
+def _least() -> dict[str, int]:
+    """The least value of every number: counts and sizes are at least 1, times, powers and areas at least 0."""
+    least = {}
+    for entry in fields(Arch):
+        if entry.type in (int, float):
+            counted = entry.type is int and (entry.default is MISSING or entry.default >= 1)
+            least[entry.name] = int(counted and not entry.name.endswith("_cycles"))
+    return least | {"adc_bits": 0}
+
+
+_LEAST = _least()
+_PERIODS = tuple(name for name in _LEAST if name.endswith("_period_ns"))
+_DIVISORS = (("adc_count", "crossbar_cols"), ("dac_count", "crossbar_rows"), ("dac_bits", "activation_bits"))
+_PARAMETERS, _FIGURES = attrgetter(*Parameters._fields), attrgetter(*FIGURES)

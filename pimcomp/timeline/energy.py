@@ -5,7 +5,6 @@ flit and every MVM of a full crossbar costs a constant; static power runs on all
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -163,8 +162,8 @@ def local_beats(stream: Instructions, arch: Arch, rows: dict[int, Rows]) -> tupl
     return reads, writes
 
 
-def mvm_crossbar_pj(arch: Arch) -> float:
-    """One crossbar in one MVM: always the full crossbar, whatever is used of it."""
+def mvm_crossbar_pj(arch: Arch, input_bits: int | None = None) -> float:
+    """One crossbar in one MVM: always the full crossbar, whatever is used of it. input_bits: other than the chip's."""
     period = arch.matrix_period_ns
     front = (
         period * arch.dac_mw * arch.dac_latency_cycles * arch.dac_count
@@ -176,16 +175,11 @@ def mvm_crossbar_pj(arch: Arch) -> float:
         + arch.shift_add_mw * arch.shift_add_latency_cycles
         + arch.output_buffer_mw * arch.output_buffer_latency_cycles
     )
-    return arch.input_slices * (front + arch.adc_steps * step)
+    return arch.slices(input_bits or arch.activation_bits) * (front + arch.adc_steps * step)
 
 
 def _mvm_pj(stream: Instructions, arch: Arch, fires: Rows) -> float:
-    per_crossbar = np.array(
-        [
-            mvm_crossbar_pj(replace(arch, activation_bits=int(bits), psum_bits=int(bits)))
-            for bits in stream.widths.input_bits
-        ]
-    )
+    per_crossbar = np.array([mvm_crossbar_pj(arch, int(bits)) for bits in stream.widths.input_bits])
     return float((per_crossbar[stream.width[fires]] * stream.crossbars[fires]).sum())
 
 

@@ -4,7 +4,6 @@ All times are integer picoseconds: the simulator's own resolution, so sums are e
 durations"; each is the behaviour of pimsim-nn, factors and floors included.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -206,7 +205,7 @@ def _ps(time_ns: float) -> int:
 
 def _mvm_compute_ps(arch: Arch, input_bits: int) -> int:
     """Crossbar time at the given input width (a `setbw` may choose another than the chip's)."""
-    return _ps(replace(arch, activation_bits=input_bits, psum_bits=input_bits).mvm_compute_ns)
+    return _ps(arch.compute_ns(input_bits))
 
 
 @kernel

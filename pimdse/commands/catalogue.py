@@ -10,6 +10,7 @@ from pimdse.display.output import Output, output_of, plain, wide_table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pimcomp.ir.arch import Arch
     from solvers import SolverInfo
 
 
@@ -31,13 +32,14 @@ def archs(context: typer.Context) -> None:
     chips = [load_arch(name) for name in list_archs()]
     names = (
         *("cores", "chips", "crossbars_per_core", "crossbars", "crossbar_rows", "crossbar_cols", "cell_bits"),
-        *("weight_bits", "adc_count", "rob_size", "local_memory_bytes", "area_mm2"),
+        *("weight_bits", "adc_count", "adc_resolution", "adc_bits_needed", "rob_size", "local_memory_bytes"),
+        *("area_mm2", "area_is_modelled"),
     )
     data = [
         {"name": name, **{field: getattr(c, field) for field in names}}
         for name, c in zip(list_archs(), chips, strict=True)
     ]
-    header = ("name", "cores x crossbars", "crossbars", "crossbar", "cell/weight", "ADCs", "memory")
+    header = ("name", "cores x crossbars", "crossbars", "crossbar", "cell/weight", "ADCs", "memory", "area")
     rows = [
         (
             name,
@@ -45,12 +47,22 @@ def archs(context: typer.Context) -> None:
             f"{c.crossbars:,}",
             f"{c.crossbar_rows} x {c.crossbar_cols}",
             f"{c.cell_bits}/{c.weight_bits} bit",
-            str(c.adc_count),
+            f"{c.adc_count} x {c.adc_resolution} bit{_short_of(c)}",
             f"{c.local_memory_bytes // 1024} KiB",
+            f"{'~' if c.area_is_modelled else ''}{c.area_mm2:.3g} mm2",
         )
         for name, c in zip(list_archs(), chips, strict=True)
     ]
-    output_of(context).show({"archs": data}, lambda console: wide_table(console, header, rows, numeric=header[1:]))
+
+    def render(console: "Console") -> None:
+        wide_table(console, header, rows, numeric=header[1:])
+        plain(console, "of N: sums need N bits, with fewer they clip. ~: area by models alone")
+
+    output_of(context).show({"archs": data}, render)
+
+
+def _short_of(arch: "Arch") -> str:
+    return f" of {arch.adc_bits_needed}" if arch.adc_resolution < arch.adc_bits_needed else ""
 
 
 def models(context: typer.Context) -> None:

@@ -211,8 +211,6 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
     words += ["--pipeline", str(recipe.pipeline), "--seed", str(recipe.seed)]
     words += ["--time-limit", f"{recipe.time_limit_s:g}"] if recipe.time_limit_s is not None else []
     words += ["--weights", recipe.weights] if recipe.weights else []
-    chip = dataclasses.asdict(recipe.arch)
-    del chip["noc_table"]  # large, and named by noc_file
     content = {
         "command": shlex.join(words),
         "model": recipe.model,
@@ -236,7 +234,7 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
             "notes": list(outcome.notes),
             "time_limited": bool(outcome.time_limited),
         },
-        "chip": chip,
+        "chip": recipe.arch.described(),
     }
     return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
 

@@ -15,6 +15,7 @@ from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.schedule import ScheduleOptions
+from pimdse.compiling.summary import clipping_text
 from pimdse.display.output import Output, plain, wide_table
 from pimdse.display.units import share_text, time_text
 
@@ -75,6 +76,7 @@ def show_network(output: Output, model: str, weights: str | None, arch: str | No
     }
     if chip is not None and use is not None:
         data |= {"arch": chip.name, "crossbars": chip.crossbars, **asdict(use)}
+        data |= {"adc_bits": chip.adc_resolution, "adc_bits_needed": chip.adc_bits_needed}
 
     def render(console: Console) -> None:
         _render_nodes(console, graph, nodes)
@@ -184,3 +186,5 @@ def _render_layers(console: Console, arch: Arch, use: NetworkOnChip) -> None:
         f"bound: no program that the compiler can make here, with default options, takes less than "
         f"{time_text(use.bound_ns)} for an image or {time_text(use.bound_period_ns)} per image in steady state",
     )
+    if text := clipping_text(arch.adc_resolution, arch.adc_bits_needed):
+        plain(console, f"converters: {text}", "yellow")

@@ -56,8 +56,10 @@ def compiled_rows(report: Report) -> list[tuple[str, str]]:
         ),
         ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core{_spilled(report)}"),
     ]
-    if report.area_mm2 is not None:
-        rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2"))
+    source = " (by models alone: the chip's description has none)" if report.area_by_models else ""
+    rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2{source}"))
+    if text := clipping_text(report.adc_bits, report.adc_bits_needed):
+        rows.append(("converters", text))
     return rows
 
 
@@ -76,6 +78,11 @@ def not_counted_text(parts: Sequence[str]) -> str:
     """What a printed energy leaves out; empty if nothing."""
     names = ", ".join(part.replace("_", " ") for part in parts)
     return f"energy without {names}: the chip's description has no figures for that" if names else ""
+
+
+def clipping_text(bits: int, needed: int) -> str:
+    """What is wrong with converters of so many bits; empty if nothing."""
+    return f"{bits} bits, {needed} are needed: large sums clip" if bits < needed else ""
 
 
 def _spilled(report: Report) -> str:

@@ -1,6 +1,5 @@
 """manifest.yaml: how to make the results again. No times, hosts or places."""
 
-import dataclasses
 import shlex
 from pathlib import PurePath
 
@@ -8,7 +7,7 @@ import yaml
 
 from pimdse.foundation.versions import versions
 from pimdse.report.findings import Findings
-from spaces.space import Choice, FloatRange, IntRange, Parameter, Sweep
+from spaces.space import Choice, FloatRange, IntRange, Parameter
 
 
 def portable(path: str) -> str:
@@ -56,7 +55,7 @@ def manifest_yaml(findings: Findings) -> str:
             "time_limit_s": sweep.time_limit_s,
             "space": {p.name: _range(p) for p in sweep.parameters},
         },
-        "chip": _chip(sweep),
+        "chip": sweep.arch.described(),
         "results": {
             "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
             "certificate": dataclasses.asdict(findings.certificate) if findings.certificate else None,
@@ -68,12 +67,6 @@ def manifest_yaml(findings: Findings) -> str:
         "reproducible": _promise(findings, limited),
     }
     return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
-
-
-def _chip(sweep: Sweep) -> dict[str, object]:
-    values = dataclasses.asdict(sweep.arch)
-    del values["noc_table"]  # large, and named by noc_file
-    return values
 
 
 def _range(parameter: Parameter) -> object:

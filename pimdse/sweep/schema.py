@@ -22,6 +22,9 @@ def chip_schema() -> dict[str, object]:
     integer = {key: crossbars.pop(key) for key in ("type", "minimum", "maximum")}
     grid = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2}
     crossbars["anyOf"] = [integer, grid]
+    bits = schema["$defs"]["AdcSection"]["properties"]["bits"]
+    integer = {key: bits.pop(key) for key in ("type", "minimum", "maximum")}
+    bits["anyOf"] = [integer | {"minimum": 1}, {"const": "auto"}]
     sweep = section_schema(SOLVER_NAMES)
     schema["$defs"] |= sweep.pop("$defs")
     schema["properties"]["sweep"] |= {"anyOf": [sweep, {"type": "null"}]}

@@ -15,6 +15,8 @@ _KINDS: dict[str, Callable[..., Parameter]] = {"int": IntRange, "float": FloatRa
 def settings_to_json(sweep: Sweep) -> dict[str, Any]:
     """Plain values of a sweep, chips included."""
     data = dataclasses.asdict(sweep)
+    for chip in (data["arch"], *data["other_chips"]):
+        del chip["rating"]  # follows
     data["parameters"] = [
         {"kind": kind, **dataclasses.asdict(p)}
         for p in sweep.parameters

@@ -16,11 +16,15 @@ from pimcomp.config.simulator import ChipConfig
 from pimcomp.emit.arch_json import network_json, simulator_config
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
+from pimcomp.price.figures import PARTS
 
-# What the two files do not say: formats, size of the second chip, area, and how the chip was named.
-NOT_CARRIED = {"name", "weight_bits", "activation_bits", "psum_bits", "chips", "noc_file", "noc_table"} | {
-    "offchip_ns", "offchip_energy_pj", "core_area_mm2", "chip_area_mm2", "interconnect", "mesh_rows", "cores",
-}  # fmt: skip
+# What the two files do not say: formats, size of the second chip, node, area, and how the chip was named.
+NOT_CARRIED = {
+    *(f"{part}_mm2" for part in PARTS),
+    *("name", "weight_bits", "activation_bits", "psum_bits", "chips", "noc_file", "noc_table", "node_nm", "encoding"),
+    *("offchip_ns", "offchip_energy_pj", "core_area_mm2", "chip_area_mm2", "interconnect", "mesh_rows", "cores"),
+    "cut_off",
+}
 
 
 def read_back(arch: Arch, folder: Path) -> Arch:
@@ -31,13 +35,13 @@ def read_back(arch: Arch, folder: Path) -> Arch:
 
 @pytest.mark.parametrize("name", list_archs())
 def test_what_is_written_reads_back_as_the_same_chip(tmp_path: Path, name: str) -> None:
-    arch = replace(load_arch(name), weight_bits=8, activation_bits=8, psum_bits=8, core_area_mm2=0.0, chip_area_mm2=0.0)
-    back = read_back(arch, tmp_path)
+    arch = replace(load_arch(name), weight_bits=8, activation_bits=8, psum_bits=8)
+    back, meant = read_back(arch, tmp_path), arch.described()
     if arch.cores == 1:  # one core has no pairs: nothing tells the mesh's costs
-        arch = replace(arch, noc_base_ns=back.noc_base_ns, noc_hop_ns=back.noc_hop_ns)
-    rows, _ = arch.mesh
-    arch = replace(arch, mesh_rows=rows, offchip_ns=back.offchip_ns, offchip_energy_pj=back.offchip_energy_pj)
-    assert replace(back, name=arch.name) == arch
+        meant |= {"noc_base_ns": back.noc_base_ns, "noc_hop_ns": back.noc_hop_ns}
+    assert {k: v for k, v in meant.items() if k not in NOT_CARRIED}.items() <= back.described().items()
+    assert back.mesh == arch.mesh
+    assert back.cores == arch.cores
 
 
 cost = st.floats(0, 1e5, allow_nan=False).map(lambda x: round(x, 3))
@@ -49,8 +53,10 @@ def test_every_parameter_the_simulator_knows_survives(data: st.DataObject, rows:
     for field in fields(Arch):
         if field.name in NOT_CARRIED or field.name in ("crossbar_rows", "crossbar_cols", "cell_bits"):
             continue
-        if field.type in (int, "int"):
-            values[field.name] = data.draw(st.integers(1, 500))
+        if field.name.endswith("_count"):
+            values[field.name] = 2 ** data.draw(st.integers(0, 7))
+        elif field.type in (int, "int"):
+            values[field.name] = data.draw(st.integers(1, 500)) if field.name != "dac_bits" else 8
         elif field.type in (float, "float"):
             values[field.name] = data.draw(cost) + 0.001
     values["vector_latency_ns"] = float(data.draw(st.integers(0, 99)))

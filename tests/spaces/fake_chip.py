@@ -54,7 +54,7 @@ def metrics(point: Point) -> Metrics:
         avg_power_mw=(1e6 + 100 * crossbars) / latency,
         crossbars=crossbars,
         crossbars_used=NEEDED_CROSSBARS,
-        area_mm2=None,
+        area_mm2=1.0,
         edp_pj_ns=(1e6 + 100 * crossbars) * latency,
         solver_status="feasible",
         bound_ns=latency / 3,

@@ -59,7 +59,7 @@ def _candidate(cores: int, latency: float, fidelity: Fidelity) -> Candidate:
 
 _FIGURES = Metrics(
     latency_ns=1.0, period_ns=1.0, throughput_per_s=1e9, energy_pj=1.0, avg_power_mw=1.0, crossbars=1,
-    crossbars_used=1, area_mm2=None, edp_pj_ns=1.0,
+    crossbars_used=1, area_mm2=1.0, edp_pj_ns=1.0,
 )  # fmt: skip
 
 

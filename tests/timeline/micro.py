@@ -54,6 +54,7 @@ def arch_of(config: dict[str, Any]) -> Arch:
     layout = network.get("layout", [4, 4])
     return Arch(
         name="micro",
+        cut_off=True,
         cores=layout[0] * layout[1],
         mesh_rows=layout[0],
         crossbars_per_core=matrix.get("xbar_array_count", 1),
