@@ -56,10 +56,11 @@ golden:  ## write tests/golden again: only for a change that is meant to change 
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
 	$(PYTHON) benchmarks/matrix.py
 
-docs:  ## regenerate docs/config-reference.md, configs/chip.schema.json and the list of modules in docs/architecture.md
+docs:  ## regenerate docs/config-reference.md, configs/chip.schema.json, the lists of modules and prices in docs/
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
 	$(PYTHON) -m pimdse.sweep.schema configs/chip.schema.json
 	$(PYTHON) -m tests.docs.module_map
+	$(PYTHON) -m tests.docs.price_table
 
 kernels:  ## list again, in pimdse/foundation/kernels.json, what each command has to compile after an installation
 	$(PYTHON) -m tests.pimdse.kernel_list

@@ -18,7 +18,7 @@ class Report:
     """One compile in figures (docs/file-formats.md has the table). Times and energies are predictions of the timeline,
     per image; what is counted per round of images_per_round images says so in its name.
 
-    crossbars: what the chip has; crossbars_used: what the plan occupies. area_by_models: the description has no area.
+    crossbars: what the chip has; crossbars_used: what the plan occupies. area_is_modelled: the description has no area.
     adc_bits_needed: with fewer adc_bits large sums clip. bound_ns, gap: proven lower bound of the latency of any
     program, and 1 - bound_ns / latency_ns; bound_period_ns, gap_period: the same for the period (plan/bounds.py).
     solver_objective_ns, solver_bound_ns: the solver's own objective at the plan and its lower bound in the solver's
@@ -49,7 +49,7 @@ class Report:
     crossbars: int
     crossbars_used: int
     area_mm2: float
-    area_by_models: bool
+    area_is_modelled: bool
     adc_bits: int
     adc_bits_needed: int
     instructions_per_round: int
@@ -94,7 +94,7 @@ def make_report(compiled: Compiled) -> Report:
         crossbars=arch.crossbars,
         crossbars_used=int(program.group_crossbars.sum()),
         area_mm2=arch.area_mm2,
-        area_by_models=arch.area_is_modelled,
+        area_is_modelled=arch.area_is_modelled,
         adc_bits=arch.adc_resolution,
         adc_bits_needed=arch.adc_bits_needed,
         instructions_per_round=emitted,

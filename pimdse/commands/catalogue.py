@@ -32,11 +32,11 @@ def archs(context: typer.Context) -> None:
     chips = [load_arch(name) for name in list_archs()]
     names = (
         *("cores", "chips", "crossbars_per_core", "crossbars", "crossbar_rows", "crossbar_cols", "cell_bits"),
-        *("weight_bits", "adc_count", "adc_resolution", "adc_bits_needed", "rob_size", "local_memory_bytes"),
-        *("area_mm2", "area_is_modelled"),
+        *("weight_bits", "adc_count", "adc_bits_needed", "rob_size", "local_memory_bytes", "area_mm2"),
+        "area_is_modelled",
     )
     data = [
-        {"name": name, **{field: getattr(c, field) for field in names}}
+        {"name": name, "adc_bits": c.adc_resolution, **{field: getattr(c, field) for field in names}}
         for name, c in zip(list_archs(), chips, strict=True)
     ]
     header = ("name", "cores x crossbars", "crossbars", "crossbar", "cell/weight", "ADCs", "memory", "area")

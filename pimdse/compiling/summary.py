@@ -56,7 +56,7 @@ def compiled_rows(report: Report) -> list[tuple[str, str]]:
         ),
         ("local memory", f"{size_text(report.local_peak_bytes)} in the fullest core{_spilled(report)}"),
     ]
-    source = " (by models alone: the chip's description has none)" if report.area_by_models else ""
+    source = " (by models alone: the chip's description has none)" if report.area_is_modelled else ""
     rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2{source}"))
     if text := clipping_text(report.adc_bits, report.adc_bits_needed):
         rows.append(("converters", text))

@@ -25,7 +25,7 @@ from tests.schedule.tuned import tuned
 FOLDER = Path(__file__).parent
 CHIP = Arch(
     name="tiny", cores=2, crossbars_per_core=8, crossbar_rows=18, crossbar_cols=16, cell_bits=8, dac_count=8,
-    adc_count=8, local_memory_bytes=2048, weight_bits=8, activation_bits=8,
+    adc_count=8, local_memory_bytes=2048, weight_bits=8, activation_bits=8, cut_off=True,
 )  # fmt: skip
 OPTIONS = tuned({"LOADERS": 1}, vector_depthwise=False)
 

@@ -9,6 +9,7 @@ import pytest
 from pimcomp.config import load_arch
 from pimcomp.price.components import COMPONENTS, Component, Parameters, price
 from pimcomp.price.node import area_factor, energy_factor
+from tests.docs.price_table import PAGE, with_table
 
 ISAAC = load_arch("isaac").parameters
 named = pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: c.name)
@@ -41,3 +42,8 @@ def test_many_chips_are_priced_like_each_alone() -> None:
 def test_32_nm_is_the_scale_of_nodes() -> None:
     assert (area_factor(32), energy_factor(32)) == (pytest.approx(1), pytest.approx(1))
     assert area_factor(45) == pytest.approx(2.2)
+
+
+def test_the_page_of_prices_is_that_of_the_models() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page) == page, "make docs"
