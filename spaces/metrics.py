@@ -58,7 +58,7 @@ class Metrics:
     """The figures of one evaluated candidate, per image.
 
     latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
-    energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: None where the chip's description has none.
+    energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: by models alone where the chip has none.
     bound_ns, gap: proven lower bound of the latency of any program on the chip, and 1 - bound / latency_ns.
     bound_period_ns, gap_period: the same for the period. instructions_per_round, local_peak_bytes: None where there is
     no program (cost fidelity).

@@ -1,5 +1,6 @@
 """manifest.yaml: how to make the results again. No times, hosts or places."""
 
+import dataclasses
 import shlex
 from pathlib import PurePath
 
