@@ -21,7 +21,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.notes: list[str] = []
-        self._names: set[str] = set()
+        self._names: dict[str, int] = {}  # and how many nodes asked for each
 
     def emit(
         self,
@@ -44,11 +44,11 @@ class GraphBuilder:
             expected = f"at most {LARGEST_CHANNELS} channels, {LARGEST_ROWS} rows and {LARGEST_SIDE} columns"
         if expected:
             raise BadShape(f"a map of shape {list(shape)} (channels, rows, columns): expected {expected}")
-        unique, number = name, 1
+        unique = name
         while unique in self._names:
-            number += 1
-            unique = f"{name}.{number}"
-        self._names.add(unique)
+            self._names[name] += 1
+            unique = f"{name}.{self._names[name]}"
+        self._names[unique] = 1
         channels, height, width = shape
         self.nodes.append(
             Node(

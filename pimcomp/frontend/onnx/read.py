@@ -49,6 +49,8 @@ def copy_onnx(given: onnx.ModelProto) -> onnx.ModelProto:
 def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelError(f"{path}: the model has no nodes: expected an ONNX network with at least one operator")
+    if not model.graph.output:
+        raise ModelError(f"{path}: the model has no outputs: expected a graph that says what it computes")
     opset = opset_of(model)
     if opset not in OPSETS:
         raise ModelError(

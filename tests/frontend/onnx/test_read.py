@@ -126,6 +126,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         ("cut.onnx", make([CONV], X, WEIGHTS, ["c"]).SerializeToString()[:300], "corrupt"),
         ("hollow.onnx", onnx.ModelProto(ir_version=8).SerializeToString(), "holds no graph"),
         ("idle.onnx", make([], X, {}, ["x"]).SerializeToString(), "no nodes"),
+        ("mute.onnx", make([CONV], X, WEIGHTS, []).SerializeToString(), "no outputs"),
     ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ModelError, match=message) as caught:
