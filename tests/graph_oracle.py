@@ -71,9 +71,10 @@ def onnx_output(output: Output, values: Map) -> Map:
     """A gathered map as the ONNX tensor."""
     ordered = values.transpose(1, 2, 0) if output.layout == "NHWC" else values
     tensor = ordered.reshape(output.onnx_shape)
-    if output.epilogue == "softmax":
+    if output.epilogue is not None:
         powers = np.exp(tensor - tensor.max(axis=output.epilogue_axis, keepdims=True))
         tensor = np.asarray(powers / powers.sum(axis=output.epilogue_axis, keepdims=True))
+        tensor = np.log(tensor) if output.epilogue == "log_softmax" else tensor
     return tensor
 
 

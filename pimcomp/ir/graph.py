@@ -203,8 +203,8 @@ class Output:
     """A network output: a view, the ONNX tensor's name and shape, its layout and what the host still has to do.
 
     The elements of the view in (channel, row, column) order, or (row, column, channel) for layout "NHWC", are the
-    elements of the ONNX tensor in its row-major order. `epilogue` is "softmax" (over the last axis of the ONNX shape,
-    or over `epilogue_axis`) or None.
+    elements of the ONNX tensor in its row-major order. `epilogue` is "softmax" or "log_softmax" (over the last axis of
+    the ONNX shape, or over `epilogue_axis`) or None.
     """
 
     name: str

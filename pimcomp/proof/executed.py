@@ -163,17 +163,19 @@ def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, Float
 
 
 def host_epilogue(output: Output, values: FloatArray) -> FloatArray:
-    """What the host still has to do with a program's output, float32[images, elements]: nothing or softmax."""
+    """What the host still has to do with a program's output: nothing, softmax or its log. float32[images, elements]."""
     if output.epilogue is None:
         return values
-    if output.epilogue != "softmax":
+    if output.epilogue not in ("softmax", "log_softmax"):
         raise InvariantError(f"output {output.name}: unknown epilogue {output.epilogue}")
     shape = (len(values), *output.onnx_shape)
     axis = output.epilogue_axis if output.epilogue_axis < 0 else output.epilogue_axis - len(output.onnx_shape)
     logits = values.reshape(shape).astype(np.float64)
-    powers = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    shares = powers / powers.sum(axis=axis, keepdims=True)
-    return np.asarray(shares.reshape(values.shape), np.float32)
+    below = logits - logits.max(axis=axis, keepdims=True)
+    logarithms = below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
+    if output.epilogue == "log_softmax":
+        return np.asarray(logarithms.reshape(values.shape), np.float32)
+    return np.asarray(np.exp(logarithms).reshape(values.shape), np.float32)
 
 
 def expected_output(reference: Mapping[str, FloatArray], output: Output) -> FloatArray:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.frontend.lower.elementwise import clip, per_channel
+from pimcomp.frontend.lower.elementwise import NotPerChannel, affine, clip, eltwise, per_channel
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
-from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode
+from pimcomp.frontend.lower.move import in_channels
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.frontend.lower.tensor import Tensor
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Window
 
@@ -18,6 +19,7 @@ _PLAIN = {
     "HardSwish": ActivationKind.HARD_SWISH,
 }
 PLAIN_OPS = tuple(_PLAIN)
+EXACT_GELU = "its error function needs an exponential: export with approximate='tanh'"
 
 
 def lower_plain(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -47,16 +49,21 @@ def lower_leaky_relu(node: OnnxNode, builder: GraphBuilder) -> Tensor:
             raise BadShape("no slope")
         if given.ndim > len(tensor.axes):
             raise BadShape(f"slopes of shape {list(given.shape)} for an input of shape {list(tensor.shape)}")
-        slopes = per_channel(tensor, given)
+        try:
+            slopes = per_channel(tensor, given)
+        except NotPerChannel:
+            tensor = in_channels(node.name, builder, tensor)
+            slopes = per_channel(tensor, given)
     else:
         slopes = np.full(tensor.cells.size, -1.0 if node.op == "Abs" else node.real("alpha", 0.01))
+    return sloped(node.name, builder, tensor, slopes)
+
+
+def sloped(name: str, builder: GraphBuilder, tensor: Tensor, slopes: npt.NDArray[np.float64]) -> Tensor:
+    """x where it is positive, slopes[channel] * x where it is negative."""
     if np.ptp(slopes) == 0 and 0 <= slopes[0] <= 1:
         alpha = float(slopes[0])
-        return builder.activation(node.name, tensor, Activation(kind=ActivationKind.LEAKY_RELU, alpha=alpha))
-    return _two_slopes(node.name, builder, tensor, slopes)
-
-
-def _two_slopes(name: str, builder: GraphBuilder, tensor: Tensor, slopes: npt.NDArray[np.float64]) -> Tensor:
+        return builder.activation(name, tensor, Activation(kind=ActivationKind.LEAKY_RELU, alpha=alpha))
     positive = builder.activation(f"{name}.positive", tensor, Activation(kind=ActivationKind.RELU))
     both = np.stack([tensor.cells.ravel(), positive.cells.ravel()], axis=1).ravel()
     view = Tensor((), both, tensor.height, tensor.width).view
@@ -71,3 +78,24 @@ def lower_hard_sigmoid(node: OnnxNode, builder: GraphBuilder) -> Tensor:
         kind=ActivationKind.HARD_SIGMOID, alpha=node.real("alpha", 0.2), beta=node.real("beta", 0.5)
     )
     return builder.activation(node.name, node.tensor(0), activation)
+
+
+def lower_swish(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Swish: x * sigmoid(alpha * x)."""
+    tensor = node.tensor(0)
+    scaled = affine(node, builder, tensor, np.asarray(node.real("alpha", 1.0)), None)
+    gate = builder.activation(f"{node.name}.gate", scaled, Activation(kind=ActivationKind.SIGMOID))
+    return eltwise(node.name, builder, "mul", [tensor, gate])
+
+
+def lower_gelu(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Gelu in its tanh form: x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))."""
+    if node.text("approximate", "none") != "tanh":
+        raise Unsupported(EXACT_GELU)
+    tensor, slope = node.tensor(0), math.sqrt(2 / math.pi)
+    cube = eltwise(f"{node.name}.cube", builder, "mul", [tensor] * 3)
+    parts = [affine(node, builder, x, np.asarray(f), None) for x, f in ((tensor, slope), (cube, 0.044715 * slope))]
+    bent = eltwise(f"{node.name}.inner", builder, "add", parts)
+    gate = builder.activation(f"{node.name}.tanh", bent, Activation(kind=ActivationKind.TANH))
+    half = np.asarray(0.5)
+    return eltwise(node.name, builder, "mul", [tensor, affine(node, builder, gate, half, half)])

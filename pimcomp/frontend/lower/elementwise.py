@@ -11,14 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.move import as_map, constant, in_channels
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import of_rank, spatial_order
-from pimcomp.frontend.lower.tensor import Cells, Factor, LayoutError, Tensor, node_cells, tidy
+from pimcomp.frontend.lower.rearrange import map_order, of_rank
+from pimcomp.frontend.lower.tensor import Cells, Factor, Tensor, node_cells, tidy
 from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, Pick, View
 
 Reals = npt.NDArray[np.float64]
 
 LARGEST_EXPONENT = 4  # of Pow, by repeated multiplication
+
+
+class NotPerChannel(Unsupported):
+    """A constant is not one value per channel: it varies over rows or columns, or enlarges the tensor."""
 
 
 def lower_sum(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -28,9 +33,9 @@ def lower_sum(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     total = eltwise(node.name, builder, "add", tensors) if len(tensors) > 1 else tensors[0]
     for operand in operands:
         if not isinstance(operand, Tensor):
-            total = _affine(node, builder, total, None, operand)
+            total = affine(node, builder, total, None, operand)
     if node.op == "Mean":
-        total = _affine(node, builder, total, np.asarray(1.0 / len(operands)), None)
+        total = affine(node, builder, total, np.asarray(1.0 / len(operands)), None)
     return total
 
 
@@ -44,21 +49,26 @@ def lower_binary(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     if isinstance(left, Tensor):
         constant = np.asarray(node.constant(1, "the second operand"), np.float64)
         if node.op == "Sub":
-            return _affine(node, builder, left, None, -constant)
+            return affine(node, builder, left, None, -constant)
         if node.op == "Div" and not np.all(constant):
             raise Unsupported("division by zero")
-        return _affine(node, builder, left, 1 / constant if node.op == "Div" else constant, None)
+        return affine(node, builder, left, 1 / constant if node.op == "Div" else constant, None)
     if node.op == "Div":
         raise Unsupported("a constant divided by a feature map")
     tensor, constant = node.tensor(1), np.asarray(left, np.float64)
     if node.op == "Sub":
-        return _affine(node, builder, tensor, np.asarray(-1.0), constant)
-    return _affine(node, builder, tensor, constant, None)
+        return affine(node, builder, tensor, np.asarray(-1.0), constant)
+    return affine(node, builder, tensor, constant, None)
 
 
 def lower_negative(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Neg."""
-    return _affine(node, builder, node.tensor(0), np.asarray(-1.0), None)
+    return negated(node, builder, node.tensor(0))
+
+
+def negated(node: OnnxNode, builder: GraphBuilder, tensor: Tensor) -> Tensor:
+    """-tensor."""
+    return affine(node, builder, tensor, np.asarray(-1.0), None)
 
 
 def lower_power(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -71,27 +81,31 @@ def lower_power(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_bound(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Min and Max: of a feature map and constants of one value a Clip, of feature maps b + relu(a - b)."""
+    """Min and Max: with constants of one value a Clip, of feature maps and other constants b + relu(a - b)."""
     tensors = [operand for operand in node.operands if isinstance(operand, Tensor)]
     bounded = tensors[0]
     for other in tensors[1:]:
-        bounded = _extreme(node, builder, bounded, other)
+        bounded = extreme(node.name, builder, bounded, other, node.op)
     low, high = -math.inf, math.inf
     for operand in node.operands:
         if operand is None or isinstance(operand, Tensor):
             continue
-        if operand.size == 0 or np.ptp(operand) != 0:
-            raise Unsupported("with a constant per channel; one value for all channels is supported")
+        if operand.size == 0:
+            raise BadShape("a bound without elements")
+        if np.ptp(operand) != 0 or operand.ndim > len(bounded.axes):
+            other = constant(node.name, builder, operand, bounded)
+            bounded = extreme(node.name, builder, bounded, other, node.op)
+            continue
         bound = float(operand.ravel()[0])
         low, high = (max(low, bound), high) if node.op == "Max" else (low, min(high, bound))
     return clip(node.name, builder, bounded, low, high)
 
 
-def _extreme(node: OnnxNode, builder: GraphBuilder, a: Tensor, b: Tensor) -> Tensor:
-    """max(a, b) = b + relu(a - b); min(a, b) = a - relu(a - b)."""
-    difference = eltwise(f"{node.name}.difference", builder, "sub", [a, b])
-    excess = builder.activation(f"{node.name}.excess", difference, Activation(kind=ActivationKind.RELU))
-    return eltwise(node.name, builder, *(("add", [b, excess]) if node.op == "Max" else ("sub", [a, excess])))
+def extreme(name: str, builder: GraphBuilder, a: Tensor, b: Tensor, op: str) -> Tensor:
+    """max(a, b) = b + relu(a - b) for "Max"; min(a, b) = a - relu(a - b) for "Min"."""
+    difference = eltwise(f"{name}.difference", builder, "sub", [a, b])
+    excess = builder.activation(f"{name}.excess", difference, Activation(kind=ActivationKind.RELU))
+    return eltwise(name, builder, *(("add", [b, excess]) if op == "Max" else ("sub", [a, excess])))
 
 
 def clip(name: str, builder: GraphBuilder, tensor: Tensor, low: float, high: float) -> Tensor:
@@ -125,13 +139,12 @@ def lower_batch_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
         raise BadShape("a variance that is not positive")
     factor = scale / np.sqrt(variance + epsilon)
     shape = (1, -1, *(1,) * (len(tensor.axes) - 2))
-    return _affine(node, builder, tensor, factor.reshape(shape), (bias - mean * factor).reshape(shape))
+    return affine(node, builder, tensor, factor.reshape(shape), (bias - mean * factor).reshape(shape))
 
 
 def lower_lrn(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Local response normalisation across channels."""
-    tensor = node.tensor(0)
-    spatial_order(tensor)
+    tensor, _ = as_map(node.name, builder, node.tensor(0), ("nchw", "ncw"))
     size = node.integer("size", 0)
     if size < 1:
         raise BadShape(f"size {size}: expected at least 1")
@@ -141,32 +154,63 @@ def lower_lrn(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     return builder.unary(node.name, operation, tensor)
 
 
-def _affine(
+def affine(
     node: OnnxNode, builder: GraphBuilder, tensor: Tensor, factor: Constant | None, shift: Constant | None
 ) -> Tensor:
-    """factor * tensor + shift with constants that broadcast to the tensor."""
+    """factor * tensor + shift with constants that broadcast to the tensor.
+
+    Where they vary over rows or columns, these become channels; constants that know no channels become maps.
+    """
     rank = max(np.ndim(value) for value in (factor, shift) if value is not None)
     tensor = of_rank(tensor, rank)
     ones, zeros = np.ones(tensor.cells.size), np.zeros(tensor.cells.size)
-    return builder.scale(
-        node.name,
-        tensor,
-        ones if factor is None else per_channel(tensor, factor),
-        zeros if shift is None else per_channel(tensor, shift),
-    )
+    try:
+        return builder.scale(
+            node.name,
+            tensor,
+            ones if factor is None else per_channel(tensor, factor),
+            zeros if shift is None else per_channel(tensor, shift),
+        )
+    except NotPerChannel:
+        given = [(value, how) for value, how in ((factor, "mul"), (shift, "add")) if value is not None]
+        order = map_order(tensor)
+        if all(_enlarges(tensor, value) or (order and _one_for_channels(tensor, value)) for value, _ in given):
+            for value, how in given:
+                fixed = constant(
+                    node.name, builder, np.reshape(value, (1,) * (rank - np.ndim(value)) + np.shape(value)), tensor
+                )
+                if order and not _enlarges(tensor, value):
+                    fixed, _ = as_map(node.name, builder, fixed, (order,))
+                tensor = eltwise(node.name, builder, how, [tensor, fixed])
+            return tensor
+        return affine(node, builder, in_channels(node.name, builder, tensor), factor, shift)
+
+
+def _aligned(tensor: Tensor, value: Constant) -> tuple[int, ...]:
+    return (1,) * (len(tensor.axes) - np.ndim(value)) + np.shape(value)
+
+
+def _enlarges(tensor: Tensor, value: Constant) -> bool:
+    return any(size > own == 1 for size, own in zip(_aligned(tensor, value), tensor.shape, strict=True))
+
+
+def _one_for_channels(tensor: Tensor, value: Constant) -> bool:
+    """Whether a constant is the same for all channels, as far as its shape says."""
+    shape = _aligned(tensor, value)
+    return all(size == 1 or all(k != "c" for k, _ in axis) for size, axis in zip(shape, tensor.axes, strict=True))
 
 
 def per_channel(tensor: Tensor, constant: Constant) -> Reals:
     """A constant that broadcasts to the tensor as one value per channel of its view, float64[channels].
 
-    Raises BadShape if it does not broadcast, Unsupported if it enlarges the tensor or varies over rows or columns.
+    Raises BadShape if it does not broadcast, NotPerChannel if it enlarges the tensor or varies over rows or columns.
     """
     values = np.asarray(constant, np.float64)
     values = values.reshape((1,) * (len(tensor.axes) - values.ndim) + values.shape)
     for size, wanted in zip(values.shape, tensor.shape, strict=True):
         if size not in (1, wanted):
             if wanted == 1:
-                raise Unsupported(f"a constant of shape {list(values.shape)} enlarges {list(tensor.shape)}")
+                raise NotPerChannel(f"a constant of shape {list(values.shape)} enlarges {list(tensor.shape)}")
             raise BadShape(f"a constant of shape {list(values.shape)} does not broadcast to {list(tensor.shape)}")
     split: list[int] = []
     for size, factors in zip(values.shape, tensor.axes, strict=True):
@@ -176,7 +220,7 @@ def per_channel(tensor: Tensor, constant: Constant) -> Reals:
     if spatial and np.any(
         spread != spread[tuple(slice(0, 1) if i in spatial else slice(None) for i in range(spread.ndim))]
     ):
-        raise Unsupported("a constant that varies over rows or columns")
+        raise NotPerChannel("a constant that varies over rows or columns")
     channelwise = spread[tuple(0 if i in spatial else slice(None) for i in range(spread.ndim))]
     return np.broadcast_to(channelwise, tensor.cells.shape).ravel()
 
@@ -184,10 +228,14 @@ def per_channel(tensor: Tensor, constant: Constant) -> Reals:
 def eltwise(name: str, builder: GraphBuilder, operation: str, tensors: Sequence[Tensor]) -> Tensor:
     """An element-wise node over feature maps that broadcast to one shape.
 
-    Raises BadShape if they do not, LayoutError where their layouts differ.
+    Where their layouts differ, all get that of the largest. Raises BadShape if they do not broadcast.
     """
     rank = max(len(tensor.axes) for tensor in tensors)
     level = [of_rank(tensor, rank) for tensor in tensors]
+    if _differ(level):
+        largest = max(level, key=lambda tensor: (math.prod(tensor.shape), tensor.height * tensor.width))
+        _, order = as_map(name, builder, largest)
+        level = [as_map(name, builder, tensor, (order,))[0] for tensor in level]
     axes = [_common_axis([tensor.axes[axis] for tensor in level]) for axis in range(rank)]
     height, width = max(tensor.height for tensor in level), max(tensor.width for tensor in level)
     level = [_stretched(name, builder, tensor, height, width) for tensor in level]
@@ -220,9 +268,12 @@ def _common_axis(candidates: list[tuple[Factor, ...]]) -> tuple[Factor, ...]:
     sizes = {math.prod(size for _, size in axis) for axis in long}
     if len(sizes) > 1:
         raise BadShape(f"operands of {' and '.join(str(size) for size in sorted(sizes))} elements along one axis")
-    if any(axis != long[0] for axis in long):
-        raise LayoutError("its operands hold channels, rows and columns in different orders")
     return long[0]
+
+
+def _differ(tensors: Sequence[Tensor]) -> bool:
+    """Whether some axis of the tensors holds one thing here and another there."""
+    return any(len({axis for axis in axes if axis}) > 1 for axes in zip(*(t.axes for t in tensors), strict=True))
 
 
 def _spread(tensor: Tensor, axes: Sequence[tuple[Factor, ...]]) -> Cells:

@@ -7,10 +7,13 @@ import onnx
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.move import as_map, in_channels
 from pimcomp.frontend.lower.onnx_node import BadShape
+from pimcomp.frontend.lower.rearrange import ORDERS
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
 from pimcomp.ir.graph import Crop, Input, Output
 
+_EPILOGUES = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 _PASSING = ("Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Pad", "Clip", "Relu")
 
 
@@ -70,14 +73,19 @@ def describe_output(name: str, tensor: Tensor, builder: GraphBuilder) -> Output:
     """The network output that a tensor is.
 
     An output that is made of inputs gets a node of its own, so that every output is computed. Raises LayoutError if the
-    tensor's elements are neither in (channel, row, column) nor in (row, column, channel) order.
+    tensor's elements cannot be brought into (channel, row, column) or (row, column, channel) order.
     """
+    if tensor.border:
+        raise LayoutError("a map padded with minus infinity; only a MaxPool can read that")
     if re.fullmatch("c*h?w?", tensor.kinds):
         layout = "NCHW"
     elif re.fullmatch("h?w?c*", tensor.kinds):
         layout = "NHWC"
     else:
-        raise LayoutError(f"an output of shape {list(tensor.shape)} that mixes channels with rows and columns")
+        ranks = {len(order) for order in ORDERS}
+        move = as_map if len(tensor.axes) in ranks and not tensor.axes[0] else in_channels
+        found = move(f"{name}.order", builder, tensor)
+        return describe_output(name, found if isinstance(found, Tensor) else found[0], builder)
     if any(isinstance(builder.nodes[source].operation, Input) for source in set(tensor.view.sources.tolist())):
         tensor = builder.unary(f"{name}.copy", Crop(0, 0), tensor)
     softmax = tensor.softmax
@@ -86,6 +94,6 @@ def describe_output(name: str, tensor: Tensor, builder: GraphBuilder) -> Output:
         view=tensor.view,
         onnx_shape=tensor.shape,
         layout=layout,
-        epilogue=None if softmax is None else "softmax",
+        epilogue=None if softmax is None else _EPILOGUES[softmax.op],
         epilogue_axis=-1 if softmax is None else softmax.axis,
     )

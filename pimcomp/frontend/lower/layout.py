@@ -1,5 +1,6 @@
 """Operators that move or select data: absorbed by views where they only touch channels, `Crop` and `Pick` otherwise."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from pimcomp.frontend.lower import rearrange
+from pimcomp.frontend.lower import move, rearrange
+from pimcomp.frontend.lower.elementwise import affine, eltwise
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, LARGEST_SIDE, GraphBuilder
 from pimcomp.frontend.lower.layout_parameters import (
     flatten_target,
@@ -19,7 +21,7 @@ from pimcomp.frontend.lower.layout_parameters import (
     split_sizes,
 )
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported, normal_axes
-from pimcomp.frontend.lower.tensor import Softmax, Tensor
+from pimcomp.frontend.lower.tensor import LayoutError, Softmax, Tensor
 from pimcomp.ir.graph import Conv, Crop, Window
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
@@ -44,11 +46,11 @@ def lower_cast(node: OnnxNode, _: GraphBuilder) -> Tensor:
     return node.tensor(0)
 
 
-def lower_reshape(node: OnnxNode, _: GraphBuilder) -> Tensor:
+def lower_reshape(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Reshape and Flatten."""
     tensor = node.tensor(0)
     target = flatten_target if node.op == "Flatten" else reshape_target
-    return rearrange.reshape(tensor, target(node, tensor.shape))
+    return move.reshape(node.name, builder, tensor, target(node, tensor.shape))
 
 
 def lower_transpose(node: OnnxNode, _: GraphBuilder) -> Tensor:
@@ -72,9 +74,12 @@ def lower_squeeze(node: OnnxNode, _: GraphBuilder) -> Tensor:
     return rearrange.unsqueeze(tensor, new)
 
 
-def lower_concat(node: OnnxNode, _: GraphBuilder) -> Tensor:
-    """Concatenation of feature maps along their channels."""
-    tensors = [node.tensor(position) for position in range(len(node.operands))]
+def lower_concat(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """Concatenation: of channels by a view, of rows and columns by adding maps with zeros around them."""
+    operands = [node.operand(position) for position in range(len(node.operands))]
+    like = next(operand for operand in operands if isinstance(operand, Tensor))
+    tensors = [o if isinstance(o, Tensor) else move.constant(node.name, builder, o, like) for o in operands]
+    tensors = [tensor for tensor in tensors if 0 not in tensor.shape]
     rank = len(tensors[0].axes)
     axis = node.axis(rank, 1)
     for tensor in tensors:
@@ -83,7 +88,28 @@ def lower_concat(node: OnnxNode, _: GraphBuilder) -> Tensor:
         ]
         if not same:
             raise BadShape(f"cannot join {list(tensors[0].shape)} and {list(tensor.shape)} along axis {axis}")
-    return rearrange.concat(tensors, axis)
+    try:
+        return rearrange.concat(tensors, axis)
+    except LayoutError:
+        return _side_by_side(node.name, builder, tensors, axis)
+
+
+def _side_by_side(name: str, builder: GraphBuilder, tensors: Sequence[Tensor], axis: int) -> Tensor:
+    largest = max(tensors, key=lambda tensor: (math.prod(tensor.shape), tensor.height * tensor.width))
+    _, order = move.as_map(name, builder, largest)
+    maps = [move.as_map(name, builder, tensor, (order,))[0] for tensor in tensors]
+    kind = order[axis]
+    if kind == "c":
+        return rearrange.concat(maps, axis)
+    if kind == "n":
+        raise Unsupported(f"it joins {len(tensors)} images along the batch: a program computes one image at a time")
+    offset, total, padded = 0, sum(tensor.shape[axis] for tensor in maps), []
+    for tensor in maps:
+        size = (total, tensor.width) if kind == "h" else (tensor.height, total)
+        corner = (-offset, 0) if kind == "h" else (0, -offset)
+        padded.append(builder.layer(name, Crop(*corner), tensor, (tensor.cells.size, *size), order))
+        offset += tensor.shape[axis]
+    return eltwise(name, builder, "add", padded)
 
 
 def lower_gather(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -92,12 +118,11 @@ def lower_gather(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     indices = np.asarray(node.constant(1, "indices"), np.int64)
     axis = node.axis(len(tensor.axes), 0)
     size = tensor.shape[axis]
-    if indices.ndim > 1:
-        raise Unsupported(f"indices of shape {list(indices.shape)}; one index or a list is supported")
     if np.any((indices < -size) | (indices >= size)) or indices.size == 0:
         raise BadShape(f"indices {indices.ravel()[:8].tolist()} outside the {size} elements of axis {axis}")
-    taken = _select(node, builder, tensor, axis, (np.atleast_1d(indices) % size).tolist())
-    return rearrange.squeeze(taken, [axis]) if indices.ndim == 0 else taken
+    taken = _select(node, builder, tensor, axis, (indices.ravel() % size).tolist())
+    shape = (*tensor.shape[:axis], *indices.shape, *tensor.shape[axis + 1 :])
+    return taken if indices.ndim == 1 else move.reshape(node.name, builder, taken, shape)
 
 
 def lower_slice(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -132,8 +157,9 @@ def _select(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axis: int, ke
     if kinds <= {"c"}:
         return rearrange.take_channels(tensor, axis, np.asarray(kept, np.int64))
     order = rearrange.map_order(tensor)
-    if len(tensor.axes[axis]) > 1 or order is None:
-        raise Unsupported(f"a selection of axis {axis} of {list(tensor.shape)}, which mixes rows, columns and channels")
+    if order is None:
+        tensor = move.in_channels(node.name, builder, tensor, [axis])
+        return rearrange.take_channels(tensor, axis, np.asarray(kept, np.int64))
     rows = kinds == {"h"}
     if isinstance(kept, range) and kept.step == 1:
         corner = (kept[0], 0) if rows else (0, kept[0])
@@ -147,22 +173,40 @@ def _select(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axis: int, ke
 def lower_pad(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Padding of rows and columns with zeros (`Crop`) or what is there (`Pick`), of channels with zeros.
 
-    Channels of zeros come from a 1 x 1 convolution with rows of zeros.
+    Channels of zeros come from a 1 x 1 convolution with rows of zeros; another number is added; minus infinity is left
+    to the MaxPool behind it.
     """
     tensor = node.tensor(0)
     mode = node.text("mode", "constant")
     before, after, value = pad_amounts(node, len(tensor.axes))
     if not any(before) and not any(after):
         return tensor
-    order = rearrange.map_order(tensor)
-    if mode not in ("constant", "edge", "reflect", "wrap") or (mode == "constant" and value != 0):
-        raise Unsupported(f"mode {mode!r} with value {value}; zeros, edge, reflect and wrap are supported")
-    if order is None:
-        raise Unsupported(f"padding of {list(tensor.shape)}, whose axes mix channels, rows and columns")
+    if mode not in ("constant", "edge", "reflect", "wrap"):
+        raise Unsupported(f"mode {mode!r}; constant, edge, reflect and wrap are supported")
+    tensor, order = move.as_map(node.name, builder, tensor)
     amounts = {kind: (before[i], after[i]) for i, kind in enumerate(order)}
     if any(amounts.get("n", (0, 0))):
         raise Unsupported("padding of the batch")
-    if any(amounts["c"]):
+    if mode == "constant" and value <= np.finfo(np.float32).min:
+        (top, bottom), (left, right) = amounts.get("h", (0, 0)), amounts.get("w", (0, 0))
+        if any(amounts.get("c", (0, 0))) or min(top, bottom, left, right) < 0:
+            raise Unsupported("minus infinity around channels, or negative amounts")
+        return replace(tensor, border=(top, left, bottom, right))
+    if mode == "constant" and value != 0:
+        zeros = _pad(node, builder, tensor, order, amounts, mode)
+        around = np.full(zeros.shape, value)
+        around[tuple(slice(max(0, b), size - max(0, a)) for b, a, size in zip(before, after, zeros.shape))] = 0
+        channels = slice(None) if any(amounts.get("c", (0, 0))) else slice(0, 1)
+        shift = around[tuple(channels if kind == "c" else slice(None) for kind in order)]
+        return affine(node, builder, zeros, None, shift)
+    return _pad(node, builder, tensor, order, amounts, mode)
+
+
+def _pad(
+    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, order: str, amounts: dict[str, tuple[int, int]], mode: str
+) -> Tensor:
+    """Padding by (before, after) per kind of axis."""
+    if any(amounts.get("c", (0, 0))):
         if mode != "constant":
             raise Unsupported(f"mode {mode!r} for channels; rows and columns are supported")
         tensor = _pad_channels(node, builder, tensor, *amounts["c"], order)
@@ -225,18 +269,22 @@ def lower_tile(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 def _repeat(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, counts: Sequence[int]) -> Tensor:
     """Every axis, `counts` times behind itself."""
-    order = rearrange.map_order(tensor)
-    if all(count == 1 for count in counts):
-        return tensor
-    if order is None:
-        raise Unsupported(f"it repeats {list(tensor.shape)}, whose axes mix channels, rows and columns")
-    times = dict(zip(order, counts, strict=True))
-    if times.get("n", 1) > 1:
-        raise Unsupported(f"it repeats the batch: {list(tensor.shape)}")
     for size, count in zip(tensor.shape, counts, strict=True):
         if size * count > LARGEST_SIDE:
             raise BadShape(f"{size * count} elements along an axis")
-    if times["c"] > 1:
+    order = rearrange.map_order(tensor)
+    if all(count == 1 for count in counts):
+        return tensor
+    if order is None and all(k == "c" for c, axis in zip(counts, tensor.axes, strict=True) if c > 1 for k, _ in axis):
+        for axis, count in enumerate(counts):
+            chosen = np.tile(np.arange(tensor.shape[axis]), count)
+            tensor = tensor if count == 1 else rearrange.take_channels(tensor, axis, chosen)
+        return tensor
+    tensor, order = move.as_map(node.name, builder, tensor)
+    times = dict(zip(order, counts, strict=True))
+    if times.get("n", 1) > 1:
+        raise Unsupported(f"it repeats the batch: {list(tensor.shape)}")
+    if times.get("c", 1) > 1:
         chosen = np.tile(np.arange(tensor.cells.size), times["c"])
         tensor = rearrange.take_channels(tensor, order.index("c"), chosen)
     rows, columns = tuple(range(tensor.height)), tuple(range(tensor.width))
@@ -249,7 +297,7 @@ def lower_shape(node: OnnxNode, _: GraphBuilder) -> Constant:
 
 
 def lower_softmax(node: OnnxNode, _: GraphBuilder) -> Tensor:
-    """Softmax, remembered until the network's output: the host applies it.
+    """Softmax and LogSoftmax, remembered until the network's output: the host applies it.
 
     Before opset 13 it runs over all axes from `axis` on; that is one axis here if the others have size 1.
     """

@@ -43,6 +43,9 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "ReduceMean": lower_pooling.lower_reduce,
         "ReduceSum": lower_pooling.lower_reduce,
         "ReduceMax": lower_pooling.lower_reduce,
+        "ReduceMin": lower_pooling.lower_reduce,
+        "ReduceL1": lower_pooling.lower_reduce,
+        "ReduceSumSquare": lower_pooling.lower_reduce,
         "Add": lower_elementwise.lower_sum,
         "Sum": lower_elementwise.lower_sum,
         "Mean": lower_elementwise.lower_sum,
@@ -61,6 +64,8 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "PRelu": lower_activation.lower_leaky_relu,
         "Abs": lower_activation.lower_leaky_relu,
         "HardSigmoid": lower_activation.lower_hard_sigmoid,
+        "Swish": lower_activation.lower_swish,
+        "Gelu": lower_activation.lower_gelu,
         "Identity": lower_layout.lower_identity,
         "Dropout": lower_layout.lower_identity,
         "Cast": lower_layout.lower_cast,
@@ -83,17 +88,22 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "SpaceToDepth": lower_resample.lower_space_to_depth,
         "Shape": lower_layout.lower_shape,
         "Softmax": lower_layout.lower_softmax,
+        "LogSoftmax": lower_layout.lower_softmax,
     }
 )
 # Why operators that no pass lowers cannot be lowered, for the message that lists them.
 _REASONS = {
     "the vector unit has no exponential, logarithm, root or division": (
-        "Exp Log Erf Gelu Elu Selu Celu Softplus Mish Sqrt Reciprocal LogSoftmax"
+        "ReduceLogSum ReduceLogSumExp Softsign Exp Log Erf Elu Selu Celu Softplus Mish Sqrt Reciprocal"
     ),
     "normalising by the data's own statistics needs roots and division": (
         "LayerNormalization InstanceNormalization GroupNormalization RMSNormalization LpNormalization "
         "MeanVarianceNormalization"
     ),
+    "it jumps at a threshold, and the vector unit compares nothing": (
+        "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Where Hardmax"
+    ),
+    "the root or product of a whole axis is none of the sums and maxima that it has": "ReduceL2 ReduceProd",
     "streams have no loops over time steps": "LSTM GRU RNN",
     "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
@@ -205,7 +215,9 @@ class _Lowering:
             return "both operands are computed by the network: crossbars multiply with constant weights"
         if proto.op_type == "Div" and len(computed) > 1:
             return "a quotient of two feature maps; division by a constant is supported"
-        if proto.op_type == "Softmax" and any(
+        if proto.op_type == "Gelu" and not any(a.name == "approximate" and a.s == b"tanh" for a in proto.attribute):
+            return lower_activation.EXACT_GELU
+        if proto.op_type in ("Softmax", "LogSoftmax") and any(
             node.op_type not in AFTER_SOFTMAX for node in self.model.graph.node if proto.output[0] in node.input
         ):
             return "only a softmax at the end of the network is supported"
@@ -240,6 +252,8 @@ class _Lowering:
         return self.values[name]
 
     def _refuse_inner_softmax(self, node: OnnxNode) -> None:
+        if any(isinstance(o, Tensor) and o.border for o in node.operands) and node.op not in ("MaxPool", "Identity"):
+            raise Unsupported("a map padded with minus infinity; only a MaxPool can read that")
         if node.op in AFTER_SOFTMAX:
             return
         for operand in node.operands:

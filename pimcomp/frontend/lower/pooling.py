@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from pimcomp.frontend.lower.activation import sloped
+from pimcomp.frontend.lower.elementwise import eltwise, extreme, negated
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.move import as_map
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axes
-from pimcomp.frontend.lower.rearrange import map_order, spatial_order, squeeze
-from pimcomp.frontend.lower.tensor import Tensor
+from pimcomp.frontend.lower.rearrange import squeeze
+from pimcomp.frontend.lower.tensor import Cells, Tensor, axis_cells, node_cells, tidy
 from pimcomp.frontend.lower.window_geometry import misses_map, sliding
 from pimcomp.ir.graph import Conv, Pool, Window
 
@@ -20,11 +24,12 @@ def lower_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
         raise Unsupported(f"its input has {len(tensor.axes)} axes; 1-D and 2-D pooling is supported")
     if len(node.outputs) > 1 and node.outputs[1] in node.used_outputs:
         raise Unsupported("its Indices output is used")
-    order = spatial_order(tensor)
+    tensor, order = as_map(node.name, builder, tensor, ("nchw", "ncw"))
     kernel = node.integers("kernel_shape")
     if kernel is None or len(kernel) != len(order) - 2:
         raise BadShape(f"kernel_shape {None if kernel is None else list(kernel)} for {list(tensor.shape)}")
-    slide = sliding(node, kernel, tensor.height, tensor.width)
+    slide = sliding(node, kernel, tensor.height, tensor.width, tensor.border or (0, 0, 0, 0))
+    tensor = replace(tensor, border=None)
     if misses_map(slide.window, (tensor.height, tensor.width), (slide.height, slide.width)):
         raise Unsupported("a pooling window covers nothing but padding")  # it has no maximum and no average
     if slide.window == Window(kernel=(1, 1)):
@@ -43,12 +48,12 @@ def lower_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 def lower_global_pool(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """GlobalAveragePool and GlobalMaxPool."""
     tensor = node.tensor(0)
-    order = spatial_order(tensor)
+    tensor, order = as_map(node.name, builder, tensor, ("nchw", "ncw"))
     return _over(node, builder, tensor, range(2, len(order)), "avg" if node.op == "GlobalAveragePool" else "max")
 
 
 def lower_reduce(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """ReduceMean, ReduceSum and ReduceMax over rows, columns or both, the first two over all channels as well.
+    """ReduceMean, ReduceSum, ReduceL1, ReduceSumSquare, ReduceMax and ReduceMin over any axes.
 
     axes: an attribute before opset 18 (ReduceSum: 13), an input from then on.
     """
@@ -56,33 +61,61 @@ def lower_reduce(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     rank = len(tensor.axes)
     given = node.attribute_or_input("axes", 1)
     if not given and node.integer("noop_with_empty_axes", 0):
+        if node.op in ("ReduceL1", "ReduceSumSquare"):
+            raise Unsupported("noop_with_empty_axes: what it means for this operator is not settled")
         return tensor
     axes = normal_axes(given or range(rank), rank)
-    kinds = {kind for axis in axes for kind, _ in tensor.axes[axis]}
+    if node.op == "ReduceMin":
+        tensor = negated(node, builder, tensor)
+    elif node.op == "ReduceL1":
+        tensor = sloped(node.name, builder, tensor, np.full(tensor.cells.size, -1.0))
+    elif node.op == "ReduceSumSquare":
+        tensor = eltwise(node.name, builder, "mul", [tensor, tensor])
+    most = node.op in ("ReduceMax", "ReduceMin")
     elements = math.prod(tensor.shape[axis] for axis in axes)
-    spatial = [axis for axis in axes if not any(kind == "c" for kind, _ in tensor.axes[axis])]
-    reduced = _over(node, builder, tensor, spatial, "max" if node.op == "ReduceMax" else "avg")
-    channels = math.prod(tensor.shape[axis] for axis in axes if axis not in spatial)
-    if "c" in kinds and node.op != "ReduceMax":
+    reduced = _over(node, builder, tensor, axes, "max" if most else "avg")
+    channels = math.prod(size for axis in axes for kind, size in tensor.axes[axis] if kind == "c")
+    if channels > 1:
         weight = 1 / channels if node.op == "ReduceMean" else elements / channels
-        reduced = _over_channels(node, builder, reduced, [axis for axis in axes if axis not in spatial], weight)
-    elif "c" in kinds:
-        raise Unsupported(f"a maximum over the channels of {list(tensor.shape)}; rows and columns are supported")
-    elif node.op == "ReduceSum":
-        full = np.full(tensor.cells.size, float(elements))
+        reduced = _over_channels(node, builder, reduced, axes, None if most else weight)
+    elif not most and node.op != "ReduceMean":
+        full = np.full(reduced.cells.size, float(elements))
         reduced = builder.scale(node.name, reduced, full, np.zeros_like(full))
+    if node.op == "ReduceMin":
+        reduced = negated(node, builder, reduced)
     return reduced if node.integer("keepdims", 1) else squeeze(reduced, axes)
 
 
-def _over_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], weight: float) -> Tensor:
-    """The sum of all channels times `weight`: a 1 x 1 convolution with equal weights."""
-    channels = tensor.cells.size
-    order = map_order(tensor)
-    if order is None or math.prod(tensor.shape[axis] for axis in axes) != channels:
-        raise Unsupported(f"it reduces over a part of the channels of {list(tensor.shape)}")
-    weights = np.full((1, channels, 1, 1), weight, np.float32)
-    operation = Conv(window=Window(kernel=(1, 1)), weights=weights)
-    return builder.layer(node.name, operation, tensor, (1, tensor.height, tensor.width), order)
+def _over_channels(
+    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], weight: float | None
+) -> Tensor:
+    """The sum of the channels in some axes times `weight`, a 1 x 1 convolution; their maximum if it is None."""
+    dims = [dim for axis in axes for dim in range(axis_cells(tensor, axis).start, axis_cells(tensor, axis).stop)]
+    kept = [size for dim, size in enumerate(tensor.cells.shape) if dim not in dims]
+    grouped = np.moveaxis(tensor.cells, dims, range(-len(dims), 0)).reshape(math.prod(kept), -1)
+    left = [[f for f in factors if a not in axes or f[0] != "c"] for a, factors in enumerate(tensor.axes)]
+    if weight is None:
+        return tidy(left, _highest(node, builder, tensor, grouped), tensor)
+    count, each = grouped.shape
+    operation = Conv(
+        window=Window(kernel=(1, 1)), weights=np.full((count, each, 1, 1), weight, np.float32), groups=count
+    )
+    view = Tensor((), grouped, 1, 1).view
+    index = builder.emit(node.name, operation, (view,), (count, tensor.height, tensor.width))
+    return tidy(left, node_cells(index, count), tensor)
+
+
+def _highest(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, grouped: Cells) -> Cells:
+    """The maximum of every row of channels, one half against the other until one is left."""
+    while grouped.shape[1] > 1:
+        half = grouped.shape[1] // 2
+        parts = [grouped[:, :half], grouped[:, half : 2 * half]]
+        maps = [
+            tidy([[("c", part.size)], [("h", tensor.height)], [("w", tensor.width)]], part, tensor) for part in parts
+        ]
+        higher = extreme(node.name, builder, maps[0], maps[1], "Max").cells.reshape(len(grouped), half)
+        grouped = np.concatenate([higher, grouped[:, 2 * half :]], axis=1)
+    return grouped[:, 0]
 
 
 def _over(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], method: str) -> Tensor:

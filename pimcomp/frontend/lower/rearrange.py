@@ -13,6 +13,14 @@ import numpy.typing as npt
 from pimcomp.frontend.lower.tensor import Factor, LayoutError, Softmax, Tensor, axis_cells, tidy
 
 
+class CutError(LayoutError):
+    """A reshape would cut through rows or columns; `outer`: how many of them its axis can take as a block."""
+
+    def __init__(self, text: str, kind: str, outer: int) -> None:
+        super().__init__(text)
+        self.kind, self.outer = kind, outer
+
+
 def reshape(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     """The tensor with another shape of the same size; `shape` has no -1 and no "copy" zeros left."""
     if math.prod(shape) != math.prod(tensor.shape):
@@ -36,9 +44,8 @@ def reshape(tensor: Tensor, shape: Sequence[int]) -> Tensor:
                 pool.append(("c", available // part))
                 wanted //= part
             else:
-                raise LayoutError(
-                    f"reshape {list(tensor.shape)} to {list(shape)} cuts through the {available} {_NAMES[kind]}"
-                )
+                text = f"reshape {list(tensor.shape)} to {list(shape)} cuts through the {available} {NAMES[kind]}"
+                raise CutError(text, kind, math.gcd(available, wanted))
         axes.append(taken)
     return _with_softmax(tidy(axes, tensor.cells, tensor), tensor)
 
@@ -144,11 +151,8 @@ def of_rank(tensor: Tensor, rank: int) -> Tensor:
 
 
 def map_order(tensor: Tensor) -> str | None:
-    """Which of the usual orders the axes follow ("nchw", "nhwc", "ncw", "nwc", "nc", "c"), None if none of them.
-
-    Where sizes of 1 leave a choice, channels come first.
-    """
-    for order in ("nchw", "nhwc", "ncw", "nwc", "nc", "c"):
+    """Which of `ORDERS` the axes follow, None if none of them. Where sizes of 1 leave a choice, channels come first."""
+    for order in ORDERS:
         if len(order) == len(tensor.axes) and all(
             tuple(kind for kind, _ in axis) in ((), (name,)) for axis, name in zip(tensor.axes, order, strict=True)
         ):
@@ -156,16 +160,10 @@ def map_order(tensor: Tensor) -> str | None:
     return None
 
 
-def spatial_order(tensor: Tensor) -> str:
-    """ "nchw" or "ncw": the order that Conv and the pooling operators work in.
-
-    Raises LayoutError if the tensor's axes hold something else.
-    """
-    order = map_order(tensor)
-    if order not in ("nchw", "ncw"):
-        found = ", ".join(" x ".join(_NAMES[kind] for kind, _ in axis) or "1" for axis in tensor.axes)
-        raise LayoutError(f"expected [1, channels, rows, columns], found {list(tensor.shape)} = [{found}]")
-    return order
+def spelt(tensor: Tensor) -> str:
+    """What the axes hold, in words."""
+    return ", ".join(" x ".join(NAMES[kind] for kind, _ in axis) or "1" for axis in tensor.axes)
 
 
-_NAMES = {"c": "channels", "h": "rows", "w": "columns", "n": "batch"}
+ORDERS = ("nchw", "nhwc", "ncw", "nwc", "chw", "hwc", "nc", "wc", "cw", "hw", "c", "w")
+NAMES = {"c": "channels", "h": "rows", "w": "columns", "n": "batch"}

@@ -1,7 +1,8 @@
 """Resize, Upsample, DepthToSpace and SpaceToDepth -> `Pick`, with one more node where values are mixed.
 
 Nearest-neighbour resizing repeats or drops rows and columns. Linear resizing by a whole factor spreads the pixels and
-convolves them with a tent; DepthToSpace spreads every block of channels and adds the results, none of which overlap.
+convolves them with a tent; any other adds picked rows with weights of their own, then columns. DepthToSpace spreads
+every block of channels and adds the results, none of which overlap.
 """
 
 import math
@@ -11,8 +12,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.frontend.lower import rearrange
-from pimcomp.frontend.lower.elementwise import eltwise
+from pimcomp.frontend.lower import move, rearrange
+from pimcomp.frontend.lower.elementwise import affine, eltwise
 from pimcomp.frontend.lower.graph_builder import LARGEST_SIDE, GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axis
 from pimcomp.frontend.lower.tensor import Tensor, of_map
@@ -44,11 +45,9 @@ _NEAREST: Mapping[str, Callable[[Places], Places]] = MappingProxyType(
 
 
 def lower_resize(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Resize and Upsample: nearest by any factor, linear by whole factors."""
+    """Resize and Upsample: nearest, linear and cubic by any factor."""
     tensor = node.tensor(0)
-    order = rearrange.map_order(tensor)
-    if order is None:
-        raise Unsupported(f"of {list(tensor.shape)}, whose axes mix channels, rows and columns")
+    tensor, order = move.as_map(node.name, builder, tensor)
     sizes, scales = _targets(node, tensor)
     for kind, size, wanted in zip(order, tensor.shape, sizes, strict=True):
         if kind not in "hw" and size != wanted:
@@ -58,10 +57,16 @@ def lower_resize(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     by_kind = {kind: (sizes[axis], scales[axis]) for axis, kind in enumerate(order)}
     vertical, horizontal = (by_kind.get(kind, (1, np.float32(1))) for kind in "hw")
     mode = node.text("mode", "nearest")
-    if mode in ("linear", "bilinear"):
-        return _linear(node, builder, tensor, order, (vertical, horizontal))
+    if mode in ("linear", "bilinear", "cubic"):
+        if node.integer("antialias", 0):
+            raise Unsupported("antialias")
+        if mode != "cubic" and _whole(node, tensor, (vertical, horizontal)):
+            return _linear(node, builder, tensor, order, (vertical, horizontal))
+        for kind, (wanted, scale) in (("h", vertical), ("w", horizontal)):
+            tensor = _mixed(node, builder, tensor, order, kind, wanted, scale)
+        return tensor
     if mode != "nearest":
-        raise Unsupported(f"mode {mode!r}; nearest and linear are supported")
+        raise Unsupported(f"mode {mode!r}; nearest, linear and cubic are supported")
     rows = _nearest(node, tensor.height, *vertical)
     columns = _nearest(node, tensor.width, *horizontal)
     return builder.pick(node.name, tensor, rows, columns, order)
@@ -118,25 +123,67 @@ def _nearest(node: OnnxNode, size: int, wanted: int, scale: np.float32) -> tuple
     return tuple(chosen.tolist())
 
 
+def _whole(node: OnnxNode, tensor: Tensor, wanted: tuple[tuple[int, np.float32], ...]) -> bool:
+    """Whether linear resizing is a convolution: whole factors, in a mode that treats all pixels alike."""
+    mode = _coordinates(node)
+    alike = mode in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "asymmetric")
+    return all(
+        int(scale) == scale and new == size * int(scale) and (alike or scale == 1)
+        for size, (new, scale) in zip((tensor.height, tensor.width), wanted, strict=True)
+    )
+
+
+def _mixed(
+    node: OnnxNode, builder: GraphBuilder, tensor: Tensor, order: str, kind: str, wanted: int, scale: np.float32
+) -> Tensor:
+    """Rows ("h") or columns ("w") as sums of two (linear) or four of them (cubic), each with weights of its own."""
+    size = tensor.height if kind == "h" else tensor.width
+    if wanted == size and scale == 1:
+        return tensor
+    places = _COORDINATES[_coordinates(node)](np.arange(wanted, dtype=np.float32), scale, size, wanted)
+    cubic = node.text("mode", "nearest") == "cubic"
+    first = np.floor(places)
+    offsets = (-1, 0, 1, 2) if cubic else (0, 1)
+    bend, outside = node.real("cubic_coeff_a", -0.75), bool(node.integer("exclude_outside", 0))
+    weights, lines = [], []
+    for offset in offsets:
+        at = first + offset
+        weights.append(_tap(np.abs(places - at).astype(np.float64), bend if cubic else None))
+        if outside and cubic:
+            weights[-1][(at < 0) | (at > size - 1)] = 0
+        lines.append(np.clip(at, 0, size - 1).astype(int))
+    shares = np.array(weights) / np.sum(weights, axis=0)
+    if all(np.array_equal(line, lines[0]) for line in lines):
+        lines, shares = lines[:1], np.ones((1, wanted))
+    parts = []
+    for line, share in zip(lines, shares, strict=True):
+        chosen = tuple(line.tolist())
+        rows = chosen if kind == "h" else tuple(range(tensor.height))
+        columns = chosen if kind == "w" else tuple(range(tensor.width))
+        part = builder.pick(node.name, tensor, rows, columns, order)
+        shape = [wanted if k == kind else 1 for k in order]
+        parts.append(affine(node, builder, part, share.reshape(shape), None))
+    return parts[0] if len(parts) == 1 else eltwise(node.name, builder, "add", parts)
+
+
+def _tap(distance: npt.NDArray[np.float64], bend: float | None) -> npt.NDArray[np.float64]:
+    """The weight of a pixel at some distance: linear, or cubic (Keys, 1981) with the coefficient `bend`."""
+    if bend is None:
+        return np.maximum(0, 1 - distance)
+    near = ((bend + 2) * distance - (bend + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * bend - 4 * bend
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+
+
 def _linear(
     node: OnnxNode, builder: GraphBuilder, tensor: Tensor, order: str, wanted: tuple[tuple[int, np.float32], ...]
 ) -> Tensor:
-    mode, before = _coordinates(node), []
-    if node.integer("antialias", 0):
-        raise Unsupported("antialias")
+    centred = _coordinates(node) != "asymmetric"
     rows_columns, kernels = [], []
-    for size, (new, scale) in zip((tensor.height, tensor.width), wanted, strict=True):
-        factor = int(scale)
-        centred = mode in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
-        if factor != scale or new != size * factor or not (centred or mode == "asymmetric" or factor == 1):
-            raise Unsupported(
-                f"linear from {list(tensor.shape)} with {mode!r}; whole factors with half_pixel or asymmetric are "
-                "supported"
-            )
-        chosen, kernel, first = _spread_line(size, factor, centred)
+    for size, (_, scale) in zip((tensor.height, tensor.width), wanted, strict=True):
+        chosen, kernel = _spread_line(size, int(scale), centred)
         rows_columns.append(chosen)
         kernels.append(kernel)
-        before.append(first)
     spread = builder.pick(node.name, tensor, rows_columns[0], rows_columns[1], order)
     tent = np.outer(*kernels).astype(np.float32)
     channels = spread.cells.size
@@ -145,25 +192,25 @@ def _linear(
     return builder.layer(node.name, operation, spread, (channels, wanted[0][0], wanted[1][0]), order)
 
 
-def _spread_line(size: int, factor: int, centred: bool) -> tuple[tuple[int, ...], Places, int]:
-    """(input position or -1 for every position of the spread line, the tent as its kernel, pixels before the first).
+def _spread_line(size: int, factor: int, centred: bool) -> tuple[tuple[int, ...], Places]:
+    """(input position or -1 for every position of the spread line, the tent as its kernel).
 
     The line holds pixel i at factor * i; its edges repeat the outermost pixels, as interpolation clamps there.
     """
     if factor == 1:
-        return tuple(range(size)), np.ones(1, np.float32), 0
+        return tuple(range(size)), np.ones(1, np.float32)
     middle = (factor - 1) / 2 if centred else 0.0
     steps = [d for d in range(-factor, 2 * factor) if abs(d - middle) < factor]
     kernel = np.array([1 - abs(d - middle) / factor for d in reversed(steps)], np.float32)
     low, high = -steps[-1], size * factor - 1 - steps[0]
     line = [min(max(x // factor, 0), size - 1) if x % factor == 0 else -1 for x in range(low, high + 1)]
-    return tuple(line), kernel, -low
+    return tuple(line), kernel
 
 
 def lower_depth_to_space(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """DepthToSpace: every block of channels goes to its own rows and columns."""
     tensor = node.tensor(0)
-    order = rearrange.spatial_order(tensor)
+    tensor, order = move.as_map(node.name, builder, tensor, ("nchw",))
     block, channels = node.integer("blocksize", 0), tensor.cells.size
     if not 1 <= block <= channels or channels % (block * block) or order != "nchw":
         raise BadShape(f"blocksize {block} for {list(tensor.shape)}")
@@ -187,7 +234,7 @@ def lower_depth_to_space(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 def lower_space_to_depth(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """SpaceToDepth: every position inside a block becomes a block of channels."""
     tensor = node.tensor(0)
-    order = rearrange.spatial_order(tensor)
+    tensor, order = move.as_map(node.name, builder, tensor, ("nchw",))
     block = node.integer("blocksize", 0)
     if block < 1 or tensor.height % block or tensor.width % block or order != "nchw":
         raise BadShape(f"blocksize {block} for {list(tensor.shape)}")

@@ -50,6 +50,7 @@ class Tensor:
     height: int
     width: int
     softmax: Softmax | None = field(default=None)
+    border: tuple[int, int, int, int] | None = None  # top, left, bottom, right: -infinity around, for MaxPool alone
 
     @property
     def shape(self) -> tuple[int, ...]:

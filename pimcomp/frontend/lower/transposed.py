@@ -14,7 +14,7 @@ Pair = tuple[int, int]
 
 def lower_conv_transpose(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """One- and two-dimensional transposed convolution."""
-    tensor, order, weights, groups = convolved(node)
+    tensor, order, weights, groups = convolved(node, builder)
     if groups < 1 or weights.shape[0] != tensor.cells.size or tensor.cells.size % groups:
         raise BadShape(
             f"weights of shape {list(weights.shape)} in {groups} group(s) for an input of {list(tensor.shape)}"

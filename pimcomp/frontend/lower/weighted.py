@@ -5,10 +5,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.frontend.lower.elementwise import affine, eltwise
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.move import as_map
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import of_rank, spatial_order, squeeze, transpose
-from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map, tidy
+from pimcomp.frontend.lower.rearrange import of_rank, squeeze, transpose
+from pimcomp.frontend.lower.tensor import Tensor, of_map, tidy
 from pimcomp.frontend.lower.window_geometry import sliding
 from pimcomp.ir.graph import Conv, FloatArray, Window
 
@@ -22,7 +24,7 @@ def as_float32(values: Constant) -> FloatArray:
 
 def lower_conv(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """One- and two-dimensional convolution."""
-    tensor, order, weights, groups = convolved(node)
+    tensor, order, weights, groups = convolved(node, builder)
     if groups < 1 or weights.shape[1] * groups != tensor.cells.size or weights.shape[0] % groups:
         raise BadShape(
             f"weights of shape {list(weights.shape)} in {groups} group(s) do not fit {tensor.cells.size} input channels"
@@ -37,12 +39,12 @@ def lower_conv(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     return builder.layer(node.name, operation, tensor, (weights.shape[0], slide.height, slide.width), order)
 
 
-def convolved(node: OnnxNode) -> tuple[Tensor, str, FloatArray, int]:
+def convolved(node: OnnxNode, builder: GraphBuilder) -> tuple[Tensor, str, FloatArray, int]:
     """The input of a Conv or ConvTranspose, the order of its axes, the weights and the groups."""
     tensor = node.tensor(0)
     if len(tensor.axes) not in (3, 4):
         raise Unsupported(f"its input has {len(tensor.axes)} axes; 1-D and 2-D convolutions are supported")
-    order = spatial_order(tensor)
+    tensor, order = as_map(node.name, builder, tensor, ("nchw", "ncw"))
     weights = as_float32(node.constant(1, "the weight tensor"))
     if weights.ndim != len(order) or weights.size == 0:
         raise BadShape(f"weights of shape {list(weights.shape)} for an input of shape {list(tensor.shape)}")
@@ -77,8 +79,14 @@ def lower_gemm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     alpha = node.real("alpha", 1.0)
     if alpha != 1:
         weights = weights * np.float32(alpha)
-    bias = bias_of(node, 2, weights.shape[1], node.real("beta", 1.0))
-    return contract(node.name, builder, tensor, weights, bias)
+    given, beta = node.optional(2), node.real("beta", 1.0)
+    if given is None or (not isinstance(given, Tensor) and given.shape[:-1] in ((), (1,))):
+        return contract(node.name, builder, tensor, weights, bias_of(node, 2, weights.shape[1], beta))
+    product = contract(node.name, builder, tensor, weights, None)
+    if isinstance(given, Tensor):
+        added = affine(node, builder, given, np.asarray(beta), None)
+        return eltwise(f"{node.name}.sum", builder, "add", [product, added])
+    return affine(node, builder, product, None, np.asarray(given, np.float64) * beta)
 
 
 def lower_matmul(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -89,6 +97,8 @@ def lower_matmul(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     if isinstance(left, Tensor):
         return _times_weights(node, builder, left, as_float32(node.constant(1, "the weight matrix")))
     weights, tensor = as_float32(left), node.tensor(1)
+    if math.prod(weights.shape[:-2]) == 1 < weights.ndim:
+        weights = weights.reshape(weights.shape[-2:])
     if weights.ndim != 2 or len(tensor.axes) < 2:
         raise Unsupported(f"a product of a constant {list(weights.shape)} with {list(tensor.shape)}")
     swap = (*range(len(tensor.axes) - 2), len(tensor.axes) - 1, len(tensor.axes) - 2)  # (A x)^T = x^T A^T
@@ -112,15 +122,15 @@ def contract(
 ) -> Tensor:
     """tensor @ weights over the tensor's last axis (weights: float32[inputs, outputs]).
 
-    The rows or columns inside the last axis become the kernel; those in other axes stay the result's map. Raises
-    LayoutError if channels are not all in the last axis.
+    The rows or columns inside the last axis become the kernel; those in other axes stay the result's map. Channels in
+    other axes are moved.
     """
-    last = tensor.axes[-1]
     inputs, outputs = weights.shape
     if tensor.shape[-1] != inputs or 0 in weights.shape:
         raise BadShape(f"a product of {list(tensor.shape)} with weights of shape {list(weights.shape)}")
     if any(kind == "c" for axis in tensor.axes[:-1] for kind, _ in axis):
-        raise LayoutError(f"the last axis of {list(tensor.shape)} does not hold all channels of the map")
+        tensor, _ = as_map(name, builder, tensor, ("nhwc", "nwc", "hwc", "wc"))
+    last = tensor.axes[-1]
     kinds = [kind for kind, _ in last]
     kernel = (tensor.height if "h" in kinds else 1, tensor.width if "w" in kinds else 1)
     order = [i for i, kind in enumerate(kinds) if kind == "c"] + [kinds.index(k) for k in "hw" if k in kinds]

@@ -19,8 +19,12 @@ class Sliding:
     overhang: tuple[int, int] = (0, 0)
 
 
-def sliding(node: OnnxNode, kernel: Sequence[int], height: int, width: int) -> Sliding:
+def sliding(
+    node: OnnxNode, kernel: Sequence[int], height: int, width: int, border: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> Sliding:
     """The window of a Conv or pooling node with `kernel` (one or two sizes) over a map of height x width.
+
+    border: (top, left, bottom, right) that a Pad of its own adds to the node's pads.
 
     Raises BadShape where kernel, strides, pads and map do not fit, Unsupported for negative pads.
     """
@@ -33,6 +37,10 @@ def sliding(node: OnnxNode, kernel: Sequence[int], height: int, width: int) -> S
         raise BadShape(f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}: all must be >= 1")
     begin, end = _explicit_pads(node, rank)
     auto, ceil = node.text("auto_pad", "NOTSET"), node.integer("ceil_mode", 0) == 1
+    if any(border):
+        if auto != "NOTSET" or ceil:
+            raise Unsupported("auto_pad or ceil_mode behind a Pad of its own: write all of it as pads")
+        begin, end = (begin[0] + border[0], begin[1] + border[1]), (end[0] + border[2], end[1] + border[3])
     axes = [
         _axis(auto, ceil, size, (kernel_size - 1) * dilation + 1, stride, (head, tail))
         for size, kernel_size, stride, dilation, head, tail in zip(

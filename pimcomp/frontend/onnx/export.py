@@ -133,10 +133,11 @@ class _GraphWriter:
             natural = (result.height, result.width, result.channels)
         if natural != shape:
             tensor = self.writer.reshape(tensor, shape, f"{output.name}.flat")
-        if output.epilogue == "softmax":
+        if output.epilogue in ("softmax", "log_softmax"):
             axis = output.epilogue_axis - (len(output.onnx_shape) if output.epilogue_axis >= 0 else 0)
             tensor = self.writer.reshape(tensor, output.onnx_shape, f"{output.name}.logits")
-            tensor = self.writer.add("Softmax", [tensor], f"{output.name}.softmax", axis=axis)
+            operator = "Softmax" if output.epilogue == "softmax" else "LogSoftmax"
+            tensor = self.writer.add(operator, [tensor], f"{output.name}.{output.epilogue}", axis=axis)
             self.writer.reshape_named(tensor, shape, output.name)
         elif output.epilogue is None:
             self.writer.add_named("Identity", [tensor], output.name)

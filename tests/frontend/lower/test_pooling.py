@@ -109,11 +109,6 @@ def test_reductions_over_channels(tmp_path: Path, operator: str, axes: list[int]
     check(tmp_path, [node], {"x": [1, 3, 5, 4]}, {"axes": np.array(axes)}, opset=18)
 
 
-def test_the_maximum_over_channels_is_unsupported(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedOp, match="a maximum over the channels"):
-        load(make([op("ReduceMax", "x", "y", axes=[1])], {"x": [1, 3, 5, 4]}), tmp_path)
-
-
 def test_indices_are_unsupported(tmp_path: Path) -> None:
     nodes = [op("MaxPool", "x", "y i", kernel_shape=[2, 2]), op("Cast", "i", "z", to=1)]
     with pytest.raises(UnsupportedOp, match="Indices"):

@@ -1,0 +1,186 @@
+"""Rearrangements that do move data: channels, rows and columns trade places through `Pick`s and a sum.
+
+Rows or columns become channels by picking them apart, one node per row inside a block. Channels become rows or columns
+by spreading every one to its own lines, zeros elsewhere, and adding the results. A number of channels is spread prime
+factor by prime factor, so that 64 of them take 12 maps, not 64. `rearrange` says what needs none of this.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pimcomp.frontend.lower import rearrange
+from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.onnx_node import Constant
+from pimcomp.frontend.lower.tensor import Cells, LayoutError, Tensor, node_cells, tidy
+from pimcomp.ir.graph import Crop, Eltwise, Pick, View
+
+MOST_PICKS = 1024  # for one rearrangement
+MOST_ELEMENTS = 1 << 26  # that all of them write
+
+
+def to_channels(name: str, builder: GraphBuilder, tensor: Tensor, kind: str, inner: int) -> Tensor:
+    """Rows ("h") or columns ("w") 0 .. inner - 1 of every block of `inner` as channels; a factor of the tensor's axis
+    becomes two."""
+    axis, at = next((a, i) for a, factors in enumerate(tensor.axes) for i, (k, _) in enumerate(factors) if k == kind)
+    size = tensor.axes[axis][at][1]
+    outer, place = size // inner, _channel_factors(tensor, axis, at)
+    if inner > MOST_PICKS:
+        raise LayoutError(f"{_needs(tensor)}; that would take {inner} copies of them, at most {MOST_PICKS} are made")
+    height, width = (outer, tensor.width) if kind == "h" else (tensor.height, outer)
+    parts = []
+    for first in range(inner):
+        lines = tuple(range(first, size, inner))
+        parts.append(_picked(name, builder, tensor.cells, tensor, lines, kind).reshape(tensor.cells.shape))
+    axes = [list(factors) for factors in tensor.axes]
+    axes[axis][at : at + 1] = [(kind, outer), ("c", inner)]
+    return tidy(axes, np.stack(parts, axis=place), replace(tensor, height=height, width=width))
+
+
+def _to_lines(name: str, builder: GraphBuilder, tensor: Tensor, axis: int, at: int, kind: str) -> Tensor:
+    """The channel factor `at` of an axis merged into the rows or columns beside it in the same axis, if there are."""
+    factors = list(tensor.axes[axis])
+    lines = tensor.height if kind == "h" else tensor.width
+    behind = at > 0 and factors[at - 1][0] == kind  # its channels lie behind the rows: they are the inner ones
+    place, count = _channel_factors(tensor, axis, at), factors[at][1]
+    shape = list(tensor.cells.shape)
+    for prime in _primes(count):
+        shape[place : place + 1] = [prime, shape[place] // prime] if behind else [shape[place] // prime, prime]
+        split = place if behind else place + 1
+        parts = np.moveaxis(tensor.cells.reshape(shape), split, 0)
+        total = lines * prime
+        spread = []
+        for number, part in enumerate(parts):
+            chosen = [
+                (y // prime if y % prime == number else -1) if behind else (y % lines if y // lines == number else -1)
+                for y in range(total)
+            ]
+            spread.append(_picked(name, builder, part, tensor, tuple(chosen), kind))
+        height, width = (total, tensor.width) if kind == "h" else (tensor.height, total)
+        views = [Tensor((), cells, height, width).view for cells in spread]
+        index = builder.emit(name, Eltwise("add"), views, (parts[0].size, height, width))
+        del shape[split]
+        cells = node_cells(index, parts[0].size).reshape(shape)
+        tensor, lines = replace(tensor, cells=cells, height=height, width=width), total
+    axes = [list(found) for found in tensor.axes]
+    axes[axis][at : at + 1] = []
+    axes[axis] = [factor for factor in axes[axis] if factor[0] != kind]
+    axes[axis].insert(at - 1 if behind else at, (kind, lines))
+    return tidy(axes, tensor.cells, tensor)
+
+
+def _picked(name: str, builder: GraphBuilder, cells: Cells, tensor: Tensor, lines: tuple[int, ...], kind: str) -> Cells:
+    """Chosen rows or columns of some of a tensor's channels, as the cells of a new node."""
+    rows, columns = tuple(range(tensor.height)), tuple(range(tensor.width))
+    rows, columns = (lines, columns) if kind == "h" else (rows, lines)
+    view = Tensor((), cells, tensor.height, tensor.width).view
+    return node_cells(
+        builder.emit(name, Pick(rows, columns), (view,), (cells.size, len(rows), len(columns))), cells.size
+    )
+
+
+def _channel_factors(tensor: Tensor, axis: int, at: int) -> int:
+    """How many channel factors lie in front of one."""
+    ahead = [factor for factors in tensor.axes[:axis] for factor in factors] + list(tensor.axes[axis][:at])
+    return sum(kind == "c" for kind, _ in ahead)
+
+
+def _primes(number: int) -> list[int]:
+    found, divisor = [], 2
+    while number > 1:
+        while number % divisor == 0:
+            found.append(divisor)
+            number //= divisor
+        divisor += 1
+    return found
+
+
+def as_map(
+    name: str, builder: GraphBuilder, tensor: Tensor, orders: Sequence[str] = rearrange.ORDERS
+) -> tuple[Tensor, str]:
+    """The tensor with axes in one of the given orders, and that order: as it is, or by the fewest picks.
+
+    Raises LayoutError if the tensor has no such number of axes, or that takes more than the limits.
+    """
+    found = rearrange.map_order(tensor)
+    if found is not None and found in orders:
+        return tensor, found
+    costs = {o: _picks(tensor, o) for o in orders if len(o) == len(tensor.axes) and not _batch(tensor, o)}
+    if not costs:
+        raise LayoutError(f"{_needs(tensor)}; expected {' or '.join(_spelt(o) for o in orders)}")
+    order = min(costs, key=lambda o: costs[o])
+    if costs[order] > MOST_PICKS or costs[order] * math.prod(tensor.shape) > MOST_ELEMENTS:
+        raise LayoutError(
+            f"{_needs(tensor)}; expected {_spelt(order)}, and moving the data would take {costs[order]} copies of it"
+        )
+    for kind, size in (("h", tensor.height), ("w", tensor.width)):
+        if any(kind == k for a, factors in enumerate(tensor.axes) for k, _ in factors if order[a] != kind):
+            tensor = to_channels(name, builder, tensor, kind, size)
+    for kind in "hw":
+        axis = order.find(kind)
+        while axis >= 0 and (at := [i for i, (k, _) in enumerate(tensor.axes[axis]) if k == "c"]):
+            own = [i for i, (k, _) in enumerate(tensor.axes[axis]) if k == kind]
+            near = next(i for i in at if not own or abs(i - own[0]) == 1)
+            tensor = _to_lines(name, builder, tensor, axis, near, kind)
+    return tensor, order
+
+
+def _batch(tensor: Tensor, order: str) -> bool:
+    return order[0] == "n" and bool(tensor.axes[0])
+
+
+def _picks(tensor: Tensor, order: str) -> int:
+    """How many maps it takes to bring a tensor's axes into an order."""
+    count = 0
+    for axis, kind in enumerate(order):
+        foreign = [(k, size) for k, size in tensor.axes[axis] if k != kind]
+        count += sum(size for k, size in foreign if k != "c")
+        count += 0 if kind == "c" else sum(sum(_primes(size)) for _, size in foreign)
+    return count
+
+
+def reshape(name: str, builder: GraphBuilder, tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """`rearrange.reshape`; rows or columns that it would cut through are picked apart first."""
+    while True:
+        try:
+            return rearrange.reshape(tensor, shape)
+        except rearrange.CutError as cut:
+            if tensor.softmax is not None or set(tensor.kinds) <= {"c"}:
+                raise
+            if cut.kind == "c":
+                tensor = in_channels(name, builder, tensor)
+                continue
+            size = tensor.height if cut.kind == "h" else tensor.width
+            tensor = to_channels(name, builder, tensor, cut.kind, size // cut.outer)
+
+
+def in_channels(name: str, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """The tensor with all rows and columns (of the given axes) as channels."""
+    for kind, size in (("h", tensor.height), ("w", tensor.width)):
+        places = [a for a, factors in enumerate(tensor.axes) if any(k == kind for k, _ in factors)]
+        if places and (axes is None or places[0] in axes):
+            tensor = to_channels(name, builder, tensor, kind, size)
+    return tensor
+
+
+def constant(name: str, builder: GraphBuilder, values: Constant, like: Tensor) -> Tensor:
+    """A constant as a tensor of channels: a pixel of `like` times zero, plus the values."""
+    pixel = like.cells.ravel()[:1]
+    if like.height * like.width > 1:
+        view = View(*(array[:1] for array in (like.view.sources, like.view.channels)))
+        pixel = node_cells(builder.emit(f"{name}.pixel", Crop(0, 0), (view,), (1, 1, 1)), 1)
+    numbers = np.asarray(values, np.float64)
+    axes = [[("c", size)] for size in numbers.shape]
+    tensor = tidy(axes, np.broadcast_to(pixel, numbers.size), replace(like, height=1, width=1, softmax=None))
+    return builder.scale(f"{name}.constant", tensor, np.zeros(numbers.size), numbers.ravel())
+
+
+def _needs(tensor: Tensor) -> str:
+    return f"found {list(tensor.shape)} = [{rearrange.spelt(tensor)}]"
+
+
+def _spelt(order: str) -> str:
+    names = {**rearrange.NAMES, "n": "1"}
+    return "[" + ", ".join(names[kind] for kind in order) + "]"
