@@ -9,8 +9,10 @@
 Apart from `pimdse.api`, because a search loads Optuna.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +20,15 @@ from typing import TYPE_CHECKING
 from pimcomp.errors import ConfigError, PimdseError
 from pimdse.api import CompiledModel
 from pimdse.compiling.building import build
-from pimdse.display.html_table import records_html
-from pimdse.display.output import Output
+from pimdse.display.html_table import html_table
+from pimdse.display.output import Output, constant_columns
+from pimdse.report.claims import claims
 from pimdse.report.findings import Findings, find
+from pimdse.report.page import summary_sentence
+from pimdse.report.picture import front_png
 from pimdse.report.tables import trial_row
 from pimdse.sweep.choice import choose, make_wish
+from pimdse.sweep.front_table import front_rows
 from pimdse.sweep.recipe import recipe_of
 from pimdse.sweep.run import run_and_report
 from pimdse.sweep.settings import load_sweep
@@ -65,8 +71,14 @@ class SweepResult:
         )
 
     def _repr_html_(self) -> str:
-        """The front as a table, for notebooks."""
-        return records_html(self.front)
+        """What was found, the picture and the front as a table, for notebooks."""
+        said = (summary_sentence(self.findings), *claims(self.findings))
+        header, rows = front_rows(self.findings)
+        shown, same = constant_columns(header, rows)
+        table = html_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows], below=same)
+        source = f"data:image/png;base64,{b64encode(front_png(self.findings)).decode()}"
+        image = f'<img width="825" alt="The front of {escape(self.findings.sweep.name)}" src="{source}">'
+        return f"{''.join(f'<p>{escape(text)}</p>' for text in said)}{image}{table}"
 
 
 def sweep(

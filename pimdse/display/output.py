@@ -180,18 +180,25 @@ def wide_table(
     A column with one value in all rows becomes a line above. Columns that find no room follow as further tables, each
     with the first column again.
     """
+    differing, same = constant_columns(header, rows)
+    if same:
+        plain(console, same, "dim")
     columns = [
-        _Column(name, tuple(printable(row[i]) for row in rows), name in numeric, console.width)
-        for i, name in enumerate(header)
+        _Column(header[i], tuple(printable(row[i]) for row in rows), header[i] in numeric, console.width)
+        for i in differing
     ]
-    constant = [c for c in columns[1:] if len(rows) > 1 and len(set(c.cells)) == 1]
-    if constant:
-        columns = [c for c in columns if c not in constant]
-        same = [f"{c.heading} {c.cells[0]}" for c in constant if c.cells[0]]
-        if same:
-            plain(console, f"the same in every row: {', '.join(same)}", "dim")
-    for part in _parts(columns, console.width):
-        _print_columns(console, part)
+    gap = _GAP if len(list(_parts(columns, console.width, _GAP))) == 1 else 1  # closer together before further down
+    for part in _parts(columns, console.width, gap):
+        _print_columns(console, part, gap)
+
+
+def constant_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[int], str]:
+    """The columns to show, by number, and what to say of those behind the first that have one value in all rows."""
+    columns = [list(column) for column in zip(*rows, strict=True)] if len(rows) > 1 else []
+    constant = {i for i, column in enumerate(columns) if i and len(set(column)) == 1}
+    same = [f"{header[i]} {columns[i][0]}" for i in sorted(constant) if columns[i][0]]
+    shown = [i for i in range(len(header)) if i not in constant]
+    return shown, f"the same in every row: {', '.join(same)}" if same else ""
 
 
 _GAP, _EDGE, _LEAST_TEXT = 2, 2, 16
@@ -213,31 +220,31 @@ class _Column:
         self.wanted = max(lines, cell_len(heading))
 
 
-def _parts(columns: "Sequence[_Column]", room: int) -> "Iterator[list[_Column]]":
+def _parts(columns: "Sequence[_Column]", room: int, gap: int) -> "Iterator[list[_Column]]":
     """The columns as tables that fit, the first column in front of each."""
     first, *rest = columns
     part, width = [first], first.least + _EDGE
     for column in rest:
-        if len(part) > 1 and width + _GAP + column.least > room:
+        if len(part) > 1 and width + gap + column.least > room:
             yield part
             part, width = [first], first.least + _EDGE
         part.append(column)
-        width += _GAP + column.least
+        width += gap + column.least
     yield part
 
 
-def _print_columns(console: "Console", columns: "Sequence[_Column]") -> None:
+def _print_columns(console: "Console", columns: "Sequence[_Column]", gap: int) -> None:
     """One table; what is left of the width goes to the narrowest column that wants more."""
     from rich import box
     from rich.table import Table
 
     widths = {column: column.least for column in columns}
-    for _ in range(console.width - _EDGE - _GAP * (len(columns) - 1) - sum(widths.values())):
+    for _ in range(console.width - _EDGE - gap * (len(columns) - 1) - sum(widths.values())):
         growing = [column for column in columns if widths[column] < column.wanted]
         if not growing:
             break
         widths[min(growing, key=widths.__getitem__)] += 1
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 1, 0, 0))
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
         table.add_column(column.heading, justify=justify, width=widths[column], overflow="fold")

@@ -43,6 +43,16 @@ function axis(name, values, most) {
   const domain = zoom?.[name] ?? [back(into(low) - margin), back(into(high) + margin)];
   return {name, ticks: ticks(...domain, log, Math.max(most, 2)), scale: {type: log ? "log" : "linear", domain}};
 }
+// The part of the chart that the front fills, with a margin.
+function nearFront() {
+  const x = byId("x").value, y = byId("y").value, line = frontOf(shown().filter(isTimed), x, y);
+  const around = name => {
+    const [low, high] = d3.extent(line, t => t[name]), log = byId("log").checked && low > 0;
+    const margin = log ? (high / low) ** 0.1 * 1.02 : 0.1 * (high - low) + 0.01 * Math.abs(high);
+    return log ? [low / margin, high * margin] : [low - margin, high + margin];
+  };
+  return line.length ? {[x]: around(x), [y]: around(y)} : null;
+}
 const longest = axis => Math.max(0, ...axis.ticks.map(v => show(v, axis.name).length));
 // The labels as text of the marks: a logarithmic scale would leave some of them out.
 const drawn = (axis, grid, labels, options) => [grid(axis.ticks), labels(axis.ticks, {text: v => show(v, axis.name), label: title(axis.name), labelArrow: "none", ...options})];

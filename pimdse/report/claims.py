@@ -27,10 +27,11 @@ def claims(findings: Findings) -> tuple[str, ...]:
             if spent >= sweep.timed
             else f"{left}, and were not kept as trials: a larger --trials goes on."
         )
-    unfit = f"; {_points(found.unfit)} hold no program" if found.unfit else ""
+    unfit = f"{found.unfit:,} hold no program; " if found.unfit else ""
+    out = f"{found.proven:,}" if found.proven else "none"
     second = (
-        f"Proven: {found.proven:,} of {found.points:,} points cannot extend the front, whatever their programs{unfit}. "
-        f"For the other {found.open:,} only the estimate speaks."
+        f"Proven bounds rule out {out} of the {found.points:,} points, whatever their programs; {unfit}"
+        f"for the other {found.open:,} only the estimate speaks."
     )
     unknown = " and ".join(metric(name).title for name in sweep.objectives if _nothing_proven(findings, name))
     if unknown:

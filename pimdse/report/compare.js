@@ -13,9 +13,9 @@ function compareMenu() {
 // How a figure of b differs from that of a, in words that need no colour.
 function difference(a, b, m) {
   if (!known(a[m.name]) || !known(b[m.name])) return ["", ""];
-  if (a[m.name] === b[m.name]) return ["the same", ""];
+  if (a[m.name] === b[m.name]) return ["=", ""];
   const ratio = b[m.name] / a[m.name], better = (ratio > 1) === Boolean(m.maximize);
-  const text = ratio >= 2 || ratio <= 0.5 ? `${Math.max(ratio, 1 / ratio).toPrecision(3)} times ${ratio > 1 ? "as much" : "less"}` : `${(100 * Math.abs(ratio - 1)).toFixed(1)} % ${ratio > 1 ? "more" : "less"}`;
+  const far = ratio >= 2 || (ratio > 0 && ratio <= 0.5), text = far ? `${ratio > 1 ? "\u00d7" : "\u00f7"} ${Math.max(ratio, 1 / ratio).toPrecision(3)}` : `${ratio > 1 ? "+" : "\u2212"}${(100 * Math.abs(ratio - 1)).toFixed(1)} %`;
   return [`${text}, ${better ? "better" : "worse"}`, better ? "better" : "worse"];
 }
 function compare() {

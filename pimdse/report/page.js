@@ -60,6 +60,7 @@ function controls() {
   byId("estimates").addEventListener("change", filter);
   for (const id of ["x", "y", "log"]) byId(id).addEventListener("change", () => { zoom = null; scatter(); });
   byId("whole").addEventListener("click", () => { zoom = null; scatter(); });
+  byId("near").addEventListener("click", () => { zoom = nearFront(); scatter(); });
   byId("all").addEventListener("change", table);
   byId("chart").addEventListener("keydown", e => { const by = {ArrowLeft: -1, ArrowRight: 1}[e.key]; if (by) { e.preventDefault(); step(by); } });
 }

@@ -29,7 +29,7 @@ def report_html(findings: Findings, folder_name: str) -> str:
         "STYLE": _part("page.css"),
         "TITLE": html.escape(f"{findings.sweep.name}: {portable(findings.sweep.model)}"),
         "SUMMARY": html.escape(re.sub(r"(?<=\d )u(?=[sJW]\b)", "µ", summary_sentence(findings))),
-        "CLAIMS": "".join(f"<li>{html.escape(claim)}</li>" for claim in claims(findings)),
+        "CLAIMS": "".join(f"<li>{_with_code(claim)}</li>" for claim in claims(findings)),
         "DATA": _script_json(page_data(findings, folder_name)),
         "LIBRARIES": "".join(
             f"/*\n{_part(f'vendor/{x}.LICENSE')}*/\n{_part(f'vendor/{x}.min.js')}" for x in _LIBRARIES
@@ -37,6 +37,10 @@ def report_html(findings: Findings, folder_name: str) -> str:
         "SCRIPT": "".join(_part(f"{x}.js") for x in ("page", "charts", "inside", "compare", "export")) + "start();\n",
     }
     return re.sub("__([A-Z]+)__", lambda place: parts[place[1]], _part("page.html"))
+
+
+def _with_code(text: str) -> str:
+    return re.sub("`(.*?)`", r"<code>\1</code>", html.escape(text))
 
 
 def _part(name: str) -> str:

@@ -14,18 +14,23 @@ _MAX_ROWS = 20
 
 def front_table(console: Console, findings: Findings, summary: str, folder: Path) -> None:
     """Summary, the front's points, the reasons of the infeasible ones, and what to do next."""
-    names = parameter_names(findings.sweep)
-    columns = [n.replace("_", " ") for n in names]
-    header = ("trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", *columns)
     plain(console, summary)
     if findings.front:
-        rows = [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
+        header, rows = front_rows(findings)
         wide_table(console, header, rows, numeric=[h for h in header if h not in ("pipeline", "solver")])
     if len(findings.front) > _MAX_ROWS:
         plain(console, f"{len(findings.front) - _MAX_ROWS} more are in front.csv", "dim")
     for resource, count, example in findings.reasons:
         plain(console, f"{count} x {resource}: {example}", "dim")
     plain(console, f"report: {folder / 'report.html'}   next: pimdse pick {folder}")
+
+
+def front_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
+    """Headings, and the first designs of the front as people read them."""
+    names = parameter_names(findings.sweep)
+    columns = [n.replace("_", " ") for n in names]
+    header = ["trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", *columns]
+    return header, [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
 
 
 def _row(trial: Trial, findings: Findings, names: tuple[str, ...]) -> list[str]:

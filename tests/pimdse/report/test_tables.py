@@ -121,3 +121,13 @@ def test_long_names_take_more_lines_and_keep_every_character() -> None:
 
 def test_a_table_without_rows_is_its_header() -> None:
     assert "latency" in check(lambda console: wide_table(console, ("trial", "latency"), [], numeric=("trial",)))
+
+
+def test_columns_stand_closer_before_they_go_into_another_table() -> None:
+    header = ("trial", *(f"figure{i}" for i in range(8)))
+    rows = [(str(i), *(f"{i}{j}.00 ms" for j in range(8))) for i in range(2)]
+    render: Callable[[Console], None] = lambda console: wide_table(console, header, rows, numeric=header)  # noqa: E731
+    check(render)
+    assert text_of(render, 80).count("trial") == 1
+    assert max(map(len, text_of(render, 80).splitlines())) <= 80
+    assert text_of(render, 60).count("trial") == 2
