@@ -39,7 +39,7 @@ class Certificate:
 def certify(whole: WholeSpace, timed: Sequence[Candidate]) -> Certificate:
     """Count the points of a space. timed: all candidates with a timeline, infeasible ones too."""
     objectives = whole.sweep.objectives
-    rows = np.array([whole.place[c.point] for c in timed], np.int64)
+    rows = np.array([whole.place(c.point) for c in timed], np.int64)
     done = np.isin(whole.first, whole.first[rows])
     defect = whole.verdict == tuple(Verdict).index(Verdict.ERROR)
     judged = ~np.isnan(whole.best[objectives[0]])
@@ -89,14 +89,14 @@ def _hopes(whole: WholeSpace, timed: Sequence[Candidate], rows: npt.NDArray[np.i
     """Logarithms of the estimates, each with the most favourable error of its solver and pipeline (else: of all)."""
     objectives = whole.sweep.objectives
     logs = _logs(_costs(whole.figures, objectives))
-    kinds: dict[object, int] = {}
-    kind = np.array([kinds.setdefault((p.solver, p.pipeline), len(kinds)) for p in whole.points])
+    kind = whole.kind
     checked = [i for i, c in enumerate(timed) if c.feasible]
     if not checked:
         return logs
     found = _logs(np.array([objective_costs(timed[i], objectives) for i in checked]))
     errors, of = found - logs[rows[checked]], kind[rows[checked]]
-    shift = np.array([errors[of == k].min(axis=0) if (of == k).any() else errors.min(axis=0) for k in kinds.values()])
+    every = range(int(kind.max()) + 1)
+    shift = np.array([errors[of == k].min(axis=0) if (of == k).any() else errors.min(axis=0) for k in every])
     return np.asarray(logs + shift[kind], np.float64)
 
 

@@ -194,10 +194,17 @@ class Sweep:
         """Distinct candidates to judge: no more than there are."""
         return self.trials if self.size is None else min(self.trials, self.size)
 
-    def points(self) -> Iterator[Point]:
-        """Every point of an enumerable space, in a fixed order: those that have most in common follow each other."""
+    @property
+    def axes(self) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
+        """Names and values of the dimensions of an enumerable space, those that change slowest first, solver and
+        pipeline at the end."""
         ordered = sorted(self.parameters, key=lambda p: (p.name not in _SHAPES, p.name not in _CORES, p.name))
-        axes = [[(p.name, v) for v in p.values or ()] for p in ordered]
+        parameters = tuple((p.name, p.values or ()) for p in ordered)
+        return (*parameters, ("solver", self.solvers), ("pipeline", tuple(map(str, self.pipelines))))
+
+    def points(self) -> Iterator[Point]:
+        """Every point of an enumerable space, in the order of its axes: those with most in common follow each other."""
+        axes = [[(name, value) for value in values] for name, values in self.axes[:-2]]
         for values in itertools.product(*axes):
             parameters = tuple(sorted(values))
             for solver, pipeline in itertools.product(self.solvers, self.pipelines):

@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @brief
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class WholeSpace:
     """Every point of a sweep's space, in the order of `Sweep.points`.
 
@@ -43,25 +42,24 @@ class WholeSpace:
     figures: dict[str, Floats]
     best: dict[str, Floats]
 
-    @cached_property
-    def points(self) -> tuple[Point, ...]:
-        """The points themselves."""
-        return tuple(self.sweep.points())
+    def place(self, point: Point) -> int:
+        """The number of a point."""
+        own, axes = point.as_dict(), self.sweep.axes
+        places = [values.index(own[name]) for name, values in axes]
+        return int(np.ravel_multi_index(places, [len(values) for _, values in axes]))
 
-    @cached_property
-    def place(self) -> dict[Point, int]:
-        """The number of every point."""
-        return {point: i for i, point in enumerate(self.points)}
+    @property
+    def kind(self) -> npt.NDArray[np.int64]:
+        """int64[points]: a number for every pair of solver and pipeline."""
+        return np.arange(len(self.verdict)) % (len(self.sweep.solvers) * len(self.sweep.pipelines))
 
     def neighbours(self, point: Point) -> dict[str, list[tuple[Scalar, int]]]:
         """By name of a parameter (solver and pipeline too): its values, each with the number of the point that has it
         and is like `point` otherwise."""
         own = point.as_dict()
-        axes: dict[str, Sequence[Scalar]] = {p.name: p.values or () for p in self.sweep.parameters}
-        axes |= {"solver": self.sweep.solvers, "pipeline": [str(p) for p in self.sweep.pipelines]}
         return {
-            name: [(value, self.place[point_from_json({**own, name: value})]) for value in values]
-            for name, values in axes.items()
+            name: [(value, self.place(point_from_json({**own, name: value}))) for value in values]
+            for name, values in self.sweep.axes
         }
 
 

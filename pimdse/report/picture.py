@@ -9,6 +9,7 @@ from pimdse.display.units import SCALES, figure_text
 from pimdse.report.findings import Findings
 from spaces.metrics import metric
 from spaces.search.study import Trial
+from spaces.space import Fidelity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,15 @@ def new_figure(width: float, height: float) -> "Figure":
 def titled_png(figure: "Figure", labelled: "Axes", title: str) -> bytes:
     """The figure as a file, with a title and the legend of one of its panels."""
     handles, labels = labelled.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=9)
+    by_label = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        list(by_label.values()),
+        list(by_label),
+        loc="outside lower center",
+        ncols=min(len(by_label), 8),
+        frameon=False,
+        fontsize=9,
+    )
     figure.suptitle(title, fontsize=12, color=INK)
     png = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": "pimdse"})
@@ -68,19 +77,22 @@ def _panel(axes: "Axes", findings: Findings, x: str, y: str) -> None:
                 for t in findings.feasible
                 if t.candidate.point.pipeline is pipeline and t.candidate.point.solver == solver
             ]
-            if points:
-                axes.scatter(
-                    [t.candidate.value(x) for t in points],
-                    [t.candidate.value(y) for t in points],
-                    marker=marker,
-                    s=34,
-                    color=PIPELINE_COLOURS[str(pipeline)],
-                    edgecolors="white",
-                    linewidths=0.5,
-                    alpha=0.9,
-                    zorder=3,
-                    label=f"{pipeline}, {solver}",
-                )
+            colour = PIPELINE_COLOURS[str(pipeline)]
+            for timed, colours in ((False, ("none", colour)), (True, (colour, "white"))):
+                some = [t for t in points if (t.candidate.fidelity is Fidelity.TIMELINE) is timed]
+                if some:
+                    axes.scatter(
+                        [t.candidate.value(x) for t in some],
+                        [t.candidate.value(y) for t in some],
+                        marker=marker,
+                        s=34 if timed else 12,
+                        facecolors=colours[0],
+                        edgecolors=colours[1],
+                        linewidths=0.5,
+                        alpha=0.9,
+                        zorder=3,
+                        label=f"{pipeline}, {solver}" if timed else "estimates",
+                    )
     _front_line(axes, findings, x, y)
     _ring(axes, findings.published, x, y, "#666666", "published chip")
     _ring(axes, findings.knee, x, y, "#009E73", "knee")
@@ -93,7 +105,7 @@ def _markers(findings: Findings) -> tuple[str, ...]:
 
 def _front_line(axes: "Axes", findings: Findings, x: str, y: str) -> None:
     """The front of this plane, as steps: nothing between two of its points is known to be reachable."""
-    points = [(t.candidate.value(x), t.candidate.value(y)) for t in findings.feasible]
+    points = [(t.candidate.value(x), t.candidate.value(y)) for t in findings.timed]
     if points:
         cost = costs(points, [metric(x).maximize, metric(y).maximize])
         line = sorted(point for point, keep in zip(points, non_dominated(cost), strict=True) if keep)

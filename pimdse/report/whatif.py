@@ -19,7 +19,7 @@ def whatif(findings: Findings) -> dict[str, object] | None:
     if whole is None:
         return None
     names = [name for name in whole.figures if name not in _DERIVED]
-    trial_at = {whole.place[t.candidate.point]: t.number for t in findings.trials}
+    trial_at = {whole.place(t.candidate.point): t.number for t in findings.trials}
 
     def row(value: Scalar, at: int) -> list[object]:
         figures = [_short(float(whole.figures[name][at])) if whole.verdict[at] == 0 else None for name in names]

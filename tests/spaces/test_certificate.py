@@ -72,7 +72,7 @@ def beaten(timed: list[Candidate], other: Candidate) -> bool:
 def test_every_point_is_counted_once_and_right(stored: Stored) -> None:
     whole, evaluate = whole_of(stored), make(stored.sweep).evaluate
     found = certify(whole, stored.timed)
-    programs = {point: evaluate(point, Fidelity.TIMELINE) for point in whole.points}
+    programs = {point: evaluate(point, Fidelity.TIMELINE) for point in stored.sweep.points()}
     done = {c.point for c in stored.timed}
     without = [p for p, program in programs.items() if program.metrics is None]
     ideal = {
@@ -118,19 +118,19 @@ def test_nothing_is_proven_of_what_has_no_bound(stored: Stored) -> None:
 
 def test_neighbours_differ_in_one_value(stored: Stored) -> None:
     whole = whole_of(stored)
-    point = stored.sweep.anchors()[0]
+    point, points = stored.sweep.anchors()[0], list(stored.sweep.points())
     rows = whole.neighbours(point)
     assert set(rows) == {"adc_count", "cores", "crossbars_per_core", "solver", "pipeline"}
     for name, row in rows.items():
         for value, at in row:
-            assert whole.points[at].as_dict() == {**point.as_dict(), name: value}
+            assert points[at].as_dict() == {**point.as_dict(), name: value}
 
 
 def test_equal_content_counts_as_timed(stored: Stored) -> None:
     whole = whole_of(stored)
-    twin = next(i for i, p in enumerate(whole.points) if p not in {c.point for c in stored.timed})
+    twin = next(i for i, p in enumerate(stored.sweep.points()) if p not in {c.point for c in stored.timed})
     first = whole.first.copy()
-    first[twin] = whole.place[stored.timed[0].point]
+    first[twin] = whole.place(stored.timed[0].point)
     merged = WholeSpace(whole.sweep, whole.verdict, first, whole.figures, whole.best)
     assert certify(merged, stored.timed).timed == len(stored.timed) + 1
 

@@ -87,7 +87,7 @@ def test_what_if_has_the_neighbours_of_every_timed_design(tmp_path: Path) -> Non
     assert own[1] == trial.number
     names = shown["metrics"]
     assert isinstance(names, list)
-    estimate = found.whole.figures["latency_ns"][found.whole.place[trial.candidate.point]]
+    estimate = found.whole.figures["latency_ns"][found.whole.place(trial.candidate.point)]
     assert own[2 + names.index("latency_ns")] == pytest.approx(estimate, rel=1e-4)
     small = next(row for row in around["cores"] if row[0] == 2)
     assert set(small[2:]) == {None}, "it does not fit"
