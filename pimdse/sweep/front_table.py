@@ -5,11 +5,12 @@ from pathlib import Path
 from rich.console import Console
 
 from pimdse.display.output import plain, wide_table
-from pimdse.display.units import energy_text, power_text, time_text
+from pimdse.display.units import figure_text
 from pimdse.report.findings import Findings, parameter_names, parameters
-from spaces.search.study import Trial
+from spaces.metrics import metric
 
 _MAX_ROWS = 20
+_FIGURES = ("latency_ns", "period_ns", "energy_pj", "avg_power_mw", "crossbars")  # and the objectives
 
 
 def front_table(console: Console, findings: Findings, summary: str, folder: Path) -> None:
@@ -27,27 +28,17 @@ def front_table(console: Console, findings: Findings, summary: str, folder: Path
 
 def front_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Headings, and the first designs of the front as people read them."""
-    names = parameter_names(findings.sweep)
-    columns = [n.replace("_", " ") for n in names]
-    header = ["trial", "pipeline", "solver", "latency", "period", "energy", "power", "crossbars", *columns]
-    return header, [_row(t, findings, names) for t in findings.front[:_MAX_ROWS]]
+    names, figures = parameter_names(findings.sweep), list(dict.fromkeys([*_FIGURES, *findings.sweep.objectives]))
+    header = ["trial", "pipeline", "solver", *(metric(f).short for f in figures), *(n.replace("_", " ") for n in names)]
+    knee = findings.knee.number if findings.knee else None
+    rows = []
+    for trial in findings.front[:_MAX_ROWS]:
+        candidate, values = trial.candidate, parameters(trial.candidate)
+        chosen = [f"{trial.number}{' *' if trial.number == knee else ''}", str(candidate.point.pipeline)]
+        shown = [_text(candidate.value(name), metric(name).unit) for name in figures]
+        rows.append([*chosen, candidate.point.solver, *shown, *(str(values[n]) for n in names)])
+    return header, rows
 
 
-def _row(trial: Trial, findings: Findings, names: tuple[str, ...]) -> list[str]:
-    candidate = trial.candidate
-    figures = candidate.metrics
-    if figures is None:
-        raise ValueError(f"trial {trial.number} of the front has no figures")
-    mark = " *" if findings.knee and trial.number == findings.knee.number else ""
-    values = parameters(candidate)
-    return [
-        f"{trial.number}{mark}",
-        str(candidate.point.pipeline),
-        candidate.point.solver,
-        time_text(figures.latency_ns),
-        time_text(figures.period_ns),
-        energy_text(figures.energy_pj),
-        power_text(figures.avg_power_mw),
-        f"{figures.crossbars:,}",
-        *(str(values[n]) for n in names),
-    ]
+def _text(figure: float, unit: str) -> str:
+    return f"{figure:,.0f}" if unit == "crossbars" else figure_text(figure, unit)
