@@ -283,6 +283,16 @@ def read_checkpoints(path: Path) -> EmittedCheckpoints:
     return EmittedCheckpoints(**ints, **longs, node_names=names)
 
 
+def nodes_of(points: EmittedCheckpoints, decoded: Decoded, path: Path) -> IntArray:
+    """int32[emitted instructions]: the graph node each works for. Raises ModelError if those are another program's."""
+    if len(points.instruction_node) != decoded.instructions:
+        raise ModelError(
+            f"{path}: instruction_node: expected {decoded.instructions} entries, one per instruction of the program, "
+            f"found {len(points.instruction_node)}: they are of different compiles"
+        )
+    return points.instruction_node
+
+
 def _tensors(arrays: dict[str, Any], side: str, path: Path) -> dict[str, LongArray]:
     """Addresses per tensor name of the inputs or of the outputs."""
     names = [""]

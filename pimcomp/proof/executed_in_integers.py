@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pimcomp.emit.decode import nodes_of
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.graph import FloatArray, IntArray
@@ -67,6 +68,7 @@ def verify_integer(
     correlate at least as CORRELATION says. Raises ModelError for files or inputs that do not belong together.
     """
     emitted = read_emitted(out_dir)
+    nodes = nodes_of(emitted.points, emitted.decoded, out_dir / "checkpoints.npz")
     memory, graph = emitted.memory, network.graph
     least = images_needed(memory)
     given = random_inputs(graph, max(images, least), seed) if inputs is None else inputs
@@ -78,7 +80,7 @@ def verify_integer(
     feed = plan_feed(memory, count)
     try:
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
-        program = quantize(prepared, emitted.points.instruction_node, feed_inputs(memory, known_feed, known))
+        program = quantize(prepared, nodes, feed_inputs(memory, known_feed, known))
         done = execute_integer(prepared, program, feed_inputs(memory, feed, given))
     except InvariantError as error:
         fault = fault_report(error, emitted.points, emitted.decoded)

@@ -7,8 +7,8 @@ import numpy as np
 
 from pimcomp.attribution import Attribution, attribute
 from pimcomp.config import load_arch
-from pimcomp.emit.decode import Decoded, decode_program, read_checkpoints
-from pimcomp.errors import DeadlockError, ModelError, OutputError
+from pimcomp.emit.decode import Decoded, decode_program, nodes_of, read_checkpoints
+from pimcomp.errors import DeadlockError, OutputError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
@@ -80,12 +80,8 @@ def read_program_folder(path: Path) -> ProgramFolder:
     node, names = np.full(len(emitted), -1, np.int32), tuple[str, ...]()
     if (path / "checkpoints.npz").is_file():
         points = read_checkpoints(path / "checkpoints.npz")
-        if len(points.instruction_node) != decoded.instructions:
-            raise ModelError(
-                f"{path / 'checkpoints.npz'}: instruction_node: expected {decoded.instructions} entries, one per "
-                f"instruction of {program.name}, found {len(points.instruction_node)}: they are of different compiles"
-            )
-        node, names = points.instruction_node[emitted], points.node_names
+        node = nodes_of(points, decoded, path / "checkpoints.npz")[emitted]
+        names = points.node_names
     known = read_compiled_folder(path) if (path / REPORT).is_file() else None
     return ProgramFolder(
         path=path,

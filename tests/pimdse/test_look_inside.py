@@ -148,8 +148,11 @@ def test_what_a_folder_must_have(compiled: Path, tmp_path: Path, capsys: pytest.
     with np.load(compiled / "checkpoints.npz") as archive:
         arrays = dict(archive)
     np.savez(tmp_path / "checkpoints.npz", **(arrays | {"instruction_node": arrays["instruction_node"][:-1]}))
-    assert run(["simulate", str(tmp_path)]) == 2
-    assert "they are of different compiles" in capsys.readouterr().err
+    whole = shutil.copytree(compiled, tmp_path / "whole")
+    shutil.copy(tmp_path / "checkpoints.npz", whole)
+    for words in (["simulate", str(tmp_path)], ["verify", str(whole), "--integer"]):
+        assert run(words) == 2
+        assert "they are of different compiles" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["trace", "map"])
