@@ -42,7 +42,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, LongArray, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Pool, Standalone, Windowed
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone, Windowed
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.rows import needed_rows, sources_of
@@ -128,6 +128,10 @@ def least_work(graph: Graph, arch: Arch, partition: Partition | None = None) -> 
         for index in range(len(graph.nodes))
     ]
     flat = [alternative for found in alternatives for alternative in found]
+    readers: list[list[Node]] = [[] for _ in graph.nodes]
+    for node in graph.nodes:
+        for source in sources_of(node):
+            readers[source].append(node)
     loaded = [
         int(rows.sum()) * node.width * node.channels
         for node, rows in zip(graph.nodes, needed, strict=True)
@@ -135,7 +139,9 @@ def least_work(graph: Graph, arch: Arch, partition: Partition | None = None) -> 
     ]
     return LeastWork(
         loaded=np.array(loaded, np.int64),
-        activated=sum(_activated(graph, index, needed[index], arch) for index in range(len(graph.nodes))),
+        activated=sum(
+            _activated(graph, index, readers[index], needed[index], arch) for index in range(len(graph.nodes))
+        ),
         start=starts(map(len, alternatives))[:-1],
         firings=np.array([a.firings for a in flat], np.float64),
         shares=np.array([a.shares for a in flat], np.float64),
@@ -257,12 +263,11 @@ def _different_windows(positions: np.ndarray, inside: np.ndarray) -> tuple[int, 
     return len(met), sum(len(window) == 1 for window in met)
 
 
-def _activated(graph: Graph, index: int, needed: np.ndarray, arch: Arch) -> int:
+def _activated(graph: Graph, index: int, readers: list[Node], needed: np.ndarray, arch: Arch) -> int:
     """Elements whose activation takes a vector instruction of its own."""
     node = graph.nodes[index]
     if node.activation is None:
         return 0
-    readers = [n for n in graph.nodes if any((view.sources == index).any() for view in n.inputs)]
     only_maxima = bool(readers) and all(isinstance(n.operation, Pool) and n.operation.method == "max" for n in readers)
     if only_maxima:
         return 0

@@ -92,7 +92,7 @@ def _nan(model: onnx.ModelProto, rng: random.Random, folder: Path) -> None:
     tensor = _weights(model, rng)
     try:
         values = numpy_helper.to_array(tensor).copy()
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, onnx.checker.ValidationError):
         return  # an earlier change has damaged it: bad enough
     if values.size and np.issubdtype(values.dtype, np.floating):
         values.flat[rng.randrange(values.size)] = rng.choice((np.nan, np.inf, -np.inf, 3e38, 1e-45))

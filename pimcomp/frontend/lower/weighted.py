@@ -126,7 +126,7 @@ def contract(
     other axes are moved.
     """
     inputs, outputs = weights.shape
-    if tensor.shape[-1] != inputs or 0 in weights.shape:
+    if not tensor.axes or tensor.shape[-1] != inputs or 0 in weights.shape:
         raise BadShape(f"a product of {list(tensor.shape)} with weights of shape {list(weights.shape)}")
     if any(kind == "c" for axis in tensor.axes[:-1] for kind, _ in axis):
         tensor, _ = as_map(name, builder, tensor, ("nhwc", "nwc", "hwc", "wc"))

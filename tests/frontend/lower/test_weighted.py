@@ -131,6 +131,12 @@ def test_contradicting_shapes_name_the_node(
         load(model, tmp_path)
 
 
+def test_a_product_with_a_scalar_names_the_node(tmp_path: Path) -> None:
+    nodes = [op("ReduceMean", "x", "m", keepdims=0), op("MatMul", "m w", "y")]
+    with pytest.raises((ModelError, UnsupportedOp), match="MatMul-y|ReduceMean-m"):
+        load(make(nodes, {"x": [1, 4, 6, 6]}, {"w": np.zeros((8, 5), np.float32)}), tmp_path)
+
+
 def test_computed_weights_are_unsupported(tmp_path: Path) -> None:
     model = make([op("Conv", "x w", "y")], {"x": [1, 4, 6, 6], "w": [1, 4, 3, 3]})
     with pytest.raises(UnsupportedOp, match=r"the weight tensor .* is computed by the network"):
