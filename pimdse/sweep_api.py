@@ -92,7 +92,7 @@ def sweep(
     limits: Sequence[str] = (),
     sampler: str | None = None,
     out: str | Path | None = None,
-    storage: str | None = None,
+    cluster: str | None = None,
     verify: bool = True,
     progress: bool = False,
 ) -> SweepResult:
@@ -100,8 +100,8 @@ def sweep(
 
     config: a chip's YAML with a `sweep:` section, or a shipped chip's name. trials, jobs, seed, model, objectives,
     sampler: in place of the file's. limits: beside the file's, "METRIC<=NUMBER" or "METRIC>=NUMBER". out: the folder,
-    default results/NAME; a sweep that is stored there goes on. storage: address of a database that several hosts share.
-    verify: execute the winners. progress: show it on stderr.
+    default results/NAME; a sweep that is stored there goes on. cluster: address of a Dask scheduler, or its file,
+    instead of processes here. verify: execute the winners. progress: show it on stderr.
 
     With several jobs a script calls this under `if __name__ == "__main__":`, as with any process pool. After Ctrl-C the
     running candidates are finished and stored, and KeyboardInterrupt is raised.
@@ -116,14 +116,14 @@ def sweep(
     )  # fmt: skip
     folder = Path(out) if out is not None else Path("results") / settings.name
     findings, files, interrupted = run_and_report(
-        Output(quiet=not progress), settings, folder, storage=storage, verify=verify
+        Output(quiet=not progress), settings, folder, cluster=cluster, verify=verify
     )
     if interrupted:
         raise KeyboardInterrupt
     return SweepResult(folder, findings, files)
 
 
-def trials(folder: str | Path | SweepResult, *, storage: str | None = None) -> "pandas.DataFrame":
+def trials(folder: str | Path | SweepResult) -> "pandas.DataFrame":
     """Every distinct trial of a stored sweep as a pandas frame: the columns of trials.csv, by the trial's number.
 
     folder: of the sweep, or its result. `front` marks the trials that nothing dominates; `fidelity` is "timeline" where
@@ -134,7 +134,7 @@ def trials(folder: str | Path | SweepResult, *, storage: str | None = None) -> "
         from pandas import DataFrame
     except ModuleNotFoundError:
         raise PimdseError("trials: a frame needs pandas: pip install 'pimdse[pandas]'") from None
-    findings = folder.findings if isinstance(folder, SweepResult) else find(load_stored(Path(folder), storage))
+    findings = folder.findings if isinstance(folder, SweepResult) else find(load_stored(Path(folder)))
     front = {t.number for t in findings.front}
     rows = [{**trial_row(t), "front": t.number in front} for t in findings.trials]
     return DataFrame(rows).set_index("trial") if rows else DataFrame(index=[])
@@ -150,7 +150,6 @@ def pick(
     knee: bool = False,
     trial: int | None = None,
     network: str | None = None,
-    storage: str | None = None,
 ) -> CompiledModel:
     """The best stored candidate of a sweep within limits, compiled again.
 
@@ -159,7 +158,7 @@ def pick(
 
     Raises OutputError without a stored sweep, ConfigError, PimdseError where no candidate keeps the limits.
     """
-    findings = folder.findings if isinstance(folder, SweepResult) else find(load_stored(Path(folder), storage))
+    findings = folder.findings if isinstance(folder, SweepResult) else find(load_stored(Path(folder)))
     wish = make_wish(
         objective=objective, limits=limits, max_crossbars=max_crossbars, pipeline=pipeline, knee=knee, trial=trial
     )

@@ -146,7 +146,7 @@ class Sweep:
     arch: the chip that the search starts from; other_chips: more to start from, chosen by a parameter `chip`.
     combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
     COST the front is timed, with at most `timed` timelines, and a space of up to `enumerate` points is judged
-    completely, and `trials` of them are kept.
+    completely, and `trials` of them are kept. lag: the sampler proposes number k knowing the verdicts up to k - lag.
     """
 
     name: str
@@ -166,6 +166,7 @@ class Sweep:
     enumerate: int = 200_000
     jobs: int = 1
     sampler: str = "tpe"
+    lag: int = 16
     seed: int = 0
     time_limit_s: float | None = None
 

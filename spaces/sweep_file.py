@@ -89,6 +89,7 @@ class _Settings(Section):
     enumerate: int = Field(200_000, ge=0)
     jobs: int = Field(1, ge=1)
     sampler: Literal["tpe", "nsga2", "nsga3", "qmc", "gp", "random"] = "tpe"
+    lag: int = Field(16, ge=1)
     seed: int = Field(0, ge=0)
     time_limit_s: float | None = Field(None, gt=0, json_schema_extra={"expected": "a number > 0"})
     solvers: list[str] = Field(min_length=1, json_schema_extra={"expected": "a list of solvers"})
@@ -151,6 +152,7 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
         enumerate=model.enumerate,
         jobs=model.jobs,
         sampler=model.sampler,
+        lag=model.lag,
         seed=model.seed,
         time_limit_s=model.time_limit_s,
     )

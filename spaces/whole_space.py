@@ -20,6 +20,7 @@ from spaces.space import Point, Scalar, Sweep
 POINTS = "points.npz"
 COMMAND = "sweep"  # who writes it, in the folder's record
 _VERDICTS = tuple(Verdict)
+FEASIBLE = _VERDICTS.index(Verdict.FEASIBLE)
 _BEST = "best:"  # in the file, before the name of a metric
 
 Floats = npt.NDArray[np.float64]
@@ -63,25 +64,30 @@ class WholeSpace:
         }
 
 
-def tabulate(sweep: Sweep, judged: Sequence[tuple[Candidate, str]]) -> WholeSpace:
-    """The estimates of all points, in their order, each with its content."""
-    candidates = [candidate for candidate, _ in judged]
-    seen: dict[str, int] = {}
-    first = [seen.setdefault(content, i) for i, (_, content) in enumerate(judged)]
-    limited = [limit.metric for limit in sweep.limits]
-    shown = [*(m.name for m in METRICS), *(o for o in sweep.objectives if "@" in o)]
-    figures = {name: np.array([c.value(name) if c.metrics else np.nan for c in candidates]) for name in shown}
-    best = {
-        name: np.array([best_possible(c, name) if c.metrics else np.nan for c in candidates])
-        for name in dict.fromkeys([*sweep.objectives, *limited])
-    }
-    return WholeSpace(
-        sweep=sweep,
-        verdict=np.array([_VERDICTS.index(c.verdict) for c in candidates], np.uint8),
-        first=np.array(first, np.int64),
-        figures={name: column for name, column in figures.items() if not np.isnan(column).all()},
-        best=best,
-    )
+class Columns:
+    """The columns of a `WholeSpace` while its points become known, in any order."""
+
+    def __init__(self, sweep: Sweep, size: int) -> None:
+        self._sweep = sweep
+        shown = [*(m.name for m in METRICS), *(o for o in sweep.objectives if "@" in o)]
+        judged = dict.fromkeys([*sweep.objectives, *(limit.metric for limit in sweep.limits)])
+        self.verdict: npt.NDArray[np.uint8] = np.zeros(size, np.uint8)
+        self.figures: dict[str, Floats] = {name: np.full(size, np.nan) for name in shown}
+        self._best: dict[str, Floats] = {name: np.full(size, np.nan) for name in judged}
+
+    def note(self, place: int, candidate: Candidate) -> None:
+        """Take note of the point of that number."""
+        self.verdict[place] = _VERDICTS.index(candidate.verdict)
+        if candidate.metrics is not None:
+            for name, column in self.figures.items():
+                column[place] = candidate.value(name)
+            for name, column in self._best.items():
+                column[place] = best_possible(candidate, name)
+
+    def whole(self, first: npt.NDArray[np.int64]) -> WholeSpace:
+        """All of them. first: as in `WholeSpace`."""
+        known = {name: column for name, column in self.figures.items() if not np.isnan(column).all()}
+        return WholeSpace(self._sweep, self.verdict, first, known, self._best)
 
 
 def best_possible(candidate: Candidate, name: str) -> float:

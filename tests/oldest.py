@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("distributed",)  # gp is torch, hundreds of megabytes for one sampler
 _BOUND = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)")
 
 
@@ -19,9 +18,8 @@ def oldest() -> list[str]:
     Raises ValueError for one without a lower bound.
     """
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    extras = (word for extra in EXTRAS for word in project["optional-dependencies"][extra])
     pins = []
-    for word in (*project["dependencies"], *extras):
+    for word in project["dependencies"]:
         found = _BOUND.match(word)
         if found is None:
             raise ValueError(f"{word}: no lower bound")

@@ -16,7 +16,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "ortools": ("solvers.master", "solvers.column_generation"),
     "pymoo": "solvers.population.nsga2",
     "optuna": "spaces.search",
-    "sqlalchemy": "spaces.search",
+    "distributed": "spaces.search.engine",
     "onnx": "pimcomp.frontend",
     "onnxruntime": "pimcomp.proof.reference",
     "matplotlib": "pimdse",
@@ -24,7 +24,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "rich": "pimdse",
 }
 # Never loaded by importing the packages or the command line: `pimdse --help` has to answer at once.
-LAZY = ("ortools", "pymoo", "optuna", "onnxruntime", "onnx", "matplotlib", "numba", "scipy", "pandas")
+LAZY = ("ortools", "pymoo", "optuna", "onnxruntime", "onnx", "matplotlib", "distributed", "numba", "scipy", "pandas")
 
 
 def module_name(path: Path) -> str:

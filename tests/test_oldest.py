@@ -9,5 +9,5 @@ from tests.oldest import oldest
 
 def test_every_requirement_has_a_lower_bound_that_this_environment_keeps() -> None:
     pins = dict(pin.split("==") for pin in oldest())
-    assert {"numpy", "onnxruntime", "ortools", "psycopg"} <= pins.keys()
+    assert {"numpy", "onnxruntime", "ortools", "distributed"} <= pins.keys()
     assert {name: bound for name, bound in pins.items() if Version(version(name)) < Version(bound)} == {}

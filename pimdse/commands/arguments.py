@@ -84,14 +84,6 @@ LimitOption = Annotated[
         help="A hard limit (<=, <, >=, >): latency<2ms, crossbars<=8000. Repeatable.",
     ),
 ]
-StorageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        help="A database that hosts share (an address of SQLAlchemy's form); default: the folder's journal.",
-    ),
-]
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder that a command of pimdse wrote.", autocompletion=folders)
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pimdse.commands.arguments import Folder, LimitOption, StorageOption, out_path
+from pimdse.commands.arguments import Folder, LimitOption, out_path
 from pimdse.commands.completion import metrics
 from pimdse.display.output import Output, output_of
 
@@ -59,7 +59,6 @@ def pick(
     out: Annotated[
         Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Folder to write; default DIR/pick.")
     ] = None,
-    storage: StorageOption = None,
 ) -> None:
     """Compile the best stored candidate within limits and write the simulator's files."""
     from pimdse.compiling.building import check_target
@@ -69,7 +68,7 @@ def pick(
     from spaces.search.study import load_stored
 
     output = output_of(context)
-    stored = load_stored(folder, storage)
+    stored = load_stored(folder)
     findings = find(replace(stored, sweep=same_networks(stored.sweep, stored.content, folder)))
     wish = make_wish(
         objective=objective,

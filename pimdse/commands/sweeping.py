@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, LimitOption, StorageOption, out_path
+from pimdse.commands.arguments import Folder, LimitOption, out_path
 from pimdse.commands.completion import chip_names, metrics
 from pimdse.display.output import Output, output_of
 
@@ -22,7 +22,7 @@ pimdse sweep configs/isaac.yaml --model squeezenet1_1
 
 pimdse sweep isaac --objectives latency,energy --limit 'crossbars<=8000' --out results/small
 
-pimdse sweep configs/isaac.yaml --storage postgresql+psycopg://me@db.lan/sweeps   (on every host)
+pimdse sweep configs/isaac.yaml --cluster tls://scheduler.lan:8786   (workers on other hosts)
 
 Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. A larger --trials
 continues a finished sweep. The rest stands in the file's [bold]sweep:[/bold] section, which options go before."""
@@ -77,7 +77,12 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Default results/NAME.")
     ] = None,
-    storage: StorageOption = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="ADDRESS", help="A Dask scheduler, or its file; default: --jobs processes here."
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Execute the knee's and each objective's best program.")
     ] = True,
@@ -98,7 +103,7 @@ def sweep(
         sampler=sampler,
     )
     folder = out if out is not None else Path("results") / settings.name
-    findings, files, interrupted = run_and_report(output, settings, folder, storage=storage, verify=verify)
+    findings, files, interrupted = run_and_report(output, settings, folder, cluster=cluster, verify=verify)
     show_findings(output, findings, folder, files)
     if interrupted:
         done = len(findings.trials)
@@ -113,18 +118,15 @@ pimdse report results/isaac
 Writes front.csv, front.png, report.html, trials.csv and manifest.yaml from the stored trials, finished or not."""
 
 
-def report(context: typer.Context, folder: Folder, storage: StorageOption = None) -> None:
+def report(context: typer.Context, folder: Folder) -> None:
     """Write the report of a sweep again from its stored trials."""
     from pimdse.report.findings import find
     from pimdse.report.write import write_report
     from spaces.search.study import load_stored
 
-    findings = find(load_stored(folder, storage))
+    findings = find(load_stored(folder))
     files = write_report(findings, folder)
-    output = output_of(context)
-    show_findings(output, findings, folder, files)
-    if findings.damaged_line is not None:
-        output.note(f"line {findings.damaged_line} of the journal is damaged: trials stored behind it are not shown")
+    show_findings(output_of(context), findings, folder, files)
 
 
 def show_findings(output: Output, findings: "Findings", folder: Path, files: tuple[Path, ...]) -> None:

@@ -42,7 +42,6 @@ class Findings:
     reasons: tuple[tuple[str, int, str], ...]
     hypervolume: tuple[float, ...]
     proofs: dict[tuple[int, str], Proof]
-    damaged_line: int | None
     enumeration: Enumeration | None
     whole: WholeSpace | None
     certificate: Certificate | None
@@ -100,7 +99,6 @@ def find(stored: Stored) -> Findings:
         stored.timed,
         content=stored.content,
         proofs=stored.proofs,
-        damaged_line=stored.damaged_line,
         enumeration=stored.enumeration,
         whole=stored.whole,
     )
@@ -113,7 +111,6 @@ def sort_out(
     *,
     content: dict[str, str] | None = None,
     proofs: dict[tuple[int, str], Proof] | None = None,
-    damaged_line: int | None = None,
     enumeration: Enumeration | None = None,
     whole: WholeSpace | None = None,
 ) -> Findings:
@@ -135,7 +132,6 @@ def sort_out(
         reasons=enumeration.reasons if enumeration is not None else _reasons(trials),
         hypervolume=_progress(sweep, best_known(all_trials, ())),
         proofs=proofs or {},
-        damaged_line=damaged_line,
         enumeration=enumeration,
         whole=whole,
         certificate=certify(whole, timed) if whole is not None else None,

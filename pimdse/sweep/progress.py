@@ -12,7 +12,7 @@ from pimdse.display.units import figure_text
 from pimdse.foundation.printable import printable
 from pimdse.report.findings import Findings, sort_out
 from spaces.metrics import metric
-from spaces.search.agenda import Observe, Progress
+from spaces.search.study import Observe, Progress
 from spaces.space import Fidelity, Sweep
 
 Note = Callable[[], None]

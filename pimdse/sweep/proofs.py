@@ -13,7 +13,6 @@ from pimdse.folder.proof import prove
 from pimdse.report.findings import Findings
 from pimdse.sweep.recipe import recipe_of
 from spaces.proof import Proof
-from spaces.search.storage import Place
 from spaces.search.study import Trial, store_proof
 from spaces.space import Network, Sweep
 
@@ -25,7 +24,7 @@ def winners(findings: Findings) -> tuple[Trial, ...]:
     return tuple(found.values())
 
 
-def prove_winners(output: Output, findings: Findings, place: Place) -> None:
+def prove_winners(output: Output, findings: Findings, folder: Path) -> None:
     """Execute the winners that were not executed yet and store the verdicts."""
     for trial in winners(findings):
         for network in findings.sweep.networks:
@@ -33,7 +32,7 @@ def prove_winners(output: Output, findings: Findings, place: Place) -> None:
             if known is not None and known.executed:
                 continue
             with output.stages(f"verifying trial {trial.number}, {network.label}") as observe:
-                store_proof(place, findings.sweep, trial.number, prove_trial(findings.sweep, trial, network, observe))
+                store_proof(folder, trial.number, prove_trial(findings.sweep, trial, network, observe))
 
 
 def prove_trial(sweep: Sweep, trial: Trial, network: Network, observe: Callable[[str, object], None]) -> Proof:

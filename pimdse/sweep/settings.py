@@ -12,6 +12,8 @@ from pimdse.folder.compiled import recorded_model
 from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import own_version
 from pimdse.sweep.words import full_name, read_limit
+from spaces.candidate import Evaluator
+from spaces.evaluate import compile_evaluator
 from spaces.metrics import ALIASES
 from spaces.space import Network, Sweep
 from spaces.sweep_file import parse_sweep
@@ -108,3 +110,17 @@ def study_content(sweep: Sweep) -> dict[str, str]:
     except ModelError as error:
         raise ModelError(f"sweep of {sweep.file}: {error}") from None
     return {"network": digest(graphs if len(graphs) > 1 else graphs[0]), "version": own_version()}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatorElsewhere:
+    """Makes the judge of a sweep on another host, where networks and version must be those of this one."""
+
+    network: str
+    version: str
+
+    def __call__(self, sweep: Sweep) -> Evaluator:
+        """The judge. Raises ConfigError or ModelError where it would judge something else."""
+        if differing := [name for name, found in study_content(sweep).items() if found != getattr(self, name)]:
+            raise ConfigError(sweep.file, f"another {' and '.join(differing)} there than where the sweep was started")
+        return compile_evaluator(sweep)

@@ -1,132 +1,142 @@
 """A space that is small enough is judged completely: every point is estimated, and what may be on the front is kept.
 
-An estimate depends on its point alone: however many processes look, the same points are kept in the same order.
+An estimate depends on its point alone: however many processes look, the same points are kept in the same order. A point
+takes 8 bytes of memory per figure and 18 besides; the rest is in the study's file.
 """
 
+import hashlib
 import itertools
-import multiprocessing
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.study import Study
-from optuna.trial import TrialState
+import numpy.typing as npt
 
-from pimcomp.errors import PimdseError
 from pimcomp.plan.pareto import non_dominated
-from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict, objective_costs
-from spaces.search.agenda import Observe, Progress
-from spaces.search.study import CANDIDATE, ENUMERATION, Enumeration
-from spaces.search.trial import CONTENT, objective_values
-from spaces.search.worker import follow_parent
+from spaces.candidate import Candidate, Verdict
+from spaces.metrics import metric
+from spaces.search.engine import Engine, Judged, Result, Task, read, spend
+from spaces.search.store import Row, Store
+from spaces.search.study import ENUMERATION, Enumeration, Progress, Report, Stop
 from spaces.space import Fidelity, Point, Sweep
-from spaces.whole_space import POINTS, tabulate, write_whole
+from spaces.whole_space import FEASIBLE, POINTS, Columns, WholeSpace, write_whole
 
-_CHUNK = 64  # points per task
-
-Judged = tuple[Candidate, str]  # and its content: equal content, equal figures
-_evaluator: Evaluator  # of this process, when it is one of the workers
+_BATCH = 192  # points per task: neighbours share plans, so a few of those
 
 
-def enumerate_space(
-    study: Study, sweep: Sweep, folder: Path, make_evaluator: MakeEvaluator, observe: Observe, stop: Callable[[], bool]
-) -> bool:
+def enumerate_space(store: Store, sweep: Sweep, engine: Engine, report: Report, stop: Stop) -> bool:
     """Estimate every point, leave the figures in the folder, and store those worth keeping as trials, unless that is
-    done; False if stopped. Raises PimdseError if a process dies.
-    """
-    stored = study.user_attrs.get(ENUMERATION)
-    if stored is not None and stored["kept"] >= min(sweep.trials, stored["points"]) and (folder / POINTS).is_file():
+    done; False if stopped."""
+    size, folder = sweep.size, store.path.parent
+    assert size is not None
+    stored = store.fact(ENUMERATION)
+    if stored is not None and stored["kept"] >= min(sweep.trials, size) and (folder / POINTS).is_file():
         return True
-    judged: list[Judged] = []
-    for found in _judge_all(sweep, make_evaluator):
-        judged += found
-        observe(Progress(distinct=len(judged), budget=sweep.size or 0, trials=(), running=sweep.jobs))
-        if stop():
-            return False
-    write_whole(folder, tabulate(sweep, judged))
-    kept = worth_keeping(judged, sweep)
-    for candidate, content in kept[len(study.get_trials(deepcopy=False)) :]:
-        study.add_trial(_trial(candidate, content, sweep))
-    study.set_user_attr(ENUMERATION, _summary([c for c, _ in judged], len(kept)).to_json())
+    estimates = Estimates(sweep, size)
+    for first, text in store.batches():
+        estimates.note(first, read(text))
+    tasks = estimates.missing()
+
+    def tell(result: Result) -> None:
+        estimates.note(result.task.first, result.judged)
+        store.add_batch(result.task.first, result.text)
+        report(lambda: Progress(distinct=estimates.known, budget=size, trials=(), running=engine.flying))
+
+    if not spend(engine, lambda: next(tasks, None), tell, stop):
+        return False
+    write_whole(folder, estimates.whole())
+    kept = estimates.worth_keeping(sweep.trials)
+    have = len(store.rows(Fidelity.COST))
+    rows = [_row(store, number, place) for number, place in enumerate(kept[have:], start=have)]
+    store.add(sweep, Fidelity.COST, rows, {ENUMERATION: estimates.summary(len(kept)).to_json()})
     return True
 
 
-def worth_keeping(judged: Sequence[Judged], sweep: Sweep) -> list[Judged]:
-    """The published chips, then the front of the estimates, the front without that, and so on: `sweep.trials` in all.
-
-    Of points with equal content the first.
-    """
-    first = {content: i for i, (_, content) in reversed(list(enumerate(judged)))}
-    at = {candidate.point: i for i, (candidate, _) in enumerate(judged)}
-    anchors = [first[judged[at[point]][1]] for point in sweep.anchors() if point in at]
-    kept = list(dict.fromkeys(anchors))
-    left = np.array([i for i in sorted(first.values()) if judged[i][0].feasible and i not in kept], dtype=np.int64)
-    cost = np.array([objective_costs(judged[i][0], sweep.objectives) for i in left]).reshape(len(left), -1)
-    while len(left) and len(kept) < sweep.trials:
-        front = non_dominated(cost)
-        kept += left[front][np.lexsort(cost[front].T[::-1])].tolist()
-        left, cost = left[~front], cost[~front]
-    return [judged[i] for i in kept[: max(sweep.trials, len(anchors))]]
+def _row(store: Store, number: int, place: int) -> Row:
+    first, text = store.batch_of(place)
+    candidate, content = read(text)[place - first]
+    return Row(number=number, candidate=candidate, content=content)
 
 
-def _judge_all(sweep: Sweep, make_evaluator: MakeEvaluator) -> Iterator[list[Judged]]:
-    """All points in their order, chunk by chunk."""
-    points = sweep.points()
-    chunks = iter(lambda: list(itertools.islice(points, _CHUNK)), [])
-    if sweep.jobs == 1:
-        evaluator = make_evaluator(sweep)
-        yield from (_judge(evaluator, chunk) for chunk in chunks)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy numba's threads in an undefined state
-    with ProcessPoolExecutor(sweep.jobs, context, _begin, (sweep, make_evaluator)) as pool:
-        try:
-            yield from pool.map(_judge_here, chunks)
-        except BrokenProcessPool:
-            raise PimdseError("a worker process died; is there enough memory for --jobs?") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+class Estimates:
+    """What is known of the points of a space, by their places in its order."""
 
+    def __init__(self, sweep: Sweep, size: int) -> None:
+        self._sweep = sweep
+        self._columns = Columns(sweep, size)
+        self._contents: npt.NDArray[np.uint64] = np.zeros(size, dtype=np.uint64)
+        self._seen = np.zeros(size, dtype=bool)
+        self._anchors: dict[Point, int] = {}
+        self._reasons: dict[str, tuple[int, int, str]] = {}  # how often, the first place, what it said
+        self._errors = 0
 
-def _begin(sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
-    global _evaluator  # noqa: PLW0603  the one way to hand something to all tasks of a process
-    follow_parent()
-    _evaluator = make_evaluator(sweep)
+    @property
+    def known(self) -> int:
+        """Points that were judged."""
+        return int(np.count_nonzero(self._seen))
 
+    def missing(self) -> Iterator[Task]:
+        """Tasks for the points that are not known yet."""
+        anchors = set(self._sweep.anchors())
+        points = enumerate(self._sweep.points())
+        while batch := list(itertools.islice(points, _BATCH)):
+            self._anchors |= {point: place for place, point in batch if point in anchors}
+            for seen, run in itertools.groupby(batch, lambda pair: bool(self._seen[pair[0]])):
+                if not seen:
+                    places, unseen = zip(*run)
+                    yield Task(places[0], unseen, Fidelity.COST)
 
-def _judge_here(points: list[Point]) -> list[Judged]:
-    return _judge(_evaluator, points)
+    def note(self, first: int, judged: Sequence[Judged]) -> None:
+        """Take note of a run of points."""
+        for place, (candidate, content) in enumerate(judged, start=first):
+            self._seen[place] = True
+            digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
+            self._contents[place] = int.from_bytes(digest, "little")
+            self._columns.note(place, candidate)
+            if not candidate.feasible:
+                self._count(candidate, place)
 
+    def _count(self, candidate: Candidate, place: int) -> None:
+        self._errors += candidate.verdict is Verdict.ERROR
+        times, before, reason = self._reasons.get(candidate.resource, (0, place + 1, ""))
+        first = (place, candidate.reason) if place < before else (before, reason)
+        self._reasons[candidate.resource] = (times + 1, *first)
 
-def _judge(evaluator: Evaluator, points: list[Point]) -> list[Judged]:
-    return [(evaluator.evaluate(point, Fidelity.COST), evaluator.content(point)) for point in points]
+    def whole(self) -> WholeSpace:
+        """The figures of all points."""
+        return self._columns.whole(self._firsts())
 
+    def _firsts(self) -> npt.NDArray[np.int64]:
+        """Per point the first one with the same content."""
+        _, first, which = np.unique(self._contents, return_index=True, return_inverse=True)
+        firsts: npt.NDArray[np.int64] = first[which].astype(np.int64)
+        return firsts
 
-def _trial(candidate: Candidate, content: str, sweep: Sweep) -> optuna.trial.FrozenTrial:
-    """The candidate as Optuna keeps it."""
-    values = candidate.point.as_dict()
-    return optuna.trial.create_trial(
-        state=TrialState.COMPLETE,
-        values=objective_values(candidate, sweep),
-        params=values,
-        distributions={name: CategoricalDistribution([value]) for name, value in values.items()},
-        user_attrs={CONTENT: content, CANDIDATE: candidate.to_json()},
-    )
+    def worth_keeping(self, trials: int) -> list[int]:
+        """Places of the published chips, then of the front of the estimates, the front without that, and so on, until
+        there are `trials`. Of points with equal content the first."""
+        firsts, places = self._firsts(), np.arange(len(self._seen))
+        anchors = [int(firsts[self._anchors[p]]) for p in self._sweep.anchors() if p in self._anchors]
+        kept = list(dict.fromkeys(anchors))
+        wanted = (firsts == places) & (self._columns.verdict == FEASIBLE)
+        wanted[kept] = False
+        left = np.flatnonzero(wanted)
+        cost = np.stack(
+            [(-1.0 if metric(o).maximize else 1.0) * self._columns.figures[o][left] for o in self._sweep.objectives],
+            axis=1,
+        )
+        while len(left) and len(kept) < trials:
+            front = non_dominated(cost)
+            kept += left[front][np.lexsort(cost[front].T[::-1])].tolist()
+            left, cost = left[~front], cost[~front]
+        return kept[: max(trials, len(anchors))]
 
-
-def _summary(candidates: Sequence[Candidate], kept: int) -> Enumeration:
-    bad = [c for c in candidates if not c.feasible]
-    example = {c.resource: c.reason for c in reversed(bad)}
-    return Enumeration(
-        points=len(candidates),
-        feasible=sum(c.feasible for c in candidates),
-        errors=sum(c.verdict is Verdict.ERROR for c in candidates),
-        kept=kept,
-        reasons=tuple(
-            (resource, n, example[resource]) for resource, n in Counter(c.resource for c in bad).most_common()
-        ),
-    )
+    def summary(self, kept: int) -> Enumeration:
+        """What there was."""
+        counted = sorted(self._reasons.items(), key=lambda item: (-item[1][0], item[1][1]))
+        return Enumeration(
+            points=len(self._seen),
+            feasible=len(self._seen) - sum(times for _, (times, _, _) in counted),
+            errors=self._errors,
+            kept=kept,
+            reasons=tuple((resource, times, text) for resource, (times, _, text) in counted),
+        )

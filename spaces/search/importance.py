@@ -8,8 +8,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from spaces.candidate import Candidate, objective_costs
-from spaces.search.sampler import quiet
-from spaces.search.trial import suggest
+from spaces.search.sampler import distributions, quiet
 from spaces.space import Sweep
 
 FRONT = "front"
@@ -28,9 +27,8 @@ def importance(sweep: Sweep, candidates: Sequence[Candidate]) -> dict[str, dict[
     if len(candidates) < FEWEST:
         return {}
     quiet()
-    probe = optuna.create_study().ask()
-    suggest(probe, sweep)
-    names = sorted(probe.distributions)
+    axes = distributions(sweep)
+    names = sorted(axes)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=_BEST)
     costs = [objective_costs(c, sweep.objectives) for c in candidates]
     columns = {name: [j] for j, name in enumerate(sweep.objectives)} | {FRONT: list(range(len(sweep.objectives)))}
@@ -39,9 +37,7 @@ def importance(sweep: Sweep, candidates: Sequence[Candidate]) -> dict[str, dict[
         study = optuna.create_study(directions=["minimize"] * len(chosen))
         study.add_trials(
             [
-                create_trial(
-                    params=c.point.as_dict(), distributions=probe.distributions, values=[cost[j] for j in chosen]
-                )
+                create_trial(params=c.point.as_dict(), distributions=axes, values=[cost[j] for j in chosen])
                 for c, cost in zip(candidates, costs)
             ]
         )

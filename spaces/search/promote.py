@@ -1,13 +1,59 @@
-"""Which candidates of a search at cost fidelity deserve a timeline."""
+"""Which candidates of a search at cost fidelity deserve a timeline, and the waves in which they get it."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from pimcomp.plan.pareto import FloatMatrix, non_dominated
-from spaces.candidate import Candidate, objective_costs
+from spaces.candidate import Candidate, objective_costs, point_from_json
 from spaces.hypervolume import hypervolume
-from spaces.space import Point
+from spaces.search.engine import Engine, Result, Task, spend
+from spaces.search.store import Row, Store
+from spaces.search.study import Progress, Report, Stop, Trial
+from spaces.space import Fidelity, Point, Sweep
+
+# So many timelines are chosen at once, whatever the number of workers.
+_WAVE = 8
+_WAVES = "waves"
+
+
+def time_front(
+    store: Store, sweep: Sweep, engine: Engine, trials: tuple[Trial, ...], report: Report, stop: Stop
+) -> bool:
+    """Time the published chips, then what may extend the front, until nothing may or `sweep.timed` is spent.
+
+    A wave is chosen when all of the last one are known, and stored: what is timed depends neither on who finishes first
+    nor on when a sweep was stopped. False if stopped.
+    """
+    searched = [t.candidate for t in trials if t.duplicate_of is None and t.candidate.feasible]
+    timed = {row.number: row.candidate for row in store.rows(Fidelity.TIMELINE)}
+    waves = [[point_from_json(point) for point in wave] for wave in store.fact(_WAVES) or []]
+    distinct = sum(t.duplicate_of is None for t in trials)
+    waiting = [i for i in range(sum(map(len, waves))) if i not in timed]
+
+    def ask() -> Task | None:
+        chosen = [point for wave in waves for point in wave]
+        if not waiting and len(timed) == len(chosen) < sweep.timed:
+            first = [] if waves else list({c.point: None for c in searched if c.point in set(sweep.anchors())})
+            known = [timed[number] for number in sorted(timed)]
+            wave = first or most_promising(searched, known, sweep.objectives, _WAVE)
+            waves.append(wave[: sweep.timed - len(chosen)])
+            waiting.extend(range(len(chosen), len(chosen) + len(waves[-1])))
+            chosen += waves[-1]
+            if waves[-1]:
+                store.put({_WAVES: [[point.as_dict() for point in wave] for wave in waves]})
+        return Task(waiting[0], (chosen[waiting.pop(0)],), Fidelity.TIMELINE) if waiting else None
+
+    def tell(result: Result) -> None:
+        number = result.task.first
+        store.add(sweep, Fidelity.TIMELINE, [Row(number=number, candidate=result.candidate)])
+        timed[number] = result.candidate
+        programs = tuple(timed[number] for number in sorted(timed))
+        report(
+            lambda: Progress(distinct=distinct, budget=distinct, trials=trials, timed=programs, running=engine.flying)
+        )
+
+    return spend(engine, ask, tell, stop)
 
 
 def most_promising(

@@ -1,24 +1,22 @@
-"""The loop of a sweep: hands out points until the budget of distinct candidates is spent and the front is timed."""
+"""A sweep: the whole space or what a sampler proposes, then timelines of what may be on the front."""
 
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from pimcomp.foundation.own_files import check_free
 from spaces.candidate import MakeEvaluator
-from spaces.search.agenda import Agenda, Observe, Progress
-from spaces.search.crew import record_killer, work_in_processes
+from spaces.search.adaptive import search
+from spaces.search.engine import open_engine
 from spaces.search.enumeration import enumerate_space
-from spaces.search.journal import JOURNAL, owned
+from spaces.search.promote import time_front
 from spaces.search.sampler import check_installed
-from spaces.search.storage import Place, answering
-from spaces.search.study import COPY, copy_to_journal, open_study
-from spaces.search.trial import fail_running, run_trial
-from spaces.space import Sweep
+from spaces.search.store import Store, owned
+from spaces.search.study import Observe, Progress, Stop, Trial, open_study
+from spaces.space import Fidelity, Sweep
 
-# How often a host that has nothing to do looks whether others have finished, or died.
-_POLL_S = 0.5
+# Seconds between two looks at how far a sweep is.
+_REPORT_S = 0.2
 
 
 def run_sweep(
@@ -27,51 +25,59 @@ def run_sweep(
     *,
     content: dict[str, str],
     make_evaluator: MakeEvaluator,
-    place: Place | None = None,
+    cluster: str | None = None,
     observe: Observe = lambda progress: None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
 ) -> Progress:
-    """Run the sweep in `folder` until `sweep.trials` distinct candidates are judged, or, in a space that is judged
-    completely, until nothing is left that may extend the front; go on with what is stored there.
+    """Run the sweep in `folder` until `sweep.trials` distinct candidates are judged, or the whole space, and nothing is
+    left that may extend the front; go on with what is stored there. The same settings give the same results, whatever
+    the number of workers.
 
     content: what the figures depend on besides the settings (network digest, versions); a study with another content is
-    refused. place: the folder and a database that hosts share; by default the folder's journal. stop: asked before
-    every trial; true lets running trials finish and returns with `interrupted`.
+    refused. cluster: address of a Dask scheduler, or its file; None: `sweep.jobs` processes here. stop: asked before
+    every task; true lets running tasks finish and returns with `interrupted`.
 
-    Raises ConfigError, OutputError, PimdseError; every finished trial is stored whatever happens.
+    Raises ConfigError, OutputError, PimdseError; everything that was finished is stored whatever happens.
     """
-    where = place or Place(folder=folder)
-    if where.shared:  # the journal there will be a copy; one that is not, is another sweep
-        check_free(folder, [JOURNAL], COPY)
     check_installed(sweep.sampler)
-    with owned(folder), answering(where), closing(open_study(where, sweep, content)) as studies:
-        if not where.shared:
-            fail_running(studies)
-        if (
-            sweep.complete
-            and not where.shared
-            and not enumerate_space(studies.search, sweep, folder, make_evaluator, observe, stop)
-        ):
-            return Progress(distinct=0, budget=sweep.budget, trials=(), interrupted=True)
-        agenda = Agenda(studies, sweep, observe, where)
-        if not agenda.finished():
-            if sweep.jobs == 1:
-                _work_here(agenda, make_evaluator, stop)
-            else:
-                work_in_processes(agenda, where, make_evaluator, stop)
-        if where.shared:
-            copy_to_journal(studies, where, sweep)
-        return agenda.progress(interrupted=stop() and not agenda.finished())
-
-
-def _work_here(agenda: Agenda, make_evaluator: MakeEvaluator, stop: Callable[[], bool]) -> None:
-    evaluator = make_evaluator(agenda.sweep)
-    agenda.report(running=1)
-    while not stop() and not agenda.finished():
-        if (point := agenda.poisoned()) is not None:
-            record_killer(agenda, point)
-        if (work := agenda.next()) is None:
-            time.sleep(_POLL_S)  # what is left is being judged elsewhere
+    with (
+        owned(folder),
+        closing(open_study(folder, sweep, content)) as store,
+        open_engine(sweep, make_evaluator, cluster) as engine,
+    ):
+        report = _Reports(observe)
+        if sweep.complete:
+            done = enumerate_space(store, sweep, engine, report, stop)
         else:
-            run_trial(agenda.studies, agenda.sweep, evaluator, work, alone=not agenda.shared)
-        agenda.report(running=1)
+            done = search(store, sweep, make_evaluator, engine, report, stop)
+        if done and sweep.fidelity is Fidelity.COST:
+            done = time_front(store, sweep, engine, _trials(store, sweep), report, stop)
+        final = _final(store, sweep, interrupted=not done)
+    observe(final)
+    return final
+
+
+class _Reports:
+    """Tells the observer now and then: putting progress together takes time that grows with it."""
+
+    def __init__(self, observe: Observe) -> None:
+        self._observe, self._next = observe, 0.0
+
+    def __call__(self, progress: Callable[[], Progress]) -> None:
+        if time.monotonic() >= self._next:
+            self._observe(progress())
+            self._next = time.monotonic() + _REPORT_S
+
+
+def _trials(store: Store, sweep: Sweep) -> tuple[Trial, ...]:
+    return tuple(
+        Trial(number=r.number, candidate=r.candidate, duplicate_of=r.duplicate_of) for r in store.rows(sweep.fidelity)
+    )
+
+
+def _final(store: Store, sweep: Sweep, *, interrupted: bool) -> Progress:
+    trials = _trials(store, sweep)
+    distinct = sum(t.duplicate_of is None for t in trials)
+    timed = [r.candidate for r in store.rows(Fidelity.TIMELINE)] if sweep.fidelity is Fidelity.COST else []
+    budget = distinct if sweep.complete and not interrupted else sweep.budget
+    return Progress(distinct=distinct, budget=budget, trials=trials, timed=tuple(timed), interrupted=interrupted)

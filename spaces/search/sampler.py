@@ -1,12 +1,17 @@
-"""Samplers that choose by (seed, finished trials) alone: a resumed sweep chooses what an uninterrupted one would."""
+"""Points to try next, proposed by Optuna's samplers behind ask and tell, in memory.
+
+A proposal depends on the sweep's seed, its own number, and what was told before it: a sweep that goes on proposes what
+an uninterrupted one would have.
+"""
 
 import importlib.util
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import (
     BaseSampler,
     GPSampler,
@@ -16,14 +21,98 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages import InMemoryStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pimcomp.errors import ConfigError
-from spaces.space import Scalar
+from spaces.candidate import Candidate, point_from_json
+from spaces.metrics import metric
+from spaces.space import Choice, FloatRange, IntRange, Parameter, Point, Sweep
 
-DUPLICATE_OF = "duplicate_of"
+# Where Optuna and its dashboard look for the constraints of a trial: a list, violated where positive.
+CONSTRAINTS = "constraints"
 _POPULATION = 20
+# Where a proposal takes longer than most candidates: a Gaussian process inverts a matrix of its trials, an estimator of
+# densities looks at every trial for each of its axes.
+_DEPTHS = {"gp": 2_000, "tpe": 5_000}
+
+
+def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+    """The axes of the space as Optuna knows them, in the order in which they are decided."""
+    axes: dict[str, BaseDistribution] = {
+        "solver": CategoricalDistribution(list(sweep.solvers)),
+        "pipeline": CategoricalDistribution([str(p) for p in sweep.pipelines]),
+    }
+    return axes | {p.name: _distribution(p) for p in sorted(sweep.parameters, key=lambda p: p.name)}
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter:
+        case IntRange():
+            return IntDistribution(parameter.low, parameter.high, step=parameter.step, log=parameter.log)
+        case FloatRange():
+            return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+        case Choice():
+            return CategoricalDistribution(list(parameter.values))
+
+
+def directions(sweep: Sweep) -> list[StudyDirection]:
+    """Whether less or more is better, per objective."""
+    return [StudyDirection.MAXIMIZE if metric(o).maximize else StudyDirection.MINIMIZE for o in sweep.objectives]
+
+
+def objective_values(candidate: Candidate, sweep: Sweep) -> list[float]:
+    """The figures of the objectives; infinitely bad where there are none."""
+    if candidate.metrics is not None:
+        return [candidate.value(o) for o in sweep.objectives]
+    return [-np.inf if metric(o).maximize else np.inf for o in sweep.objectives]
+
+
+def excess_of(candidate: Candidate) -> float:
+    """The value of the constraint: positive for what can be on no front."""
+    return 0.0 if candidate.feasible else max(candidate.excess, 1e-9)
+
+
+class Proposer:
+    """The study in memory: proposals have the numbers 0, 1, ... in the order in which they are added or asked for."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        quiet()
+        self._sweep, self._axes = sweep, distributions(sweep)
+        self._storage, self._sampler = InMemoryStorage(), _PerTrial(sweep)
+        self._study = optuna.create_study(storage=self._storage, sampler=self._sampler, directions=directions(sweep))
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What the sampler remembers besides its trials."""
+        notes: Mapping[str, Any] = self._storage.get_study_system_attrs(0)
+        return notes
+
+    def remember(self, notes: Mapping[str, Any]) -> None:
+        """Give back `notes` of an earlier run."""
+        for name, value in notes.items():
+            self._storage.set_study_system_attr(0, name, value)
+
+    def add(self, point: Point, marks: Mapping[str, Any]) -> None:
+        """A proposal that was decided before. marks: what the sampler noted with it."""
+        known = create_trial(
+            state=TrialState.RUNNING, params=point.as_dict(), distributions=self._axes, system_attrs=dict(marks)
+        )
+        self._study.add_trial(known)
+
+    def ask(self, *, at_random: bool) -> tuple[Point, dict[str, Any]]:
+        """The next proposal, and what the sampler notes with it. at_random: by chance, whatever the sampler."""
+        self._sampler.at_random = at_random
+        with warnings.catch_warnings():  # of figures that are infinite
+            warnings.simplefilter("ignore")
+            trial = self._study.ask(self._axes)
+        return point_from_json(trial.params), dict(self._storage.get_trial(trial.number).system_attrs)
+
+    def tell(self, number: int, candidate: Candidate) -> None:
+        """The verdict on a proposal."""
+        self._storage.set_trial_system_attr(number, CONSTRAINTS, [excess_of(candidate)])
+        self._storage.set_trial_state_values(number, TrialState.COMPLETE, objective_values(candidate, self._sweep))
 
 
 class _Sequence(QMCSampler):
@@ -37,54 +126,19 @@ class _Sequence(QMCSampler):
         return self._position
 
 
-class _Fixed(BaseSampler):
-    """Values that were decided before."""
+class _PerTrial(BaseSampler):
+    """Builds a fresh sampler before every trial, seeded from (seed, number of the trial)."""
 
-    def __init__(self, values: Mapping[str, Scalar]) -> None:
-        self._values = dict(values)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._values[param_name]
-
-
-class PerTrialSampler(BaseSampler):
-    """Builds a fresh sampler before every trial, seeded from (seed, trials that were not lost).
-
-    Lost trials (their process was killed) do not count, so that the trial that replaces one draws the same numbers.
-    After a trial that repeated an earlier point the next one is drawn at random: a sampler that has converged on a grid
-    would otherwise repeat itself.
-    """
-
-    def __init__(self, kind: str, *, seed: int, startup_trials: int) -> None:
-        self._kind, self._seed, self._startup_trials = kind, seed, startup_trials
-        self._inner: BaseSampler = RandomSampler(seed=seed)
-        self._next: Mapping[str, Scalar] | None = None
-
-    def fix(self, values: Mapping[str, Scalar] | None) -> None:
-        """Decide the values of the next trial; None leaves them to the sampler."""
-        self._next = values
+    def __init__(self, sweep: Sweep) -> None:
+        self._kind, self._seed = sweep.sampler, sweep.seed
+        self._startup_trials = len(sweep.anchors()) + len(sweep.corners()) + 8
+        self._inner: BaseSampler = RandomSampler(seed=sweep.seed)
+        self.at_random = False
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Replace the sampler."""
-        if self._next is not None:
-            self._inner, self._next = _Fixed(self._next), None
-            return
-        earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-        alive = [t for t in earlier if t.state is not TrialState.FAIL]
-        seed = int(np.random.SeedSequence([self._seed, len(alive)]).generate_state(1)[0])
-        last = next((t for t in reversed(alive) if t.state is TrialState.COMPLETE), None)
-        repeated = last is not None and DUPLICATE_OF in last.user_attrs
-        self._inner = RandomSampler(seed=seed) if repeated else self._build(seed, len(alive))
+        seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
+        self._inner = RandomSampler(seed=seed) if self.at_random else self._build(seed, trial.number)
         self._inner.before_trial(study, trial)
 
     def _build(self, seed: int, position: int) -> BaseSampler:
@@ -131,6 +185,17 @@ def check_installed(kind: str) -> None:
         raise ConfigError("sampler", "gp needs torch: pip install 'pimdse[gp]'")
 
 
+def advice(sweep: Sweep) -> str | None:
+    """What to say of a sampler that is asked for more trials than it can follow; None if it can."""
+    depth = _DEPTHS.get(sweep.sampler)
+    if sweep.complete or depth is None or sweep.budget <= depth:
+        return None
+    return (
+        f"sampler {sweep.sampler}: with more than {depth:,} trials each proposal takes longer than most candidates; "
+        "nsga2 takes a quarter of tpe's time, qmc and random next to none; a larger enumerate judges the whole space"
+    )
+
+
 def quiet() -> None:
-    """Let Optuna report errors only: progress is the caller's, and a lost trial is no surprise."""
+    """Let Optuna report errors only: progress is the caller's."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)

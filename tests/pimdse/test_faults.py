@@ -74,7 +74,7 @@ def test_a_full_disk_is_a_message_and_leaves_nothing_half_written(words: list[st
     assert "Traceback" not in done.stdout + done.stderr
     assert "out" in done.stderr
     assert not (tmp_path / "out" / "report.json").exists()
-    kept = (".lock", ".log", ".yaml")  # a sweep goes on from its journal
+    kept = (".lock", ".db", ".yaml")  # a sweep goes on from its study
     leftover = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in kept]
     assert leftover == []
 
@@ -179,9 +179,8 @@ def test_a_file_system_without_locks_is_named_with_the_way_out(
     monkeypatch.setattr("fcntl.flock", flock)
     assert run(["sweep", "small.yaml", "--out", "out"]) == 2
     error = capsys.readouterr().err
-    assert "out/journal.log: its file system has no locks (not here)" in error
+    assert "out/study.db: its file system has no locks (not here)" in error
     assert "--out" in error
-    assert "--storage" in error
     # what needs no lock goes on without
     assert run(["-q", "export-json", "digits_mlp", "--out", "out/net.json"]) == 0
     assert run(["-q", "export-json", "digits_mlp", "--out", "out/net.json"]) == 0

@@ -128,15 +128,6 @@ def test_integers_are_not_written_over_a_file_of_the_user(here: Path, capsys: py
     assert (here / "compiled" / "integer.npz").read_text() == "mine"
 
 
-def test_a_database_does_not_replace_a_sweep_that_is_in_the_folder(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = (here / "swept" / "journal.log").read_bytes()
-    assert run(["sweep", "small.yaml", "--out", "swept", "--storage", "sqlite:///trials.db"]) == 2
-    assert "in the way: journal.log" in capsys.readouterr().err
-    assert (here / "swept" / "journal.log").read_bytes() == before
-
-
 def test_a_network_is_found_from_other_folders_and_its_absence_explained(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
@@ -106,13 +105,11 @@ def make(sweep: Sweep) -> Evaluator:
 
 
 def make_slow(sweep: Sweep) -> Evaluator:
-    """The same, 50 ms per point, with a line per judged point in the file named by the environment."""
+    """The same, some milliseconds per point."""
     fast = make(sweep)
 
     def evaluate(point: Point, fidelity: Fidelity) -> Candidate:
-        time.sleep(0.05)
-        with Path(os.environ["FAKE_CHIP_LOG"]).open("a", encoding="utf-8") as log:
-            log.write(f"{fidelity} {point.as_dict()}\n")
+        time.sleep(0.02 if sweep.complete else 0.05)
         return fast.evaluate(point, fidelity)
 
     return Evaluator(evaluate=evaluate)

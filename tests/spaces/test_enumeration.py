@@ -1,27 +1,31 @@
-"""A small space is judged completely: what is kept, what is timed, and that nothing but the space decides it."""
+"""A small space is judged completely: what is kept, what is timed, and that nothing but the space decides it.
 
-import os
-import signal
+Covers: search/enumeration.
+"""
+
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from spaces.candidate import Candidate, Evaluator, objective_costs
-from spaces.search.agenda import Progress
-from spaces.search.enumeration import worth_keeping
+from spaces.candidate import objective_costs
+from spaces.search.enumeration import Estimates
 from spaces.search.run import run_sweep
-from spaces.search.study import Stored, load_stored
-from spaces.space import Fidelity, Point, Sweep
+from spaces.search.study import Progress, Stored, load_stored
+from spaces.space import Choice, Fidelity, IntRange, Sweep
 from tests.spaces import fake_chip
 
 CONTENT = {"network": "fake", "version": "0"}
 
 
 def space(**changes: object) -> Sweep:
-    return fake_chip.sweep(**{"fidelity": Fidelity.COST, "trials": 30, "timed": 20, "enumerate": 10_000, **changes})
+    """832 points, of which a front of 8."""
+    parameters = (
+        Choice(name="adc_count", values=(4, 8, 16, 32)),
+        IntRange(name="cores", low=2, high=32, step=2),
+        Choice(name="crossbars_per_core", values=(4, 8, 16)),
+    )
+    settings = {"fidelity": Fidelity.COST, "trials": 30, "timed": 20, "enumerate": 10_000, "parameters": parameters}
+    return fake_chip.sweep(**{**settings, **changes})
 
 
 def searched(folder: Path, make: Any = fake_chip.make, **changes: object) -> Stored:
@@ -42,11 +46,6 @@ def test_the_whole_front_is_found_and_timed(tmp_path: Path) -> None:
     assert (stored.enumeration.points, stored.enumeration.kept) == (sweep.size, 30)
     assert stored.enumeration.feasible == sum(c.feasible for c in every)
     assert sum(count for _, count, _ in stored.enumeration.reasons) == len(every) - stored.enumeration.feasible
-
-
-def test_nothing_but_the_space_decides(tmp_path: Path) -> None:
-    one, two = searched(tmp_path / "one"), searched(tmp_path / "two", jobs=2)
-    assert replace(two, sweep=one.sweep) == one
 
 
 def test_a_sweep_that_was_stopped_anywhere_ends_as_if_it_was_not(tmp_path: Path) -> None:
@@ -72,9 +71,13 @@ def test_the_published_chips_come_first_and_equal_content_once() -> None:
     sweep = space(trials=12)
     evaluator = fake_chip.make(sweep)
     judged = [(evaluator.evaluate(point, Fidelity.COST), str(point.parameters)) for point in sweep.points()]
-    kept = worth_keeping(judged, sweep)
+    estimates = Estimates(sweep, len(judged))
+    for task in reversed(list(estimates.missing())):
+        estimates.note(task.first, judged[task.first : task.first + len(task.points)])
+    kept = [judged[place] for place in estimates.worth_keeping(12)]
     assert kept[0][0].point.parameters == sweep.anchors()[0].parameters
     assert len({content for _, content in kept}) == len(kept) == 12
+    assert not list(estimates.missing())
 
 
 def test_progress_counts_the_points(tmp_path: Path) -> None:
@@ -82,16 +85,3 @@ def test_progress_counts_the_points(tmp_path: Path) -> None:
     run_sweep(space(), tmp_path, content=CONTENT, make_evaluator=fake_chip.make, observe=seen.append)
     assert max(p.budget for p in seen) == space().size
     assert any(0 < p.distinct < p.budget for p in seen)
-
-
-def _dies(sweep: Sweep) -> Evaluator:
-    def evaluate(point: Point, fidelity: Fidelity) -> Candidate:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-    return Evaluator(evaluate=evaluate)
-
-
-def test_a_worker_that_dies_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="a worker process died; is there enough memory for --jobs"):
-        searched(tmp_path, make=_dies, jobs=2)

@@ -1,31 +1,32 @@
 """The search keeps its promises: reproducible, resumable, parallel, and honest about what it did not evaluate.
 
-Covers: search/journal, search/run, search/settings, search/study.
+Covers: search/adaptive, search/optuna_tables, search/run, search/sampler, search/settings, search/store, search/study.
 """
 
 import json
 import os
-import re
+import sqlite3
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from pimcomp.errors import ConfigError, OutputError, PimdseError
 from spaces.candidate import Candidate, Verdict
-from spaces.search.journal import JOURNAL, owned
 from spaces.search.run import run_sweep
+from spaces.search.sampler import advice
 from spaces.search.settings import settings_from_json, settings_to_json
+from spaces.search.store import STUDY, owned
 from spaces.search.study import Trial, load_stored
 from spaces.space import Choice, Fidelity, FloatRange, Limit
 from tests.seeds import sampled
 from tests.spaces import fake_chip
-from tests.spaces.sweeping_process import start
 
 CONTENT = {"network": "fake", "version": "0"}
+OBJECTIVES = ("latency_ns", "crossbars")
 
 
 def _run(folder: Path, **changes: object) -> tuple[Trial, ...]:
@@ -95,14 +96,20 @@ def test_limits_make_candidates_infeasible_but_keep_their_figures(tmp_path: Path
     assert all(t.candidate.metrics.latency_ns <= 6e4 for t in trials if t.candidate.feasible and t.candidate.metrics)
 
 
-def test_stop_finishes_the_running_trial_and_keeps_everything(tmp_path: Path) -> None:
-    asked = iter([False, False, False, True, True])
-    progress = run_sweep(
-        fake_chip.sweep(), tmp_path, content=CONTENT, make_evaluator=fake_chip.make, stop=lambda: next(asked)
-    )
-    assert progress.interrupted
-    assert len(load_stored(tmp_path).trials) == 3
-    assert _judged(_run(tmp_path)) == _judged(_run(tmp_path.with_name("whole")))
+def test_a_stopped_sweep_keeps_everything_and_goes_on(tmp_path: Path) -> None:
+    whole = _run(tmp_path / "whole")
+    for looks in (1, 4, 9):
+        left = iter(range(looks))
+        progress = run_sweep(
+            fake_chip.sweep(),
+            tmp_path / "a",
+            content=CONTENT,
+            make_evaluator=fake_chip.make,
+            stop=lambda left=left: next(left, None) is None,  # type: ignore[misc]
+        )
+        assert progress.interrupted
+        assert load_stored(tmp_path / "a").trials == progress.trials
+    assert _run(tmp_path / "a") == whole
 
 
 def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path: Path) -> None:
@@ -118,32 +125,51 @@ def test_second_sweep_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         _run(tmp_path)
 
 
-def test_torn_last_line_is_cut_off(tmp_path: Path) -> None:
-    _run(tmp_path / "a", trials=6)
-    journal = tmp_path / "a" / JOURNAL
-    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"worker_i')
-    assert _judged(_run(tmp_path / "a", trials=9)) == _judged(_run(tmp_path / "b", trials=9))
-
-
 def test_trials_of_another_version_are_a_clear_error(tmp_path: Path) -> None:
     _run(tmp_path, trials=4)
-    path = tmp_path / JOURNAL
-    text = re.sub(r'(\\*")gap_period', r"\1gap_then\1: 0, \1gap_period", path.read_text(encoding="utf-8"))
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(OutputError, match=r"another version of pimdse \(gap_then\)"):
+    with sqlite3.connect(tmp_path / STUDY) as database:
+        database.execute("UPDATE candidates SET candidate = replace(candidate, 'gap_period', 'gap_then')")
+    database.close()
+    with pytest.raises(OutputError, match="no gap_period: an earlier version"):
         load_stored(tmp_path)
 
 
-def test_damaged_journal_is_reported_and_what_precedes_stays_readable(tmp_path: Path) -> None:
+def test_a_journal_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.log").write_text("{}\n")
+    for act in (_run, load_stored):
+        with pytest.raises(OutputError, match=r"journal\.log was made by an earlier version; sweep again"):
+            act(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 100, 30_000])
+def test_a_damaged_study_is_a_clear_error(tmp_path: Path, cut: int) -> None:
     _run(tmp_path, trials=6)
-    journal = tmp_path / JOURNAL
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([*lines[:-5], b"\x00\x00 not json\n", *lines[-5:]]))
-    with pytest.raises(OutputError, match=rf"line {len(lines) - 4} is damaged"):
-        _run(tmp_path, trials=9)
-    stored = load_stored(tmp_path)
-    assert stored.damaged_line == len(lines) - 4
-    assert len(stored.trials) == 5
+    data = (tmp_path / STUDY).read_bytes()
+    (tmp_path / STUDY).write_bytes(data[:cut] + b"\xff" * 2000 if cut else b"not a study" * 100)
+    with pytest.raises(OutputError, match=r"study\.db: .*the file is damaged: sweep into another --out"):
+        load_stored(tmp_path)
+
+
+def test_optuna_reads_the_study(tmp_path: Path) -> None:
+    _run(tmp_path, trials=30, limits=(Limit(metric="latency_ns", high=6e4),), fidelity=Fidelity.COST, timed=5)
+    stored, storage = load_stored(tmp_path), f"sqlite:///{tmp_path / STUDY}"
+    studies = [optuna.load_study(study_name=name, storage=storage) for name in ("cost", "timeline")]
+    shown, timed = (study.get_trials(deepcopy=False) for study in studies)
+    assert len(timed) == len(stored.timed) == 5
+    assert studies[0].metric_names == ["latency_ns", "crossbars"]
+    for trial, candidate in zip(shown, [t.candidate for t in stored.trials], strict=True):
+        assert trial.params == candidate.point.as_dict()
+        assert (trial.constraints["0"] <= 0) == candidate.feasible
+        assert (trial.state is TrialState.COMPLETE) == (candidate.metrics is not None)
+        assert trial.values == ([candidate.value(o) for o in OBJECTIVES] if candidate.metrics else None)
+    assert {t.candidate.verdict for t in stored.trials} == {Verdict.FEASIBLE, Verdict.INFEASIBLE}
+    studies[0]._storage.remove_session()
+
+
+def test_a_sampler_out_of_its_depth_is_told() -> None:
+    assert advice(fake_chip.sweep(trials=100)) is None
+    assert "nsga2" in str(advice(fake_chip.sweep(trials=3000, sampler="gp")))
+    assert advice(fake_chip.sweep(trials=3000, sampler="gp", fidelity=Fidelity.COST, enumerate=10_000)) is None
 
 
 def test_unwritable_folder_is_a_clear_error(tmp_path: Path) -> None:
@@ -165,61 +191,6 @@ def test_settings_survive_json() -> None:
     assert settings_from_json(json.loads(json.dumps(settings_to_json(sweep)))) == sweep
 
 
-@pytest.mark.slow
-def test_two_processes_share_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_CHIP_LOG", str(tmp_path / "log"))
-    sweep = fake_chip.sweep(jobs=2, trials=12)
-    trials = run_sweep(sweep, tmp_path / "r", content=CONTENT, make_evaluator=fake_chip.make_slow).trials
-    points = {t.candidate.point for t in trials}
-    assert len(points) == 12
-    assert {p.as_dict()["solver"] for p in points} == {"balance", "uniform"}
-    judged = (tmp_path / "log").read_text().splitlines()
-    assert set(judged) == {f"timeline {p.as_dict()}" for p in points}
-
-
-@pytest.mark.slow
-def test_point_that_kills_its_worker_is_recorded_not_retried_forever(tmp_path: Path) -> None:
-    parameters = (Choice(name="adc_count", values=(4, 16)), *_fixed())
-    sweep = fake_chip.sweep(jobs=2, trials=4, parameters=parameters, solvers=("balance",))
-    trials = run_sweep(sweep, tmp_path, content=CONTENT, make_evaluator=fake_chip.make_deadly).trials
-    verdicts = {(dict(t.candidate.point.parameters)["adc_count"], t.candidate.verdict) for t in trials}
-    assert verdicts == {(4, Verdict.ERROR), (16, Verdict.FEASIBLE)}
-    assert all("killed again and again" in t.candidate.reason for t in trials if t.candidate.verdict is Verdict.ERROR)
-
-
-def _finished(folder: Path) -> int:
-    try:
-        return len(load_stored(folder).trials)
-    except OutputError:
-        return 0
-
-
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_kill_9_at_any_time_loses_nothing(tmp_path: Path, jobs: int) -> None:
-    folder = tmp_path / "killed"
-    for target in (2, 7):
-        child = start(folder, trials=14, jobs=jobs)
-        while child.is_alive() and _finished(folder) < target:
-            time.sleep(0.02)
-        time.sleep(0.03)
-        child.kill()
-        child.join()
-    before = {t.candidate.point for t in load_stored(folder).trials}
-    assert len(before) >= 7
-    last = start(folder, trials=14, jobs=jobs)
-    last.join()
-    assert last.exitcode == 0
-    after = load_stored(folder).trials
-    assert before <= {t.candidate.point for t in after}
-    assert len({t.candidate.point for t in after}) == 14
-    if jobs == 1:
-        whole = _run(tmp_path / "whole", trials=14)
-        assert _judged(after) == _judged(whole)
-        assert [replace(t, number=i) for i, t in enumerate(after)] == [
-            replace(t, number=i) for i, t in enumerate(whole)
-        ]
-
-
 def test_full_disk_is_a_clear_error_and_earlier_trials_stay(tmp_path: Path) -> None:
     script = tmp_path / "full.py"
     # a limit on file size fails the same way as a full disk: with part of a line written
@@ -227,8 +198,8 @@ def test_full_disk_is_a_clear_error_and_earlier_trials_stay(tmp_path: Path) -> N
         "import resource, sys\nfrom pathlib import Path\n"
         "from pimcomp.errors import OutputError\nfrom spaces.search.run import run_sweep\n"
         "from tests.spaces import fake_chip\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
-        "try:\n    run_sweep(fake_chip.sweep(trials=40), Path(sys.argv[1]), "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "try:\n    run_sweep(fake_chip.sweep(trials=140), Path(sys.argv[1]), "
         "content={'network': 'fake', 'version': '0'}, make_evaluator=fake_chip.make)\n"
         "except OutputError as error:\n    print(error)\n    sys.exit(2)\n"
     )

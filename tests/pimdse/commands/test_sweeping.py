@@ -40,7 +40,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sweep_leaves_a_report_of_both_pipelines_and_solvers(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {p.name for p in swept.iterdir()}
-    assert {"front.csv", "front.png", "report.html", "manifest.yaml", "trials.csv", "journal.log"} <= names
+    assert {"front.csv", "front.png", "report.html", "manifest.yaml", "trials.csv", "study.db"} <= names
     stored = load_stored(swept)
     points = [t.candidate.point for t in stored.trials]
     assert {str(p.pipeline) for p in points} == {"element", "batch"}
@@ -54,9 +54,9 @@ def test_sweep_leaves_a_report_of_both_pipelines_and_solvers(swept: Path, capsys
 
 
 def test_finished_sweep_is_not_repeated(swept: Path) -> None:
-    before = (swept / "journal.log").read_bytes()
+    before = (swept / "study.db").read_bytes()
     assert run(["-q", "sweep", str(swept.parent / "small.yaml"), "--out", str(swept)]) == 0
-    assert (swept / "journal.log").read_bytes() == before
+    assert (swept / "study.db").read_bytes() == before
 
 
 def test_other_settings_are_refused(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +89,7 @@ def test_ctrl_c_keeps_what_is_done_and_exits_with_130(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     child = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not (out / "journal.log").exists() or len(load_trials(out)) < 2):
+    while time.monotonic() < deadline and (not (out / "study.db").exists() or len(load_trials(out)) < 2):
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=120)

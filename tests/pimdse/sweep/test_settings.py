@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pimcomp.errors import ConfigError
-from pimdse.sweep.settings import load_sweep
-from spaces.space import Limit
+from pimdse.sweep.settings import EvaluatorElsewhere, load_sweep, study_content
+from spaces.space import Fidelity, Limit
 from tests.pimdse.small_chip import SMALL_SWEEP
 
 _CHIP = (
@@ -75,3 +75,13 @@ def test_what_is_wrong_with_the_file_still_names_the_file(chip: str) -> None:
     Path(chip).write_text(text)
     with pytest.raises(ConfigError, match=r"small\.yaml: sweep\.space\.bus_width_bytes"):
         load_sweep(chip, sampler="random")
+
+
+def test_a_worker_elsewhere_judges_only_what_was_meant(chip: str) -> None:
+    sweep = load_sweep(chip)
+    content = study_content(sweep)
+    assert EvaluatorElsewhere(**content) == EvaluatorElsewhere(**content), "a worker makes one judge for all tasks"
+    point = sweep.anchors()[0]
+    assert EvaluatorElsewhere(**content)(sweep).evaluate(point, Fidelity.COST).metrics is not None
+    with pytest.raises(ConfigError, match="another network there than where the sweep was started"):
+        EvaluatorElsewhere(**{**content, "network": "0"})(sweep)

@@ -1,0 +1,191 @@
+"""Where a sweep's results live: one SQLite file in its folder, written by the one process that runs the sweep.
+
+Every write is a transaction, so that a kill at any moment loses nothing that was finished. Optuna's own tables stand
+beside ours and are filled in the same transactions: `optuna-dashboard sqlite:///results/NAME/study.db` opens them.
+"""
+
+import fcntl
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pimcomp.errors import OutputError, PimdseError
+from spaces.candidate import Candidate
+from spaces.search.optuna_tables import empty_tables, show
+from spaces.space import Fidelity, Sweep
+
+STUDY = "study.db"
+_OLD_JOURNAL = "journal.log"
+_OWNER_LOCK = ".sweep.lock"
+_TABLES = """
+BEGIN;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE candidates (
+    fidelity TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, duplicate_of INTEGER,
+    candidate TEXT NOT NULL, marks TEXT NOT NULL, PRIMARY KEY (fidelity, number)
+);
+CREATE TABLE batches (first INTEGER PRIMARY KEY, judged BLOB NOT NULL);
+COMMIT;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A judged candidate as it is stored: its number at its fidelity, its content, the trial that has the same content
+    and was judged in its place, and what the sampler noted when it chose the point."""
+
+    number: int
+    candidate: Candidate
+    content: str = ""
+    duplicate_of: int | None = None
+    marks: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """The open file of a sweep. Its methods raise OutputError where the file or the disk fails."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file, which must exist. Raises OutputError."""
+        self.path = folder / STUDY
+        if not self.path.is_file():
+            raise OutputError(f"{folder}: no sweep is stored there (expected a file {STUDY})" + _earlier(folder))
+        self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+        with self._said():
+            found = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "facts" not in found:
+            self.close()
+            raise OutputError(f"{self.path}: no sweep was started in it")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            kept = "every trial finished so far is kept in it, and the same command goes on"
+            if "malformed" in str(error) or "not a database" in str(error):
+                kept = "the file is damaged: sweep into another --out"
+            raise OutputError(f"{self.path}: {error}; {kept}") from error
+
+    def fact(self, name: str) -> Any:
+        """What was stored under a name; None if nothing was."""
+        return self.facts(name).get(name)
+
+    def facts(self, prefix: str) -> dict[str, Any]:
+        """Everything stored under names that begin so."""
+        with self._said():
+            rows = self._db.execute("SELECT name, value FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+            return {name: json.loads(value) for name, value in rows}
+
+    def rows(self, fidelity: Fidelity) -> list[Row]:
+        """The candidates judged at a fidelity, by number."""
+        query = (
+            "SELECT number, candidate, content, duplicate_of, marks FROM candidates WHERE fidelity = ? ORDER BY number"
+        )
+        with self._said():
+            return [
+                Row(number=number, candidate=Candidate.from_json(json.loads(text)), content=content,
+                    duplicate_of=duplicate_of, marks=json.loads(marks))
+                for number, text, content, duplicate_of, marks in self._db.execute(query, (fidelity,))
+            ]  # fmt: skip
+
+    def add(
+        self, sweep: Sweep, fidelity: Fidelity, rows: Sequence[Row], facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store candidates and facts, all or none."""
+        values = [
+            (fidelity, r.number, r.content, r.duplicate_of, json.dumps(r.candidate.to_json()), json.dumps(r.marks))
+            for r in rows
+        ]
+        with self._transaction():
+            self._db.executemany("INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?)", values)
+            show(self._db, sweep, fidelity, [(r.number, r.candidate, r.duplicate_of) for r in rows])
+            self._put(facts or {})
+
+    def put(self, facts: Mapping[str, Any]) -> None:
+        """Store facts, all or none."""
+        with self._transaction():
+            self._put(facts)
+
+    def _put(self, facts: Mapping[str, Any]) -> None:
+        values = [(name, json.dumps(value)) for name, value in facts.items()]
+        self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._said(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+
+    def add_batch(self, first: int, text: str) -> None:
+        """Store what is known of a run of points of an enumeration, as text; first: place of the first one."""
+        with self._transaction():
+            self._db.execute("INSERT INTO batches VALUES (?, ?)", (first, zlib.compress(text.encode(), 1)))
+
+    def batches(self) -> Iterator[tuple[int, str]]:
+        """The batches by their first point."""
+        with self._said():
+            for first, data in self._db.execute("SELECT first, judged FROM batches ORDER BY first"):
+                yield first, zlib.decompress(data).decode()
+
+    def batch_of(self, place: int) -> tuple[int, str]:
+        """The batch that a point is in."""
+        query = "SELECT first, judged FROM batches WHERE first <= ? ORDER BY first DESC LIMIT 1"
+        with self._said():
+            first, data = self._db.execute(query, (place,)).fetchone()
+        return first, zlib.decompress(data).decode()
+
+
+def make_store(folder: Path, sweep: Sweep) -> Store:
+    """The folder's store, created with empty tables if there is none. Raises OutputError."""
+    path = folder / STUDY
+    if not path.exists():
+        if (folder / _OLD_JOURNAL).exists():
+            raise OutputError(f"{folder}{_earlier(folder)}")
+        fresh = path.with_suffix(".new")  # a kill leaves no half-made study
+        try:
+            fresh.write_bytes(empty_tables(sweep))
+            with closing(sqlite3.connect(fresh)) as database:
+                database.executescript(_TABLES)
+            fresh.rename(path)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"{path}: {error}") from error
+    return Store(folder)
+
+
+def _earlier(folder: Path) -> str:
+    if not (folder / _OLD_JOURNAL).exists():
+        return ""
+    return f": its {_OLD_JOURNAL} was made by an earlier version; sweep again, into another --out"
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Own the folder's study: a second sweep on it is refused. The kernel ends the ownership however a process dies.
+
+    Raises OutputError when the folder cannot be written or locked, PimdseError when another sweep owns it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / _OWNER_LOCK).open("ab")
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PimdseError(f"{folder}: another sweep is running there; wait for it, or use another --out") from None
+        except OSError as error:
+            raise OutputError(
+                f"{folder / STUDY}: its file system has no locks ({error.strerror}): use --out with a folder on a "
+                "local disk"
+            ) from error
+        yield
