@@ -1,5 +1,6 @@
 """ONNX file -> Graph: read, lower every operator on its own, then clean up pass by pass."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import onnx
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.frontend.lower.graph_builder import LARGEST_MAP
 from pimcomp.frontend.lower.lower import lower, node_label
 from pimcomp.frontend.onnx.drop_quantization import drop_quantization
-from pimcomp.frontend.onnx.read import copy_onnx, read_onnx
+from pimcomp.frontend.onnx.read import copy_onnx, inputs_without_values, read_onnx
 from pimcomp.frontend.onnx.widen_halves import widen_halves
 from pimcomp.frontend.random_weights import parse_weights_option
 from pimcomp.frontend.rewrite.check_graph import check_graph
@@ -60,6 +62,7 @@ def import_model(given: onnx.ModelProto, *, weights: str | None = None) -> Loade
 def _imported(model: onnx.ModelProto, path: Path, weights: str | None) -> LoadedNetwork:
     seed = None if weights is None else parse_weights_option(weights)
     notes = in_real_numbers(model, path)
+    _fill_missing(model, str(path), seed)
     if seed is not None:
         randomize(model, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
@@ -70,6 +73,23 @@ def _imported(model: onnx.ModelProto, path: Path, weights: str | None) -> Loaded
     _match_interface(model, graph)
     _spell_out_padding(model, lowered)
     return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
+
+
+def _fill_missing(model: onnx.ModelProto, source: str, seed: int | None) -> None:
+    """Weights that an exporter has left out, as zeros for `randomize`, in place; ModelError without a seed."""
+    missing = inputs_without_values(model)
+    for value in [value for value in model.graph.input if value.name in missing]:
+        if seed is None:
+            raise ModelError(
+                f"{source}: {value.name!r} is an input of the file that only layers read as weights: it has no values: "
+                "export with export_params=True, or give --weights random:SEED"
+            )
+        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if math.prod(shape) > LARGEST_MAP:
+            raise ModelError(f"{source}: weights {value.name!r} of shape {shape}: at most {LARGEST_MAP} elements")
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(shape, np.float32), value.name))
+        model.graph.input.remove(value)
+        model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
 
 
 def in_real_numbers(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:

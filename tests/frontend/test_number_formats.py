@@ -1,6 +1,6 @@
 """Half-precision and quantized networks: read in real numbers, or refused by name.
 
-Covers: onnx/drop_quantization, onnx/widen_halves.
+Covers: onnx/drop_quantization, onnx/expand_fused, onnx/widen_halves.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_network_in_half_precision(tmp_path: Path, kind: int) -> None:
     network = load(halved(make(nodes, X, weights), kind), tmp_path)
     graph = agree(network)
     assert kinds(graph) == ["Conv", "Pool", "Conv"]
-    assert graph.notes == ("3 half-precision tensors read as float32",)
+    assert graph.notes == ("3 tensors of half or double precision read as float32",)
 
 
 def test_half_precision_weights_behind_a_cast(tmp_path: Path) -> None:
@@ -121,3 +121,49 @@ def test_weights_with_one_scale_per_channel(tmp_path: Path) -> None:
     }
     graph = check(tmp_path, [op("DequantizeLinear", "q s z", "w", axis=0), op("Conv", "x w", "y")], X, weights)
     assert only(graph, type(graph.nodes[1].operation)).channels == 4
+
+
+Q, D = "QuantizeLinear", "DequantizeLinear"
+SCALES = {"s": np.array([0.5, 0.1, 0.2], np.float32), "z": np.array([3, 0, -5], np.int8), "w": normals(4, 3, 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights"),
+    [
+        pytest.param([op(Q, "x s z", "q", axis=1), op(D, "q s z", "d", axis=1)], {}, id="per channel"),
+        pytest.param([op(Q, "x s z", "q", axis=-3), op(D, "q s z", "d", axis=-3)], {}, id="axis from behind"),
+        pytest.param([op("Constant", "", "f", value_float=0.1), op("Identity", "zero", "i"), op(Q, "x f i", "q"),
+                      op(D, "q f i", "d")], {}, id="scales of other nodes"),
+        pytest.param([op(Q, "x one zero", "q"), op("Clip", "q low high", "k"), op(D, "k one zero", "d")],
+                     {"low": np.int8(-3), "high": np.int8(7)}, id="narrower integers"),
+        pytest.param([op(Q, "x one wide", "q", domain="com.microsoft"), op(D, "q one wide", "d",
+                      domain="com.microsoft")], {"wide": np.array(5, np.uint16)}, id="onnxruntime's 16 bits"),
+    ],
+)  # fmt: skip
+def test_quantized_activations_in_all_forms(tmp_path: Path, nodes: list[Any], weights: dict[str, Any]) -> None:
+    given = SCALES | {"one": np.float32(0.1), "zero": np.int8(4)} | weights
+    model = make([*nodes, op("Conv", "d w", "y")], {"x": (1, 3, 6, 6)}, given)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    images = normals(1, 3, 6, 6)
+    exact = run_reference(model.SerializeToString(), {"x": images})["y"]
+    network = load(model, tmp_path)
+    agree(network)
+    assert np.abs(run_reference(network.onnx_bytes(), {"x": images})["y"] - exact).max() < 0.1 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [("Relu", []), ("LeakyRelu", [0.2]), ("Clip", [-0.5, 0.5]), ("HardSigmoid", [0.3, 0.4]), ("Tanh", [])],
+)
+@pytest.mark.parametrize("summed", [False, True])
+def test_fused_convolutions_of_onnxruntime(tmp_path: Path, kind: str, parameters: list[float], summed: bool) -> None:
+    options = {"activation_params": parameters} if parameters else {}
+    node = op("FusedConv", "x w b a" if summed else "x w b", "y", domain="com.microsoft", activation=kind, **options)
+    weights = {"w": normals(4, 3, 3, 3), "b": normals(4), "a": normals(1, 4, 4, 4)}
+    model = make([node], {"x": (1, 3, 6, 6)}, weights)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    images = normals(1, 3, 6, 6)
+    exact = run_reference(model.SerializeToString(), {"x": images})["y"]
+    network = load(model, tmp_path)
+    agree(network)
+    np.testing.assert_allclose(run_reference(network.onnx_bytes(), {"x": images})["y"], exact, atol=1e-5)

@@ -26,7 +26,12 @@ _SLOW = frozenset(
 )
 _RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"})
 _SELECTING = frozenset({"NonZero", "Compress", "Unique"})  # what comes out depends on values, and is not larger
-_FIRST = {"DequantizeLinear": 19, "CastLike": 15, "Resize": 13}  # the oldest definitions that the reference knows
+_FIRST = {
+    "DequantizeLinear": 21,
+    "QuantizeLinear": 21,
+    "CastLike": 15,
+    "Resize": 13,
+}  # the oldest definitions that the reference knows
 _OVER_THE_REST = frozenset({"Softmax", "LogSoftmax", "Hardmax"})  # before opset 13: over all axes from `axis` on
 
 

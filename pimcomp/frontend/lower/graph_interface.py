@@ -10,63 +10,41 @@ from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.move import as_map, in_channels
 from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.lower.rearrange import ORDERS
-from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
+from pimcomp.frontend.lower.tensor import LayoutError, Tensor, node_cells, of_map, tidy
+from pimcomp.frontend.onnx.input_axes import Factors
 from pimcomp.ir.graph import Crop, Input, Output
 
 _EPILOGUES = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
-_PASSING = ("Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Pad", "Clip", "Relu")
 
 
-def declare_input(value: onnx.ValueInfoProto, graph: onnx.GraphProto, builder: GraphBuilder, source: str) -> Tensor:
+def declare_input(
+    value: onnx.ValueInfoProto, axes: Sequence[Factors] | None, builder: GraphBuilder, source: str
+) -> Tensor:
     """Emit the `Input` node of a network input.
 
-    Four axes are channels first, unless the network itself turns them from channels last; three axes are
-    [1, channels, columns], or [1, columns, features] in front of a MatMul, or one image without batch.
+    axes: what its axes hold, as `input_axes` finds out; None: nothing tells. Then four axes are channels first, three
+    [1, channels, columns] or one image without batch.
     """
     shape = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-    readers = _readers(value.name, graph)
-    ops = {node.op_type for node in readers}
-    orders = {1: "c", 2: "nc", 3: "ncw", 4: "nchw"}
-    if len(shape) not in orders:
-        raise ModelError(f"{source}: input {value.name!r} has {len(shape)} dimensions: expected one to four")
-    order = orders[len(shape)]
-    if len(shape) == 4 and readers and all(_turns_channels_first(node) for node in readers):
-        order = "nhwc"
-    elif len(shape) == 3 and ops & {"Unsqueeze", "Reshape"}:
-        order = "chw"
-    elif len(shape) == 3 and "MatMul" in ops:
-        order = "nwc"
-    sizes = dict(zip(order, shape, strict=True))
+    if axes is None:
+        orders = {0: "", 1: "c", 2: "nc", 3: "ncw" if shape[:1] == (1,) else "chw", 4: "nchw"}
+        if len(shape) not in orders:
+            raise ModelError(f"{source}: input {value.name!r} has {len(shape)} dimensions: expected at most four")
+        axes = [((kind, size),) if size > 1 else () for kind, size in zip(orders[len(shape)], shape, strict=True)]
+    factors = [factor for axis in axes for factor in axis]
+    sizes = dict(factors)
     if sizes.get("n", 1) != 1:
         raise ModelError(f"{source}: input {value.name!r} has shape {list(shape)}: expected batch 1")
     channels, height, width = (sizes.get(kind, 1) for kind in "chw")
-    layout = "NC" if order in ("nc", "c") else "NHWC" if order in ("nhwc", "nwc") else "NCHW"
+    kinds = "".join(kind for kind, _ in factors)
+    layout = "NCHW" if re.fullmatch("c?h?w?", kinds) else "NHWC"
+    if height * width == 1 and len(shape) <= 2:
+        layout = "NC"
     try:
         index = builder.emit(value.name, Input(shape, layout), (), (channels, height, width))
     except BadShape as error:
         raise ModelError(f"{source}: input {value.name!r}: {error}") from error
-    return of_map(index, channels, height, width, order)
-
-
-def _turns_channels_first(node: onnx.NodeProto) -> bool:
-    """Whether a Transpose brings [n, h, w, c] into the order [n, c, h, w]."""
-    return node.op_type == "Transpose" and any(
-        attribute.name == "perm" and list(attribute.ints) == [0, 3, 1, 2] for attribute in node.attribute
-    )
-
-
-def _readers(name: str, graph: onnx.GraphProto) -> Sequence[onnx.NodeProto]:
-    """The nodes that read a tensor, looking through those that keep the order of its axes."""
-    readers: list[onnx.NodeProto] = []
-    names = {name}
-    for node in graph.node:
-        if names.isdisjoint(node.input):
-            continue
-        if node.op_type in _PASSING:
-            names.update(node.output)
-        elif node.op_type != "Shape":
-            readers.append(node)
-    return readers
+    return tidy(axes, node_cells(index, channels), of_map(index, channels, height, width))
 
 
 def describe_output(name: str, tensor: Tensor, builder: GraphBuilder) -> Output:

@@ -24,6 +24,8 @@ from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
+from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
+from pimcomp.frontend.onnx.input_axes import input_axes
 from pimcomp.frontend.onnx.read import opset_of
 from pimcomp.ir.graph import Graph, Input
 
@@ -151,11 +153,12 @@ class _Lowering:
         self.used = {name for node in model.graph.node for name in node.input} | {
             out.name for out in model.graph.output
         }
+        axes = input_axes(model, self.opset)
         for value in model.graph.input:
             if value.name in self.weights:
                 continue
             if value.name in self.used:
-                self.values[value.name] = declare_input(value, model.graph, self.builder, source)
+                self.values[value.name] = declare_input(value, axes.get(value.name), self.builder, source)
             else:
                 self.builder.notes.append(f"input {value.name!r} dropped: no output depends on it")
 
@@ -200,9 +203,10 @@ class _Lowering:
                 self.values[result] = self._operand(found.name, label)
 
     def _unknown_operator(self, proto: onnx.NodeProto) -> str:
-        if proto.domain not in ("", "ai.onnx"):
+        constant = all(self._is_constant(name) for name in proto.input if name)
+        if proto.domain not in ("", "ai.onnx") and not (constant and proto.op_type in QUANTIZING):
             return f"operators of domain {proto.domain!r} are not supported"
-        if proto.op_type in LOWERINGS or all(self._is_constant(name) for name in proto.input if name):
+        if proto.op_type in LOWERINGS or constant:
             return ""
         if any(attribute.HasField("g") for attribute in proto.attribute):
             return "control flow is not supported: instruction streams have no branches"

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pimcomp.frontend.onnx.mixed_batch import static_shapes
+
+QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 # What may stand between the two: operators that commute with the map from integers to real numbers.
 _BETWEEN = frozenset(
     {
@@ -39,6 +43,17 @@ _RANGES: Mapping[int, tuple[int, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class _AlongAxis:
+    """real = (integer - zeros) * factors along one axis, integers from low to high."""
+
+    axis: int
+    factors: npt.NDArray[np.float32]
+    zeros: npt.NDArray[np.float32]
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Scale:
     """real = (integer - zero) * factor, integers of an ONNX data type."""
 
@@ -60,17 +75,30 @@ def drop_quantization(model: onnx.ModelProto) -> tuple[str, ...]:
     """
     constants = _constants(model)
     scales: dict[str, _Scale] = {}
+    per_channel: dict[str, _AlongAxis] = {}
     pairs = 0
-    for number, node in enumerate(model.graph.node):
+    for number, node in enumerate(list(model.graph.node)):
         if node.op_type == "QuantizeLinear" and len(node.input) > 1:
             scale = _scale(node, constants)
-            if scale is not None and node.input[0] not in constants:
+            if node.input[0] in constants:
+                continue
+            if scale is not None:
                 scales[node.output[0]] = scale
                 _become_clip(model, node, scale, number)
+            elif (along := _along_axis(node, constants)) is not None:
+                per_channel[node.output[0]] = along
+                _spell_out(model, node, along, quantize=True)
+        elif node.op_type == "DequantizeLinear" and node.input and node.input[0] in per_channel:
+            if (along := _along_axis(node, constants)) is not None:
+                pairs += 1
+                _spell_out(model, node, along, quantize=False)
+        elif node.op_type == "Clip" and node.input[0] in scales:
+            scales[node.output[0]] = scales[node.input[0]]
+            _clip_real(model, node, scales[node.input[0]], constants, number)
         elif node.op_type == "DequantizeLinear" and node.input and node.input[0] in scales:
             if _scale(node, constants, scales[node.input[0]].data_type) == scales[node.input[0]]:
                 pairs += 1
-                node.op_type = "Identity"
+                node.op_type, node.domain = "Identity", ""
                 del node.input[1:], node.attribute[:]
         elif node.op_type in _BETWEEN:
             known = {scales.get(name) for name in node.input if name and name not in constants}
@@ -96,12 +124,18 @@ def _real_outputs(model: onnx.ModelProto, scales: Mapping[str, _Scale]) -> list[
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Initializers and the values of Constant nodes."""
+    """Initializers and the values of Constant nodes, also behind Identity."""
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.output:
-            values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
-            found.update(zip(node.output, values))
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = attribute.t
+                elif attribute.name in ("value_float", "value_floats"):
+                    values = np.array(helper.get_attribute_value(attribute), np.float32)
+                    found[node.output[0]] = numpy_helper.from_array(values)
+        elif node.op_type == "Identity" and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
     return found
 
 
@@ -127,7 +161,7 @@ def _become_clip(model: onnx.ModelProto, node: onnx.NodeProto, scale: _Scale, nu
     """Turn a QuantizeLinear into the clamp it implies."""
     names = [f"{node.output[0]}.{side}.{number}" for side in ("low", "high")]
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
-    node.op_type = "Clip"
+    node.op_type, node.domain = "Clip", ""
     del node.input[1:], node.attribute[:]
     if opset < 11:
         low, high = scale.bounds
@@ -137,3 +171,54 @@ def _become_clip(model: onnx.ModelProto, node: onnx.NodeProto, scale: _Scale, nu
         model.graph.initializer.append(numpy_helper.from_array(np.array(bound, np.float32), name))
         node.input.append(name)
     model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
+
+
+def _along_axis(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> _AlongAxis | None:
+    """One scale and zero point per element of an axis; None if they are computed or in blocks."""
+    given = [constants.get(name) for name in node.input[1:]]
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    if not given or any(tensor is None for tensor in given) or attributes.get("block_size", 0):
+        return None
+    arrays = [numpy_helper.to_array(tensor) for tensor in given if tensor is not None]
+    kind = given[1].data_type if len(given) > 1 and given[1] is not None else TensorProto.UINT8
+    factors = arrays[0].astype(np.float32)
+    zeros = arrays[1].astype(np.float32) if len(arrays) > 1 else np.zeros_like(factors)
+    if factors.ndim != 1 or factors.shape != zeros.shape or kind not in _RANGES or not np.all(factors > 0):
+        return None
+    return _AlongAxis(attributes.get("axis", 1), factors, zeros, *_RANGES[kind])
+
+
+def _spell_out(model: onnx.ModelProto, node: onnx.NodeProto, along: _AlongAxis, *, quantize: bool) -> None:
+    """clip(x / factors + zeros), or (y - zeros) * factors, in place of the node: integers without their rounding."""
+    inverse = (1 / along.factors).astype(np.float32)
+    parts = [("Mul", inverse), ("Add", along.zeros)] if quantize else [("Sub", along.zeros), ("Mul", along.factors)]
+    if along.axis < 0:
+        tail = -along.axis - 1
+    else:
+        tail = max(0, len(static_shapes(model).get(node.input[0], ())) - along.axis - 1)
+    name, nodes = node.input[0], []
+    steps = [(op, values.reshape(-1, *(1,) * tail)) for op, values in parts]
+    if quantize:
+        steps += [(op, np.array(bound, np.float32)) for op, bound in (("Max", along.low), ("Min", along.high))]
+    for step, (op, values) in enumerate(steps):
+        last = step == len(steps) - 1
+        result = node.output[0] if last else f"{node.output[0]}.{step}"
+        model.graph.initializer.append(numpy_helper.from_array(values, f"{result}.{op}"))
+        nodes.append(helper.make_node(op, [name, f"{result}.{op}"], [result], name=f"{node.name}.{step}"))
+        name = result
+    model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
+    at = list(model.graph.node).index(node)
+    for made in nodes[:-1][::-1]:
+        model.graph.node.insert(at, made)
+    model.graph.node[at + len(nodes) - 1].CopyFrom(nodes[-1])
+
+
+def _clip_real(
+    model: onnx.ModelProto, node: onnx.NodeProto, scale: _Scale, constants: Mapping[str, TensorProto], number: int
+) -> None:
+    """A Clip of integers, of the real numbers that they stand for."""
+    for place, name in enumerate(node.input):
+        if place and name in constants:
+            bound = (float(numpy_helper.to_array(constants[name])) - scale.zero) * scale.factor
+            node.input[place] = f"{node.output[0]}.{place}.{number}"
+            model.graph.initializer.append(numpy_helper.from_array(np.array(bound, np.float32), node.input[place]))

@@ -12,7 +12,7 @@ import onnx
 from pimcomp.errors import ModelError
 
 _SMALL_BYTES = 4096  # larger tensors are no shapes, axes or indices: their values are not needed
-_NO_DATA = frozenset({"Shape", "Size"})  # what they read does not flow into what they give
+NO_DATA = frozenset({"Shape", "Size"})  # what they read does not flow into what they give
 _OVER_AN_AXIS = frozenset({"Softmax", "LogSoftmax"})
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -47,7 +47,7 @@ def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where
     after = static_shapes(model)
     flowing = {value.name for value in model.graph.input if before.get(value.name) != after.get(value.name)}
     for node in model.graph.node:
-        if node.op_type in _NO_DATA or flowing.isdisjoint(node.input):
+        if node.op_type in NO_DATA or flowing.isdisjoint(node.input):
             continue
         flowing.update(node.output)
         mixed = node.op_type in _OVER_AN_AXIS and _axis_size(node, before) != _axis_size(node, after)
@@ -57,7 +57,7 @@ def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where
         if mixed:
             raise ModelError(
                 f"{where}: node {node.name or node.output[0]!r} ({node.op_type}) mixes the images of the file's batch "
-                f"of {batch} (the first axis of an input of two or four is one): a program computes one image at a "
+                f"of {batch} (the first axis of its inputs): a program computes one image at a "
                 "time; export the model with batch 1, or without the operator that reaches over the batch"
             )
 

@@ -4,10 +4,11 @@ The file itself is only read. Whatever is wrong with it becomes a ModelError tha
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -15,12 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
-from pimcomp.frontend.onnx.mixed_batch import refuse_mixed_batch, static_shapes
-from pimcomp.frontend.onnx.widen_halves import HALVES
+from pimcomp.frontend.onnx.expand_fused import expand_fused
+from pimcomp.frontend.onnx.input_axes import Factors, input_axes
+from pimcomp.frontend.onnx.mixed_batch import NO_DATA, Shapes, refuse_mixed_batch, static_shapes
+from pimcomp.frontend.onnx.real_inputs import take_integers_as_real
+from pimcomp.frontend.onnx.widen_halves import WIDENED
 
 OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
 LARGEST_TENSOR_BYTES = 2**31 - 1  # protobuf's limit for one message
 _HALF_BYTES = (TensorProto.INT4, TensorProto.UINT4)
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "BatchNormalization")
 FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
 
 
@@ -62,6 +67,8 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     if model.functions:
         model = _without_functions(model, path)
     _drop_dead_nodes(model)
+    take_integers_as_real(model)
+    expand_fused(model)
     set_batch_to_one(model, str(path))
     return model
 
@@ -190,46 +197,69 @@ def _tensors(model: onnx.ModelProto) -> list[TensorProto]:
 
 
 def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
-    """Give every network input a concrete shape whose first dimension is 1, in place.
+    """Give every network input that is used a concrete shape whose batch is 1, in place.
 
-    Raises ModelError for another dynamic dimension, a zero size, a missing shape, a type other than float32, and for a
-    network that mixes the images of its batch.
+    Raises ModelError for another dynamic dimension, a zero size, a missing shape, a type that is no real number, and
+    for a network that mixes the images of its batch.
     """
-    weights = {tensor.name for tensor in model.graph.initializer}
-    old_batches: set[int] = set()
+    weights = {tensor.name for tensor in model.graph.initializer} | inputs_without_values(model)
+    used = used_names(model.graph)
     inputs = [
-        value for value in model.graph.input if value.name not in weights
+        value for value in model.graph.input if value.name not in weights and value.name in used
     ]  # IR version 3 lists weights there, too
-    before = static_shapes(model) if any(map(_fixed_batch, inputs)) else {}
     for value in inputs:
         _check_input(value, where)
-        first = value.type.tensor_type.shape.dim[0]
-        if _fixed_batch(value):
-            old_batches.add(first.dim_value)
-            first.dim_value = 1
-        elif not first.dim_value > 0:
-            first.Clear()
-            first.dim_value = 1
+    axes = input_axes(model, opset_of(model))
+    batches = {value.name: _fixed_batch(value, axes.get(value.name)) for value in inputs}
+    before = static_shapes(model) if any(batches.values()) else {}
+    for value in inputs:
+        dims = value.type.tensor_type.shape.dim
+        if dims and (batches[value.name] or not dims[0].dim_value > 0):
+            dims[0].Clear()
+            dims[0].dim_value = 1
     del model.graph.value_info[:]
-    for batch in old_batches:
-        _rewrite_reshapes(model, batch)
-    if len(old_batches) == 1:
-        refuse_mixed_batch(model, before, old_batches.pop(), where)
+    for batch in {batch for batch in batches.values() if batch}:
+        flowing = {name for name, found in batches.items() if found == batch}
+        _rewrite_constants(model, before, flowing, batch)
+    sizes = {batch for batch in batches.values() if batch}
+    if len(sizes) == 1:
+        refuse_mixed_batch(model, before, sizes.pop(), where)
 
 
-def _fixed_batch(value: onnx.ValueInfoProto) -> bool:
-    """Whether an input is an image or a vector for a batch of several."""
+def used_names(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that a node, the body of one, or the world reads."""
+    inner = {name for node in graph.node for name in _captured(node)}
+    return inner | {name for node in graph.node for name in node.input} | {out.name for out in graph.output}
+
+
+def inputs_without_values(model: onnx.ModelProto) -> set[str]:
+    """Inputs that nodes read as weights alone: an exporter has left their values out."""
+    given = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
+    places = {
+        (name, at > 0 and node.op_type in WEIGHTED) for node in model.graph.node for at, name in enumerate(node.input)
+    }
+    computed = {name for name, weight in places if not weight} | {out.name for out in model.graph.output}
+    return {name for name, weight in places if weight and name in given} - computed
+
+
+def _fixed_batch(value: onnx.ValueInfoProto, axes: Sequence[Factors] | None) -> int:
+    """How many images an input holds, 0 if its first axis is no batch or one of a single image."""
     dims = value.type.tensor_type.shape.dim
-    return len(dims) in (2, 4) and dims[0].dim_value > 1
+    if axes is not None:
+        return axes[0][0][1] if axes and axes[0][:1] and axes[0][0][0] == "n" else 0
+    return dims[0].dim_value if len(dims) in (2, 4) and dims[0].dim_value > 1 else 0
 
 
 def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
     kind = value.type.tensor_type
-    if kind.elem_type not in (TensorProto.FLOAT, *HALVES):
+    if kind.elem_type not in (TensorProto.FLOAT, *WIDENED):
         known = kind.elem_type in TensorProto.DataType.values()
         name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type and known else value.type.WhichOneof("value")
-        raise ModelError(f"{where}: input {value.name!r}: expected a float32 tensor, found {name}")
-    if not kind.HasField("shape") or not kind.shape.dim:
+        raise ModelError(
+            f"{where}: input {value.name!r}: expected real numbers, found {name}: one that only Cast or "
+            "DequantizeLinear reads is taken as real"
+        )
+    if not kind.HasField("shape"):
         raise ModelError(f"{where}: input {value.name!r} has no shape: {FIX_DIMENSION}")
     for axis, dim in enumerate(kind.shape.dim):
         if dim.HasField("dim_value") and dim.dim_value == 0:
@@ -242,8 +272,9 @@ def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
             )
 
 
-def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
-    """A model exported for a fixed batch says so in its reshapes too: give those a target shape that starts with 1."""
+def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str], batch: int) -> None:
+    """A model exported for a fixed batch says so in constants, too: targets of reshapes and resizes, operands that hold
+    one value per image. Those that its images flow into are made for one."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     constants |= {
         node.output[0]: attribute.t
@@ -253,15 +284,35 @@ def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
         if attribute.name == "value"
     }
     for number, node in enumerate(model.graph.node):
-        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in constants:
+        if flowing.isdisjoint(node.input) or node.op_type in NO_DATA:
             continue
-        target = numpy_helper.to_array(constants[node.input[1]]).copy()
-        if target.ndim == 1 and target.size and target[0] == batch:
-            target[0] = 1
-            name = f"{node.input[1]}.batch1.{number}"
-            model.graph.initializer.append(numpy_helper.from_array(target, name))
-            node.input[1] = name
-            model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
+        flowing.update(node.output)
+        for place, name in enumerate(node.input):
+            if name not in constants:
+                continue
+            values = numpy_helper.to_array(constants[name])
+            if place == _TARGETS.get(node.op_type):
+                changed = _target_for_one(values, batch)
+            elif node.op_type in _ALIKE and values.ndim == len(before.get(node.output[0], ())) and len(values) == batch:
+                changed = values[:1] if np.array_equal(values, np.broadcast_to(values[:1], values.shape)) else None
+            else:
+                continue
+            if changed is not None:
+                node.input[place] = f"{name}.batch1.{number}"
+                model.graph.initializer.append(numpy_helper.from_array(changed, node.input[place]))
+                model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
+
+
+_TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}  # where a shape stands that begins with the batch
+_ALIKE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "PRelu", "Concat"})
+
+
+def _target_for_one(target: npt.NDArray[np.generic], batch: int) -> npt.NDArray[np.generic] | None:
+    if target.ndim != 1 or not target.size or target[0] < batch or target[0] % batch:
+        return None
+    changed = target.copy()
+    changed[0] = target[0] // batch
+    return changed
 
 
 def _drop_dead_nodes(model: onnx.ModelProto) -> None:

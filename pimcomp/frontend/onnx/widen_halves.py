@@ -1,7 +1,8 @@
-"""ModelProto pass: half-precision networks in float32, which is what the compiler and the reference compute in.
+"""ModelProto pass: networks of half and double precision in float32, which is what the compiler and the reference
+compute in.
 
 The number formats of a compiled network are the chip's own, so nothing is lost: float32 holds every float16 and
-bfloat16.
+bfloat16, and more of a float64 than any chip.
 """
 
 import numpy as np
@@ -9,23 +10,24 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+WIDENED = (*HALVES, TensorProto.DOUBLE)
 
 
 def widen_halves(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Turn every float16 and bfloat16 tensor and cast of `model` into float32, in place; returns notes."""
+    """Turn every float16, bfloat16 and float64 tensor and cast of `model` into float32, in place; returns notes."""
     widened = 0
     for value in (*model.graph.input, *model.graph.output):
-        if value.type.tensor_type.elem_type in HALVES:
+        if value.type.tensor_type.elem_type in WIDENED:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
     attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     tensors = [attribute.t for attribute in attributes if attribute.type == onnx.AttributeProto.TENSOR]
     for tensor in (*model.graph.initializer, *tensors):
-        if tensor.data_type in HALVES:
+        if tensor.data_type in WIDENED:
             widened += 1
             values = np.asarray(numpy_helper.to_array(tensor), np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     for node in model.graph.node:
         for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in HALVES:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in WIDENED:
                 attribute.i = TensorProto.FLOAT
-    return (f"{widened} half-precision tensors read as float32",) if widened else ()
+    return (f"{widened} tensors of half or double precision read as float32",) if widened else ()

@@ -132,7 +132,7 @@ def test_any_chain_of_rearrangements(tmp_path: Path, seed: int) -> None:
 
 
 def test_moving_too_much_is_refused_in_numbers(tmp_path: Path) -> None:
-    nodes = [op("Transpose", "x", "t", perm=[0, 3, 2, 1]), op("Conv", "t w", "y")]
-    model = make(nodes, {"x": (1, 2048, 1, 1021)}, {"w": normals(1, 1021, 1, 1)})
+    nodes = [op("Conv", "x v", "c"), op("Transpose", "c", "t", perm=[0, 3, 2, 1]), op("Conv", "t w", "y")]
+    model = make(nodes, {"x": (1, 3, 1, 1021)}, {"v": normals(2048, 3, 1, 1), "w": normals(1, 1021, 1, 1)})
     with pytest.raises(UnsupportedOp, match="moving the data would take"):
         load(model, tmp_path)

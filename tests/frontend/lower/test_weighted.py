@@ -138,6 +138,6 @@ def test_a_product_with_a_scalar_names_the_node(tmp_path: Path) -> None:
 
 
 def test_computed_weights_are_unsupported(tmp_path: Path) -> None:
-    model = make([op("Conv", "x w", "y")], {"x": [1, 4, 6, 6], "w": [1, 4, 3, 3]})
+    model = make([op("Relu", "v", "w"), op("Conv", "x w", "y")], {"x": [1, 4, 6, 6], "v": [1, 4, 3, 3]})
     with pytest.raises(UnsupportedOp, match=r"the weight tensor .* is computed by the network"):
         load(model, tmp_path)

@@ -1,18 +1,21 @@
 """Files as they come: old, dynamic, split into several, damaged; and what the user is told.
 
-Covers: mixed_batch.
+Covers: mixed_batch, real_inputs.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import ModelError, UnsupportedOp
 from pimcomp.frontend import load_network
 from pimcomp.ir.graph import Conv, Input
+from pimcomp.proof.reference import run_reference
 from tests.frontend.small_onnx import agree, check, kinds, load, make, normals, only, op
 
 X = {"x": [1, 3, 6, 6]}
@@ -145,18 +148,18 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         ([1, 3, 6, None], r"dimension 3 is dynamic \(unknown\)"),
         ([1, 0, 6, 6], "dimension 1 is 0"),
         ([0, 3, 6, 6], "dimension 0 is 0"),
-        ([], "has no shape"),
+        (None, "has no shape"),
         ([1, 3, 6, 6, 6], "has 5 dimensions"),
     ],
 )
-def test_unusable_inputs(tmp_path: Path, shape: list[int | str | None], message: str) -> None:
+def test_unusable_inputs(tmp_path: Path, shape: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load(make([op("Relu", "x", "y")], {"x": shape}), tmp_path)
 
 
 def test_integer_inputs_and_unknown_opsets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="expected a float32 tensor, found UINT8"):
-        load(make([op("Cast", "x", "y", to=1)], X, elem_type=TensorProto.UINT8), tmp_path)
+    with pytest.raises(ModelError, match="expected real numbers, found UINT8"):
+        load(make([op("Max", "x", "y")], X, elem_type=TensorProto.UINT8), tmp_path)
     for opset in (6, 99):
         with pytest.raises(ModelError, match=f"opset {opset}: expected 7 to"):
             load(make([op("Relu", "x", "y")], X, opset=opset), tmp_path)
@@ -238,3 +241,54 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         weights[1, 2, 0, 0] = value
         with pytest.raises(ModelError, match="node 'Conv-y': expected finite weights"):
             load(make([op("Conv", "x w", "y")], X, {"w": weights}), tmp_path)
+
+
+def ints(*values: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array(values, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "nodes", "weights"),
+    [
+        pytest.param((2, 3, 6, 6), [CONV, op("GlobalAveragePool", "c", "g"), op("Expand", "g s", "e"),
+                     op("Concat", "c e", "y", axis=1)], {"s": ints(2, 4, 4, 4)}, id="Expand"),
+        pytest.param((2, 3, 6, 6), [CONV, op("Resize", "c _ _ s", "y", mode="nearest")], {"s": ints(2, 4, 8, 8)},
+                     id="Resize"),
+        pytest.param((2, 3, 6, 6), [CONV, op("Reshape", "c s", "r"), op("Reshape", "r t", "u"),
+                     op("MatMul", "u m", "y")], {"s": ints(8, 16), "t": ints(2, 64), "m": normals(64, 3)}, id="merged with the channels"),
+        pytest.param((8, 2, 16), [op("Conv", "x k", "c"), op("GlobalAveragePool", "c", "y")], {"k": normals(4, 2, 5)},
+                     id="one-dimensional"),
+        pytest.param((4, 3, 6, 6), [op("Reshape", "k s", "w4"), op("Conv", "x w4 b", "c"), op("Add", "c a", "y")],
+                     {"k": normals(4, 27), "s": ints(4, 3, 3, 3), "a": np.repeat(normals(1, 4, 1, 1), 4, axis=0)},
+                     id="weights of as many rows"),
+    ],
+)  # fmt: skip
+def test_a_fixed_batch_of_any_network(tmp_path: Path, shape: Any, nodes: Any, weights: Any) -> None:
+    model = make(nodes, {"x": shape}, {**WEIGHTS, **weights})
+    images = normals(*shape)
+    whole = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": images})[0]
+    network = load(model, tmp_path)
+    found = run_reference(network.onnx_bytes(), {"x": images})["y"]
+    np.testing.assert_allclose(found.reshape(whole.shape), whole, atol=1e-4)
+    agree(network)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.UINT8, TensorProto.INT32, TensorProto.BOOL])
+def test_inputs_of_other_types(tmp_path: Path, kind: int) -> None:
+    agree(load(make([op("Cast", "x", "r", to=1), op("Conv", "r w b", "y")], X, WEIGHTS, elem_type=kind), tmp_path))
+
+
+def test_quantized_inputs_and_unused_ones(tmp_path: Path) -> None:
+    nodes = [op("DequantizeLinear", "x s z", "r"), op("Conv", "r w b", "y")]
+    weights = WEIGHTS | {"s": np.float32(0.5), "z": np.uint8(7)}
+    model = make(nodes, X, weights, elem_type=TensorProto.UINT8)
+    model.graph.input.append(helper.make_tensor_value_info("im_shape", TensorProto.INT64, ["K", 2]))
+    graph = agree(load(model, tmp_path))
+    assert graph.notes == ("input 'im_shape' dropped: no output depends on it",)
+
+
+def test_weights_that_the_exporter_left_out(tmp_path: Path) -> None:
+    model = make([CONV], X | {"w": (4, 3, 3, 3), "b": (4,)}, outputs=("c",))
+    with pytest.raises(ModelError, match=r"'w' is an input .* no values: .* --weights random:SEED"):
+        load(model, tmp_path)
+    agree(load(model, tmp_path, weights="random:1"))
