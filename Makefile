@@ -44,7 +44,7 @@ check-oldest:  ## the fast tests with the oldest versions that pyproject.toml al
 	"$$environment/venv/bin/python" -m pytest -q -n $(JOBS) $(TESTS)
 
 test-slow:  ## end to end on real networks, the built wheel, real simulators when PIMSIM_NN names one
-	$(PYTHON) -m pytest -q -m slow -n $(JOBS) --durations=10
+	$(PYTHON) -m pytest -q -m slow -n $(JOBS) --dist worksteal --durations=10
 
 bench:  ## benchmarks of compile time, timeline and solvers
 	$(PYTHON) -m pytest -q benchmarks --benchmark-enable -o testpaths=benchmarks -m ''

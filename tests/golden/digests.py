@@ -22,7 +22,6 @@ import numpy as np
 from pimcomp.compile import compile_network
 from pimcomp.config import load_arch
 from pimcomp.emit.outputs import emit
-from pimcomp.errors import PimdseError
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.plan import Pipeline
 from pimcomp.schedule import ScheduleOptions
@@ -32,10 +31,10 @@ FILE = Path(__file__).with_name("digests.txt")
 DIGITS = 16  # of each SHA-256, in hexadecimal
 SMALL = ("digits_dscnn", "digits_incnet", "digits_lenet5", "digits_mlp", "digits_resnet8", "digits_vgg8")
 LARGE = (
-    "alexnet", "bvlc_alexnet", "googlenet", "mobilenet_v2", "resnet18", "shufflenet_v1_g3", "shufflenet_v2_x1_0",
-    "squeezenet1_1", "vgg8_cifar", "vgg16",
+    "bvlc_alexnet", "googlenet", "mobilenet_v2", "resnet18", "shufflenet_v1_g3", "squeezenet1_1", "vgg8_cifar",
 )  # fmt: skip
 FITTED = ("bvlc_alexnet",)
+TOO_LARGE = (("bvlc_alexnet", "isaac"), ("bvlc_alexnet", "puma"))
 CHIPS = ("isaac", "pimcomp_default", "puma")
 SOLVERS = ("balance", "exact", "stream")  # deterministic, and within a second
 OPTIONS = ScheduleOptions(images_per_round=2)
@@ -56,21 +55,19 @@ CASES = tuple(
     for chip in CHIPS
     for pipeline in Pipeline
     for solver in SOLVERS
+    if (network, chip) not in TOO_LARGE
 )
 
 
 def digest(case: Case) -> str:
-    """Digests of program.gz, config.json and memory.npz, or the class of the error that there is no program."""
-    try:
-        compiled = compile_network(
-            _network(case.network).graph,
-            load_arch(case.chip),
-            get_solver(case.solver),
-            pipeline=Pipeline(case.pipeline),
-            options=OPTIONS,
-        )
-    except PimdseError as error:
-        return type(error).__name__
+    """Digests of program.gz, config.json and memory.npz."""
+    compiled = compile_network(
+        _network(case.network).graph,
+        load_arch(case.chip),
+        get_solver(case.solver),
+        pipeline=Pipeline(case.pipeline),
+        options=OPTIONS,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "program"
         emit(compiled, folder)

@@ -29,7 +29,6 @@ def compile_alone(model: str, pipeline: str, folder: Path, hash_seed: int) -> di
         pytest.param("digits_lenet5", "element", marks=pytest.mark.slow),
         pytest.param("digits_lenet5", "batch", marks=pytest.mark.slow),
         pytest.param("digits_resnet8", "element", marks=pytest.mark.slow),
-        pytest.param("squeezenet1_1", "element", marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_write_the_same_bytes(model: str, pipeline: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_random_plans_of_random_networks_compute_what_they_mean(seed: int, pipel
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pipeline", list(Pipeline))
-@pytest.mark.parametrize("seed", range(25, 340))
+@pytest.mark.parametrize("seed", range(25, 200))
 def test_many_random_plans(seed: int, pipeline: Pipeline, tmp_path: Path) -> None:
     graph, arch = random_network(seed), random_chip(seed)
     try:

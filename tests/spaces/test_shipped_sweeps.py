@@ -26,10 +26,10 @@ def test_section_is_sound(chip: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", CHIPS)
 def test_chip_sweeps_its_network(chip: str, tmp_path: Path) -> None:
-    sweep = replace(load_sweep(chip), trials=12, timed=3, jobs=1)
+    sweep = replace(load_sweep(chip), trials=6, timed=2, jobs=1)
     run_sweep(sweep, tmp_path, content=study_content(sweep), make_evaluator=compile_evaluator)
     findings = find(load_stored(tmp_path))
-    assert len(findings.trials) == 12
+    assert len(findings.trials) == 6
     assert not findings.errors, [t.candidate.reason for t in findings.errors]
     assert findings.front
     for trial in findings.front:

@@ -43,7 +43,7 @@ def tiny_problem(seed: int) -> MappingProblem:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", seeds(4, 30))
+@pytest.mark.parametrize("seed", seeds(4, 20))
 def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
     problem = tiny_problem(seed)
     optimum = best_objective_ns(problem)
@@ -57,7 +57,7 @@ def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
     assert master.bound <= problem.cores * (1 + SAFETY)
 
 
-@pytest.mark.parametrize("seed", seeds(2, 16))
+@pytest.mark.parametrize("seed", seeds(2, 11))
 def test_what_lifted_modes_refute_all_modes_in_the_master_refute(seed: int) -> None:
     problem = tiny_problem(seed)
     optimum = best_objective_ns(problem)
