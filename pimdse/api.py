@@ -15,10 +15,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pimcomp.config import list_archs, read_arch
+from pimcomp.config import list_archs
 from pimcomp.emit.outputs import emit
 from pimcomp.emit.report import Report, make_report
-from pimcomp.errors import check_name
 from pimcomp.frontend import LoadedNetwork, ModelEntry, ModelSource, list_models, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
@@ -27,7 +26,7 @@ from pimcomp.ir.report import Timing
 from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline import time_program
-from pimdse.compiling.building import Built, Recipe, build, write
+from pimdse.compiling.building import Built, build, make_recipe, write
 from pimdse.compiling.comparison import Row, compared
 from pimdse.compiling.summary import compiled_rows
 from pimdse.display.html_table import html_table, records_html
@@ -163,10 +162,11 @@ def compile_model(
 
     Raises ModelError, UnsupportedOp, ConfigError, CapacityError.
     """
-    chosen = get_solver(solver) if isinstance(solver, str) else solver
-    recipe = _recipe(model, arch, pipeline, weights=weights, seed=seed, time_limit_s=time_limit_s, options=options)
-    named = replace(recipe, solver=canonical(solver) if isinstance(solver, str) else chosen.name)
-    return CompiledModel(build(named, solver=chosen, source=model))
+    recipe = make_recipe(
+        model=model, weights=weights, arch=arch, solver=solver, pipeline=pipeline, time_limit_s=time_limit_s, seed=seed,
+        options=options,
+    )  # fmt: skip
+    return CompiledModel(build(recipe, solver=get_solver(solver) if isinstance(solver, str) else solver, source=model))
 
 
 def verify_folder(
@@ -197,7 +197,10 @@ def compare(
     ConfigError.
     """
     names = [canonical(name) for name in solvers]
-    recipe = _recipe(model, arch, pipeline, weights=weights, seed=seed, time_limit_s=time_limit_s, options=options)
+    recipe = make_recipe(
+        model=model, weights=weights, arch=arch, solver="auto", pipeline=pipeline, time_limit_s=time_limit_s, seed=seed,
+        options=options,
+    )  # fmt: skip
     return Comparison(tuple(compared(load_network(model, weights=weights), recipe, names)))
 
 
@@ -214,34 +217,3 @@ def models() -> tuple[ModelEntry, ...]:
 def solvers() -> tuple[SolverInfo, ...]:
     """The solvers: name, how it decides, what it proves."""
     return describe()
-
-
-def _recipe(
-    model: ModelSource,
-    arch: str | Path | Arch,
-    pipeline: str,
-    *,
-    weights: str | None,
-    seed: int,
-    time_limit_s: float | None,
-    options: ScheduleOptions,
-) -> Recipe:
-    chip, notes = (arch, ()) if isinstance(arch, Arch) else read_arch(arch)
-    check_name("pipeline", pipeline, tuple(Pipeline))
-    return Recipe(
-        model=str(model) if isinstance(model, (str, Path)) else _graph_name(model),
-        weights=weights,
-        arch=chip,
-        arch_source="chip.yaml" if isinstance(arch, Arch) else str(arch),
-        solver="",
-        pipeline=Pipeline(pipeline),
-        time_limit_s=time_limit_s,
-        seed=seed,
-        options=options,
-        notes=notes,
-    )
-
-
-def _graph_name(model: object) -> str:
-    """What a model in memory is called; whether it is one is seen when it is loaded."""
-    return getattr(getattr(model, "graph", None), "name", "") or "model"

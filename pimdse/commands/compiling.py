@@ -76,15 +76,9 @@ def compile_(
 
     output = output_of(context)
     recipe = make_recipe(
-        model=model,
-        weights=weights,
-        arch=arch,
-        solver=solver,
-        pipeline=pipeline,
-        time_limit_s=time_limit,
-        seed=seed,
+        model=model, weights=weights, arch=arch, solver=solver, pipeline=pipeline, time_limit_s=time_limit, seed=seed,
         options=options,
-    )
+    )  # fmt: skip
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))

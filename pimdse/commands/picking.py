@@ -71,12 +71,7 @@ def pick(
     stored = load_stored(folder)
     findings = find(replace(stored, sweep=same_networks(stored.sweep, stored.content, folder)))
     wish = make_wish(
-        objective=objective,
-        limits=limit or (),
-        max_crossbars=max_crossbars,
-        pipeline=pipeline,
-        knee=knee,
-        trial=trial,
+        objective=objective, limits=limit or (), max_crossbars=max_crossbars, pipeline=pipeline, knee=knee, trial=trial
     )
     chosen = choose(findings, wish)
     target = out if out is not None else folder / "pick"

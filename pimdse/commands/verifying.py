@@ -99,15 +99,9 @@ def verify(
     if model is not None:
         raise ConfigError("--model", f"only for a compiled folder, and {target} is none")
     recipe = make_recipe(
-        model=target,
-        weights=weights,
-        arch=arch,
-        solver=solver,
-        pipeline=pipeline,
-        time_limit_s=time_limit,
-        seed=seed,
+        model=target, weights=weights, arch=arch, solver=solver, pipeline=pipeline, time_limit_s=time_limit, seed=seed,
         options=options,
-    )
+    )  # fmt: skip
     with output.stages(f"verifying {recipe.label}") as observe, tempfile.TemporaryDirectory() as temporary:
         built = build(recipe, observe)
         program = Path(temporary) / "program"

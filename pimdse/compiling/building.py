@@ -82,28 +82,34 @@ class StoredPlan:
 
 def make_recipe(
     *,
-    model: str,
+    model: ModelSource,
     weights: str | None,
-    arch: str,
-    solver: str,
+    arch: str | Path | Arch,
+    solver: str | Solver,
     pipeline: str,
     time_limit_s: float | None,
     seed: int,
-    options: Sequence[str] | None,
+    options: Sequence[str] | ScheduleOptions | None,
 ) -> Recipe:
-    """Check the command line's words. Raises ConfigError naming the option."""
-    check_name("--pipeline", pipeline, Pipeline)
-    chip, notes = read_arch(arch)
+    """Check the words of a command, or what a caller of the library gives, whose `options` are no words.
+
+    Raises ConfigError naming the option.
+    """
+    dashes = "" if isinstance(options, ScheduleOptions) else "--"
+    check_name(f"{dashes}pipeline", pipeline, Pipeline)
+    chip, notes = (arch, ()) if isinstance(arch, Arch) else read_arch(arch)
+    # what a model in memory is called; whether it is one is seen when it is loaded
+    in_memory = getattr(getattr(model, "graph", None), "name", "") or "model"
     return Recipe(
-        model=model,
+        model=str(model) if isinstance(model, str | Path) else in_memory,
         weights=weights,
         arch=chip,
-        arch_source=arch,
-        solver=canonical(solver, "--solver"),
+        arch_source="chip.yaml" if isinstance(arch, Arch) else str(arch),
+        solver=canonical(solver, f"{dashes}solver") if isinstance(solver, str) else solver.name,
         pipeline=Pipeline(pipeline),
         time_limit_s=time_limit_s,
         seed=seed,
-        options=schedule_options(options or ()),
+        options=options if isinstance(options, ScheduleOptions) else schedule_options(options or ()),
         notes=notes,
     )
 
