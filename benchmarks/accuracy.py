@@ -32,7 +32,7 @@ from pimcomp.ir.program import Program
 from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline.energy import energy_of
 from pimcomp.timeline.instruction_times import instruction_times
-from pimcomp.timeline.timing import simulate, steady_period_ns
+from pimcomp.timeline.timing import runner, steady_period_ns
 from pimcomp.timeline.work import PS_PER_NS, stream_of, work_of
 from pimdse.compiling.building import build, make_recipe
 from pimdse.folder.pimsim import SimulatorReport, find_simulator, run_simulator
@@ -150,8 +150,8 @@ def measure(executable: Path, compiled: Compiled, case: Case, *, period: bool, t
     program = compiled.program
     stream = stream_of(program, arch)
     work = work_of(stream, arch)
-    latency_ns = simulate(stream, work, arch, 1).latency_ps / PS_PER_NS
-    cpu_s = statistics.median(warm_cpu_s(lambda: simulate(stream_of(program, arch), None, arch, 1), WARM_RUNS))
+    latency_ns = runner(stream, arch)[0](1).latency_ps / PS_PER_NS
+    cpu_s = statistics.median(warm_cpu_s(lambda: runner(stream_of(program, arch), arch)[0](1), WARM_RUNS))
     with tempfile.TemporaryDirectory() as folder:
         run = Simulation(executable, Path(folder), program, arch, timeout_s)
         report, simulator_cpu_s = run.copies(1, latency_ns)
@@ -175,7 +175,7 @@ def measure(executable: Path, compiled: Compiled, case: Case, *, period: bool, t
         ties=contests_of(stream, work, instruction_times(stream, work, arch)).total,
         cost_ns=float(cost.latency_ns[0]),
         simulator_period_ns=simulator_period_ns,
-        timeline_period_ns=steady_period_ns(simulate(stream, work, arch, 4)),
+        timeline_period_ns=steady_period_ns(runner(stream, arch)[0](4)),
         simulator_cpu_s=simulator_cpu_s,
         timeline_cpu_s=cpu_s,
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from pimcomp.attribution.links import Links
 from pimcomp.foundation.kernels import kernel
-from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
@@ -19,41 +19,28 @@ MVM, VEC, COPY, NETWORK, GLOBAL_MEMORY, WAITS_MEMORY, WAITS_CORE, FRONT_END, IDL
 
 def core_uses(stream: Instructions, work: UnitWork, times: Times, links: Links) -> LongArray:
     """int64[cores, uses] ps; every row adds up to the latency. Above rob_size 1, units of a core overlap."""
-    moments = np.stack([times.dispatched, times.started, times.arrived, times.resumed, times.finished, times.retired])
     uses = np.zeros((stream.cores, len(USES)), np.int64)
-    _use(
-        stream.core_start, work.unit, work.service, stream.bubbles * np.int64(work.period), links.partner, moments,
-        times.latency_ps, uses,
-    )  # fmt: skip
+    _use(stream, work, times, links, times.latency_ps, uses)
     return uses
 
 
 @kernel
-def _use(
-    core_start: LongArray,
-    unit: ByteArray,
-    service: LongArray,
-    bubbles_ps: LongArray,
-    partner: LongArray,
-    moments: Longs,
-    end: int,
-    uses: Longs,
-) -> None:
+def _use(stream: Instructions, work: UnitWork, times: Times, links: Links, end: int, uses: Longs) -> None:
     """Sweep over the starts and ends of all phases of a core, with a count of what is going on."""
-    for core in range(len(core_start) - 1):
-        first, stop = core_start[core], core_start[core + 1]
+    for core in range(len(uses)):
+        first, stop = stream.core_start[core], stream.core_start[core + 1]
         if first == stop:
             uses[core, IDLE] = end
             continue
-        begin = min(moments[0, first] - bubbles_ps[first], end)
-        last = min(moments[5, stop - 1], end)
+        begin = min(times.dispatched[first] - stream.bubbles[first] * work.period, end)
+        last = min(times.retired[stop - 1], end)
         # (time, use, +1 or -1): two for each of three phases of the core and at most four of an instruction
         changes = np.empty((6 + 8 * (stop - first), 3), np.int64)
         used = _change(changes, 0, 0, begin, IDLE, end)
         used = _change(changes, used, begin, last, FRONT_END, end)
         used = _change(changes, used, last, end, IDLE, end)
         for i in range(first, stop):
-            used = _phases(i, unit, service, partner, moments, changes, used, end)
+            used = _phases(i, work, times, links, changes, used, end)
         going_on = np.zeros(len(USES), np.int64)
         now = np.int64(0)
         for k in np.argsort(changes[:used, 0]):
@@ -68,19 +55,10 @@ def _use(
 
 
 @kernel
-def _phases(
-    i: int,
-    unit: ByteArray,
-    service: LongArray,
-    partner: LongArray,
-    moments: Longs,
-    changes: Longs,
-    used: int,
-    end: int,
-) -> int:
+def _phases(i: int, work: UnitWork, times: Times, links: Links, changes: Longs, used: int, end: int) -> int:
     """Add what instruction i does between its start and its end."""
-    started, arrived, resumed, finished = moments[1, i], moments[2, i], moments[3, i], moments[4, i]
-    kind = unit[i]
+    started, arrived, resumed, finished = times.started[i], times.arrived[i], times.resumed[i], times.finished[i]
+    kind = work.unit[i]
     if kind <= LOCAL:
         use = MVM if kind == MATRIX else (VEC if kind == VECTOR else COPY)
         return _change(changes, used, started, finished, use, end)
@@ -89,12 +67,12 @@ def _phases(
     if kind == SYNC:
         return _change(changes, used, started, finished, NETWORK, end)
     if kind in (SEND, RECV):
-        wait_from, wait_to = waits_from_to(i, unit, service, partner, moments[1], moments[2], moments[3])
+        wait_from, wait_to = waits_from_to(i, work, times, links)
         used = _change(changes, used, started, wait_from, NETWORK, end)
         used = _change(changes, used, wait_from, wait_to, WAITS_CORE, end)
         used = _change(changes, used, wait_to, resumed, NETWORK, end)
         return _change(changes, used, resumed, finished, COPY, end)
-    served = resumed - service[i]
+    served = resumed - work.service[i]
     used = _change(changes, used, started, arrived, NETWORK, end)
     used = _change(changes, used, arrived, served, WAITS_MEMORY, end)
     used = _change(changes, used, served, resumed, GLOBAL_MEMORY, end)
@@ -102,30 +80,20 @@ def _phases(
 
 
 @kernel
-def waits_from_to(
-    i: int,
-    unit: ByteArray,
-    service: LongArray,
-    partner: LongArray,
-    started: LongArray,
-    arrived: LongArray,
-    resumed: LongArray,
-) -> tuple[int, int]:
+def waits_from_to(i: int, work: UnitWork, times: Times, links: Links) -> tuple[int, int]:
     """When instruction i waits for another core or for the memory's queue; from = to if it does not.
 
     A sender waits once its request has arrived, until the receiver starts; a receiver from its start to the sender's; a
     load or store from its arrival to its service; a `wait` until its tokens are there.
     """
-    kind = unit[i]
+    kind, started, arrived = work.unit[i], times.started[i], times.arrived[i]
     if kind == SEND:
-        return arrived[i], max(arrived[i], started[partner[i]])
+        return arrived, max(arrived, times.started[links.partner[i]])
     if kind == RECV:
-        return started[i], max(started[i], started[partner[i]])
+        return started, max(started, times.started[links.partner[i]])
     if kind in (LOAD, STORE):
-        return arrived[i], resumed[i] - service[i]
-    if kind == WAIT:
-        return started[i], resumed[i]
-    return started[i], started[i]
+        return arrived, times.resumed[i] - work.service[i]
+    return started, times.resumed[i] if kind == WAIT else started
 
 
 @kernel

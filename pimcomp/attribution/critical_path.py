@@ -19,15 +19,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR, WAIT
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
-from pimcomp.timeline.hazards import (
-    READ2_FIRST,
-    READ2_LAST,
-    READ_FIRST,
-    READ_LAST,
-    WRITE_FIRST,
-    WRITE_LAST,
-    ranges_of,
-)
+from pimcomp.timeline.hazards import conflict, ranges_of
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.state import Longs
 from pimcomp.timeline.work import Instructions, UnitWork
@@ -234,7 +226,7 @@ def _why_dispatched(row: int, of: _Pass) -> tuple[int, int, int]:
     now = times.dispatched[row]
     first = of.stream.core_start[links.core[row]]
     for i in range(row - 1, max(first, row - rob_size + 1) - 1, -1):
-        if times.committed[i] == now and _conflict(of.ranges[row], of.ranges[i]):
+        if times.committed[i] == now and conflict(of.ranges, 0, row, i):
             return i, _COMMIT, 0
     before = links.same_unit[row]
     if before >= 0 and work.unit[row] != MATRIX and times.finished[before] == now:
@@ -251,14 +243,3 @@ def _why_dispatched(row: int, of: _Pass) -> tuple[int, int, int]:
     if row > first:
         return row - 1, _DISPATCH, bubbles + period
     return row, _BEGIN, now
-
-
-@kernel
-def _conflict(new: LongArray, old: LongArray) -> bool:
-    """Whether an instruction has to wait for an older one: the timeline's hazard rule."""
-    return bool(
-        (new[WRITE_LAST] >= old[READ_FIRST] and new[WRITE_FIRST] <= old[READ_LAST])
-        or (new[WRITE_LAST] >= old[READ2_FIRST] and new[WRITE_FIRST] <= old[READ2_LAST])
-        or (new[READ_LAST] >= old[WRITE_FIRST] and new[READ_FIRST] <= old[WRITE_LAST])
-        or (new[READ2_LAST] >= old[WRITE_FIRST] and new[READ2_FIRST] <= old[WRITE_LAST])
-    )

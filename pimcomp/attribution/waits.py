@@ -8,7 +8,7 @@ from pimcomp.attribution.core_use import waits_from_to
 from pimcomp.attribution.links import Links
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, STORE
 from pimcomp.timeline.instruction_times import Times
 from pimcomp.timeline.work import Instructions, UnitWork
@@ -45,7 +45,7 @@ class WaitSpans:
 def wait_spans(stream: Instructions, work: UnitWork, times: Times, links: Links) -> WaitSpans:
     """Every wait of the pass, in the order of the instructions."""
     spans = np.zeros((2, len(stream.op)), np.int64)
-    _waits(work.unit, work.service, links.partner, times.started, times.arrived, times.resumed, spans)
+    _waits(work, times, links, spans)
     row = np.flatnonzero(spans[1] > spans[0])
     memory = np.isin(work.unit[row], (LOAD, STORE))
     peer = np.where(memory, GLOBAL_MEMORY, np.where(links.partner[row] < 0, EVENT, stream.peer[row]))
@@ -81,14 +81,6 @@ def largest_waits(spans: WaitSpans, links: Links, node: IntArray, count: int) ->
 
 
 @kernel
-def _waits(
-    unit: ByteArray,
-    service: LongArray,
-    partner: LongArray,
-    started: LongArray,
-    arrived: LongArray,
-    resumed: LongArray,
-    spans: LongArray,
-) -> None:
-    for i in range(len(unit)):
-        spans[0, i], spans[1, i] = waits_from_to(i, unit, service, partner, started, arrived, resumed)
+def _waits(work: UnitWork, times: Times, links: Links, spans: LongArray) -> None:
+    for i in range(len(work.unit)):
+        spans[0, i], spans[1, i] = waits_from_to(i, work, times, links)

@@ -12,7 +12,7 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.isa.table import LOAD, LOCAL, MATRIX, RECV, SEND, STORE, SYNC, VECTOR
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.clock import finish_edge, runs_after_clock
-from pimcomp.timeline.hazards import READ2_FIRST, READ2_LAST, READ_FIRST, READ_LAST, WRITE_FIRST, WRITE_LAST
+from pimcomp.timeline.hazards import conflict
 from pimcomp.timeline.run import AT_EVENT, AT_MEMORY, AT_RECV, AT_SEND, DONE, STOPPED
 from pimcomp.timeline.state import (
     AFTER,
@@ -169,7 +169,7 @@ def _dispatch(
     if edge <= limit:
         for i in range(max(0, number - rob_size + 1), number):
             s = i & ring
-            if slots[s, COMMIT] > edge and _conflict(code, row, slots[s, ROW]):
+            if slots[s, COMMIT] > edge and conflict(code, RANGES, row, slots[s, ROW]):
                 edge = slots[s, COMMIT]
                 if edge == UNKNOWN:
                     me[BLOCKER] = s
@@ -180,19 +180,6 @@ def _dispatch(
             me[FETCHED] += 1
         _issue(edge, me, slots, groups, code, period, ring)
     return edge <= limit
-
-
-@kernel
-def _conflict(code: Longs, new: int, old: int) -> bool:
-    """Whether instruction `new` has to wait for `old`; see `hazards`."""
-    write_first, write_last = code[new, RANGES + WRITE_FIRST], code[new, RANGES + WRITE_LAST]
-    old_first, old_last = code[old, RANGES + WRITE_FIRST], code[old, RANGES + WRITE_LAST]
-    return bool(
-        (write_last >= code[old, RANGES + READ_FIRST] and write_first <= code[old, RANGES + READ_LAST])
-        or (write_last >= code[old, RANGES + READ2_FIRST] and write_first <= code[old, RANGES + READ2_LAST])
-        or (code[new, RANGES + READ_LAST] >= old_first and code[new, RANGES + READ_FIRST] <= old_last)
-        or (code[new, RANGES + READ2_LAST] >= old_first and code[new, RANGES + READ2_FIRST] <= old_last)
-    )
 
 
 @kernel

@@ -35,6 +35,13 @@ def early_waits(stream: Instructions, tables: Tables, period: int) -> LongArray:
 
 
 @kernel
+def _note(rows: LongArray, k: int, begin: int, end: int, core: int, request: bool) -> int:
+    """Write row k; the number of the next."""
+    rows[k, BEGIN], rows[k, END], rows[k, CORE], rows[k, REQUEST] = begin, end, core, request
+    return k + 1
+
+
+@kernel
 def _walk(stream: Instructions, tables: Tables, period: int) -> npt.NDArray[np.int64]:
     """Each core as at rob_size 1, up to its first transfer."""
     tables, core_start, op = borrowed(tables), stream.core_start, stream.op
@@ -53,22 +60,13 @@ def _walk(stream: Instructions, tables: Tables, period: int) -> npt.NDArray[np.i
             )  # fmt: skip
             if kind > LOCAL:
                 if kind in (SEND, LOAD):
-                    rows[k, BEGIN], rows[k, END], rows[k, CORE], rows[k, REQUEST] = (
-                        begin,
-                        begin + leg,
-                        core,
-                        kind == LOAD,
-                    )
-                    k += 1
+                    k = _note(rows, k, begin, begin + leg, core, kind == LOAD)
                 break
             first = read + write if kind == LOCAL else read + leg
-            rows[k, BEGIN], rows[k, END], rows[k, CORE], rows[k, REQUEST] = begin, begin + first, core, 0
-            k += 1
+            k = _note(rows, k, begin, begin + first, core, False)
             if kind == LOCAL:
                 retired = finish_edge(begin, first, True, period) + period
             else:
-                rows[k, BEGIN], rows[k, END], rows[k, CORE] = begin + first, begin + first + write, core
-                rows[k, REQUEST] = 0
-                k += 1
+                k = _note(rows, k, begin + first, begin + first + write, core, False)
                 retired = two_waits_edge(begin, first, write, period) + period
     return rows[:k]

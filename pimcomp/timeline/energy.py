@@ -55,21 +55,14 @@ def energy_of_stream(stream: Instructions, arch: Arch, latency_ns: float, listin
     return Energy(total_pj=sum(parts.values()), **parts)
 
 
-def energy_by_layer(program: Program, arch: Arch) -> tuple[LayerEnergy, ...]:
-    """What the instructions of each graph node cost, nodes in their order, those of no node (if any) last.
-
-    The sums over all layers are the dynamic parts of `energy_of`; static power belongs to no layer.
-    """
-    listing = listing_of(program) if _front_end_mw(arch).any() else None
-    return energy_of_stream_by_layer(
-        stream_of(program, arch), program.table.node, program.node_names, arch, listing=listing
-    )
-
-
 def energy_of_stream_by_layer(
     stream: Instructions, node: IntArray, names: Sequence[str], arch: Arch, *, listing: Listing | None = None
 ) -> tuple[LayerEnergy, ...]:
-    """The same for a program of any origin. node: int32[instructions], index into `names` (may be short) or -1."""
+    """What the instructions of each graph node cost, nodes in their order, those of no node (if any) last.
+
+    node: int32[instructions], index into `names` (may be short) or -1. The sums over all layers are the dynamic parts
+    of `energy_of_stream`; static power belongs to no layer.
+    """
     front_end = _front_end_pj(stream, arch, listing)
     unit = UNIT[stream.op]
     order = np.argsort(node, kind="stable")

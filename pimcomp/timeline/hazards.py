@@ -46,19 +46,29 @@ def ranges_of(stream: Instructions, arch: Arch) -> npt.NDArray[np.int64]:
 def write_ranges(stream: Instructions, arch: Arch, ranges: npt.NDArray[np.int64]) -> None:
     """The same into an array of the caller's."""
     widths = (stream.widths.input_bytes.astype(np.int64), stream.widths.output_bytes.astype(np.int64))
-    _fill(stream, *widths, column_bytes(stream.widths, arch), arch.crossbar_rows, ranges)
+    _fill(stream, (*widths, column_bytes(stream.widths, arch)), arch.crossbar_rows, ranges)
+
+
+@kernel
+def conflict(rows: npt.NDArray[np.int64], first: int, new: int, old: int) -> bool:
+    """Whether instruction `new` has to wait for `old`, an older one. first: the column where ranges begin."""
+    write_first, write_last = rows[new, first + WRITE_FIRST], rows[new, first + WRITE_LAST]
+    old_first, old_last = rows[old, first + WRITE_FIRST], rows[old, first + WRITE_LAST]
+    return bool(
+        (write_last >= rows[old, first + READ_FIRST] and write_first <= rows[old, first + READ_LAST])
+        or (write_last >= rows[old, first + READ2_FIRST] and write_first <= rows[old, first + READ2_LAST])
+        or (rows[new, first + READ_LAST] >= old_first and rows[new, first + READ_FIRST] <= old_last)
+        or (rows[new, first + READ2_LAST] >= old_first and rows[new, first + READ2_FIRST] <= old_last)
+    )
 
 
 @kernel
 def _fill(
-    stream: Instructions,
-    input_bytes: LongArray,
-    output_bytes: LongArray,
-    crossbar_bytes: LongArray,
-    crossbar_rows: int,
-    out: npt.NDArray[np.int64],
+    stream: Instructions, widths: tuple[LongArray, LongArray, LongArray], crossbar_rows: int, out: npt.NDArray[np.int64]
 ) -> None:
+    """widths: bytes of an input and of an output element, and of what a crossbar writes back, by setting."""
     op, dst, src, src2 = stream.op, stream.dst, stream.src, stream.src2
+    input_bytes, output_bytes, crossbar_bytes = widths
     for i in range(len(op)):
         out[i, 0::2] = _NOTHING_FIRST
         out[i, 1::2] = _NOTHING_LAST

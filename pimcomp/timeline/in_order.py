@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import kernel
-from pimcomp.ir.program import ByteArray, LongArray
+from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, RECV, SEND, STORE
 from pimcomp.timeline.borrow import borrow
 from pimcomp.timeline.early_waits import early_waits
@@ -39,32 +39,30 @@ WHOM = (1 << BEATS_BIT) - 1  # the part of a KEY that names unit and peer
 def run_in_order(stream: Instructions, transfers: Transfers, rounds: int) -> Run:
     """Execute `rounds` passes of every core's stream back to back at rob_size 1."""
     cores = stream.cores
-    finish = np.full((rounds, cores), -1, np.int64)
-    state, at, since = np.zeros(cores, np.uint8), np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
-    early, present = early_waits(stream, transfers.tables, transfers.period), np.diff(stream.core_start) > 0
-    _solve(transfers, early, present, finish, state, at, since)
-    finish[:, stream.tail_bubbles > 0] = -1
-    waiting = at >= 0
+    found = Run(
+        finish=np.full((rounds, cores), -1, np.int64),
+        state=np.zeros(cores, np.uint8),
+        at=np.full(cores, -1, np.int64),
+        since=np.zeros(cores, np.int64),
+    )
+    _solve(transfers, early_waits(stream, transfers.tables, transfers.period), np.diff(stream.core_start) > 0, found)
+    found.finish[:, stream.tail_bubbles > 0] = -1
+    waiting = found.at >= 0
     if waiting.any():
-        at[waiting] = rows_of(stream)[at[waiting]]
-    return Run(finish=finish, state=state, at=at, since=since)
+        found.at[waiting] = rows_of(stream)[found.at[waiting]]
+    return found
 
 
 @kernel
 def _solve(  # noqa: PLR0915  one event loop; splitting it would hide the recurrence
-    transfers: Transfers,
-    early: LongArray,
-    present: npt.NDArray[np.bool_],
-    finish: npt.NDArray[np.int64],
-    state: ByteArray,
-    at: LongArray,
-    since: LongArray,
+    transfers: Transfers, early: LongArray, present: npt.NDArray[np.bool_], found: Run
 ) -> None:
     """Advance every core to its next transfer; serve pairs when both are there, the memory when nothing else can move.
 
     A core that cannot move waits for a peer or for the memory, and everything it will ever do happens later than the
     earliest arrival at the memory: serving that one is safe.
     """
+    finish, state, at, since = borrow(found)
     start, code, tables = borrow(transfers.start), borrow(transfers.code), borrowed(transfers.tables)
     tail, period, aligned = transfers.tail, transfers.period, transfers.aligned
     cores, rounds = finish.shape[1], finish.shape[0]

@@ -1,6 +1,6 @@
 """What a run of a program leaves behind, and the states a core can be in meanwhile."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from pimcomp.timeline.work import Instructions, UnitWork
 RUNNING, AT_SEND, AT_RECV, AT_DATA, AT_MEMORY, AT_EVENT, DONE, STOPPED = range(8)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """Outcome of a run of `rounds` passes, times in ps.
 
     finish: int64[rounds, cores], when the last instruction of each round retires (-1: never, also for a core whose

@@ -13,7 +13,7 @@ from pimcomp.timeline.in_order import run_in_order
 from pimcomp.timeline.out_of_order import run_out_of_order
 from pimcomp.timeline.run import Run, own_work_ps
 from pimcomp.timeline.transfers import transfers_of
-from pimcomp.timeline.work import PS_PER_NS, Instructions, UnitWork, stream_of, work_of
+from pimcomp.timeline.work import PS_PER_NS, Instructions, stream_of, work_of
 
 # Rounds run back to back to find the steady period: compiled networks are steady from the second one on.
 STEADY_ROUNDS = 4
@@ -29,7 +29,7 @@ def time_program(program: Program, arch: Arch, *, rounds: int = STEADY_ROUNDS) -
 
 def time_stream(stream: Instructions, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
     """The same for a program of any origin."""
-    run, own_work = _runner(stream, arch)
+    run, own_work = runner(stream, arch)
     once = run(1)
     _refuse_deadlock(stream, once)
     finish_ns = np.maximum(once.finish[0], 0) / PS_PER_NS
@@ -45,17 +45,8 @@ def time_stream(stream: Instructions, arch: Arch, *, rounds: int = STEADY_ROUNDS
     )
 
 
-def simulate(stream: Instructions, work: UnitWork | None, arch: Arch, rounds: int) -> Run:
-    """Run `rounds` passes back to back, by the closed recurrences where they apply. work: only needed elsewhere."""
-    if arch.rob_size == 1:
-        transfers = transfers_of(stream, arch)
-        if transfers.known:
-            return run_in_order(stream, transfers, rounds)
-    return run_out_of_order(stream, work_of(stream, arch) if work is None else work, arch, rounds)
-
-
-def _runner(stream: Instructions, arch: Arch) -> tuple[Callable[[int], Run], LongArray]:
-    """What runs so many rounds, and each core's own work in ps."""
+def runner(stream: Instructions, arch: Arch) -> tuple[Callable[[int], Run], LongArray]:
+    """What runs so many rounds back to back, by the closed recurrences where they apply; each core's own work in ps."""
     if arch.rob_size == 1:
         transfers = transfers_of(stream, arch)
         if transfers.known:

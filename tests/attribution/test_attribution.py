@@ -19,7 +19,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Op
 from pimcomp.timeline.run import own_work_ps
-from pimcomp.timeline.timing import simulate
+from pimcomp.timeline.timing import runner
 from pimcomp.timeline.work import Instructions, stream_of, work_of
 from solvers import get_solver
 from tests.schedule.random_networks import random_chip, random_network
@@ -31,7 +31,7 @@ def checked(stream: Instructions, arch: Arch, node: np.ndarray | None = None, no
     """The attribution, once everything in it adds up to the timeline's latency."""
     node = np.full(len(stream.op), -1, np.int32) if node is None else node
     found = attribute(stream, arch, node, nodes)
-    latency = simulate(stream, work_of(stream, arch), arch, 1).latency_ps
+    latency = runner(stream, arch)[0](1).latency_ps
     assert found.latency_ps == latency
     assert found.path_by_node.sum() == latency
     assert found.path_by_core.sum() == latency
@@ -75,11 +75,11 @@ def test_what_is_on_the_path_costs_latency(program: list[Step], slower_ns: int) 
     vectors = found.path.segments[found.path.segments[:, UNIT] == UNITS.index("vector"), ROW]
     beats = -(-stream.size[np.unique(vectors)] // arch.vector_width)
     slower = replace(arch, vector_latency_ns=arch.vector_latency_ns + slower_ns)
-    later = simulate(stream, work_of(stream, slower), slower, 1).latency_ps
+    later = runner(stream, slower)[0](1).latency_ps
     assert later >= found.latency_ps + 1000 * slower_ns * int(beats.sum())
     slower = replace(arch, crossbar_latency_ns=arch.crossbar_latency_ns + 8 * slower_ns)
     per_mvm_ns = slower.mvm_compute_ns - arch.mvm_compute_ns
-    later = simulate(stream, work_of(stream, slower), slower, 1).latency_ps
+    later = runner(stream, slower)[0](1).latency_ps
     assert later >= found.latency_ps + round(1000 * per_mvm_ns) * len(np.unique(fires))
 
 

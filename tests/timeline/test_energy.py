@@ -16,7 +16,13 @@ from pimcomp.emit.pimsim import write_program
 from pimcomp.errors import InvariantError
 from pimcomp.ir.program import Op
 from pimcomp.isa.listing import listing_of
-from pimcomp.timeline.energy import energy_by_layer, energy_of, energy_of_stream, mvm_crossbar_pj, not_counted
+from pimcomp.timeline.energy import (
+    energy_of,
+    energy_of_stream,
+    energy_of_stream_by_layer,
+    mvm_crossbar_pj,
+    not_counted,
+)
 from pimcomp.timeline.work import stream_of
 from tests.emit.programs import random_program, small_arch
 from tests.timeline.micro import Case, arch_of, cases, listing_of_json, stream_of_json
@@ -96,7 +102,8 @@ def test_layers_add_up_to_the_dynamic_parts(rob_size: int) -> None:
         global_read_pj=2.0, global_write_pj=7.0, vector_alu_pj=1.5, fetch_dynamic_mw=1.0, decode_dynamic_mw=2.0,
         reg_file_read_mw=0.5, reg_file_write_mw=0.25, scalar_dynamic_mw=4.0,
     )  # fmt: skip
-    energy, layers = energy_of(program, arch, 100.0), energy_by_layer(program, arch)
+    energy, stream = energy_of(program, arch, 100.0), stream_of(program, arch)
+    layers = energy_of_stream_by_layer(stream, node, program.node_names, arch, listing=listing_of(program))
     assert [layer.layer for layer in layers] == ["a", "b", "c", ""]
     for part in ("mvm_pj", "local_memory_pj", "global_memory_pj", "vector_pj", "noc_pj", "front_end_pj"):
         assert getattr(energy, part) > 0

@@ -9,7 +9,7 @@ from pimcomp.errors import DeadlockError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op
 from pimcomp.timeline.instruction_times import instruction_times
-from pimcomp.timeline.timing import simulate
+from pimcomp.timeline.timing import runner
 from pimcomp.timeline.work import Instructions, work_of
 from tests.timeline.micro import Case, arch_of, cases, stream_of_json
 from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
@@ -18,7 +18,7 @@ from tests.timeline.streams import Step, small_arch, steps, stream_of_steps
 def check(stream: Instructions, arch: Arch) -> None:
     work = work_of(stream, arch)
     times = instruction_times(stream, work, arch)
-    np.testing.assert_array_equal(times.finish, simulate(stream, work, arch, 1).finish[0])
+    np.testing.assert_array_equal(times.finish, runner(stream, arch)[0](1).finish[0])
     for earlier, later in (
         (times.dispatched, times.started),
         (times.started, times.resumed),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pimcomp.emit.decode import Decoded
 from pimcomp.foundation.kernels import Whole, kernel
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Op
+from pimcomp.ir.program import LongArray, Op
 from pimcomp.proof.interpret.faults import Deadlock, Fault
 from pimcomp.proof.interpret.resolve import Resolved, fault
 
@@ -36,9 +36,7 @@ def linearise(decoded: Decoded, stream: Resolved, rounds: int) -> Steps:
 
     Raises Deadlock when no core can go on, ExecutionError when the two ends of a transfer differ in size.
     """
-    code, row, mate, turn, at, finished = _linearise(
-        stream.core_start, stream.op, stream.peer, stream.size, stream.src2, rounds
-    )
+    code, row, mate, turn, at, finished = _linearise(stream, rounds)
     if code == _SIZE:
         send, recv = at[0], at[1]
         raise fault(decoded, code, int(stream.emitted[send]), int(stream.size[recv]))
@@ -59,13 +57,9 @@ def linearise(decoded: Decoded, stream: Resolved, rounds: int) -> Steps:
 
 @kernel
 def _linearise(  # noqa: PLR0915
-    core_start: LongArray,
-    op: ByteArray,
-    peer: IntArray,
-    size: LongArray,
-    event: LongArray,
-    rounds: int,
+    stream: Resolved, rounds: int
 ) -> tuple[int, IntArray, IntArray, IntArray, LongArray, npt.NDArray[np.bool_]]:
+    core_start, op, peer, size, event = stream.core_start, stream.op, stream.peer, stream.size, stream.src2
     cores = len(core_start) - 1
     total = len(op) * rounds
     row, mate = np.empty(total, np.int32), np.full(total, -1, np.int32)
@@ -104,7 +98,7 @@ def _linearise(  # noqa: PLR0915
                 row[n], mate[n], turn[n] = send, recv, lap[core if o == Op.SEND else other]
                 n += 1
                 waiting[other] = False
-                _advance(other, at, lap, finished, core_start, rounds)
+                finished[other] = _advance(other, at, lap, core_start, rounds)
                 stack[depth] = other
                 depth += 1
             else:
@@ -118,25 +112,18 @@ def _linearise(  # noqa: PLR0915
                     depth += 1
                 row[n], turn[n] = i, lap[core]
                 n += 1
-            _advance(core, at, lap, finished, core_start, rounds)
+            finished[core] = _advance(core, at, lap, core_start, rounds)
     code = _OK if finished.all() else _DEADLOCK
     return code, row[:n], mate[:n], turn[:n], at, finished
 
 
 @kernel
-def _advance(
-    core: Whole,
-    at: LongArray,
-    lap: IntArray,
-    finished: npt.NDArray[np.bool_],
-    core_start: LongArray,
-    rounds: int,
-) -> None:
-    """Go to the core's next row; at the end of its list begin the next round or finish."""
+def _advance(core: Whole, at: LongArray, lap: IntArray, core_start: LongArray, rounds: int) -> bool:
+    """Go to the core's next row, at the end of its list to the next round; whether there is none."""
     at[core] += 1
     if at[core] == core_start[core + 1]:
         lap[core] += 1
         if lap[core] == rounds:
-            finished[core] = True
-        else:
-            at[core] = core_start[core]
+            return True
+        at[core] = core_start[core]
+    return False
