@@ -1,7 +1,6 @@
 """What the estimates say of every point of a space that is judged completely, as arrays: points.npz."""
 
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pimcomp.errors import ConfigError, PimdseError
 from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict
@@ -54,25 +54,8 @@ class Result:
         return self.judged[0][0]
 
 
-class Engine(Protocol):
-    """Judges tasks, in any order."""
-
-    def room(self) -> bool:
-        """Whether it wants another task now."""
-
-    def submit(self, task: Task) -> None:
-        """Hand over a task."""
-
-    @property
-    def flying(self) -> int:
-        """Points handed over and not yet given back."""
-
-    def finished(self) -> list[Result]:
-        """Tasks that were judged since; waits a moment for one. A task whose workers die comes back in parts."""
-
-
 class Here:
-    """Judges in this process, one task at a time."""
+    """Judges in this process, one task at a time: `Cluster` without one."""
 
     def __init__(self, sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
         self._sweep, self._make, self._task = sweep, make_evaluator, list[Task]()
@@ -98,7 +81,8 @@ class Here:
 
 
 class Cluster:
-    """Judges on the workers of a Dask cluster: it retries what a lost worker had, as often as `allowed-failures` says.
+    """Judges tasks on the workers of a Dask cluster, in any order: what a lost worker had is judged by another one, as
+    often as Dask's `allowed-failures` says.
 
     address: of a scheduler, or a scheduler file; None starts one here when there is work, with `sweep.jobs` workers
     that listen to this machine alone.
@@ -225,6 +209,9 @@ class Cluster:
                 raise PimdseError(f"the processes of --jobs {self._sweep.jobs} do not start: {error}") from error
             expected = "expected the address of a Dask scheduler, such as tcp://HOST:8786, or its scheduler file"
             raise ConfigError("--cluster", f"{self._name}: {expected}; {error}") from error
+
+
+Engine = Here | Cluster
 
 
 @contextmanager

@@ -6,7 +6,7 @@ an uninterrupted one would have.
 
 import importlib.util
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from optuna.samplers import (
 )
 from optuna.storages import InMemoryStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from pimcomp.errors import ConfigError
 from spaces.candidate import Candidate, point_from_json
@@ -80,8 +80,9 @@ class Proposer:
     def __init__(self, sweep: Sweep) -> None:
         quiet()
         self._sweep, self._axes = sweep, distributions(sweep)
-        self._storage, self._sampler = InMemoryStorage(), _PerTrial(sweep)
-        self._study = optuna.create_study(storage=self._storage, sampler=self._sampler, directions=directions(sweep))
+        self._storage = InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, directions=directions(sweep))
+        self._count = 0
 
     @property
     def notes(self) -> Mapping[str, Any]:
@@ -100,10 +101,12 @@ class Proposer:
             state=TrialState.RUNNING, params=point.as_dict(), distributions=self._axes, system_attrs=dict(marks)
         )
         self._study.add_trial(known)
+        self._count += 1
 
     def ask(self, *, at_random: bool) -> tuple[Point, dict[str, Any]]:
         """The next proposal, and what the sampler notes with it. at_random: by chance, whatever the sampler."""
-        self._sampler.at_random = at_random
+        self._study.sampler = _sampler(self._sweep, self._count, at_random=at_random)
+        self._count += 1
         with warnings.catch_warnings():  # of figures that are infinite
             warnings.simplefilter("ignore")
             trial = self._study.ask(self._axes)
@@ -126,57 +129,25 @@ class _Sequence(QMCSampler):
         return self._position
 
 
-class _PerTrial(BaseSampler):
-    """Builds a fresh sampler before every trial, seeded from (seed, number of the trial)."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._kind, self._seed = sweep.sampler, sweep.seed
-        self._startup_trials = len(sweep.anchors()) + len(sweep.corners()) + 8
-        self._inner: BaseSampler = RandomSampler(seed=sweep.seed)
-        self.at_random = False
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Replace the sampler."""
-        seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
-        self._inner = RandomSampler(seed=seed) if self.at_random else self._build(seed, trial.number)
-        self._inner.before_trial(study, trial)
-
-    def _build(self, seed: int, position: int) -> BaseSampler:
-        match self._kind:
-            case "tpe":
-                return TPESampler(seed=seed, n_startup_trials=self._startup_trials)
-            case "nsga2":
-                return NSGAIISampler(seed=seed, population_size=_POPULATION)
-            case "nsga3":
-                return NSGAIIISampler(seed=seed, population_size=_POPULATION)
-            case "qmc":
-                return _Sequence(seed=self._seed, position=position)
-            case "gp":
-                return GPSampler(seed=seed, n_startup_trials=self._startup_trials)
-            case "random":
-                return RandomSampler(seed=seed)
-            case _:
-                raise ValueError(f"unknown sampler {self._kind!r}")
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As the current trial's sampler."""
-        return self._inner.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As the current trial's sampler."""
-        return self._inner.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """As the current trial's sampler."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """As the current trial's sampler."""
-        self._inner.after_trial(study, trial, state, values)
+def _sampler(sweep: Sweep, number: int, *, at_random: bool) -> BaseSampler:
+    """A fresh sampler for a proposal, seeded from (seed, number)."""
+    seed = int(np.random.SeedSequence([sweep.seed, number]).generate_state(1)[0])
+    startup = len(sweep.anchors()) + len(sweep.corners()) + 8
+    match "random" if at_random else sweep.sampler:
+        case "tpe":
+            return TPESampler(seed=seed, n_startup_trials=startup)
+        case "nsga2":
+            return NSGAIISampler(seed=seed, population_size=_POPULATION)
+        case "nsga3":
+            return NSGAIIISampler(seed=seed, population_size=_POPULATION)
+        case "qmc":
+            return _Sequence(seed=sweep.seed, position=number)
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=startup)
+        case "random":
+            return RandomSampler(seed=seed)
+        case unknown:
+            raise ValueError(f"unknown sampler {unknown!r}")
 
 
 def check_installed(kind: str) -> None:
