@@ -1,40 +1,95 @@
-"""How fast sweeps are: candidates per minute of the shipped sweep.
+"""How fast sweeps estimate, and how time and memory grow with the space.
 
-    python benchmarks/sweep_rate.py                         # `pimdse sweep isaac --jobs 2`: at least 300 in 10 minutes
+    python benchmarks/sweep_rate.py           # candidates per second and core: 300 of resnet18 wanted, 100 of googlenet
+    python benchmarks/sweep_rate.py --growth  # whole sweeps of 1,000, 10,000 and 100,000 points, 2 jobs
 
-The machine has to be quiet. Exit status 1 when a figure is below issue 6's.
+The machine has to be quiet. Exit status 1 when a rate is below what is wanted.
 """
 
+import argparse
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from spaces.search.study import load_stored
+import yaml
 
-LEAST_CANDIDATES, MOST_S = 300, 600
-_COMMAND = [sys.executable, "-m", "pimdse", "-q", "sweep"]
+from pimcomp.config import find_arch
+from pimdse.sweep.settings import load_sweep
+from spaces.evaluate import compile_evaluator
+from spaces.space import Fidelity
+
+WANTED = {"resnet18": 300.0, "googlenet": 100.0}
+SHAPE = 1008  # points of isaac's sweep that share a crossbar's shape
+CORES = {1_000: range(8, 24, 8), 10_000: range(8, 88, 4), 100_000: range(8, 208, 1)}  # 500 points each
 
 
 def main() -> int:
-    """Measure and print; 1 if a limit is missed."""
-    single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "isaac"
-        started = time.perf_counter()
-        subprocess.run([*_COMMAND, "isaac", "--jobs", "2", "--out", str(out)], check=True, env={**os.environ, **single})
-        wall_s = time.perf_counter() - started
-        stored = load_stored(out)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    judged = stored.enumeration.points if stored.enumeration else len(stored.best_known)
-    print(
-        f"{judged} candidates of {stored.sweep.model}, {len(stored.timed)} of them timed, in {wall_s:.0f} s of wall "
-        f"clock and {used.ru_utime + used.ru_stime:.0f} s of CPU with 2 jobs"
-    )
-    return int(judged < LEAST_CANDIDATES or wall_s > MOST_S)
+    """Measure and print; 1 if a rate is too low."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--model", default="digits_lenet5", help="of the growth curve")
+    options = parser.parse_args()
+    return growth(options.model) if options.growth else int(any(rate(m) < least for m, least in WANTED.items()))
+
+
+def rate(model: str) -> float:
+    """Candidates of isaac's sweep per second of one core: all points of three crossbar shapes, kernels compiled."""
+    sweep = load_sweep("isaac")
+    sweep = replace(sweep, networks=tuple(replace(network, model=model) for network in sweep.networks))
+    points = list(sweep.points())
+    chosen = [p for shape in (0, 7, 17) for p in points[shape * SHAPE : (shape + 1) * SHAPE]]
+    warm = compile_evaluator(sweep)
+    for point in chosen[::200]:
+        warm.evaluate(point, Fidelity.COST)
+    judge = compile_evaluator(sweep)
+    started = time.process_time()
+    feasible = sum(judge.evaluate(point, Fidelity.COST).feasible for point in chosen)
+    found = len(chosen) / (time.process_time() - started)
+    print(f"{model}: {found:.0f} candidates per second and core ({len(chosen)} points, {feasible} feasible)")
+    return found
+
+
+def growth(model: str) -> int:
+    """Spaces ten times as large as the one before, judged completely by the command."""
+    content = yaml.safe_load(find_arch("pimcomp_default").read_text())
+    space = {
+        "crossbars_per_core": [8, 16, 24, 32, 48],
+        "crossbar_size": [64, 128, 256, 512, 1024],
+        "adc_count": [4, 8, 16, 32, 64],
+        "vector_width": [8, 16],
+        "bus_width_bytes": [16, 64],
+    }
+    previous = 0.0
+    for points, cores in CORES.items():
+        content["sweep"] = {
+            "model": model, "fidelity": "cost", "trials": 100, "timed": 1, "jobs": 2, "solvers": ["balance"],
+            "pipelines": ["element"], "objectives": ["latency_ns", "crossbars"],
+            "space": space | {"cores": list(cores)},
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "growth.yaml").write_text(yaml.safe_dump(content))
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pimdse", "-q", "sweep", f"{folder}/growth.yaml", "--out", f"{folder}/out"],
+                env=os.environ,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            wall_s = time.perf_counter() - started
+            stored = sum(f.stat().st_size for f in Path(folder, "out").rglob("*") if f.is_file())
+        if status:
+            return 1
+        total = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s, previous = total.ru_utime + total.ru_stime - previous, total.ru_utime + total.ru_stime
+        print(
+            f"{points:,} points: {wall_s:.0f} s, {1000 * cpu_s / points:.2f} ms of processor time each; the driver "
+            f"held {usage.ru_maxrss / 1024:.0f} MB, the folder {stored / 1e6:.1f} MB"
+        )
+    return 0
 
 
 if __name__ == "__main__":
