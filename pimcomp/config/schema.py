@@ -97,6 +97,9 @@ class AdcSection(Section):
         ge=0,
         le=32,
     )
+    mode: Literal["saturate", "round", "ideal"] = arch_field(
+        "adc_mode", "what happens to sums beyond the resolution; ideal: converters are not modelled, nothing is lost"
+    )
     count: int = arch_field("adc_count", "converters per crossbar; must divide crossbar.cols", ge=1)
     latency_cycles: int = arch_field("adc_latency_cycles", "crossbar cycles of a conversion", ge=0)
     power_mw: float = arch_field("adc_mw", "power of one converter while it converts", ge=0)
@@ -125,6 +128,9 @@ class CrossbarSection(Section):
     encoding: Literal["offset", "isaac"] = arch_field(
         "encoding", "of weights in cells; isaac stores a column inverted where that is smaller, and saves an ADC bit"
     )
+    noise: float = arch_field("cell_noise", "relative standard deviation of a cell's conductance", ge=0)
+    stuck: float = arch_field("stuck_cells", "share of cells that hold nothing or all, half each", ge=0, le=1)
+    noise_seed: int = arch_field("noise_seed", "decides which cells are off, and how much", ge=0)
     period_ns: float = arch_field("matrix_period_ns", "clock period of the crossbar's converters", gt=0)
     pipelined: bool = arch_field("matrix_pipelined", "input slices overlap with conversion of the slice before")
     latency_ns: float = arch_field("crossbar_latency_ns", "analog read of the array", ge=0)

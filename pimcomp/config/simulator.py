@@ -16,7 +16,8 @@ from pimcomp.config.noc_file import complete_table, mesh_costs, read_noc_tables
 from pimcomp.config.validation import field_path, submodel, validate
 from pimcomp.errors import ConfigError
 from pimcomp.foundation.file_kind import BOM, file_kind
-from pimcomp.ir.arch import MAX_CORES, Arch
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.arch_rules import MAX_CORES
 
 MAX_BYTES = 1_000_000
 UNUSED = (  # parsed by the simulator and never used: no reason to tell the user
@@ -207,7 +208,7 @@ def arch_from_simulator_config(
         raise ConfigError(f"{path}: chip_config.global_memory_switch_id", "expected an id that no core has")
     arch = Arch(
         name=path.stem, weight_bits=8, activation_bits=8, psum_bits=8, cores=cores, mesh_rows=mesh_rows, cut_off=True,
-        **values,
+        adc_mode="ideal" if values["cell_bits"] >= 8 else "saturate", **values,
     )  # fmt: skip
     notes.extend(_floor_notes(arch))
     return _with_network(path, chip, arch, notes), tuple(notes)

@@ -19,7 +19,7 @@ class Report:
     per image; what is counted per round of images_per_round images says so in its name.
 
     crossbars: what the chip has; crossbars_used: what the plan occupies. area_is_modelled: the description has no area.
-    adc_bits_needed: with fewer adc_bits large sums clip. bound_ns, gap: proven lower bound of the latency of any
+    adc_clips: adc_bits are fewer than needed, and modelled. bound_ns, gap: proven lower bound of the latency of any
     program, and 1 - bound_ns / latency_ns; bound_period_ns, gap_period: the same for the period (plan/bounds.py).
     solver_objective_ns, solver_bound_ns: the solver's own objective at the plan and its lower bound in the solver's
     model; None where nothing is claimed. energy_not_counted: contributors without figures in the chip's description.
@@ -52,6 +52,7 @@ class Report:
     area_is_modelled: bool
     adc_bits: int
     adc_bits_needed: int
+    adc_clips: bool
     instructions_per_round: int
     scalar_instructions_per_round: int
     local_peak_bytes: int
@@ -97,6 +98,7 @@ def make_report(compiled: Compiled) -> Report:
         area_is_modelled=arch.area_is_modelled,
         adc_bits=arch.adc_resolution,
         adc_bits_needed=arch.adc_bits_needed,
+        adc_clips=arch.clips,
         instructions_per_round=emitted,
         scalar_instructions_per_round=emitted - program.instructions,
         local_peak_bytes=int(program.local_peak_bytes.max(initial=0)),

@@ -5,7 +5,7 @@ where they differ.
 """
 
 import math
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -13,13 +13,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.errors import ConfigError
+from pimcomp.ir.arch_rules import check_ranges, check_rules
 from pimcomp.ir.brief import brief
 from pimcomp.price.components import Parameters
 from pimcomp.price.figures import FIGURES, Rating, model_chip_mm2, model_core_mm2
-from pimcomp.price.node import LARGEST_NM, SMALLEST_NM
 
-MAX_CORES = 16384  # of all chips: the network tables are quadratic in cores
 MAX_CHIPS = 1024
 
 Count = TypeVar("Count", npt.NDArray[Any], float)  # a number of things, or one per element of an array
@@ -77,7 +75,11 @@ class Arch:
     crossbar_latency_ns: float = 30.0
     sample_hold_latency_cycles: int = 1
     adc_bits: int = 8  # 0: as many as are needed
+    adc_mode: str = "saturate"  # beyond its resolution: saturate | round, to steps that span all | ideal, exact
     encoding: str = "offset"  # of weights in cells: offset | isaac, which stores a column inverted if that is smaller
+    cell_noise: float = 0.0  # relative standard deviation of a cell's conductance
+    stuck_cells: float = 0.0  # share of cells that hold nothing or all whatever was written, half each
+    noise_seed: int = 0
     adc_count: int = 16  # per crossbar
     adc_latency_cycles: int = 1
     shift_add_latency_cycles: int = 1
@@ -152,21 +154,9 @@ class Arch:
     rating: Rating | None = field(default=None, repr=False, compare=False)  # of the original, while a copy is made
 
     def __post_init__(self) -> None:
-        self._check_ranges()
+        check_ranges(self)
         self._follow()
-        self._check_rules()
-
-    def _check_ranges(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not least <= value < math.inf:
-                raise ConfigError(f"{self.name}.{name}", f"expected at least {least}, found {value}")
-        for name in _PERIODS:
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{self.name}.{name}", f"expected a number > 0, found {getattr(self, name)}")
-        if not SMALLEST_NM <= self.node_nm <= LARGEST_NM:
-            found = f"expected {SMALLEST_NM:g} to {LARGEST_NM:g} nm, found {self.node_nm}"
-            raise ConfigError(f"{self.name}.node_nm", found)
+        check_rules(self)
 
     def _follow(self) -> None:
         """Take over what follows from changed parameters, and remember what the figures belong to."""
@@ -180,50 +170,6 @@ class Arch:
         rating = Rating(parameters, figures, self.cores, mesh_rows)
         for name, value in (figures | {"mesh_rows": mesh_rows, "rating": rating}).items():
             object.__setattr__(self, name, value)
-
-    def _check_rules(self) -> None:
-        if self.weight_cols < 1:
-            raise ConfigError(
-                self.name,
-                f"a weight of {self.weight_bits} bits takes {self.cells_per_weight} cells of {self.cell_bits} bits, "
-                f"but a crossbar has {self.crossbar_cols} columns",
-            )
-        if self.psum_bits != self.activation_bits:
-            raise ConfigError(
-                f"{self.name}.psum_bits",
-                f"expected {self.activation_bits} (= activation_bits), found {self.psum_bits}: "
-                "the emitted streams keep one element width",
-            )
-        for part, whole in _DIVISORS:
-            value, limit = getattr(self, part), getattr(self, whole)
-            if limit % value and not self.cut_off:
-                raise ConfigError(
-                    f"{self.name}.{part}",
-                    f"expected a divisor of {whole} = {limit}, found {value}: the simulator cuts off the rest",
-                )
-        if self.mesh_rows > self.cores:
-            raise ConfigError(
-                f"{self.name}.mesh_rows", f"expected at most cores = {self.cores}, found {self.mesh_rows}"
-            )
-        if self.total_cores > MAX_CORES:
-            found = f"{self.cores} x {self.chips}"
-            raise ConfigError(f"{self.name}.chips", f"expected at most {MAX_CORES} cores in all, found {found}")
-        if self.vector_latency_ns % 1:
-            found = f"expected a whole number of ns, found {self.vector_latency_ns}: the simulator reads integers"
-            raise ConfigError(f"{self.name}.vector_latency_ns", found)
-        if self.encoding not in ("offset", "isaac"):
-            raise ConfigError(f"{self.name}.encoding", f"expected offset or isaac, found {self.encoding!r}")
-        if self.interconnect not in ("mesh", "bus", "file"):
-            raise ConfigError(f"{self.name}.interconnect", f"expected mesh, bus or file, found {self.interconnect!r}")
-        if (self.interconnect == "file") != (self.noc_table is not None):
-            raise ConfigError(
-                f"{self.name}.interconnect", "a network table is needed for, and only for, interconnect: file"
-            )
-        if self.noc_table is not None and self.noc_table.cores != self.total_cores:
-            raise ConfigError(
-                f"{self.name}.noc_file",
-                f"expected a table of {self.total_cores} cores, found {self.noc_table.cores} in {self.noc_file}",
-            )
 
     @property
     def total_cores(self) -> int:
@@ -285,6 +231,16 @@ class Arch:
     def adc_resolution(self) -> int:
         """Bits of a conversion."""
         return self.adc_bits or self.adc_bits_needed
+
+    @property
+    def clips(self) -> bool:
+        """Whether there are sums that a conversion cannot tell apart."""
+        return self.adc_mode != "ideal" and self.adc_resolution < self.adc_bits_needed
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether an MVM gives exact products."""
+        return not (self.clips or self.cell_noise or self.stuck_cells)
 
     def local_read_ns(self, size_bytes: Count) -> Count:
         """Time one local-memory read occupies the port."""
@@ -384,17 +340,4 @@ class Arch:
         return table
 
 
-def _least() -> dict[str, int]:
-    """The least value of every number: counts and sizes are at least 1, times, powers and areas at least 0."""
-    least = {}
-    for entry in fields(Arch):
-        if entry.type in (int, float):
-            counted = entry.type is int and (entry.default is MISSING or entry.default >= 1)
-            least[entry.name] = int(counted and not entry.name.endswith("_cycles"))
-    return least | {"adc_bits": 0}
-
-
-_LEAST = _least()
-_PERIODS = tuple(name for name in _LEAST if name.endswith("_period_ns"))
-_DIVISORS = (("adc_count", "crossbar_cols"), ("dac_count", "crossbar_rows"), ("dac_bits", "activation_bits"))
 _PARAMETERS, _FIGURES = attrgetter(*Parameters._fields), attrgetter(*FIGURES)

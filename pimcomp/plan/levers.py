@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from pimcomp.errors import CapacityError, ConfigError
-from pimcomp.ir.arch import MAX_CHIPS, MAX_CORES, Arch
+from pimcomp.ir.arch import MAX_CHIPS, Arch
+from pimcomp.ir.arch_rules import MAX_CORES
 from pimcomp.ir.array_group import Unfolding
 from pimcomp.ir.graph import Graph, IntArray
 from pimcomp.plan.cores_needed import cores_needed

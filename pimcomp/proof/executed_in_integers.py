@@ -1,7 +1,7 @@
 """Executes the emitted files in the chip's integers and says how well they follow the network in real numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,9 @@ import numpy as np
 from pimcomp.emit.decode import nodes_of
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.proof.cells import cells_of
 from pimcomp.proof.executed import expected_output, fault_report, host_epilogue, named_output, read_emitted
 from pimcomp.proof.feeds import count_images, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
 from pimcomp.proof.interpret.integer_run import execute_integer
@@ -51,6 +53,7 @@ def verify_integer(
     out_dir: Path,
     network: LoadedNetwork,
     *,
+    arch: Arch | None = None,
     images: int = 8,
     seed: int = 0,
     inputs: Mapping[str, FloatArray] | None = None,
@@ -59,6 +62,8 @@ def verify_integer(
     save: bool = False,
 ) -> IntegerReport:
     """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime.
+
+    arch: the chip, whose cells and converters decide what an MVM gives (`cells_of`); None: exact products.
 
     inputs, calibration: per network input float32[images, *shape without the batch]; default: seeded random ones (for
     the calibration, which chooses the scales, of another seed). labels: int[images], the right classes. save: write
@@ -81,6 +86,9 @@ def verify_integer(
     try:
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
         program = quantize(prepared, nodes, feed_inputs(memory, known_feed, known))
+        if arch is not None:
+            held = cells_of(arch, program.weights, program.bits)
+            program = replace(program, weights=program.weights._replace(cells=held))
         done = execute_integer(prepared, program, feed_inputs(memory, feed, given))
     except InvariantError as error:
         fault = fault_report(error, emitted.points, emitted.decoded)

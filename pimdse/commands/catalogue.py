@@ -33,7 +33,7 @@ def archs(context: typer.Context) -> None:
     names = (
         *("cores", "chips", "crossbars_per_core", "crossbars", "crossbar_rows", "crossbar_cols", "cell_bits"),
         *("weight_bits", "adc_count", "adc_bits_needed", "rob_size", "local_memory_bytes", "area_mm2"),
-        "area_is_modelled",
+        *("area_is_modelled", "clips"),
     )
     data = [
         {"name": name, "adc_bits": c.adc_resolution, **{field: getattr(c, field) for field in names}}
@@ -56,13 +56,13 @@ def archs(context: typer.Context) -> None:
 
     def render(console: "Console") -> None:
         wide_table(console, header, rows, numeric=header[1:])
-        plain(console, "of N: sums need N bits, with fewer they clip. ~: area by models alone")
+        plain(console, "of N: large sums need N bits (verify --integer shows what is lost). ~: area by models alone")
 
     output_of(context).show({"archs": data}, render)
 
 
 def _short_of(arch: "Arch") -> str:
-    return f" of {arch.adc_bits_needed}" if arch.adc_resolution < arch.adc_bits_needed else ""
+    return f" of {arch.adc_bits_needed}" if arch.clips else ""
 
 
 def models(context: typer.Context) -> None:

@@ -186,5 +186,5 @@ def _render_layers(console: Console, arch: Arch, use: NetworkOnChip) -> None:
         f"bound: no program that the compiler can make here, with default options, takes less than "
         f"{time_text(use.bound_ns)} for an image or {time_text(use.bound_period_ns)} per image in steady state",
     )
-    if text := clipping_text(arch.adc_resolution, arch.adc_bits_needed):
-        plain(console, f"converters: {text}", "yellow")
+    if arch.clips:
+        plain(console, f"converters: {clipping_text(arch.adc_resolution, arch.adc_bits_needed)}", "yellow")

@@ -58,8 +58,8 @@ def compiled_rows(report: Report) -> list[tuple[str, str]]:
     ]
     source = " (by models alone: the chip's description has none)" if report.area_is_modelled else ""
     rows.insert(2, ("area", f"{report.area_mm2:.4g} mm2{source}"))
-    if text := clipping_text(report.adc_bits, report.adc_bits_needed):
-        rows.append(("converters", text))
+    if report.adc_clips:
+        rows.append(("converters", clipping_text(report.adc_bits, report.adc_bits_needed)))
     return rows
 
 
@@ -81,8 +81,8 @@ def not_counted_text(parts: Sequence[str]) -> str:
 
 
 def clipping_text(bits: int, needed: int) -> str:
-    """What is wrong with converters of so many bits; empty if nothing."""
-    return f"{bits} bits, {needed} are needed: large sums clip" if bits < needed else ""
+    """What is wrong with converters that have too few bits."""
+    return f"{bits} bits, {needed} are needed: large sums clip; verify --integer shows what that costs"
 
 
 def _spilled(report: Report) -> str:

@@ -74,7 +74,7 @@ def read_program_folder(path: Path) -> ProgramFolder:
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
     program = _first(path, PROGRAMS, "program")
-    arch = load_arch(_first(path, _CHIPS, "chip"))
+    arch = chip_of_folder(path)
     decoded = decode_program(program)
     stream, emitted = stream_of_file(decoded, arch)
     node, names = np.full(len(emitted), -1, np.int32), tuple[str, ...]()
@@ -95,6 +95,11 @@ def read_program_folder(path: Path) -> ProgramFolder:
         node=node,
         node_names=names,
     )
+
+
+def chip_of_folder(path: Path) -> Arch:
+    """The chip that the folder's program is for. Raises OutputError if none is there, ConfigError if it is wrong."""
+    return load_arch(_first(path, _CHIPS, "chip"))
 
 
 def _first(path: Path, names: tuple[str, ...], what: str) -> Path:

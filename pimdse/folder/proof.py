@@ -12,6 +12,7 @@ from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
 from pimdse.display.output import Output, json_object, plain
 from pimdse.folder.input_images import read_inputs
+from pimdse.folder.program import chip_of_folder
 from pimdse.folder.trained import find_test_set
 
 RECORD = "verified.json"
@@ -48,6 +49,7 @@ def prove_integer(
     return verify_integer(
         folder,
         network,
+        arch=chip_of_folder(folder),
         images=images,
         seed=seed,
         inputs=read_inputs(input_file, network.graph) if input_file is not None else given,

@@ -1,4 +1,4 @@
-"""Matrix and vector instructions in the chip's integers: exact products, shifts with rounding, saturation."""
+"""Matrix and vector instructions in the chip's integers: products, exact or converted; rounding shifts, saturation."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.foundation.kernels import Flag, Whole, kernel
-from pimcomp.ir.graph import IntArray
+from pimcomp.ir.graph import FloatArray, IntArray
 from pimcomp.ir.program import Op
 from pimcomp.isa.table import DST, INPUT, MATRIX_COLUMNS, ONE_OUTPUT, SRC2
 from pimcomp.proof.interpret.faults import Fault
@@ -32,6 +32,32 @@ class Scales(NamedTuple):
     bound: IntArray
 
 
+class Cells(NamedTuple):
+    """What the crossbars hold, where a conversion may lose something. slices 0: nothing does, and products are exact.
+
+    levels: float32[slices, values], of the cells that hold a weight, least significant first, laid out as the
+    matrices. flipped: uint8[slices, places], whether a column is stored inverted, per rows read at a time: a place per
+    column, group by group from flipped_start[group]. A conversion is a multiple of `step` up to `top` times it.
+    """
+
+    slices: int
+    rows: int  # read at a time
+    cell_bits: int
+    dac_bits: int
+    input_bits: int
+    weight_bits: int
+    step: int
+    top: int
+    levels: npt.NDArray[np.float32]
+    flipped: npt.NDArray[np.uint8]
+    flipped_start: npt.NDArray[np.int64]
+
+
+EXACT = Cells(
+    0, 1, 1, 1, 1, 1, 1, 1, np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint8), np.zeros(0, np.int64)
+)  # fmt: skip
+
+
 class Weights(NamedTuple):
     """All array groups' integer matrices, laid out as `Matrices`."""
 
@@ -40,6 +66,7 @@ class Weights(NamedTuple):
     cols: npt.NDArray[np.int64]
     values: IntArray
     narrow: bool  # whether 32 bits hold every sum of products
+    cells: Cells = EXACT
 
 
 Scratch = tuple[Lanes, IntArray, npt.NDArray[np.int64]]
@@ -72,6 +99,54 @@ def multiply(x: Lanes, rows: Whole, cols: Whole, weights: IntArray, start: Whole
                 acc[c] += w[c] * u
         for c in range(cols):
             out[c, k] = acc[c]
+
+
+@kernel
+def _drive(x: Lanes, lane: Whole, first: Whole, low: Whole, cells: Cells, driven: FloatArray) -> Whole:
+    """The DACs' levels for the bits from `low` of the rows from `first`; the highest bits are signed. Their sum."""
+    charge = np.int64(0)
+    for r in range(len(driven)):
+        level = np.int64(x[first + r, lane]) >> low
+        if low + cells.dac_bits < cells.input_bits:
+            level &= (np.int64(1) << cells.dac_bits) - 1
+        driven[r] = level
+        charge += level
+    return charge
+
+
+@kernel
+def convert(x: Lanes, rows: Whole, group: Whole, weights: Weights, out: Lanes) -> None:
+    """out[:cols] = weights^T x for every lane, as the crossbar finds it: bit by bit, slice by slice, converted."""
+    cells, cols, start = weights.cells, weights.cols[group], weights.start[group]
+    sums, driven = np.empty(cols, np.float32), np.empty(cells.rows, np.float32)
+    full, top = (np.int64(1) << cells.cell_bits) - 1, np.float32(cells.top)
+    for k in range(x.shape[1]):
+        offset = np.int64(0)
+        for r in range(rows):
+            offset += np.int64(x[r, k])
+        for c in range(cols):
+            out[c, k] = -(offset << (cells.weight_bits - 1))
+        for first in range(0, rows, cells.rows):
+            now, place = (
+                driven[: min(cells.rows, rows - first)],
+                cells.flipped_start[group] + first // cells.rows * cols,
+            )
+            for low in range(0, cells.input_bits, cells.dac_bits):
+                charge = _drive(x, k, first, low, cells, now)
+                for s in range(cells.slices):
+                    sums[:] = 0
+                    for r in range(len(now)):
+                        level, at = now[r], start + (first + r) * cols
+                        if level != 0:
+                            held = cells.levels[s, at : at + cols]
+                            for c in range(cols):
+                                sums[c] += held[c] * level
+                    for c in range(cols):
+                        code = np.floor(sums[c] / cells.step + np.float32(0.5))
+                        found = np.int64(min(max(code, -top), top)) * cells.step
+                        if cells.flipped[s, place + c]:
+                            found = full * charge - found
+                        out[c, k] += found << (low + s * cells.cell_bits)
 
 
 @kernel
@@ -147,9 +222,11 @@ def _matrix(
     scratch: Scratch,
     out: Lanes,
 ) -> None:
-    """mvmul: exact product, rescaled, saturated, ReLU."""
+    """mvmul: product, rescaled, saturated, ReLU."""
     cols, lanes, (wide, narrow, exact) = weights.cols[group], x.shape[1], scratch
-    if weights.narrow:
+    if weights.cells.slices:
+        convert(x, rows, group, weights, wide)
+    elif weights.narrow:
         multiply(x, rows, cols, weights.values, weights.start[group], narrow, wide)
     else:
         multiply(x, rows, cols, weights.values, weights.start[group], exact, wide)
