@@ -3,7 +3,7 @@
 import math
 from dataclasses import MISSING, fields
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pimcomp.errors import ConfigError, check_name
 from pimcomp.price.node import LARGEST_NM, SMALLEST_NM
@@ -19,7 +19,7 @@ _WORDS = {
 
 
 @cache
-def _least(kind: "type[Arch]") -> dict[str, int]:
+def _least(kind: type[Any]) -> dict[str, int]:
     """The least value of every number: counts and sizes are at least 1, times, powers and areas at least 0."""
     least = {}
     for entry in fields(kind):

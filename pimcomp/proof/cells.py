@@ -21,7 +21,7 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
     levels = (encoded >> shifts) & full
     chunks = -(-weights.rows.astype(np.int64) // rows)
     ends = np.cumsum(chunks * weights.cols)
-    flipped = np.zeros((len(shifts), int(ends[-1]) if len(ends) else 0), np.uint8)
+    flipped = np.zeros((len(shifts), int(ends[-1]) if len(ends) else 0), np.float32)
     if arch.encoding == "isaac":
         _invert(levels, flipped, weights, rows, full)
     short = max(arch.adc_bits_needed - arch.adc_resolution, 0) if arch.adc_mode == "round" else 0
@@ -41,7 +41,7 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
 
 
 def _invert(
-    levels: npt.NDArray[np.int64], flipped: npt.NDArray[np.uint8], weights: Weights, rows: int, full: int
+    levels: npt.NDArray[np.int64], flipped: npt.NDArray[np.float32], weights: Weights, rows: int, full: int
 ) -> None:
     """Store the columns inverted whose levels add up to more than half of `rows` full ones."""
     place = 0

@@ -54,9 +54,8 @@ def verify_integer(
     network: LoadedNetwork,
     *,
     arch: Arch | None = None,
-    images: int = 8,
+    images: int | Mapping[str, FloatArray] = 8,
     seed: int = 0,
-    inputs: Mapping[str, FloatArray] | None = None,
     labels: IntArray | None = None,
     calibration: Mapping[str, FloatArray] | None = None,
     save: bool = False,
@@ -65,9 +64,9 @@ def verify_integer(
 
     arch: the chip, whose cells and converters decide what an MVM gives (`cells_of`); None: exact products.
 
-    inputs, calibration: per network input float32[images, *shape without the batch]; default: seeded random ones (for
-    the calibration, which chooses the scales, of another seed). labels: int[images], the right classes. save: write
-    integer.npz into out_dir.
+    images, calibration: per network input float32[images, *shape without the batch], or how many seeded random ones;
+    those of the calibration, which chooses the scales, are of another seed. labels: int[images], the right classes.
+    save: write integer.npz into out_dir.
 
     Passes with labels if top-1 accuracy is at most ACCURACY_POINTS below the reference's, without if the outputs
     correlate at least as CORRELATION says. Raises ModelError for files or inputs that do not belong together.
@@ -76,7 +75,7 @@ def verify_integer(
     nodes = nodes_of(emitted.points, emitted.decoded, out_dir / "checkpoints.npz")
     memory, graph = emitted.memory, network.graph
     least = images_needed(memory)
-    given = random_inputs(graph, max(images, least), seed) if inputs is None else inputs
+    given = random_inputs(graph, max(images, least), seed) if isinstance(images, int) else images
     known = random_inputs(graph, max(_CALIBRATION_IMAGES, least), seed + 1) if calibration is None else calibration
     count = count_images(given)
     if labels is not None and len(labels) != count:

@@ -76,7 +76,7 @@ def test_a_small_network_is_right_in_real_numbers_and_integers(pipeline: Pipelin
     assert report.images >= (case.program.output_round_delay + 2) * case.program.images_per_round
     assert report.maps == len(case.network.graph.nodes)
     images, labels, known = digits(case.network)
-    integer = verify_integer(tmp_path, case.network, inputs=images, labels=labels, calibration=known, save=True)
+    integer = verify_integer(tmp_path, case.network, images=images, labels=labels, calibration=known, save=True)
     assert integer.passed, integer.reason
     assert integer.images == 360
     with np.load(tmp_path / "integer.npz") as saved:

@@ -158,11 +158,11 @@ def test_one_image_of_one_output_is_compared_in_integers(tmp_path: Path) -> None
     program = compile_model(file_of(tmp_path, *FORMS["one neuron"]), CHIP, solver="balance")
     program.write(tmp_path / "out")
     image = {"x": normals(1, 6)}
-    assert verify_integer(tmp_path / "out", program.network, inputs=image).passed
+    assert verify_integer(tmp_path / "out", program.network, images=image).passed
     with np.load(tmp_path / "out" / "memory.npz") as archive:
         arrays = dict(archive)
     np.savez(tmp_path / "out" / "memory.npz", **{k: -v if "group" in k else v for k, v in arrays.items()})
-    assert not verify_integer(tmp_path / "out", program.network, inputs=image).passed
+    assert not verify_integer(tmp_path / "out", program.network, images=image).passed
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
@@ -240,9 +240,10 @@ def test_integer_outputs_are_the_real_numbers_behind_them(tmp_path: Path) -> Non
 def test_images_that_do_not_belong_together_are_refused(inputs: dict[str, Any], message: str, tmp_path: Path) -> None:
     program = compile_model(file_of(tmp_path, *FORMS["two inputs, two outputs"][:3]), CHIP, solver="balance")
     program.write(tmp_path / "out")
-    for verify in (verify_program, verify_integer):
-        with pytest.raises(ModelError, match=message):
-            verify(tmp_path / "out", program.network, inputs=inputs)
+    with pytest.raises(ModelError, match=message):
+        verify_program(tmp_path / "out", program.network, inputs=inputs)
+    with pytest.raises(ModelError, match=message):
+        verify_integer(tmp_path / "out", program.network, images=inputs)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pimcomp.proof.interpret.faults import Fault
 from pimcomp.proof.interpret.moves import Lanes
 from pimcomp.proof.interpret.resolve import Resolved
 
+Reals = npt.NDArray[np.float64]
 POISON = np.int32(np.iinfo(np.int32).min)
 """What a cell holds that holds nothing. Elements have at most 16 bits."""
 _OK, _UNKNOWN_OP, _BAD_SHIFT = int(Fault.OK), int(Fault.UNKNOWN_OP), int(Fault.BAD_SHIFT)
@@ -36,8 +37,8 @@ class Cells(NamedTuple):
     """What the crossbars hold, where a conversion may lose something. slices 0: nothing does, and products are exact.
 
     levels: float32[slices, values], of the cells that hold a weight, least significant first, laid out as the
-    matrices. flipped: uint8[slices, places], whether a column is stored inverted, per rows read at a time: a place per
-    column, group by group from flipped_start[group]. A conversion is a multiple of `step` up to `top` times it.
+    matrices. flipped: float32[slices, places], 1 where a column is stored inverted, per rows read at a time: a place
+    per column, group by group from flipped_start[group]. A conversion is a multiple of `step` up to `top` times it.
     """
 
     slices: int
@@ -49,12 +50,12 @@ class Cells(NamedTuple):
     step: int
     top: int
     levels: npt.NDArray[np.float32]
-    flipped: npt.NDArray[np.uint8]
+    flipped: npt.NDArray[np.float32]
     flipped_start: npt.NDArray[np.int64]
 
 
 EXACT = Cells(
-    0, 1, 1, 1, 1, 1, 1, 1, np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint8), np.zeros(0, np.int64)
+    0, 1, 1, 1, 1, 1, 1, 1, np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
 )  # fmt: skip
 
 
@@ -115,24 +116,37 @@ def _drive(x: Lanes, lane: Whole, first: Whole, low: Whole, cells: Cells, driven
 
 
 @kernel
+def _read(sums: FloatArray, flipped: FloatArray, full_charge: float, weight: float, cells: Cells, total: Reals) -> None:
+    """Convert the columns' sums and add them, in real numbers that hold them exactly, to the totals."""
+    top = np.float32(cells.top)
+    scale, step = np.float32(1 / cells.step), np.float32(cells.step)
+    for c in range(len(sums)):
+        code = np.floor(sums[c] * scale + np.float32(0.5))
+        code = top if code > top else code
+        code = -top if code < -top else code
+        found = code * step
+        inverted = flipped[c]
+        total[c] += weight * (found + inverted * (full_charge - 2 * found))
+
+
+@kernel
 def convert(x: Lanes, rows: Whole, group: Whole, weights: Weights, out: Lanes) -> None:
     """out[:cols] = weights^T x for every lane, as the crossbar finds it: bit by bit, slice by slice, converted."""
     cells, cols, start = weights.cells, weights.cols[group], weights.start[group]
-    sums, driven = np.empty(cols, np.float32), np.empty(cells.rows, np.float32)
-    full, top = (np.int64(1) << cells.cell_bits) - 1, np.float32(cells.top)
+    sums, driven, total = np.empty(cols, np.float32), np.empty(cells.rows, np.float32), np.empty(cols, np.float64)
+    full = float((np.int64(1) << cells.cell_bits) - 1)
     for k in range(x.shape[1]):
         offset = np.int64(0)
         for r in range(rows):
             offset += np.int64(x[r, k])
-        for c in range(cols):
-            out[c, k] = -(offset << (cells.weight_bits - 1))
+        total[:] = -float(offset << (cells.weight_bits - 1))
         for first in range(0, rows, cells.rows):
             now, place = (
                 driven[: min(cells.rows, rows - first)],
                 cells.flipped_start[group] + first // cells.rows * cols,
             )
             for low in range(0, cells.input_bits, cells.dac_bits):
-                charge = _drive(x, k, first, low, cells, now)
+                charge = float(_drive(x, k, first, low, cells, now))
                 for s in range(cells.slices):
                     sums[:] = 0
                     for r in range(len(now)):
@@ -141,12 +155,10 @@ def convert(x: Lanes, rows: Whole, group: Whole, weights: Weights, out: Lanes) -
                             held = cells.levels[s, at : at + cols]
                             for c in range(cols):
                                 sums[c] += held[c] * level
-                    for c in range(cols):
-                        code = np.floor(sums[c] / cells.step + np.float32(0.5))
-                        found = np.int64(min(max(code, -top), top)) * cells.step
-                        if cells.flipped[s, place + c]:
-                            found = full * charge - found
-                        out[c, k] += found << (low + s * cells.cell_bits)
+                    flipped = cells.flipped[s, place : place + cols]
+                    _read(sums, flipped, full * charge, 2.0 ** (low + s * cells.cell_bits), cells, total)
+        for c in range(cols):
+            out[c, k] = np.int64(total[c])
 
 
 @kernel
