@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.arch_rules import check_ranges, check_rules
+from pimcomp.ir.arch_rules import check_ranges, check_rules, least_values
 from pimcomp.ir.brief import brief
 from pimcomp.price.components import Parameters
 from pimcomp.price.figures import FIGURES, Rating, model_chip_mm2, model_core_mm2
@@ -154,7 +154,7 @@ class Arch:
     rating: Rating | None = field(default=None, repr=False, compare=False)  # of the original, while a copy is made
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_ranges(self, _LEAST)
         self._follow()
         check_rules(self)
 
@@ -340,4 +340,5 @@ class Arch:
         return table
 
 
+_LEAST = least_values(Arch)
 _PARAMETERS, _FIGURES = attrgetter(*Parameters._fields), attrgetter(*FIGURES)

@@ -1,8 +1,8 @@
 """What no chip can be: the rules that descriptions from files and from Python share."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pimcomp.errors import ConfigError, check_name
@@ -18,8 +18,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-@cache
-def _least(kind: type[Any]) -> dict[str, int]:
+def least_values(kind: type[Any]) -> dict[str, int]:
     """The least value of every number: counts and sizes are at least 1, times, powers and areas at least 0."""
     least = {}
     for entry in fields(kind):
@@ -29,9 +28,8 @@ def _least(kind: type[Any]) -> dict[str, int]:
     return least | {"adc_bits": 0}
 
 
-def check_ranges(arch: "Arch") -> None:
-    """Every number alone. Raises ConfigError."""
-    least_of = _least(type(arch))
+def check_ranges(arch: "Arch", least_of: Mapping[str, int]) -> None:
+    """Every number alone; least_of: their least values. Raises ConfigError."""
     for name, least in least_of.items():
         value = getattr(arch, name)
         if not least <= value < math.inf:
