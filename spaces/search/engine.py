@@ -68,6 +68,10 @@ class Here:
         """Hand over a task."""
         self._task.append(task)
 
+    def recall(self) -> None:
+        """Take back what is not begun."""
+        self._task.clear()
+
     @property
     def flying(self) -> int:
         """Points of the task."""
@@ -108,13 +112,12 @@ class Cluster:
         return sum(len(task.points) for task in self._tasks.values())
 
     def room(self) -> bool:
-        """Whether a worker is free, or soon will be: of batches the next one waits beside each worker."""
+        """Whether a worker is free, or soon will be: the next task of each waits at the scheduler."""
         if self._tasks and time.monotonic() >= self._count_at:
             with self._answering():
                 self._threads = max(1, sum(self._connected().nthreads().values()))
             self._count_at = time.monotonic() + _COUNT_S
-        batches = any(len(task.points) > 1 for task in self._tasks.values())
-        return len(self._tasks) < self._threads * (2 if batches else 1)
+        return len(self._tasks) < 2 * self._threads
 
     def submit(self, task: Task) -> None:
         """Hand over a task."""
@@ -129,6 +132,14 @@ class Cluster:
         self._tasks[key], self._futures[key] = task, future
         future.add_done_callback(lambda future: self._done.put(key))
 
+    def recall(self) -> None:
+        """Take back what no worker has begun."""
+        with self._answering():
+            begun = {key for keys in self._connected().processing().values() for key in keys} if self._tasks else set()
+        for key in [key for key, future in self._futures.items() if key not in begun and not future.done()]:
+            self._tasks.pop(key)
+            self._futures.pop(key).cancel()
+
     def finished(self) -> list[Result]:
         """Tasks that were judged since; waits a moment for one."""
         results: list[Result] = []
@@ -139,7 +150,7 @@ class Cluster:
                 keys.append(self._done.get_nowait())
         except queue.Empty:
             pass
-        done = [(self._tasks.pop(key), self._futures.pop(key)) for key in keys]
+        done = [(self._tasks.pop(key), self._futures.pop(key)) for key in keys if key in self._tasks]
         good = [future for _, future in done if future.status == "finished"]
         with self._answering():
             texts = dict(zip((f.key for f in good), self._connected().gather(good), strict=True))
@@ -204,7 +215,7 @@ class Cluster:
                 where = {"scheduler_file": self._address}
             client: Client = self._stack.enter_context(Client(**where, timeout=_ANSWER_S))
             return client
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, TypeError, ValueError, RuntimeError) as error:
             if self._address is None:
                 raise PimdseError(f"the processes of --jobs {self._sweep.jobs} do not start: {error}") from error
             expected = "expected the address of a Dask scheduler, such as tcp://HOST:8786, or its scheduler file"
@@ -312,6 +323,8 @@ def spend(
     while True:
         while not (stopped := stop()) and engine.room() and (task := ask()) is not None:
             engine.submit(task)
+        if stopped:
+            engine.recall()
         if not engine.flying:
             return not stopped
         for result in engine.finished():
