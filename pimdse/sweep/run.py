@@ -15,6 +15,7 @@ from spaces.search.run import run_sweep
 from spaces.search.sampler import advice
 from spaces.search.study import load_stored
 from spaces.space import Sweep
+from spaces.whole_space import POINTS
 
 
 def run_and_report(
@@ -24,7 +25,7 @@ def run_and_report(
 
     Gives what was found, the report's files, and whether Ctrl-C cut it short: then nothing is executed.
     """
-    check_free(folder, FILES, COMMAND)
+    check_free(folder, (*FILES, POINTS), COMMAND)
     content = study_content(settings)
     if (warning := advice(settings)) is not None:
         output.note(warning)
