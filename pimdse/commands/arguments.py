@@ -1,7 +1,7 @@
 """Options that several commands share, with one wording."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,11 @@ def out_path(text: str) -> Path:
     if not text.strip():
         raise ConfigError("--out or --png", "expected a path, found nothing (a variable that is not set?)")
     return Path(text)
+
+
+def out_option(meaning: str, metavar: str = "DIR", *short: str) -> Any:
+    """`--out`, with what is written there and what is the default."""
+    return typer.Option("--out", *short, parser=out_path, metavar=metavar, help=meaning)
 
 
 Model = Annotated[

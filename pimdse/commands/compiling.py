@@ -17,7 +17,7 @@ from pimdse.commands.arguments import (
     SolverOption,
     TimeLimitOption,
     WeightsOption,
-    out_path,
+    out_option,
 )
 from pimdse.commands.completion import chip_names, outputs
 from pimdse.display.output import output_of
@@ -53,12 +53,7 @@ def compile_(
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", parser=out_path, metavar="DIR", help="Folder to write; default results/compile/NAME-ARCH-PIPELINE."
-        ),
-    ] = None,
+    out: Annotated[Path | None, out_option("Folder to write; default results/compile/NAME-ARCH-PIPELINE.")] = None,
     save: Annotated[
         str,
         typer.Option(

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Model, out_path
+from pimdse.commands.arguments import Model, out_option
 from pimdse.display.output import output_of, plain
 
-JsonFile = Annotated[
-    Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="JSON to write; default: print it.")
-]
+JsonFile = Annotated[Path | None, out_option("JSON to write; default: print it.", "FILE")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +35,7 @@ def import_config(
             "--crossbars", metavar="physical|logical", help="logical: one cell holds a weight, as PIMCOMP-NN counts."
         ),
     ] = "physical",
-    out: Annotated[
-        Path | None, typer.Option("--out", parser=out_path, metavar="FILE", help="YAML to write; default: print it.")
-    ] = None,
+    out: Annotated[Path | None, out_option("YAML to write; default: print it.", "FILE")] = None,
 ) -> None:
     """Turn a simulator's config.json into a chip's YAML, with notes on what the file leaves open."""
     from pimcomp.config import arch_from_simulator_config, arch_to_yaml

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, out_path
+from pimdse.commands.arguments import Folder, out_option
 from pimdse.display.output import output_of, plain
 
 if TYPE_CHECKING:
@@ -30,12 +30,7 @@ def register(app: typer.Typer) -> None:
 def map_(
     context: typer.Context,
     folder: Folder,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", parser=out_path, metavar="FILE", help="Default DIR/map.png; .svg and .pdf work too."
-        ),
-    ] = None,
+    out: Annotated[Path | None, out_option("Default DIR/map.png; .svg and .pdf work too.", "FILE", "-o")] = None,
     lines: Annotated[
         int, typer.Option("--lines", metavar="N", min=0, max=100_000, help="Pairs of cores that get a line.")
     ] = 60,

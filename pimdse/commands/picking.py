@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pimdse.commands.arguments import Folder, LimitOption, out_path
+from pimdse.commands.arguments import Folder, LimitOption, out_option
 from pimdse.commands.completion import metrics
 from pimdse.display.output import Output, output_of
 
@@ -56,9 +56,7 @@ def pick(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Execute the result and compare with onnxruntime.")
     ] = True,
-    out: Annotated[
-        Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Folder to write; default DIR/pick.")
-    ] = None,
+    out: Annotated[Path | None, out_option("Folder to write; default DIR/pick.")] = None,
 ) -> None:
     """Compile the best stored candidate within limits and write the simulator's files."""
     from pimdse.compiling.building import check_target

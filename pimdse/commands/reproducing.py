@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, out_path
+from pimdse.commands.arguments import Folder, out_option
 from pimdse.display.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
@@ -26,10 +26,7 @@ def register(app: typer.Typer) -> None:
 def reproduce(
     context: typer.Context,
     folder: Folder,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", parser=out_path, metavar="DIR", help="Keep the new files there; default: only compare."),
-    ] = None,
+    out: Annotated[Path | None, out_option("Keep the new files there; default: only compare.")] = None,
 ) -> None:
     """Build a compiled folder again from its manifest and stored plan, and compare it byte for byte."""
     from pimdse.compiling.reproduction import as_data, rebuild

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, LimitOption, out_path
+from pimdse.commands.arguments import Folder, LimitOption, out_option
 from pimdse.commands.completion import chip_names, metrics
 from pimdse.display.output import Output, output_of
 
@@ -74,9 +74,7 @@ def sweep(
             help="Chooses the candidates of a space that is not judged completely: tpe, nsga2, nsga3, qmc, gp, random.",
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", parser=out_path, metavar="DIR", help="Default results/NAME.")
-    ] = None,
+    out: Annotated[Path | None, out_option("Default results/NAME.")] = None,
     cluster: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pimdse.commands.arguments import Folder, out_path
+from pimdse.commands.arguments import Folder, out_option
 from pimdse.display.output import output_of, plain
 
 _EPILOG = """[bold]Examples[/bold]
@@ -30,10 +30,7 @@ def register(app: typer.Typer) -> None:
 def trace(
     context: typer.Context,
     folder: Folder,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", parser=out_path, metavar="FILE", help="Default DIR/trace.json.gz; .gz compresses."),
-    ] = None,
+    out: Annotated[Path | None, out_option("Default DIR/trace.json.gz; .gz compresses.", "FILE", "-o")] = None,
     start: Annotated[
         str, typer.Option("--from", metavar="TIME", help="Leave out what ends earlier: 1500 (ns), 20us, 1.5ms.")
     ] = "0",
