@@ -3,6 +3,7 @@
 Covers: model_index, load_network.
 """
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from tests.seeds import sampled
 MODELS = {entry.name: entry for entry in list_models()}
 TRAINED = sorted(name for name in MODELS if name.startswith("digits_"))
 SMALL = [*TRAINED, "lenet5", "lenet5_tanh_avg"]
+HEAVY = {name for name in MODELS if re.match("resnet1[05]|resnet50_bn|vgg1|.*alexnet|caffenet|rcnn", name)}
 TWINS = {"caffenet", "rcnn_ilsvrc13", "resnet101", "resnet152", "vgg19"}  # nothing in them that smaller ones lack
 
 
@@ -37,7 +39,13 @@ def test_the_index_describes_every_file_and_nothing_else() -> None:
         assert entry.summary
 
 
-@pytest.mark.parametrize("name", sampled(((name,) for name in sorted(MODELS)), 3))
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sampled(((name,) for name in sorted(set(MODELS) - HEAVY)), 3),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(TWINS)),
+    ],
+)
 def test_import(name: str) -> None:
     network = load_network(name)
     check_graph(network.graph)
