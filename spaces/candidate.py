@@ -60,7 +60,7 @@ class Candidate:
         return figures.value(base)
 
     def to_json(self) -> dict[str, object]:
-        """Plain values for the journal."""
+        """Plain values, for the study and for what a worker says."""
         return {
             "point": self.point.as_dict(),
             "verdict": str(self.verdict),
