@@ -133,7 +133,7 @@ def test_contradicting_shapes_name_the_node(
 
 def test_a_product_with_a_scalar_names_the_node(tmp_path: Path) -> None:
     nodes = [op("ReduceMean", "x", "m", keepdims=0), op("MatMul", "m w", "y")]
-    with pytest.raises((ModelError, UnsupportedOp), match="MatMul-y|ReduceMean-m"):
+    with pytest.raises((ModelError, UnsupportedOp), match=r"MatMul-y|ReduceMean-m"):
         load(make(nodes, {"x": [1, 4, 6, 6]}, {"w": np.zeros((8, 5), np.float32)}), tmp_path)
 
 

@@ -64,6 +64,6 @@ def test_any_order_and_grouping_of_axes(tmp_path: Path, seed: int) -> None:
         op("Transpose", "r", "t", perm=[0, *(1 + kept.index(kind) for kind in "chw")]),
         op("Conv", "t w", "y"),
     ]
-    weights = {"scale": scale, "s": ints(-1, *(sizes[kind] for kind in kept)), "w": W2}
+    weights: dict[str, Any] = {"scale": scale, "s": ints(-1, *(sizes[kind] for kind in kept)), "w": W2}
     graph = check(tmp_path, nodes, {"x": ("N", *shape)}, weights)
     assert "Pick" not in kinds(graph)

@@ -255,7 +255,7 @@ def ints(*values: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         pytest.param((2, 3, 6, 6), [CONV, op("Resize", "c _ _ s", "y", mode="nearest")], {"s": ints(2, 4, 8, 8)},
                      id="Resize"),
         pytest.param((2, 3, 6, 6), [CONV, op("Reshape", "c s", "r"), op("Reshape", "r t", "u"),
-                     op("MatMul", "u m", "y")], {"s": ints(8, 16), "t": ints(2, 64), "m": normals(64, 3)}, id="merged with the channels"),
+                     op("MatMul", "u m", "y")], {"s": ints(8, 16), "t": ints(2, 64), "m": normals(64, 3)}, id="merged"),
         pytest.param((8, 2, 16), [op("Conv", "x k", "c"), op("GlobalAveragePool", "c", "y")], {"k": normals(4, 2, 5)},
                      id="one-dimensional"),
         pytest.param((4, 3, 6, 6), [op("Reshape", "k s", "w4"), op("Conv", "x w4 b", "c"), op("Add", "c a", "y")],
@@ -280,7 +280,7 @@ def test_inputs_of_other_types(tmp_path: Path, kind: int) -> None:
 
 def test_quantized_inputs_and_unused_ones(tmp_path: Path) -> None:
     nodes = [op("DequantizeLinear", "x s z", "r"), op("Conv", "r w b", "y")]
-    weights = WEIGHTS | {"s": np.float32(0.5), "z": np.uint8(7)}
+    weights = WEIGHTS | {"s": np.array(0.5, np.float32), "z": np.array(7, np.uint8)}
     model = make(nodes, X, weights, elem_type=TensorProto.UINT8)
     model.graph.input.append(helper.make_tensor_value_info("im_shape", TensorProto.INT64, ["K", 2]))
     graph = agree(load(model, tmp_path))
