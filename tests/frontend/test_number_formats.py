@@ -141,7 +141,7 @@ SCALES = {"s": np.array([0.5, 0.1, 0.2], np.float32), "z": np.array([3, 0, -5], 
     ],
 )  # fmt: skip
 def test_quantized_activations_in_all_forms(tmp_path: Path, nodes: list[Any], weights: dict[str, Any]) -> None:
-    given = SCALES | {"one": np.float32(0.1), "zero": np.int8(4)} | weights
+    given: dict[str, Any] = SCALES | {"one": np.float32(0.1), "zero": np.int8(4)} | weights
     model = make([*nodes, op("Conv", "d w", "y")], {"x": (1, 3, 6, 6)}, given)
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     images = normals(1, 3, 6, 6)
