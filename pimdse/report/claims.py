@@ -25,7 +25,7 @@ def claims(findings: Findings) -> tuple[str, ...]:
         first = (
             f"All {spent:,} timelines are spent, and {left}: a larger `timed` goes on."
             if spent >= sweep.timed
-            else f"{left}, and were not kept as trials: a larger --trials goes on."
+            else f"{left}: the sweep is not finished, or they were not kept as trials (a larger --trials does)."
         )
     unfit = f"{found.unfit:,} hold no program; " if found.unfit else ""
     out = f"{found.proven:,}" if found.proven else "none"
