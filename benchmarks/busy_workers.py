@@ -1,7 +1,7 @@
-"""How busy one driver keeps 64 workers: candidates that sleep 1 to 10 s, chosen by a sampler.
+"""How busy one driver keeps 64 workers: candidates that sleep 1 to 10 s, chosen at random.
 
     python benchmarks/busy_workers.py                      # 1,000 candidates, a minute and a half
-    python benchmarks/busy_workers.py --sampler nsga2 --lag 128
+    python benchmarks/busy_workers.py --sampler tpe        # what a slow sampler costs: its proposals are the driver's work
 
 Counted from the first candidate to the start of the last one: what follows is the end of any parallel work. The workers
 are 64 threads of a Dask worker in the driver's own process, which makes it harder for the driver. The machine has to be
@@ -42,7 +42,7 @@ def sleepy(sweep: Sweep) -> Evaluator:
 def main() -> int:
     """Measure and print; 1 if the workers idle too much."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--sampler", default="random")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--lag", type=int, default=4 * WORKERS)
     options = parser.parse_args()
