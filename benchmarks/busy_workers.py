@@ -1,7 +1,7 @@
 """How busy one driver keeps 64 workers: candidates that sleep 1 to 10 s, chosen at random.
 
     python benchmarks/busy_workers.py                      # 1,000 candidates, a minute and a half
-    python benchmarks/busy_workers.py --sampler tpe        # what a slow sampler costs: its proposals are the driver's work
+    python benchmarks/busy_workers.py --sampler tpe        # its proposals are the driver's work, too
 
 Counted from the first candidate to the start of the last one: what follows is the end of any parallel work. The workers
 are 64 threads of a Dask worker in the driver's own process, which makes it harder for the driver. The machine has to be
