@@ -51,6 +51,10 @@ def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where
             continue
         flowing.update(node.output)
         mixed = node.op_type in _OVER_AN_AXIS and _axis_size(node, before) != _axis_size(node, after)
+        if node.op_type == "Concat" and any(before.get(n, (0,))[:1] != after.get(n, (0,))[:1] for n in node.input):
+            # Images behind each other: the result for one image is no part of the result for all.
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+            mixed |= axis in (0, -len(before.get(node.input[0], ())))
         for name in node.output:
             if name in before and name in after:
                 mixed |= math.prod(before[name]) != batch * math.prod(after[name])

@@ -293,7 +293,11 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
             values = numpy_helper.to_array(constants[name])
             if place == _TARGETS.get(node.op_type):
                 changed = _target_for_one(values, batch)
-            elif node.op_type in _ALIKE and values.ndim == len(before.get(node.output[0], ())) and len(values) == batch:
+            elif (
+                node.op_type in _ALIKE
+                and values.shape[:1] == (batch,)
+                and values.ndim == len(before.get(node.output[0], ()))
+            ):
                 changed = values[:1] if np.array_equal(values, np.broadcast_to(values[:1], values.shape)) else None
             else:
                 continue

@@ -292,3 +292,8 @@ def test_weights_that_the_exporter_left_out(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"'w' is an input .* no values: .* --weights random:SEED"):
         load(model, tmp_path)
     agree(load(model, tmp_path, weights="random:1"))
+
+
+def test_images_behind_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="mixes the images of the file's batch of 2"):
+        load(make([op("Concat", "x z", "y", axis=0)], {"x": (2, 4), "z": (2, 4)}), tmp_path)
