@@ -49,6 +49,8 @@ from spaces.space import (
     own_value,
 )
 
+_MOST_VALUES = 1_000_000  # of a range of whole numbers
+
 # Part of a chip's identity, not of its design.
 _NOT_SEARCHABLE = ("name", "interconnect", "noc_file", "noc_table", "psum_bits", "cut_off", "rating")
 
@@ -279,6 +281,8 @@ def _parameter(name: str, value: object, arch: Arch, where: str) -> Parameter:
     if (low, high) != (limits.low, limits.high):
         raise ConfigError(where, f"expected whole numbers, found {limits.low:g} to {limits.high:g}")
     _positive(own, low, f"{where}.low")
+    if (count := (high - low) // limits.step + 1) > _MOST_VALUES:
+        raise ConfigError(where, f"expected at most {_MOST_VALUES:,} values, found {count:,}: raise step or lower high")
     return IntRange(name=name, low=low, high=high - (high - low) % limits.step, step=limits.step, log=limits.log)
 
 

@@ -84,6 +84,10 @@ def test_section_becomes_a_typed_sweep() -> None:
         ({"space": {"cores": ["two"]}}, r"sweep\.space\.cores\[0\]: expected a value like 168, found text 'two'"),
         ({"space": {"cores": [2, 2]}}, r"sweep\.space\.cores: a value is listed twice"),
         ({"space": {"cores": {"low": 9, "high": 3}}}, r"sweep\.space\.cores: expected low <= high, found 9 > 3"),
+        (
+            {"space": {"cores": {"low": 1, "high": 2**63 - 1}}},
+            r"sweep\.space\.cores: expected at most 1,000,000 values",
+        ),
         ({"space": {"cores": {"low": 0, "high": 3}}}, r"sweep\.space\.cores\.low: expected >= 1, found 0"),
         ({"space": {"cores": {"low": 1.5, "high": 3}}}, r"sweep\.space\.cores: expected whole numbers"),
         ({"space": {"cores": {"low": 1}}}, r"sweep\.space\.cores: high: missing"),

@@ -220,7 +220,7 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
     del model.graph.value_info[:]
     for batch in {batch for batch in batches.values() if batch}:
         flowing = {name for name, found in batches.items() if found == batch}
-        _rewrite_constants(model, before, flowing, batch)
+        _rewrite_constants(model, before, flowing, batch, where)
     sizes = {batch for batch in batches.values() if batch}
     if len(sizes) == 1:
         refuse_mixed_batch(model, before, sizes.pop(), where)
@@ -272,7 +272,7 @@ def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
             )
 
 
-def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str], batch: int) -> None:
+def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str], batch: int, where: str) -> None:
     """A model exported for a fixed batch says so in constants, too: targets of reshapes and resizes, operands that hold
     one value per image. Those that its images flow into are made for one."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -290,7 +290,10 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
         for place, name in enumerate(node.input):
             if name not in constants:
                 continue
-            values = numpy_helper.to_array(constants[name])
+            try:
+                values = numpy_helper.to_array(constants[name])
+            except (ValueError, TypeError, KeyError) as error:
+                raise ModelError(f"{where}: node {node.name!r}: constant {name!r}: {error}") from error
             if place == _TARGETS.get(node.op_type):
                 changed = _target_for_one(values, batch)
             elif (

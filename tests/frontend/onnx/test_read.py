@@ -297,3 +297,14 @@ def test_weights_that_the_exporter_left_out(tmp_path: Path) -> None:
 def test_images_behind_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="mixes the images of the file's batch of 2"):
         load(make([op("Concat", "x z", "y", axis=0)], {"x": (2, 4), "z": (2, 4)}), tmp_path)
+
+
+def test_damaged_constants_and_nodes_without_inputs_are_said_to_be_so(tmp_path: Path) -> None:
+    cut = make([op("Reshape", "x shape", "y")], {"x": [4, 2, 2]}, {"shape": np.array([4, 4])}, ["y"])
+    cut.graph.initializer[0].dims[0] = 2**62
+    idle = make([op("Identity", "x", "i"), op("Relu", "i", "y")], {"x": [1, 2]}, {}, ["y"])
+    del idle.graph.node[0].input[:]
+    for model in (cut, idle):
+        onnx.save(model, tmp_path / "damaged.onnx")
+        with pytest.raises((ModelError, UnsupportedOp), match=r"damaged\.onnx"):
+            load_network(tmp_path / "damaged.onnx")
