@@ -73,7 +73,7 @@ def drop_quantization(model: onnx.ModelProto) -> tuple[str, ...]:
 
     Returns notes for the report.
     """
-    constants = _constants(model)
+    constants = constants_of(model)
     scales: dict[str, _Scale] = {}
     per_channel: dict[str, _AlongAxis] = {}
     pairs = 0
@@ -123,7 +123,7 @@ def _real_outputs(model: onnx.ModelProto, scales: Mapping[str, _Scale]) -> list[
     return notes
 
 
-def _constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     """Initializers and the values of Constant nodes, also behind Identity."""
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:

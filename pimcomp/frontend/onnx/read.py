@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
+from pimcomp.frontend.onnx.drop_quantization import constants_of
 from pimcomp.frontend.onnx.expand_fused import expand_fused
 from pimcomp.frontend.onnx.input_axes import Factors, input_axes
 from pimcomp.frontend.onnx.mixed_batch import NO_DATA, Shapes, refuse_mixed_batch, static_shapes
@@ -275,14 +276,7 @@ def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
 def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str], batch: int, where: str) -> None:
     """A model exported for a fixed batch says so in constants, too: targets of reshapes and resizes, operands that hold
     one value per image. Those that its images flow into are made for one."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    constants |= {
-        node.output[0]: attribute.t
-        for node in model.graph.node
-        if node.op_type == "Constant"
-        for attribute in node.attribute
-        if attribute.name == "value"
-    }
+    constants = constants_of(model)
     for number, node in enumerate(model.graph.node):
         if flowing.isdisjoint(node.input) or node.op_type in NO_DATA:
             continue
