@@ -158,6 +158,8 @@ def make_store(folder: Path, sweep: Sweep) -> Store:
             fresh.rename(path)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(f"{path}: {error}") from error
+        finally:
+            fresh.unlink(missing_ok=True)
     return Store(folder)
 
 
