@@ -60,9 +60,8 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
 
     def bounds_on(arch: Arch) -> tuple[Bounds, ...]:
         shape = (arch.crossbar_rows, arch.weight_cols)
-        if shape not in works:
-            works[shape] = tuple(least_work(graph, arch) for _, graph in graphs)
-        return tuple(bounds_of(work, arch) for work in works[shape])
+        found = _remembered(works, shape, lambda: tuple(least_work(graph, arch) for _, graph in graphs), _PARTITIONS)
+        return tuple(bounds_of(work, arch) for work in found)
 
     return Evaluator(
         evaluate=lambda point, fidelity: evaluate_point(point, fidelity, chip, figures_of, sweep),

@@ -39,7 +39,7 @@ class Estimate:
     latency_ns: one pass of the program. period_ns, energy_pj: per image (a pass takes `images`). busiest_ns: issue
     time of the busiest core per image. local_memory_bytes: what the busiest core holds if work runs ahead as far as it
     can; beyond the chip's memory the scheduler holds it back, which the times do not contain. crossbars and
-    area_mm2 (None: not known) are the chip's.
+    area_mm2 are the chip's.
     """
 
     images: int

@@ -234,6 +234,16 @@ class Graph:
         """The nodes that outputs read, ascending."""
         return sorted({source for output in self.outputs for source in output.view.nodes})
 
+    def readers(self) -> list[set[int]]:
+        """For every node the nodes that read it; network output k counts as reader -1 - k."""
+        found: list[set[int]] = [set() for _ in self.nodes]
+        reads = [(i, view) for i, node in enumerate(self.nodes) for view in node.inputs]
+        reads += [(-1 - k, output.view) for k, output in enumerate(self.outputs)]
+        for reader, view in reads:
+            for source in view.nodes:
+                found[source].add(reader)
+        return found
+
     def weighted(self) -> tuple[int, ...]:
         """Indices of the nodes that occupy crossbars, in order."""
         return tuple(i for i, node in enumerate(self.nodes) if on_crossbars(node.operation))

@@ -42,7 +42,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, LongArray, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Node, Pool, Standalone, Windowed
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Pool, Standalone, Windowed
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.rows import needed_rows, sources_of
@@ -128,10 +128,7 @@ def least_work(graph: Graph, arch: Arch, partition: Partition | None = None) -> 
         for index in range(len(graph.nodes))
     ]
     flat = [alternative for found in alternatives for alternative in found]
-    readers: list[list[Node]] = [[] for _ in graph.nodes]
-    for node in graph.nodes:
-        for source in sources_of(node):
-            readers[source].append(node)
+    readers = graph.readers()
     loaded = [
         int(rows.sum()) * node.width * node.channels
         for node, rows in zip(graph.nodes, needed, strict=True)
@@ -263,12 +260,13 @@ def _different_windows(positions: np.ndarray, inside: np.ndarray) -> tuple[int, 
     return len(met), sum(len(window) == 1 for window in met)
 
 
-def _activated(graph: Graph, index: int, readers: list[Node], needed: np.ndarray, arch: Arch) -> int:
+def _activated(graph: Graph, index: int, readers: set[int], needed: np.ndarray, arch: Arch) -> int:
     """Elements whose activation takes a vector instruction of its own."""
     node = graph.nodes[index]
     if node.activation is None:
         return 0
-    only_maxima = bool(readers) and all(isinstance(n.operation, Pool) and n.operation.method == "max" for n in readers)
+    reading = [graph.nodes[reader].operation for reader in readers if reader >= 0]
+    only_maxima = bool(reading) and all(isinstance(o, Pool) and o.method == "max" for o in reading)
     if only_maxima:
         return 0
     pixels = int(needed.sum()) * node.width

@@ -12,7 +12,7 @@ from spaces.search.enumeration import enumerate_space
 from spaces.search.promote import time_front
 from spaces.search.sampler import check_installed
 from spaces.search.store import Store, owned
-from spaces.search.study import Observe, Progress, Stop, Trial, open_study
+from spaces.search.study import Observe, Progress, Stop, open_study, trials_of
 from spaces.space import Fidelity, Sweep
 
 # Seconds between two looks at how far a sweep is.
@@ -51,7 +51,7 @@ def run_sweep(
         else:
             done = search(store, sweep, make_evaluator, engine, report, stop)
         if done and sweep.fidelity is Fidelity.COST:
-            done = time_front(store, sweep, engine, _trials(store, sweep), report, stop)
+            done = time_front(store, sweep, engine, trials_of(store, sweep), report, stop)
         final = _final(store, sweep, interrupted=not done)
     observe(final)
     return final
@@ -69,14 +69,8 @@ class _Reports:
             self._next = time.monotonic() + _REPORT_S
 
 
-def _trials(store: Store, sweep: Sweep) -> tuple[Trial, ...]:
-    return tuple(
-        Trial(number=r.number, candidate=r.candidate, duplicate_of=r.duplicate_of) for r in store.rows(sweep.fidelity)
-    )
-
-
 def _final(store: Store, sweep: Sweep, *, interrupted: bool) -> Progress:
-    trials = _trials(store, sweep)
+    trials = trials_of(store, sweep)
     distinct = sum(t.duplicate_of is None for t in trials)
     timed = [r.candidate for r in store.rows(Fidelity.TIMELINE)] if sweep.fidelity is Fidelity.COST else []
     budget = distinct if sweep.complete and not interrupted else sweep.budget

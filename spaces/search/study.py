@@ -121,6 +121,13 @@ def open_study(folder: Path, sweep: Sweep, content: dict[str, str]) -> Store:
     return store
 
 
+def trials_of(store: Store, sweep: Sweep) -> tuple[Trial, ...]:
+    """The finished trials of the search, by number."""
+    return tuple(
+        Trial(number=r.number, candidate=r.candidate, duplicate_of=r.duplicate_of) for r in store.rows(sweep.fidelity)
+    )
+
+
 def load_stored(folder: Path) -> Stored:
     """Read a sweep's results, finished or not. Raises OutputError if there is no study."""
     with closing(Store(folder)) as store:
@@ -128,16 +135,16 @@ def load_stored(folder: Path) -> Stored:
         if settings is None:
             raise OutputError(f"{store.path}: no sweep was started in it")
         sweep, enumeration = settings_from_json(settings), store.fact(ENUMERATION)
-        rows = store.rows(sweep.fidelity)
+        trials = trials_of(store, sweep)
         programs = [r.candidate for r in store.rows(Fidelity.TIMELINE)] if sweep.fidelity is Fidelity.COST else []
-        number = {r.candidate.point: r.number for r in reversed(rows)}
+        number = {t.candidate.point: t.number for t in reversed(trials)}
         if enumeration is not None:
             enumeration = Enumeration(**{**enumeration, "reasons": tuple(map(tuple, enumeration["reasons"]))})
         return Stored(
             sweep=sweep,
             content=store.fact(_CONTENT),
-            trials=tuple(Trial(number=r.number, candidate=r.candidate, duplicate_of=r.duplicate_of) for r in rows),
-            timed=tuple(sorted(programs, key=lambda c: number.get(c.point, len(rows)))),
+            trials=trials,
+            timed=tuple(sorted(programs, key=lambda c: number.get(c.point, len(trials)))),
             proofs=_proofs(store),
             enumeration=enumeration,
             whole=read_whole(folder, sweep) if enumeration is not None else None,

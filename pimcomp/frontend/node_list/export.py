@@ -20,7 +20,6 @@ from pimcomp.frontend.node_list.records import (
     lrn_param,
     pool_param,
 )
-from pimcomp.frontend.rewrite.rewire import readers
 from pimcomp.ir.graph import (
     Activation,
     ActivationKind,
@@ -82,7 +81,7 @@ class _Listing:
 
     def __post_init__(self) -> None:
         self.records = RecordList(frozenset(output.name for output in self.graph.outputs))
-        read_by = readers(self.graph)
+        read_by = self.graph.readers()
         for output in self.graph.outputs:
             whole = self._whole_nodes(output.view)
             if whole is not None and len(whole) == 1 and len(read_by[whole[0]]) == 1 and output.epilogue is None:

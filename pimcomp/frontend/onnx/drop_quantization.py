@@ -92,7 +92,7 @@ def drop_quantization(model: onnx.ModelProto) -> tuple[str, ...]:
             if (along := _along_axis(node, constants)) is not None:
                 pairs += 1
                 _spell_out(model, node, along, quantize=False)
-        elif node.op_type == "Clip" and node.output and scales.keys() & set(node.input[:1]):
+        elif node.op_type == "Clip" and node.input and node.output and node.input[0] in scales:
             scales[node.output[0]] = scales[node.input[0]]
             _clip_real(model, node, scales[node.input[0]], constants, number)
         elif node.op_type == "DequantizeLinear" and node.input and node.input[0] in scales:
@@ -134,7 +134,7 @@ def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
                 elif attribute.name in ("value_float", "value_floats"):
                     values = np.array(helper.get_attribute_value(attribute), np.float32)
                     found[node.output[0]] = numpy_helper.from_array(values)
-        elif node.op_type == "Identity" and node.output and found.keys() & set(node.input[:1]):
+        elif node.op_type == "Identity" and node.input and node.output and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
     return found
 

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
+from pimcomp.frontend.lower.constant_fold import tensor_values
+from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.onnx.drop_quantization import constants_of
 from pimcomp.frontend.onnx.expand_fused import expand_fused
 from pimcomp.frontend.onnx.input_axes import Factors, input_axes
@@ -285,9 +287,9 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
             if name not in constants:
                 continue
             try:
-                values = numpy_helper.to_array(constants[name])
-            except (ValueError, TypeError, KeyError) as error:
-                raise ModelError(f"{where}: node {node.name!r}: constant {name!r}: {error}") from error
+                values = tensor_values(constants[name])
+            except BadShape as error:
+                raise ModelError(f"{where}: node {node.name!r}: {error}") from error
             if place == _TARGETS.get(node.op_type):
                 changed = _target_for_one(values, batch)
             elif (

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.frontend.rewrite.rewire import as_scale, readers, resolve, rewire
+from pimcomp.frontend.rewrite.rewire import as_scale, resolve, rewire
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Node, View
 
 Reals = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ def fold_scales(graph: Graph) -> Graph:
 
 def _fold_backwards(graph: Graph) -> Graph:
     """A scale all of whose sources are convolutions that nothing else reads moves into them."""
-    read_by = readers(graph)
+    read_by = graph.readers()
     nodes: list[Node | None] = list(graph.nodes)
     moved: dict[int, View] = {}
     for index, node in enumerate(graph.nodes):
@@ -112,7 +112,7 @@ def _fold_forwards(graph: Graph) -> Graph:
 
     A shift becomes part of the bias, which is exact only where no window reaches into padding.
     """
-    read_by = readers(graph)
+    read_by = graph.readers()
     nodes: list[Node | None] = list(graph.nodes)
     moved: dict[int, View] = {}
     for index in range(len(nodes)):

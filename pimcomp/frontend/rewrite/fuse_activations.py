@@ -6,13 +6,13 @@ of it. A source takes it only if nothing else reads that source.
 
 from dataclasses import replace
 
-from pimcomp.frontend.rewrite.rewire import readers, resolve, rewire
+from pimcomp.frontend.rewrite.rewire import resolve, rewire
 from pimcomp.ir.graph import Graph, Input, Node, Standalone, View
 
 
 def fuse_activations(graph: Graph) -> Graph:
     """The same function with as few `Standalone` nodes as possible; fused nodes keep their producer's name."""
-    read_by = readers(graph)
+    read_by = graph.readers()
     nodes: list[Node | None] = list(graph.nodes)
     moved: dict[int, View] = {}
     for index, node in enumerate(graph.nodes):

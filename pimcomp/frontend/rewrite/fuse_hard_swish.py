@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pimcomp.frontend.rewrite.rewire import as_scale, readers, rewire
+from pimcomp.frontend.rewrite.rewire import as_scale, rewire
 from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Graph, Node, Standalone, View
 
 TOLERANCE = 1e-6  # a factor of 1/6 in float32
@@ -22,7 +22,7 @@ class _Gate:
 def fuse_hard_swish(graph: Graph) -> Graph:
     """The same function with a `Standalone` HardSwish per such product; what it replaces is left to `drop_dead`."""
     gates = _gates(graph)
-    read_by = readers(graph)
+    read_by = graph.readers()
     nodes: list[Node | None] = list(graph.nodes)
     moved: dict[int, View] = {}
     swish = Activation(kind=ActivationKind.HARD_SWISH)

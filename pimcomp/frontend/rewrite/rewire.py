@@ -1,4 +1,4 @@
-"""What graph passes share: who reads a node, and taking nodes out while every view finds its channels again."""
+"""What graph passes share: taking nodes out while every view finds its channels again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,17 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from pimcomp.ir.graph import Conv, Graph, Node, View
-
-
-def readers(graph: Graph) -> list[set[int]]:
-    """For every node the nodes that read it; network output k counts as reader -1 - k."""
-    found: list[set[int]] = [set() for _ in graph.nodes]
-    reads = [(i, view) for i, node in enumerate(graph.nodes) for view in node.inputs]
-    reads += [(-1 - k, output.view) for k, output in enumerate(graph.outputs)]
-    for reader, view in reads:
-        for source in view.nodes:
-            found[source].add(reader)
-    return found
 
 
 def resolve(view: View, moved: Mapping[int, View]) -> View:

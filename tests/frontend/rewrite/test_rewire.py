@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pimcomp.frontend.rewrite.check_graph import check_graph
-from pimcomp.frontend.rewrite.rewire import as_scale, drop_dead, is_depthwise, readers, resolve, rewire
+from pimcomp.frontend.rewrite.rewire import as_scale, drop_dead, is_depthwise, resolve, rewire
 from pimcomp.ir.graph import Conv, Graph, Input, Node, Output, Pool, Standalone, View, Window, whole
 from tests.graph_oracle import evaluate, random_inputs
 from tests.schedule.random_networks import random_network
@@ -32,7 +32,7 @@ def chain() -> Graph:
 
 
 def test_readers_are_nodes_and_outputs() -> None:
-    assert readers(chain()) == [{1, 2}, {3, -1}, set(), {-1}]
+    assert chain().readers() == [{1, 2}, {3, -1}, set(), {-1}]
 
 
 def test_sources_are_counted_once_and_ascending() -> None:
