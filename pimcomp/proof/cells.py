@@ -6,6 +6,9 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.proof.interpret.integer_kernel import EXACT, Cells, Weights
 
+_BASE = 1 << 12
+"""What a word's upper slice is counted in: sums of either below half of it keep their sum within float32's 24 bits."""
+
 
 def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
     """The cells of all matrices: EXACT where neither a conversion nor a cell can lose anything.
@@ -16,15 +19,30 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
     if arch.is_lossless:
         return EXACT
     full, rows = (1 << arch.cell_bits) - 1, min(arch.dac_count, arch.crossbar_rows)
-    encoded = weights.values.astype(np.int64) + (1 << (arch.weight_bits - 1))
-    shifts = np.arange(0, arch.weight_bits, arch.cell_bits)[:, None]
-    levels = (encoded >> shifts) & full
-    chunks = -(-weights.rows.astype(np.int64) // rows)
-    ends = np.cumsum(chunks * weights.cols)
-    flipped = np.zeros((len(shifts), int(ends[-1]) if len(ends) else 0), np.float32)
-    if arch.encoding == "isaac":
-        _invert(levels, flipped, weights, rows, full)
-    short = max(arch.adc_bits_needed - arch.adc_resolution, 0) if arch.adc_mode == "round" else 0
+    most = rows * ((1 << arch.dac_bits) - 1) * full
+    resolution = arch.adc_bits_needed if arch.adc_mode == "ideal" else arch.adc_resolution
+    short = max(arch.adc_bits_needed - resolution, 0) if arch.adc_mode == "round" else 0
+    top, disturbed = (1 << resolution) - 1, bool(arch.cell_noise or arch.stuck_cells)
+    base = _BASE if 2 * most < _BASE and not arch.cell_noise else 0
+    shifts = np.arange(0, arch.weight_bits, arch.cell_bits)[:, None, None]
+    rng = np.random.default_rng(arch.noise_seed)
+    levels: list[npt.NDArray[np.float32]] = []
+    flipped: list[npt.NDArray[np.float32]] = []
+    first_read: list[int] = []
+    known: dict[tuple[bytes, int], int] = {}  # replicas hold the same, unless something disturbs them
+    for start, height, cols in zip(weights.start, weights.rows, weights.cols, strict=True):
+        values = weights.values[start : start + height * cols].reshape(height, cols).astype(np.int64)
+        first_read.append(len(levels) if disturbed else known.setdefault((values.tobytes(), int(cols)), len(levels)))
+        if first_read[-1] < len(levels):
+            continue
+        held = ((values + (1 << (arch.weight_bits - 1))) >> shifts) & full
+        for first in range(0, int(height), rows):
+            part = held[:, first : first + rows]
+            flip = (2 * part.sum(axis=1) > rows * full) & (arch.encoding == "isaac")
+            flipped.append(flip.T.astype(np.float32))
+            levels.append(_words(_disturbed(np.where(flip[:, None], full - part, part), full, most, arch, rng), base))
+    sizes = [(block.size, len(flip)) for block, flip in zip(levels, flipped, strict=True)]
+    starts = np.cumsum([(0, 0), *sizes], axis=0).astype(np.int64)
     return Cells(
         slices=len(shifts),
         rows=rows,
@@ -33,36 +51,41 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
         input_bits=input_bits,
         weight_bits=arch.weight_bits,
         step=1 << short,
-        top=(1 << arch.adc_resolution) - 1,
-        levels=_disturbed(levels, full, arch),
-        flipped=flipped,
-        flipped_start=(ends - chunks * weights.cols).astype(np.int64),
+        top=top,
+        harmless=-1 if short or disturbed else top // full,
+        base=base,
+        levels=np.concatenate([np.zeros(0, np.float32), *(block.ravel() for block in levels)]),
+        level_start=starts[:, 0],
+        flipped=np.concatenate([np.zeros((0, len(shifts)), np.float32), *flipped]),
+        flipped_start=starts[:, 1],
+        first_read=np.array(first_read, np.int64),
     )
 
 
-def _invert(
-    levels: npt.NDArray[np.int64], flipped: npt.NDArray[np.float32], weights: Weights, rows: int, full: int
-) -> None:
-    """Store the columns inverted whose levels add up to more than half of `rows` full ones."""
-    place = 0
-    for start, height, cols in zip(weights.start, weights.rows, weights.cols, strict=True):
-        for first in range(0, int(height), rows):
-            last = min(first + rows, int(height))
-            held = levels[:, start + first * cols : start + last * cols].reshape(len(levels), last - first, cols)
-            flip = 2 * held.sum(axis=1) > rows * full
-            held[:] = np.where(flip[:, None], full - held, held)
-            flipped[:, place : place + cols] = flip
-            place += int(cols)
+def _disturbed(
+    levels: npt.NDArray[np.int64], full: int, most: int, arch: Arch, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """The levels with the chip's seeded noise, and with cells stuck at either end.
 
-
-def _disturbed(levels: npt.NDArray[np.int64], full: int, arch: Arch) -> npt.NDArray[np.float32]:
-    """The levels with the chip's seeded noise, and with cells stuck at either end."""
+    Noisy levels are whole numbers of a unit so small, and so large, that float32 holds every sum of a column exactly.
+    """
     held = levels.astype(np.float32)
-    rng = np.random.default_rng(arch.noise_seed)
     if arch.cell_noise:
+        unit = 2.0 ** (int(4 * most).bit_length() - 24)
         held *= rng.normal(1.0, arch.cell_noise, held.shape).astype(np.float32)
+        held = np.asarray(np.rint(held / unit) * unit, np.float32)
     if arch.stuck_cells:
         stuck = rng.random(held.shape)
         held[stuck < arch.stuck_cells] = full
         held[stuck < arch.stuck_cells / 2] = 0
     return held
+
+
+def _words(levels: npt.NDArray[np.float32], base: int) -> npt.NDArray[np.float32]:
+    """Levels [slices, rows, columns] as `Cells` keeps them."""
+    if base:
+        lower, upper = levels[::2], levels[1::2]
+        levels = lower.copy()
+        levels[: len(upper)] += base * upper
+    words, rows, cols = levels.shape
+    return np.pad(levels.transpose(2, 0, 1).reshape(cols * words, rows), ((0, cols * words % 2), (0, -rows % 4)))

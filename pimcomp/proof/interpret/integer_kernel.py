@@ -36,9 +36,13 @@ class Scales(NamedTuple):
 class Cells(NamedTuple):
     """What the crossbars hold, where a conversion may lose something. slices 0: nothing does, and products are exact.
 
-    levels: float32[slices, values], of the cells that hold a weight, least significant first, laid out as the
-    matrices. flipped: float32[slices, places], 1 where a column is stored inverted, per rows read at a time: a place
-    per column, group by group from flipped_start[group]. A conversion is a multiple of `step` up to `top` times it.
+    The rows of a matrix that are read at a time are a *read*; a group's reads are numbered from first_read[group].
+    levels: of the cells, per read from level_start[read]: float32[columns * words, rows], filled up with zeros to an
+    even number of the former and a multiple of 4 of the latter. The words of a column hold its slices, least
+    significant first: one each, or two, the higher in units of `base`, which is more than twice any sum (0: one each).
+    flipped: float32[places, slices], 1 where a column is stored inverted: a place per column from flipped_start[read].
+    A conversion is a multiple of `step` up to `top` times it. harmless: inputs that add up to no more than this are
+    converted without loss (-1: none is).
     """
 
     slices: int
@@ -49,13 +53,18 @@ class Cells(NamedTuple):
     weight_bits: int
     step: int
     top: int
+    harmless: int
+    base: int
     levels: npt.NDArray[np.float32]
+    level_start: npt.NDArray[np.int64]
     flipped: npt.NDArray[np.float32]
     flipped_start: npt.NDArray[np.int64]
+    first_read: npt.NDArray[np.int64]
 
 
+_NONE = np.zeros(0, np.int64)
 EXACT = Cells(
-    0, 1, 1, 1, 1, 1, 1, 1, np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+    0, 1, 1, 1, 1, 1, 1, 1, 0, 0, np.zeros(0, np.float32), _NONE, np.zeros((0, 0), np.float32), _NONE, _NONE
 )  # fmt: skip
 
 
@@ -70,8 +79,8 @@ class Weights(NamedTuple):
     cells: Cells = EXACT
 
 
-Scratch = tuple[Lanes, IntArray, npt.NDArray[np.int64]]
-"""(int64[longest, lanes], int32[longest], int64[longest]): sums of an mvmul, of all lanes and of one."""
+Scratch = tuple[IntArray, npt.NDArray[np.int64]]
+"""(int32[longest], int64[longest]): sums of an mvmul, of one lane."""
 
 
 @kernel
@@ -103,62 +112,135 @@ def multiply(x: Lanes, rows: Whole, cols: Whole, weights: IntArray, start: Whole
 
 
 @kernel
-def _drive(x: Lanes, lane: Whole, first: Whole, low: Whole, cells: Cells, driven: FloatArray) -> Whole:
-    """The DACs' levels for the bits from `low` of the rows from `first`; the highest bits are signed. Their sum."""
-    charge = np.int64(0)
-    for r in range(len(driven)):
-        level = np.int64(x[first + r, lane]) >> low
-        if low + cells.dac_bits < cells.input_bits:
-            level &= (np.int64(1) << cells.dac_bits) - 1
-        driven[r] = level
-        charge += level
-    return charge
+def _drive(x: Lanes, cells: Cells, driven: FloatArray, charge: FloatArray, low: IntArray, rest: Lanes) -> Whole:
+    """What the DACs drive for each group of input bits, least significant first; the highest are signed. How many.
 
-
-@kernel
-def _read(sums: FloatArray, flipped: FloatArray, full_charge: float, weight: float, cells: Cells, total: Reals) -> None:
-    """Convert the columns' sums and add them, in real numbers that hold them exactly, to the totals."""
-    top = np.float32(cells.top)
-    scale, step = np.float32(1 / cells.step), np.float32(cells.step)
-    for c in range(len(sums)):
-        code = np.floor(sums[c] * scale + np.float32(0.5))
-        code = top if code > top else code
-        code = -top if code < -top else code
-        found = code * step
-        inverted = flipped[c]
-        total[c] += weight * (found + inverted * (full_charge - 2 * found))
-
-
-@kernel
-def convert(x: Lanes, rows: Whole, group: Whole, weights: Weights, out: Lanes) -> None:
-    """out[:cols] = weights^T x for every lane, as the crossbar finds it: bit by bit, slice by slice, converted."""
-    cells, cols, start = weights.cells, weights.cols[group], weights.start[group]
-    sums, driven, total = np.empty(cols, np.float32), np.empty(cells.rows, np.float32), np.empty(cols, np.float64)
-    full = float((np.int64(1) << cells.cell_bits) - 1)
-    for k in range(x.shape[1]):
-        offset = np.int64(0)
+    driven: float32[rows, groups * lanes]; charge: float32[groups * lanes], their sums; low: the first bit of each.
+    Groups that are converted without loss are left out and added to `rest` instead.
+    """
+    (rows, lanes), used = x.shape, 0
+    reach = np.empty(lanes, np.float32)
+    for first in range(0, cells.input_bits, cells.dac_bits):
+        highest = first + cells.dac_bits >= cells.input_bits
+        mask = np.int64(-1) if highest else (np.int64(1) << cells.dac_bits) - 1
+        total = charge[used * lanes : (used + 1) * lanes]
+        total[:], reach[:] = 0, 0
         for r in range(rows):
-            offset += np.int64(x[r, k])
-        total[:] = -float(offset << (cells.weight_bits - 1))
-        for first in range(0, rows, cells.rows):
-            now, place = (
-                driven[: min(cells.rows, rows - first)],
-                cells.flipped_start[group] + first // cells.rows * cols,
-            )
-            for low in range(0, cells.input_bits, cells.dac_bits):
-                charge = float(_drive(x, k, first, low, cells, now))
-                for s in range(cells.slices):
-                    sums[:] = 0
-                    for r in range(len(now)):
-                        level, at = now[r], start + (first + r) * cols
-                        if level != 0:
-                            held = cells.levels[s, at : at + cols]
-                            for c in range(cols):
-                                sums[c] += held[c] * level
-                    flipped = cells.flipped[s, place : place + cols]
-                    _read(sums, flipped, full * charge, 2.0 ** (low + s * cells.cell_bits), cells, total)
+            given, level = x[r], driven[r, used * lanes : (used + 1) * lanes]
+            for k in range(lanes):
+                level[k] = np.float32((np.int64(given[k]) >> first) & mask)
+                total[k] += level[k]
+                reach[k] += abs(level[k])
+        if reach.max() > cells.harmless:
+            low[used] = first
+            used += 1
+            continue
+        for r in range(rows):
+            for k in range(lanes):
+                rest[r, k] += ((np.int64(x[r, k]) >> first) & mask) << first
+    return used
+
+
+@kernel
+def _sum_columns(levels: FloatArray, driven: FloatArray, n: Whole, sums: FloatArray) -> None:
+    """sums[:, :n] = levels @ driven[:, :n], two columns and four rows at a time: near what a processor can do."""
+    for c in range(0, len(levels), 2):
+        v, w, s, t = levels[c], levels[c + 1], sums[c, :n], sums[c + 1, :n]
+        s[:], t[:] = 0, 0
+        for r in range(0, len(v), 4):
+            v0, v1, v2, v3, w0, w1, w2, w3 = v[r], v[r + 1], v[r + 2], v[r + 3], w[r], w[r + 1], w[r + 2], w[r + 3]
+            x0, x1, x2, x3 = driven[r, :n], driven[r + 1, :n], driven[r + 2, :n], driven[r + 3, :n]
+            for k in range(n):
+                x, y, z, u = x0[k], x1[k], x2[k], x3[k]
+                s[k] += (v0 * x + v1 * y) + (v2 * z + v3 * u)
+                t[k] += (w0 * x + w1 * y) + (w2 * z + w3 * u)
+
+
+@kernel
+def _code(total: np.float32, cells: Cells) -> np.float32:
+    """What the converter makes of a sum."""
+    code = np.floor(total * np.float32(1 / cells.step) + np.float32(0.5))
+    code = np.float32(cells.top) if code > cells.top else code
+    return np.float32(-cells.top) if code < -cells.top else code
+
+
+@kernel
+def _read(
+    words: FloatArray, charge: FloatArray, flipped: FloatArray, weight: float, cells: Cells, found: Reals
+) -> None:
+    """Convert sums of the slices of one word (flipped: 0 or 1 each), and add them to what is found."""
+    step, full, half = float(cells.step), float((1 << cells.cell_bits) - 1), np.float32(0.5)
+    lower, held = np.float32(step * (1 - 2 * flipped[0])), full * flipped[0]
+    if cells.base == 0:
+        charged = np.float32(held)
+        for k in range(len(words)):
+            found[k] += weight * np.float64(_code(words[k], cells) * lower + charged * charge[k])
+        return
+    base, part, second = np.float32(cells.base), np.float32(1 / cells.base), float(1 << cells.cell_bits)
+    upper, charged = np.float32(0), np.float32(held)
+    if len(flipped) == 2:
+        upper, charged = np.float32(second * step * (1 - 2 * flipped[1])), np.float32(held + second * full * flipped[1])
+    for k in range(len(words)):
+        high = np.floor(words[k] * part + half)
+        low = words[k] - high * base
+        found[k] += weight * np.float64((_code(low, cells) * lower + _code(high, cells) * upper) + charged * charge[k])
+
+
+@kernel
+def convert(x: Lanes, group: Whole, weights: Weights, rest: Lanes, total: Reals) -> None:
+    """weights^T x for every lane, as the crossbar finds it: bit by bit, slice by slice, converted.
+
+    total: real[columns, lanes], without the product of `rest`, the part of x whose conversions lose nothing.
+    """
+    cells, (rows, lanes), cols = weights.cells, x.shape, len(total)
+    bits, packed = -(-cells.input_bits // cells.dac_bits), 2 if cells.base else 1
+    words = -(-cells.slices // packed)
+    height = -(-min(cells.rows, rows) // 4) * 4
+    driven, charge = np.zeros((height, bits * lanes), np.float32), np.empty(bits * lanes, np.float32)
+    low, found = np.empty(bits, np.int32), np.empty(bits * lanes, np.float64)
+    sums = np.empty((cols * words + 1, bits * lanes), np.float32)
+    offset = 2.0 ** (cells.weight_bits - 1)
+    rest[:], total[:] = 0, 0
+    for first in range(0, rows, cells.rows):
+        last, read = min(first + cells.rows, rows), cells.first_read[group] + first // cells.rows
+        used = _drive(x[first:last], cells, driven, charge, low, rest[first:last])
+        if used == 0:
+            continue
+        n, high, place = used * lanes, -(-(last - first) // 4) * 4, cells.flipped_start[read]
+        driven[last - first : high] = 0
+        start = cells.level_start[read]
+        levels = cells.levels[start : start + (cols * words + 1) // 2 * 2 * high].reshape((-1, high))
+        _sum_columns(levels, driven, n, sums)
         for c in range(cols):
-            out[c, k] = np.int64(total[c])
+            for k in range(n):
+                found[k] = -offset * charge[k]
+            flipped = cells.flipped[place + c]
+            for s in range(0, cells.slices, packed):
+                word, weight = sums[c * words + s // packed, :n], 2.0 ** (s * cells.cell_bits)
+                _read(word, charge, flipped[s : s + packed], weight, cells, found)
+            for u in range(used):
+                lowest, into, part = 2.0 ** low[u], total[c], found[u * lanes : (u + 1) * lanes]
+                for k in range(lanes):
+                    into[k] += lowest * part[k]
+
+
+@kernel
+def product(x: Lanes, group: Whole, weights: Weights, scratch: Scratch, out: Lanes) -> None:
+    """out[:cols] = weights^T x for every lane: exact, or as the crossbars find it. scratch: see `Scratch`."""
+    (rows, lanes), cols, (narrow, exact) = x.shape, weights.cols[group], scratch
+    converted = weights.cells.slices > 0
+    total = np.empty((cols if converted else 0, lanes), np.float64)
+    if converted:
+        rest = np.empty_like(x)
+        convert(x, group, weights, rest, total)
+        x = rest
+    if weights.narrow:
+        multiply(x, rows, cols, weights.values, weights.start[group], narrow, out)
+    else:
+        multiply(x, rows, cols, weights.values, weights.start[group], exact, out)
+    for c in range(len(total)):
+        for k in range(lanes):
+            out[c, k] += np.int64(total[c, k])
 
 
 @kernel
@@ -231,17 +313,12 @@ def _matrix(
     shift: Whole,
     relu: Flag,
     top: Whole,
-    scratch: Scratch,
+    scratch: tuple[Lanes, Scratch],
     out: Lanes,
 ) -> None:
     """mvmul: product, rescaled, saturated, ReLU."""
-    cols, lanes, (wide, narrow, exact) = weights.cols[group], x.shape[1], scratch
-    if weights.cells.slices:
-        convert(x, rows, group, weights, wide)
-    elif weights.narrow:
-        multiply(x, rows, cols, weights.values, weights.start[group], narrow, wide)
-    else:
-        multiply(x, rows, cols, weights.values, weights.start[group], exact, wide)
+    cols, lanes, (wide, sums) = weights.cols[group], x.shape[1], scratch
+    product(x[:rows], group, weights, sums, wide)
     for k in range(lanes):
         poisoned = False
         for r in range(rows):
@@ -260,7 +337,7 @@ def compute(
     scales: Scales,
     a: Lanes,
     b: Lanes,
-    scratch: Scratch,
+    scratch: tuple[Lanes, Scratch],
     out: Lanes,
 ) -> tuple[int, Whole]:
     """The result of a matrix or vector instruction with operands of n elements: (fault, elements)."""

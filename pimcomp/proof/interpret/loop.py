@@ -41,7 +41,7 @@ def execute(
     shape = (longest, local.shape[1])
     a, b, out = np.empty(shape, local.dtype), np.empty(shape, local.dtype), np.empty(shape, local.dtype)
     if scales is not None:
-        scratch = (np.empty(shape, np.int64), np.empty(longest, np.int32), np.empty(longest, np.int64))
+        scratch = (np.empty(shape, np.int64), (np.empty(longest, np.int32), np.empty(longest, np.int64)))
     for step in range(len(steps.row)):
         row, mate, turn = steps.row[step], steps.mate[step], steps.round[step]
         op, base, strict = stream.op[row], stream.local_start[stream.core[row]], turn >= delay
