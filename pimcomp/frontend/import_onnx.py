@@ -24,7 +24,7 @@ from pimcomp.frontend.rewrite.rewire import drop_dead
 from pimcomp.frontend.rewrite.sort_channels import sort_channels
 from pimcomp.frontend.rewrite.split_pools import split_pools
 from pimcomp.frontend.seeded_onnx_weights import randomize
-from pimcomp.ir.graph import Conv, Graph
+from pimcomp.ir.graph import Conv, Graph, Pool
 
 PASSES = (
     fold_scales,
@@ -137,14 +137,15 @@ def _match_interface(model: onnx.ModelProto, graph: Graph) -> None:
 
 
 def _spell_out_padding(model: onnx.ModelProto, lowered: Graph) -> None:
-    """Give dilated convolutions of the reference model explicit pads, in place: onnxruntime refuses SAME ones."""
-    windows = {node.name: node.operation.window for node in lowered.nodes if isinstance(node.operation, Conv)}
+    """Give dilated windows of the reference model explicit pads, in place: onnxruntime refuses SAME ones of Conv, and
+    pads those of MaxPool as if they were not dilated."""
+    windows = {node.name: node.operation.window for node in lowered.nodes if isinstance(node.operation, Conv | Pool)}
     for proto in model.graph.node:
         attributes = {attribute.name: attribute for attribute in proto.attribute}
         dilations = attributes["dilations"].ints if "dilations" in attributes else ()
         window = windows.get(node_label(proto))
         auto = attributes.get("auto_pad")
-        if proto.op_type != "Conv" or window is None or auto is None or not auto.s.startswith(b"SAME"):
+        if proto.op_type not in ("Conv", "MaxPool") or window is None or auto is None or not auto.s.startswith(b"SAME"):
             continue
         if max(dilations, default=1) > 1:
             top, left, bottom, right = window.pads

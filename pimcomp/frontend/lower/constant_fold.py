@@ -136,6 +136,22 @@ def tensor_values(tensor: onnx.TensorProto) -> Constant:
         raise BadShape(f"weights {tensor.name!r}: {error}") from error
 
 
+def constants_of(model: onnx.ModelProto) -> dict[str, TensorProto]:
+    """Initializers and the values of Constant nodes, also behind Identity."""
+    found = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.output:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = attribute.t
+                elif attribute.name in ("value_float", "value_floats"):
+                    values = np.array(helper.get_attribute_value(attribute), np.float32)
+                    found[node.output[0]] = numpy_helper.from_array(values)
+        elif node.op_type == "Identity" and node.input and node.output and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found
+
+
 def is_floating(data_type: int) -> bool:
     """Whether an ONNX data type is a floating-point one that numpy knows."""
     try:

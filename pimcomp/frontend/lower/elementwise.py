@@ -176,9 +176,7 @@ def affine(
         order = map_order(tensor)
         if all(_enlarges(tensor, value) or (order and _one_for_channels(tensor, value)) for value, _ in given):
             for value, how in given:
-                fixed = constant(
-                    node.name, builder, np.reshape(value, (1,) * (rank - np.ndim(value)) + np.shape(value)), tensor
-                )
+                fixed = constant(node.name, builder, np.reshape(value, _aligned(tensor, value)), tensor)
                 if order and not _enlarges(tensor, value):
                     fixed, _ = as_map(node.name, builder, fixed, (order,))
                 tensor = eltwise(node.name, builder, how, [tensor, fixed])

@@ -208,8 +208,10 @@ def _pad(
     """Padding by (before, after) per kind of axis."""
     if any(amounts.get("c", (0, 0))):
         if mode != "constant":
-            raise Unsupported(f"mode {mode!r} for channels; rows and columns are supported")
-        tensor = _pad_channels(node, builder, tensor, *amounts["c"], order)
+            line = _padded_line(tensor.cells.size, *amounts["c"], mode)
+            tensor = rearrange.take_channels(tensor, order.index("c"), np.array(line))
+        else:
+            tensor = _pad_channels(node, builder, tensor, *amounts["c"], order)
     (top, bottom), (left, right) = amounts.get("h", (0, 0)), amounts.get("w", (0, 0))
     if not any((top, bottom, left, right)):
         return tensor

@@ -18,7 +18,7 @@ from pimcomp.frontend.lower.tensor import Cells, LayoutError, Tensor, node_cells
 from pimcomp.ir.graph import Crop, Eltwise, Pick, View
 
 MOST_PICKS = 1024  # for one rearrangement
-MOST_ELEMENTS = 1 << 26  # that all of them write
+MOST_ELEMENTS = 1 << 28  # that all of them write
 
 
 def to_channels(name: str, builder: GraphBuilder, tensor: Tensor, kind: str, inner: int) -> Tensor:

@@ -1,8 +1,7 @@
 """Resize, Upsample, DepthToSpace and SpaceToDepth -> `Pick`, with one more node where values are mixed.
 
 Nearest-neighbour resizing repeats or drops rows and columns. Linear resizing by a whole factor spreads the pixels and
-convolves them with a tent; any other adds picked rows with weights of their own, then columns. DepthToSpace spreads
-every block of channels and adds the results, none of which overlap.
+convolves them with a tent; any other adds picked rows with weights of their own, then columns.
 """
 
 import math
@@ -16,7 +15,7 @@ from pimcomp.frontend.lower import move, rearrange
 from pimcomp.frontend.lower.elementwise import affine, eltwise
 from pimcomp.frontend.lower.graph_builder import LARGEST_SIDE, GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axis
-from pimcomp.frontend.lower.tensor import Tensor, of_map
+from pimcomp.frontend.lower.tensor import Tensor
 from pimcomp.ir.graph import Conv, Window
 
 Places = npt.NDArray[np.float32]
@@ -47,13 +46,15 @@ _NEAREST: Mapping[str, Callable[[Places], Places]] = MappingProxyType(
 def lower_resize(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Resize and Upsample: nearest, linear and cubic by any factor."""
     tensor = node.tensor(0)
-    tensor, order = move.as_map(node.name, builder, tensor)
     sizes, scales = _targets(node, tensor)
-    for kind, size, wanted in zip(order, tensor.shape, sizes, strict=True):
-        if kind not in "hw" and size != wanted:
-            raise Unsupported(f"from {list(tensor.shape)} to {list(sizes)}: only rows and columns can be resized")
+    changed = [size != wanted for size, wanted in zip(tensor.shape, sizes, strict=True)]
+    for size, wanted in zip(tensor.shape, sizes, strict=True):
         if not 1 <= wanted <= LARGEST_SIDE:
             raise BadShape(f"a size of {wanted} for the {size} elements of one axis")
+    orders = [o for o in rearrange.ORDERS if not any(k in "nc" for k, new in zip(o, changed, strict=False) if new)]
+    if not any(len(order) == len(changed) for order in orders):
+        raise Unsupported(f"from {list(tensor.shape)} to {list(sizes)}: at most two axes, none the batch, are resized")
+    tensor, order = move.as_map(node.name, builder, tensor, orders)
     by_kind = {kind: (sizes[axis], scales[axis]) for axis, kind in enumerate(order)}
     vertical, horizontal = (by_kind.get(kind, (1, np.float32(1))) for kind in "hw")
     mode = node.text("mode", "nearest")
@@ -82,13 +83,16 @@ def _targets(node: OnnxNode, tensor: Tensor) -> tuple[list[int], list[np.float32
         found, exact = node.constant_or_none(2, "scales"), node.constant_or_none(3, "sizes")
         scales = np.zeros(0, np.float32) if found is None else np.asarray(found, np.float32).ravel()
         sizes = None if exact is None or exact.size == 0 else [int(size) for size in np.asarray(exact).ravel()]
-    if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise Unsupported("keep_aspect_ratio_policy; sizes are taken as they are")
     rank = len(tensor.axes)
     axes = [normal_axis(axis, rank) for axis in node.integers("axes") or range(rank)]
     count = len(scales) if sizes is None else len(sizes)
     if count != len(axes) or len(set(axes)) != len(axes) or not np.all(np.isfinite(scales) & (scales > 0)):
         raise BadShape(f"scales {scales.tolist()}, sizes {sizes} for {list(tensor.shape)}")
+    policy = node.text("keep_aspect_ratio_policy", "stretch")
+    if sizes is not None and policy != "stretch":  # one factor for all axes, the least or the largest
+        ratios = [np.float32(size) / np.float32(tensor.shape[axis]) for size, axis in zip(sizes, axes, strict=True)]
+        scales = np.full(count, min(ratios) if policy == "not_larger" else max(ratios), np.float32)
+        sizes = [math.floor(float(scales[0]) * tensor.shape[axis] + 0.5) for axis in axes]
     wanted, factors = list(tensor.shape), [np.float32(1)] * rank
     for position, axis in enumerate(axes):
         if sizes is None:
@@ -96,7 +100,8 @@ def _targets(node: OnnxNode, tensor: Tensor) -> tuple[list[int], list[np.float32
             wanted[axis] = math.floor(min(float(tensor.shape[axis] * scales[position]), 2.0**40))
         else:
             wanted[axis] = sizes[position]
-            factors[axis] = np.float32(wanted[axis]) / np.float32(tensor.shape[axis])
+            even = np.float32(wanted[axis]) / np.float32(tensor.shape[axis])
+            factors[axis] = even if policy == "stretch" else scales[position]
     return wanted, factors
 
 
@@ -207,42 +212,21 @@ def _spread_line(size: int, factor: int, centred: bool) -> tuple[tuple[int, ...]
     return tuple(line), kernel
 
 
-def lower_depth_to_space(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """DepthToSpace: every block of channels goes to its own rows and columns."""
-    tensor = node.tensor(0)
-    tensor, order = move.as_map(node.name, builder, tensor, ("nchw",))
-    block, channels = node.integer("blocksize", 0), tensor.cells.size
-    if not 1 <= block <= channels or channels % (block * block) or order != "nchw":
-        raise BadShape(f"blocksize {block} for {list(tensor.shape)}")
-    kept, cells = channels // block**2, tensor.cells.ravel()
+def lower_blocks(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """DepthToSpace and SpaceToDepth: the Reshapes and the Transpose that define them."""
+    tensor, block = node.tensor(0), node.integer("blocksize", 0)
     mode = node.text("mode", "DCR")
-    if mode not in ("DCR", "CRD"):
-        raise BadShape(f"mode {mode!r}")
-    parts = []
-    for y in range(block):
-        for x in range(block):
-            part = y * block + x
-            chosen = cells[part * kept : (part + 1) * kept] if mode == "DCR" else cells[part :: block * block]
-            rows = [row // block if row % block == y else -1 for row in range(tensor.height * block)]
-            columns = [column // block if column % block == x else -1 for column in range(tensor.width * block)]
-            some = of_map(0, kept, tensor.height, tensor.width)
-            some = Tensor(some.axes, chosen.reshape(some.cells.shape), tensor.height, tensor.width)
-            parts.append(builder.pick(node.name, some, tuple(rows), tuple(columns), order))
-    return parts[0] if len(parts) == 1 else eltwise(node.name, builder, "add", parts)
-
-
-def lower_space_to_depth(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """SpaceToDepth: every position inside a block becomes a block of channels."""
-    tensor = node.tensor(0)
-    tensor, order = move.as_map(node.name, builder, tensor, ("nchw",))
-    block = node.integer("blocksize", 0)
-    if block < 1 or tensor.height % block or tensor.width % block or order != "nchw":
+    if block < 1 or len(tensor.axes) != 4 or mode not in ("DCR", "CRD"):
+        raise BadShape(f"blocksize {block}, mode {mode!r} for {list(tensor.shape)}")
+    images, channels, rows, columns = tensor.shape
+    apart = [images, channels, rows // block, block, columns // block, block]
+    joined = [images, channels * block**2, rows // block, columns // block]
+    order = [0, 3, 5, 1, 2, 4] if mode == "DCR" else [0, 1, 3, 5, 2, 4]
+    if node.op == "DepthToSpace":  # the same steps backwards
+        joined = [images, channels // block**2, rows * block, columns * block]
+        whole = [images, joined[1], rows, block, columns, block]
+        apart, order = [whole[axis] for axis in order], np.argsort(order).tolist()
+    if math.prod(apart) != math.prod(tensor.shape):
         raise BadShape(f"blocksize {block} for {list(tensor.shape)}")
-    parts = [
-        builder.pick(
-            node.name, tensor, tuple(range(y, tensor.height, block)), tuple(range(x, tensor.width, block)), order
-        )
-        for y in range(block)
-        for x in range(block)
-    ]
-    return rearrange.concat(parts, 1)
+    moved = rearrange.transpose(move.reshape(node.name, builder, tensor, apart), order)
+    return move.as_map(node.name, builder, move.reshape(node.name, builder, moved, joined))[0]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
-from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode
 from pimcomp.frontend.lower.tensor import Tensor
 from pimcomp.frontend.lower.weighted import bias_of, convolved
 from pimcomp.frontend.lower.window_geometry import LONGEST_SIDE, pair
@@ -75,11 +75,8 @@ def _borders(
             target = size * stride
         if target is not None:
             total = stride * (size - 1) + extra[axis] + reach + 1 - target
-            if total < 0 and wanted:
-                what = "rows" if axis == 0 else "columns"
-                raise Unsupported(f"{target} {what} are asked for, {-total} more than the kernel reaches")
-            total = max(0, total)
-            short, long = total // 2, total - total // 2
+            short, long = max(0, total) // 2, max(0, total) - max(0, total) // 2
             head, tail = (short, long) if auto == "SAME_UPPER" else (long, short)
+            tail += min(0, total) if wanted else 0  # more than the kernel reaches: the bias alone, behind
         borders.append((reach - head, reach - tail + extra[axis]))
     return borders

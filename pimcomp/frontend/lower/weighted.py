@@ -99,7 +99,9 @@ def lower_matmul(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     weights, tensor = as_float32(left), node.tensor(1)
     if math.prod(weights.shape[:-2]) == 1 < weights.ndim:
         weights = weights.reshape(weights.shape[-2:])
-    if weights.ndim != 2 or len(tensor.axes) < 2:
+    if weights.ndim == 2 and len(tensor.axes) == 1:  # a vector: the rows of the matrix are its weights
+        return contract(node.name, builder, tensor, weights.T, None)
+    if weights.ndim != 2:
         raise Unsupported(f"a product of a constant {list(weights.shape)} with {list(tensor.shape)}")
     swap = (*range(len(tensor.axes) - 2), len(tensor.axes) - 1, len(tensor.axes) - 2)  # (A x)^T = x^T A^T
     product = contract(node.name, builder, transpose(tensor, swap), weights.T, None)

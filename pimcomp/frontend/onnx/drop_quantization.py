@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pimcomp.frontend.lower.constant_fold import constants_of
 from pimcomp.frontend.onnx.mixed_batch import static_shapes
 
 QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
@@ -121,22 +122,6 @@ def _real_outputs(model: onnx.ModelProto, scales: Mapping[str, _Scale]) -> list[
                 f"real / {scale.factor:g} + {scale.zero}, is left to the host"
             )
     return notes
-
-
-def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Initializers and the values of Constant nodes, also behind Identity."""
-    found = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.output:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    found[node.output[0]] = attribute.t
-                elif attribute.name in ("value_float", "value_floats"):
-                    values = np.array(helper.get_attribute_value(attribute), np.float32)
-                    found[node.output[0]] = numpy_helper.from_array(values)
-        elif node.op_type == "Identity" and node.input and node.output and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]]
-    return found
 
 
 def _scale(

@@ -111,6 +111,8 @@ class _Walk:
             order = {3: "nwc", 4: "nhwc"}.get(rank, "")
         elif node.op_type == "MatMul" and name == node.input[1]:
             order = {2: "cw", 3: "ncw"}.get(rank, "")
+        elif node.op_type == "Gemm" and any(a.name == "transA" and a.i for a in node.attribute):
+            order = "cw"
         if order and origin not in self.found:
             axes = _axes(self.given[origin], _factors(numbers, order))
             if axes is not None:

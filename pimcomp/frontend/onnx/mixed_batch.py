@@ -10,10 +10,11 @@ from collections.abc import Mapping
 import onnx
 
 from pimcomp.errors import ModelError
+from pimcomp.frontend.lower.constant_fold import constants_of, tensor_values
 
 _SMALL_BYTES = 4096  # larger tensors are no shapes, axes or indices: their values are not needed
 NO_DATA = frozenset({"Shape", "Size"})  # what they read does not flow into what they give
-_OVER_AN_AXIS = frozenset({"Softmax", "LogSoftmax"})
+_OVER_AN_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 1, "Gather": 0}  # and the axis, where none is given
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -44,17 +45,14 @@ def static_shapes(model: onnx.ModelProto) -> Shapes:
 
 def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where: str) -> None:
     """Raise ModelError if the network, which had a batch of `batch` and the shapes `before`, mixes its images."""
-    after = static_shapes(model)
+    after, constants = static_shapes(model), constants_of(model)
     flowing = {value.name for value in model.graph.input if before.get(value.name) != after.get(value.name)}
     for node in model.graph.node:
         if node.op_type in NO_DATA or flowing.isdisjoint(node.input):
             continue
         flowing.update(node.output)
-        mixed = node.op_type in _OVER_AN_AXIS and _axis_size(node, before) != _axis_size(node, after)
-        if node.op_type == "Concat" and any(before.get(n, (0,))[:1] != after.get(n, (0,))[:1] for n in node.input):
-            # Images behind each other: the result for one image is no part of the result for all.
-            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-            mixed |= axis in (0, -len(before.get(node.input[0], ())))
+        images = {axis for name in node.input for axis in _differ(before.get(name, ()), after.get(name, ()))}
+        mixed = not images.isdisjoint(_axes_mixed(node, len(before.get(node.input[0], ())), constants))
         for name in node.output:
             if name in before and name in after:
                 mixed |= math.prod(before[name]) != batch * math.prod(after[name])
@@ -66,8 +64,21 @@ def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where
             )
 
 
-def _axis_size(node: onnx.NodeProto, shapes: Shapes) -> int:
-    """The length of the axis that a softmax runs over, 0 if it is not known."""
-    shape = shapes.get(node.input[0], ())
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), -1)
-    return shape[axis] if -len(shape) <= axis < len(shape) else 0
+def _differ(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
+    """The axes that hold the batch."""
+    return [axis for axis, (old, new) in enumerate(zip(before, after)) if old != new]
+
+
+def _axes_mixed(node: onnx.NodeProto, rank: int, constants: Mapping[str, onnx.TensorProto]) -> set[int]:
+    """The axes whose elements trade places, or know each other, though as many come out as go in."""
+    if node.op_type in _OVER_AN_AXIS:
+        given = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), None)
+        axes = [_OVER_AN_AXIS[node.op_type] if given is None else given]
+    elif node.op_type == "Slice" and len(node.input) > 4 and node.input[4] in constants:
+        steps = tensor_values(constants[node.input[4]]).astype(int).ravel().tolist()
+        named = constants.get(node.input[3])
+        where = range(len(steps)) if named is None else tensor_values(named).astype(int).ravel().tolist()
+        axes = [axis for axis, step in zip(where, steps) if step < 0]
+    else:
+        return set()
+    return {axis + rank * (axis < 0) for axis in axes}

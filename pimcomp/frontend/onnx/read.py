@@ -16,16 +16,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
-from pimcomp.frontend.lower.constant_fold import tensor_values
+from pimcomp.frontend.lower.constant_fold import constants_of, tensor_values
 from pimcomp.frontend.lower.onnx_node import BadShape
-from pimcomp.frontend.onnx.drop_quantization import constants_of
 from pimcomp.frontend.onnx.expand_fused import expand_fused
 from pimcomp.frontend.onnx.input_axes import Factors, input_axes
 from pimcomp.frontend.onnx.mixed_batch import NO_DATA, Shapes, refuse_mixed_batch, static_shapes
 from pimcomp.frontend.onnx.real_inputs import take_integers_as_real
 from pimcomp.frontend.onnx.widen_halves import WIDENED
 
-OPSETS = range(7, 26)  # 7 gave the element-wise operators today's broadcasting; 25 is the newest one looked at
+OPSETS = range(7, 29)  # 7 gave the element-wise operators today's broadcasting; 28 is the newest one looked at
 LARGEST_TENSOR_BYTES = 2**31 - 1  # protobuf's limit for one message
 _HALF_BYTES = (TensorProto.INT4, TensorProto.UINT4)
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "BatchNormalization")
@@ -221,12 +220,13 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
             dims[0].Clear()
             dims[0].dim_value = 1
     del model.graph.value_info[:]
-    for batch in {batch for batch in batches.values() if batch}:
-        flowing = {name for name, found in batches.items() if found == batch}
-        _rewrite_constants(model, before, flowing, batch, where)
-    sizes = {batch for batch in batches.values() if batch}
-    if len(sizes) == 1:
-        refuse_mixed_batch(model, before, sizes.pop(), where)
+    sizes = {batch: name for name, batch in batches.items() if batch}
+    if len(sizes) > 1:
+        said = " and another one ".join(f"of {batch} ({name!r})" for batch, name in sizes.items())
+        raise ModelError(f"{where}: its inputs have a batch {said}: export the model with batch 1")
+    for batch in sizes:
+        _rewrite_constants(model, before, {name for name, found in batches.items() if found}, batch, where)
+        refuse_mixed_batch(model, before, batch, where)
 
 
 def used_names(graph: onnx.GraphProto) -> set[str]:
@@ -297,7 +297,12 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
                 and values.shape[:1] == (batch,)
                 and values.ndim == len(before.get(node.output[0], ()))
             ):
-                changed = values[:1] if np.array_equal(values, np.broadcast_to(values[:1], values.shape)) else None
+                changed = values[:1]
+                if not np.array_equal(values, np.broadcast_to(changed, values.shape)):
+                    raise ModelError(
+                        f"{where}: node {node.name or node.output[0]!r} ({node.op_type}): its constant {name!r} "
+                        f"differs from image to image of the file's batch of {batch}: export the model with batch 1"
+                    )
             else:
                 continue
             if changed is not None:
@@ -307,7 +312,7 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
 
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}  # where a shape stands that begins with the batch
-_ALIKE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "PRelu", "Concat"})
+_ALIKE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "PRelu", "Concat"} | {"Mean", "Pow", "Gemm"})
 
 
 def _target_for_one(target: npt.NDArray[np.generic], batch: int) -> npt.NDArray[np.generic] | None:

@@ -62,7 +62,7 @@ def test_depth_to_space_and_back(tmp_path: Path, mode: str, block: int) -> None:
     ("attributes", "scales", "reason"),
     [
         ({"mode": "linear", "antialias": 1}, [1, 1, 0.5, 0.5], "antialias"),
-        ({}, [1, 2, 1, 1], "only rows and columns can be resized"),
+        ({}, [1, 2, 2, 2], "at most two axes, none the batch, are resized"),
         ({"coordinate_transformation_mode": "tf_crop_and_resize"}, [1, 1, 2, 2], "tf_crop_and_resize"),
     ],
 )
