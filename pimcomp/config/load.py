@@ -1,5 +1,6 @@
 """Reading and writing chips: a YAML file, a simulator's config.json, or the bare name of a shipped chip."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,13 +42,13 @@ def read_arch(source: str | Path) -> tuple[Arch, tuple[str, ...]]:
 def find_arch(source: str | Path) -> Path:
     """The file that `source` names: an existing one, or a shipped chip's. Raises ConfigError with those there are."""
     path = Path(source)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     names = list_archs()
     if str(source) in names:
         return data_dir("configs") / f"{source}.yaml"
     hint = did_you_mean(path.stem, names)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ConfigError(str(source), f"is a folder: expected a chip's YAML or config.json{hint}")
     raise ConfigError(str(source), f"no such file, and no shipped chip has this name ({', '.join(names)}){hint}")
 
@@ -78,7 +79,7 @@ def _noc_table(path: Path, v: dict[str, int | float | str]) -> NocTable | None:
     if v["interconnect"] != "file":
         return None
     file = path.parent / str(v["noc_file"])
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ConfigError(f"{path}: noc.file", f"no such file: {file}")
     latency_ns, energy_pj = read_noc_tables(file, int(v["cores"]) * int(v["chips"]))
     return complete_table(file, latency_ns, energy_pj)

@@ -4,6 +4,7 @@
 Arch back, so both sides use one list of keys. Defaults are the simulator's own, which differ from Arch's.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -273,7 +274,7 @@ def _floor_notes(arch: Arch) -> list[str]:
 def _with_network(path: Path, chip: ChipConfig, arch: Arch, notes: list[str]) -> Arch:
     """`arch` with the costs of the network file: a mesh if one explains them, else the table."""
     name = chip.network_config.net_config_file_path
-    if not name or not (path.parent / name).exists():
+    if not name or not os.path.exists(path.parent / name):
         notes.append(
             f"network file {name!r} not found: mesh with {arch.noc_base_ns} ns + {arch.noc_hop_ns} ns per hop, "
             f"{arch.noc_memory_ns} ns to memory, {arch.noc_energy_pj} pJ, per flit"

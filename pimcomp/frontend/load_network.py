@@ -1,5 +1,6 @@
 """One way in: a file (ONNX, or PIMCOMP-NN's JSON), the name of a shipped network, or an ONNX model in memory."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -69,11 +70,11 @@ def locate(source: str | Path) -> Path:
     Raises ModelError if there is none.
     """
     path = Path(source)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike `Path.is_file`, False for a name that no file can have
         return path
     if is_shipped(str(source)):  # also beside a folder of that name
         return find_model(str(source))
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelError(f"{path}: is a folder: expected an ONNX or JSON file")
     if path.suffix.lower() in (".onnx", ".json") or path.name != str(source):
         raise ModelError(f"{path}: no such file")
@@ -87,10 +88,10 @@ def locate_from(source: str, folders: Iterable[Path], remedy: str) -> str:
     is nowhere. Raises ModelError.
     """
     path = Path(source)
-    if path.is_file() or is_shipped(source):
+    if os.path.isfile(path) or is_shipped(source):
         return source
     near = () if path.is_absolute() else (folder / path for folder in folders)
     for file in near:
-        if file.is_file():
+        if os.path.isfile(file):
             return str(file)
     raise ModelError(f"{source}: no such file: {remedy}")

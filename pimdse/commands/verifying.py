@@ -70,7 +70,7 @@ def verify(
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
     from pimcomp.errors import ConfigError
     from pimdse.compiling.building import build, make_recipe, write
-    from pimdse.folder.compiled import is_compiled_folder, read_compiled_folder, recorded_model
+    from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
     from pimdse.folder.proof import prove, prove_integer, show_verdict
 
     output = output_of(context)
@@ -85,13 +85,16 @@ def verify(
         )
 
     if is_compiled_folder(target):
+        from contextlib import nullcontext
+
         from pimcomp.frontend import load_network
         from pimdse.compiling.reproduction import check_network
 
         compiled = read_compiled_folder(Path(target))
         source = model or recorded_model(compiled.model, Path(target), ", or --model PATH says where it is now")
         with output.stages(f"verifying {target}"):
-            network = load_network(source, weights=compiled.weights)
+            with nullcontext() if model else named_by(Path(target)):
+                network = load_network(source, weights=compiled.weights)
             check_network(Path(target), network, source)
             report = proven(Path(target), network, source, compiled.weights, save=True)
         show_verdict(output, report, target)

@@ -18,7 +18,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimdse.compiling.building import Observe, Recipe, StoredPlan, build, check_target, write
-from pimdse.folder.compiled import recorded_model
+from pimdse.folder.compiled import named_by, recorded_model
 from pimdse.foundation.digest import digest
 
 MANIFEST, PLAN = "manifest.yaml", "plan.json"
@@ -49,7 +49,9 @@ def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: No
     form, save = str(content["format"]), tuple(content["save"])
     check_target(out, recipe.arch, form=form, save=save)
     stored = StoredPlan(str(content["outcome"]["solver"]), outcome)
-    built = build(recipe, observe, solver=stored, source=recorded_model(recipe.model, folder))
+    source = recorded_model(recipe.model, folder)
+    with named_by(folder):
+        built = build(recipe, observe, solver=stored, source=source)
     _check_network(folder, content, built.network, recipe.model)
     write(built, out, form=form, save=save)
     return _compare(folder, out)

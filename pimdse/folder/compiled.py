@@ -1,13 +1,15 @@
 """Reads a folder that `pimdse compile` or `pimdse pick` wrote."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pimcomp.errors import OutputError
+from pimcomp.errors import ModelError, OutputError, UnsupportedOp
 from pimcomp.frontend.load_network import locate_from
 from pimcomp.frontend.model_index import is_shipped
 
@@ -61,6 +63,15 @@ def recorded_model(model: str, folder: Path, remedy: str = "") -> str:
     where = folder.resolve()
     advice = f"{folder} names it as seen from where it was made: put it beside that folder{remedy}"
     return locate_from(model, (where, *where.parents), advice)
+
+
+@contextmanager
+def named_by(folder: Path) -> Iterator[None]:
+    """Within the block the network that `folder` names is read: what is wrong with it comes from there (ModelError)."""
+    try:
+        yield
+    except (ModelError, UnsupportedOp) as error:
+        raise ModelError(f"{folder} names a network that cannot be read: {error}") from None
 
 
 def read_compiled_folder(path: Path) -> CompiledFolder:

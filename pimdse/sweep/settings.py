@@ -1,6 +1,7 @@
 """From a file and the command line to a checked sweep, and what its results depend on besides the settings."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def _with_limits(section: object, words: Sequence[str]) -> dict[str, Any]:
 def _near(network: Network, folder: Path) -> Network:
     """A network is named as seen from here, or from its sweep's folder."""
     beside = folder / network.model
-    there = not Path(network.model).is_file() and beside.is_file()
+    there = not os.path.isfile(network.model) and os.path.isfile(beside)
     return dataclasses.replace(network, model=str(beside)) if there else network
 
 

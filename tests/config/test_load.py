@@ -92,6 +92,11 @@ MISTAKES = [
         id="gone",
     ),
     pytest.param(
+        ("core:\n", f"noc: {{interconnect: file, file: {'x' * 300}}}\ncore:\n"),
+        ["noc.file: no such file: ", "xxx"],
+        id="a name that no file can have",
+    ),
+    pytest.param(
         ("core:\n", "noc: {mesh_rows: 5}\ncore:\n"), ["noc.mesh_rows: expected at most chip.cores = 4"], id="mesh"
     ),
     pytest.param(

@@ -126,6 +126,8 @@ def _factors(numbers: Numbers, order: str) -> list[tuple[str, int]]:
         if numbers.shape[axis] > 1:
             steps[kind] = int(np.gcd.reduce(np.abs(np.diff(numbers, axis=axis)), axis=None))
     sizes, rest = [], None
+    if 0 in steps.values():  # an element taken more than once
+        return []
     for kind in sorted(steps, key=lambda kind: -steps[kind]):
         sizes.append((kind, 0 if rest is None else rest // steps[kind]))
         rest = steps[kind]

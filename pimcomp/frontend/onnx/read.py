@@ -69,10 +69,22 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     if model.functions:
         model = _without_functions(model, path)
     _drop_dead_nodes(model)
+    _check_inputs(model, opset, path)
     take_integers_as_real(model)
     expand_fused(model)
     set_batch_to_one(model, str(path))
     return model
+
+
+def _check_inputs(model: onnx.ModelProto, opset: int, path: Path) -> None:
+    """Every node has the inputs that its operator cannot do without; an operator nobody knows is left to lowering."""
+    for node in model.graph.node:
+        known = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, opset)
+        least = onnx.defs.get_schema(node.op_type, opset).min_input if known else 0
+        if len(node.input) < least:
+            name = node.name or node.output[0]
+            found = f"expected {least} or more inputs, found {len(node.input)}"
+            raise ModelError(f"{path}: node {name!r} ({node.op_type}): {found}")
 
 
 def _without_functions(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

@@ -67,3 +67,8 @@ def test_any_order_and_grouping_of_axes(tmp_path: Path, seed: int) -> None:
     weights: dict[str, Any] = {"scale": scale, "s": ints(-1, *(sizes[kind] for kind in kept)), "w": W2}
     graph = check(tmp_path, nodes, {"x": ("N", *shape)}, weights)
     assert "Pick" not in kinds(graph)
+
+
+def test_an_element_taken_twice_tells_no_order(tmp_path: Path) -> None:
+    nodes = [op("Gather", "x i", "a", axis=1), op("Conv", "a w", "y")]
+    check(tmp_path, nodes, {"x": (1, 3, 5, 6)}, {"i": ints(1, 1, 1), "w": W2})

@@ -304,7 +304,8 @@ def test_damaged_constants_and_nodes_without_inputs_are_said_to_be_so(tmp_path: 
     cut.graph.initializer[0].dims[0] = 2**62
     idle = make([op("Identity", "x", "i"), op("Relu", "i", "y")], {"x": [1, 2]}, {}, ["y"])
     del idle.graph.node[0].input[:]
-    for model in (cut, idle):
+    single = make([op("MatMul", "x", "y")], {"x": [1, 4, 2]}, {}, ["y"])
+    for model in (cut, idle, single):
         onnx.save(model, tmp_path / "damaged.onnx")
         with pytest.raises((ModelError, UnsupportedOp), match=r"damaged\.onnx"):
             load_network(tmp_path / "damaged.onnx")

@@ -140,3 +140,19 @@ def test_every_trained_network_is_right_with_the_defaults(name: str, pipeline: P
     assert integer.accuracy is not None
     assert integer.reference_accuracy is not None
     assert 100 * (integer.reference_accuracy - integer.accuracy) <= 1
+
+
+@pytest.mark.parametrize("command", ["verify", "reproduce"])
+def test_a_network_that_cannot_be_read_is_said_to_be_the_folders(
+    command: str, compiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mlp"
+    shutil.copytree(compiled, folder)
+    (tmp_path / "notes.txt").write_text("no network", encoding="utf-8")
+    for record, name in (("report.json", '"digits_mlp"'), ("manifest.yaml", "digits_mlp")):
+        text = (folder / record).read_text(encoding="utf-8")
+        (folder / record).write_text(text.replace(name, name.replace("digits_mlp", "../notes.txt")), encoding="utf-8")
+    assert run([command, str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert f"{folder} names a network that cannot be read" in said
+    assert "notes.txt: not an ONNX model" in said

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pimcomp.errors import ConfigError
+from pimcomp.errors import ConfigError, ModelError
 from pimdse.sweep.settings import EvaluatorElsewhere, load_sweep, study_content
 from spaces.space import Fidelity, Limit
 from tests.pimdse.small_chip import SMALL_SWEEP
@@ -75,6 +75,13 @@ def test_what_is_wrong_with_the_file_still_names_the_file(chip: str) -> None:
     Path(chip).write_text(text)
     with pytest.raises(ConfigError, match=r"small\.yaml: sweep\.space\.bus_width_bytes"):
         load_sweep(chip, sampler="random")
+
+
+def test_a_network_whose_name_no_file_can_have_is_said_to_be_the_files(chip: str) -> None:
+    text = Path(chip).read_text().replace("[digits_mlp, digits_lenet5]", f"[{'x' * 300}]")
+    Path(chip).write_text(text.replace("latency_ns@digits_mlp", "latency_ns"))
+    with pytest.raises(ModelError, match=r"^sweep of .*small\.yaml: x+: neither a file nor a shipped network"):
+        study_content(load_sweep(chip))
 
 
 def test_a_worker_elsewhere_judges_only_what_was_meant(chip: str) -> None:
