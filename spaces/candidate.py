@@ -11,6 +11,7 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
 from spaces.inside import Inside
 from spaces.metrics import METRIC_FIELDS, Metrics, metric
+from spaces.proof import Proof
 from spaces.space import Fidelity, Limit, Point, Sweep
 
 
@@ -32,7 +33,8 @@ class Candidate:
     metrics: set for feasible points and for those that only break a limit. excess: how far from feasible, relative to
     the supply or limit (0 when feasible). resource: what was short (a key to count reasons by); reason: the full text.
     crossbars: of the chip, None if it is no chip. fidelity: where the figures come from. by_network: the figures of
-    each of several networks, which `metrics` combines. inside: what its programs look like, where there are some.
+    each of several networks, which `metrics` combines. inside: what its programs look like, where there are some;
+    proofs: what their execution showed, where that was asked for.
     """
 
     point: Point
@@ -45,6 +47,7 @@ class Candidate:
     reason: str = ""
     excess: float = 0.0
     inside: tuple[Inside, ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -68,6 +71,7 @@ class Candidate:
             "by_network": {name: m.as_dict() for name, m in self.by_network},
             "metrics": self.metrics.as_dict() if self.metrics else None,
             "inside": [inside.to_json() for inside in self.inside],
+            "proofs": [proof.to_json() for proof in self.proofs],
             **{name: getattr(self, name) for name in _PLAIN},
         }
 
@@ -83,6 +87,7 @@ class Candidate:
             metrics=_metrics(metrics) if metrics else None,
             by_network=tuple((name, _metrics(m)) for name, m in by_network.items()),
             inside=tuple(Inside.from_json(inside) for inside in data.get("inside", ())),
+            proofs=tuple(Proof.from_json(proof) for proof in data.get("proofs", ())),
             **{name: data[name] for name in _PLAIN},
         )
 

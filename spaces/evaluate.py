@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pimcomp.compile import compile_network, does_not_fit
 from pimcomp.emit.report import make_report
@@ -34,6 +34,7 @@ from spaces.chip import chip_of, options_of
 from spaces.estimate import estimate
 from spaces.inside import Inside, inside_of
 from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
+from spaces.proof import Proof, execute
 from spaces.space import Fidelity, Limit, Parameters, Point, Sweep
 
 # Reasons are counted: which core ran out of memory does not make another reason.
@@ -45,16 +46,26 @@ _PARTITIONS, _CHIPS, _PLANS = 32, 4, 64
 
 def compile_evaluator(sweep: Sweep) -> Evaluator:
     """The judge that compiles: the networks are loaded once, every point runs as much of the compiler as is needed."""
-    graphs = tuple((n.label, load_network(n.model, weights=n.weights).graph) for n in sweep.networks)
+    networks = {n.label: load_network(n.model, weights=n.weights) for n in sweep.networks}
+    graphs = tuple((label, network.graph) for label, network in networks.items())
     planned = {label: _planned(graph, sweep) for label, graph in graphs}
     named = {name: get_solver(name) for name in sweep.solvers}
     chip = lru_cache(_CHIPS)(lambda parameters: chip_of(sweep, parameters))
 
     def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
         if fidelity is Fidelity.COST:
-            return tuple((label, planned[label](arch, point, named[point.solver]), None) for label, _ in graphs)
+            return tuple(Part(label, planned[label](arch, point, named[point.solver])) for label, _ in graphs)
         programs = [(label, _compiled(g, arch, named[point.solver], point, sweep)) for label, g in graphs]
-        return tuple((label, figures(program), inside_of(program, label)) for label, program in programs)
+        executed = fidelity is Fidelity.EXECUTED
+        return tuple(
+            Part(
+                label,
+                figures(program),
+                inside_of(program, label),
+                execute(program, networks[label], label) if executed else None,
+            )
+            for label, program in programs
+        )
 
     works: dict[tuple[int, int], tuple[LeastWork, ...]] = {}
 
@@ -184,8 +195,16 @@ def _compiled(graph: Graph, arch: Arch, solver: Solver, point: Point, sweep: Swe
     )
 
 
+class Part(NamedTuple):
+    """What is known of one network on a chip, by its label."""
+
+    label: str
+    metrics: Metrics
+    inside: Inside | None = None
+    proof: Proof | None = None
+
+
 ChipOf = Callable[[Parameters], Arch]
-Part = tuple[str, Metrics, Inside | None]  # of a network, by its label
 FiguresOf = Callable[[Point, Arch, Fidelity], tuple[Part, ...]]
 
 
@@ -226,9 +245,10 @@ def evaluate_point(point: Point, fidelity: Fidelity, chip: ChipOf, figures_of: F
         verdict=Verdict.FEASIBLE,
         fidelity=fidelity,
         crossbars=crossbars,
-        metrics=combine([figure for _, figure, _ in parts], sweep.combine),
-        by_network=tuple((label, figure) for label, figure, _ in parts) if len(parts) > 1 else (),
-        inside=tuple(inside for _, _, inside in parts if inside is not None),
+        metrics=combine([part.metrics for part in parts], sweep.combine),
+        by_network=tuple((part.label, part.metrics) for part in parts) if len(parts) > 1 else (),
+        inside=tuple(part.inside for part in parts if part.inside is not None),
+        proofs=tuple(part.proof for part in parts if part.proof is not None),
     )
     return judge(candidate, sweep.limits)
 

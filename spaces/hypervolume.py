@@ -42,4 +42,32 @@ def _volume(points: FloatMatrix, reference: npt.NDArray[np.float64]) -> float:
 
 def history(cost: FloatMatrix, reference: npt.NDArray[np.float64]) -> list[float]:
     """Hypervolume after each of the points, in their order."""
-    return [hypervolume(cost[: i + 1], reference) for i in range(len(cost))]
+    front, steps = cost[:0], [0.0]
+    for row in cost:
+        if (front <= row).all(axis=1).any():
+            steps.append(steps[-1])
+        else:
+            front = np.vstack([front[~(row <= front).all(axis=1)], row])
+            steps.append(hypervolume(front, reference))
+    return steps[1:]
+
+
+def gains(cost: FloatMatrix, others: FloatMatrix, reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """float64[others]: by how much each of `others` alone would raise the hypervolume of `cost`; 2 or 3 objectives.
+
+    Slab by slab of the last objective: what a point gains is the area up to the reference that no member covers.
+    """
+    points = np.minimum(np.vstack([cost, others]), reference)
+    if points.shape[1] == 2:
+        points, reference = np.insert(points, 2, 0.0, axis=1), np.append(reference, 1.0)
+    axes = [np.unique(np.append(column, edge)) for column, edge in zip(points.T, reference, strict=True)]
+    x, y, z = (np.searchsorted(axis, column) for axis, column in zip(axes, points.T, strict=True))
+    cells = np.multiply.outer(*(np.diff(axis, append=axis[-1]) for axis in axes[:2]))
+    own, found = len(cost), np.zeros(len(others))
+    for slab, thickness in enumerate(np.diff(axes[2])):
+        covered, below = np.zeros(cells.shape, np.bool_), z <= slab
+        covered[x[:own][below[:own]], y[:own][below[:own]]] = True
+        covered = np.logical_or.accumulate(np.logical_or.accumulate(covered, axis=0), axis=1)
+        free = np.where(covered, 0.0, cells)[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
+        found += np.where(below[own:], thickness * free[x[own:], y[own:]], 0.0)
+    return found

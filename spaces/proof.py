@@ -1,10 +1,17 @@
 """What the execution of a candidate's program showed."""
 
+import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from pimcomp.emit.outputs import emit
+from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.brief import brief
+from pimcomp.ir.compiled import Compiled
+from pimcomp.proof.executed import verify_program
 
 
 @brief
@@ -36,3 +43,13 @@ class Proof:
     def from_json(data: Mapping[str, Any]) -> "Proof":
         """The inverse of `to_json`."""
         return Proof(**{field.name: data[field.name] for field in fields(Proof)})
+
+
+def execute(compiled: Compiled, network: LoadedNetwork, label: str) -> Proof:
+    """Write a program's files, execute them and compare with ONNX Runtime."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "program"
+        emit(compiled, folder)
+        report = verify_program(folder, network)
+    error = report.share if math.isfinite(report.share) else None
+    return Proof(network=label, passed=report.passed, images=report.images, error=error, reason=report.reason)

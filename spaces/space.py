@@ -22,10 +22,12 @@ OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in fields(ScheduleOptions))
 
 
 class Fidelity(StrEnum):
-    """How a candidate's figures came about: closed forms of its plan, or the timeline of its program."""
+    """How a candidate's figures came about: closed forms of its plan, the timeline of its program, or the same of a
+    program that was executed, too."""
 
     COST = "cost"
     TIMELINE = "timeline"
+    EXECUTED = "executed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,8 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
 
         def observe(progress: Progress) -> None:
             state = state_text(sort_out(sweep, progress.trials, progress.timed))
+            if progress.executing:
+                state += f" · executing {progress.executing}"
             bar.update(task, completed=progress.distinct, total=progress.budget, state=state)
             _log_new(bar, progress)
 

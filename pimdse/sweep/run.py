@@ -8,8 +8,8 @@ from pimdse.foundation.interrupt import stop_on_interrupt
 from pimdse.report.findings import Findings, find
 from pimdse.report.write import COMMAND, FILES, write_report
 from pimdse.sweep.progress import sweep_progress
-from pimdse.sweep.proofs import prove_winners
 from pimdse.sweep.settings import EvaluatorElsewhere, study_content
+from pimdse.sweep.winners import winners
 from spaces.evaluate import compile_evaluator
 from spaces.search.run import run_sweep
 from spaces.search.sampler import advice
@@ -23,7 +23,7 @@ def run_and_report(
 ) -> tuple[Findings, tuple[Path, ...], bool]:
     """Run a sweep, or go on with it, execute the winners if asked to, and write the report.
 
-    Gives what was found, the report's files, and whether Ctrl-C cut it short: then nothing is executed.
+    Gives what was found, the report's files, and whether Ctrl-C cut it short.
     """
     check_free(folder, (*FILES, POINTS), COMMAND)
     content = study_content(settings)
@@ -38,12 +38,7 @@ def run_and_report(
             cluster=cluster,
             observe=observe,
             stop=stop,
+            winners=winners if verify else lambda stored: (),
         )
     findings = find(load_stored(folder))
-    try:
-        if verify and not progress.interrupted:
-            prove_winners(output, findings, folder)
-            findings = find(load_stored(folder))
-    finally:  # Ctrl-C too: what was searched for is worth its report
-        files = write_report(findings, folder)
-    return findings, files, progress.interrupted
+    return findings, write_report(findings, folder), progress.interrupted

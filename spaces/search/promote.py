@@ -1,4 +1,4 @@
-"""Which candidates of a search at cost fidelity deserve a timeline, and the waves in which they get it."""
+"""Which candidates of a search at cost fidelity deserve a timeline."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from pimcomp.plan.pareto import FloatMatrix, non_dominated
 from spaces.candidate import Candidate, objective_costs, point_from_json
-from spaces.hypervolume import hypervolume
+from spaces.hypervolume import gains
 from spaces.search.engine import Engine, Result, Task, spend
 from spaces.search.store import Row, Store
 from spaces.search.study import Progress, Report, Stop, Trial
 from spaces.space import Fidelity, Point, Sweep
 
-# So many timelines are chosen at once, whatever the number of workers.
-_WAVE = 8
-_WAVES = "waves"
+# Timeline k is chosen with what is known of those up to k - _LAG, whatever the number of workers.
+_LAG = 8
+_CHOSEN = "timelines"
 
 
 def time_front(
@@ -22,26 +22,32 @@ def time_front(
 ) -> bool:
     """Time the published chips, then what may extend the front, until nothing may or `sweep.timed` is spent.
 
-    A wave is chosen when all of the last one are known, and stored: what is timed depends neither on who finishes first
-    nor on when a sweep was stopped. False if stopped.
+    What is timed depends neither on who finishes first nor on when a sweep was stopped. False if stopped.
     """
     searched = [t.candidate for t in trials if t.duplicate_of is None and t.candidate.feasible]
     timed = {row.number: row.candidate for row in store.rows(Fidelity.TIMELINE)}
-    waves = [[point_from_json(point) for point in wave] for wave in store.fact(_WAVES) or []]
-    distinct = sum(t.duplicate_of is None for t in trials)
-    waiting = [i for i in range(sum(map(len, waves))) if i not in timed]
+    chosen = [point_from_json(point) for point in store.fact(_CHOSEN) or []]
+    waiting = [number for number in range(len(chosen)) if number not in timed]
+    anchors, distinct = set(sweep.anchors()), sum(t.duplicate_of is None for t in trials)
+    first = list({c.point: None for c in searched if c.point in anchors})
+
+    def choose() -> Point | None:
+        """The next point; None: nothing, or nothing yet. With nothing to hope for, one more verdict is waited for."""
+        if len(chosen) < len(first):
+            return first[len(chosen)]
+        for seen in range(max(len(chosen) - _LAG + 1, 0), len(chosen) + 1):
+            if not all(number in timed for number in range(seen)):
+                return None
+            known = [timed[number] for number in range(seen)]
+            if (point := most_promising(searched, known, chosen[seen:], sweep.objectives)) is not None:
+                return point
+        return None
 
     def ask() -> Task | None:
-        chosen = [point for wave in waves for point in wave]
-        if not waiting and len(timed) == len(chosen) < sweep.timed:
-            first = [] if waves else list({c.point: None for c in searched if c.point in set(sweep.anchors())})
-            known = [timed[number] for number in sorted(timed)]
-            wave = first or most_promising(searched, known, sweep.objectives, _WAVE)
-            waves.append(wave[: sweep.timed - len(chosen)])
-            waiting.extend(range(len(chosen), len(chosen) + len(waves[-1])))
-            chosen += waves[-1]
-            if waves[-1]:
-                store.put({_WAVES: [[point.as_dict() for point in wave] for wave in waves]})
+        if not waiting and len(chosen) < sweep.timed and (point := choose()) is not None:
+            waiting.append(len(chosen))
+            chosen.append(point)
+            store.put({_CHOSEN: [point.as_dict() for point in chosen]})
         return Task(waiting[0], (chosen[waiting.pop(0)],), Fidelity.TIMELINE) if waiting else None
 
     def tell(result: Result) -> None:
@@ -57,37 +63,30 @@ def time_front(
 
 
 def most_promising(
-    searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...], count: int = 1
-) -> list[Point]:
-    """Up to `count` candidates, each the one whose timeline may add most to the timed front and those before it.
+    searched: Sequence[Candidate], timed: Sequence[Candidate], pending: Sequence[Point], objectives: tuple[str, ...]
+) -> Point | None:
+    """The candidate whose timeline may add most to the front of those that are timed, or are about to be.
 
     Estimates are corrected by the most favourable ratio between timeline and estimate of what was timed so far, for the
-    same solver and pipeline where there is any. Empty: even with an error as favourable as any seen, no candidate that
+    same solver and pipeline where there is any. None: even with an error as favourable as any seen, no candidate that
     is left would extend the front.
 
     searched: feasible candidates at cost fidelity. timed: every candidate that was timed, infeasible ones too.
     """
-    done = {c.point for c in timed}
+    done, soon = {c.point for c in timed}, set(pending)
     left = [c for c in searched if c.point not in done]
     if not left:
-        return []
+        return None
     ratios = _ratios(searched, timed, objectives)
     known = np.array([_logs(objective_costs(c, objectives)) for c in timed if c.feasible]).reshape(-1, len(objectives))
     hoped = np.array([_logs(objective_costs(c, objectives)) + ratios(c) for c in left])
     together = np.vstack([known, hoped])
     spread = np.ptp(together, axis=0)
     reference = together.max(axis=0) + 0.1 * np.where(spread > 0, spread, 1.0)
-    chosen: list[Point] = []
-    while len(chosen) < count:
-        own, rows = hypervolume(known, reference), np.vstack([known, hoped])
-        front = [i - len(known) for i in np.flatnonzero(non_dominated(rows)) if i >= len(known)]
-        gains = [(hypervolume(np.vstack([known, hoped[i : i + 1]]), reference) - own, -i) for i in front]
-        gain, index = max(gains, default=(0.0, 0))
-        if gain <= 0:
-            break
-        chosen.append(left[-index].point)
-        known = np.vstack([known, hoped[-index : 1 - index or None]])
-    return chosen
+    waits = np.array([c.point in soon for c in left])
+    front = np.flatnonzero(~waits)[non_dominated(hoped[~waits])]  # of the others none can gain more
+    gain = gains(np.vstack([known, hoped[waits]]), hoped[front], reference)
+    return left[front[gain.argmax()]].point if gain.max(initial=0.0) > 0 else None
 
 
 def _logs(cost: Sequence[float]) -> FloatMatrix:

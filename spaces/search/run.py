@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from spaces.candidate import MakeEvaluator
@@ -12,7 +13,8 @@ from spaces.search.enumeration import enumerate_space
 from spaces.search.promote import time_front
 from spaces.search.sampler import check_installed
 from spaces.search.store import Store, owned
-from spaces.search.study import Observe, Progress, Stop, open_study, trials_of
+from spaces.search.study import Observe, Progress, Stop, load_stored, open_study, trials_of
+from spaces.search.winners import Winners, execute_winners
 from spaces.space import Fidelity, Sweep
 
 # Seconds between two looks at how far a sweep is.
@@ -28,14 +30,15 @@ def run_sweep(
     cluster: str | None = None,
     observe: Observe = lambda progress: None,
     stop: Stop = lambda: False,
+    winners: Winners = lambda stored: (),
 ) -> Progress:
     """Run the sweep in `folder` until `sweep.trials` distinct candidates are judged, or the whole space, and nothing is
-    left that may extend the front; go on with what is stored there. The same settings give the same results, whatever
-    the number of workers.
+    left that may extend the front; execute the winners; go on with what is stored there. The same settings give the
+    same results, whatever the number of workers.
 
     content: what the figures depend on besides the settings (network digest, versions); a study with another content is
     refused. cluster: address of a Dask scheduler, or its file; None: `sweep.jobs` processes here. stop: asked before
-    every task; true lets running tasks finish and returns with `interrupted`.
+    every task; true lets running tasks finish and returns with `interrupted`. winners: which trials to execute.
 
     Raises ConfigError, OutputError, PimdseError; everything that was finished is stored whatever happens.
     """
@@ -52,6 +55,10 @@ def run_sweep(
             done = search(store, sweep, make_evaluator, engine, report, stop)
         if done and sweep.fidelity is Fidelity.COST:
             done = time_front(store, sweep, engine, trials_of(store, sweep), report, stop)
+        if done:
+            chosen = winners(load_stored(folder))
+            observe(replace(_final(store, sweep, interrupted=False), executing=len(chosen)))
+            done = execute_winners(store, sweep, engine, chosen, stop)
         final = _final(store, sweep, interrupted=not done)
     observe(final)
     return final

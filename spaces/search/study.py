@@ -35,7 +35,7 @@ class Trial:
 class Progress:
     """State of a sweep: distinct candidates so far, of how many; all finished trials; points being judged now.
 
-    timed: candidates that were timed, at cost fidelity.
+    timed: candidates that were timed, at cost fidelity. executing: winners that are executed now.
     """
 
     distinct: int
@@ -43,6 +43,7 @@ class Progress:
     trials: tuple[Trial, ...]
     timed: tuple[Candidate, ...] = ()
     running: int = 0
+    executing: int = 0
     interrupted: bool = False
 
 
@@ -156,7 +157,6 @@ def _proofs(store: Store) -> dict[tuple[int, str], Proof]:
     return dict(sorted(((int(number), network), Proof.from_json(data)) for (number, _, network), data in found.items()))
 
 
-def store_proof(folder: Path, number: int, proof: Proof) -> None:
-    """Remember what a trial's execution showed."""
-    with closing(Store(folder)) as store:
-        store.put({f"{_PROOFS}{number}:{proof.network}": proof.to_json()})
+def proof_facts(number: int, proofs: Sequence[Proof]) -> dict[str, Any]:
+    """What a trial's execution showed, as a study remembers it."""
+    return {f"{_PROOFS}{number}:{proof.network}": proof.to_json() for proof in proofs}

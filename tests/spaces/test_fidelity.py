@@ -71,8 +71,11 @@ _FIGURES = Metrics(
 def test_promotion_ends_with_the_true_front_when_estimates_rank_rightly(law: list[tuple[int, int]], count: int) -> None:
     searched = [_candidate(cores, latency, Fidelity.COST) for cores, latency in law]
     timed: list[Candidate] = []
-    while points := most_promising(searched, timed, OBJECTIVES, count):
-        assert len({*points} - {c.point for c in timed}) == len(points) <= count
+    while most_promising(searched, timed, (), OBJECTIVES) is not None:
+        points: list[Point] = []
+        while len(points) < count and (point := most_promising(searched, timed, points, OBJECTIVES)) is not None:
+            assert point not in {*points, *(c.point for c in timed)}
+            points.append(point)
         for point in points:
             cores = int(dict(point.parameters)["cores"])
             timed.append(_candidate(cores, 3 * dict(law)[cores], Fidelity.TIMELINE))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.plan.pareto import costs, knee, non_dominated
-from spaces.hypervolume import history, hypervolume
+from spaces.hypervolume import gains, history, hypervolume
 
 _POINTS = st.integers(2, 3).flatmap(
     lambda n: st.lists(st.lists(st.integers(0, 6), min_size=n, max_size=n), min_size=1, max_size=12)
@@ -42,7 +42,16 @@ def test_history_never_falls_and_ends_at_the_whole_volume() -> None:
     cost = np.random.default_rng(1).random((20, 2))
     steps = history(cost, np.ones(2))
     assert all(later >= earlier - 1e-12 for earlier, later in itertools.pairwise(steps))
-    assert steps[-1] == hypervolume(cost, np.ones(2))
+    assert steps[-1] == pytest.approx(hypervolume(cost, np.ones(2)))
+
+
+@given(_POINTS)
+def test_a_point_gains_what_the_volume_grows_by(points: list[list[int]]) -> None:
+    cost, reference = np.array(points, dtype=float), np.full(len(points[0]), 4.5)
+    half = len(cost) // 2
+    grown = [hypervolume(np.vstack([cost[:half], row]), reference) for row in cost[half:]]
+    expected = np.array(grown) - hypervolume(cost[:half], reference)
+    assert gains(cost[:half], cost[half:], reference) == pytest.approx(expected)
 
 
 def test_maximised_objectives_are_turned_around() -> None:
