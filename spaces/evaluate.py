@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, replace
@@ -27,13 +28,15 @@ from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.plan.vector_layers import unfold_layer
+from pimcomp.proof.trained import find_test_set
 from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
+from spaces.accuracy import accuracy_by
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import chip_of, options_of
 from spaces.estimate import estimate
 from spaces.inside import Inside, inside_of
-from spaces.metrics import METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
+from spaces.metrics import ACCURACY, METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
 from spaces.proof import Proof, execute
 from spaces.space import Fidelity, Limit, Parameters, Point, Sweep
 
@@ -52,7 +55,19 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
     named = {name: get_solver(name) for name in sweep.solvers}
     chip = lru_cache(_CHIPS)(lambda parameters: chip_of(sweep, parameters))
 
+    accuracy = {
+        n.label: accuracy_by(networks[n.label], find_test_set(n.model, networks[n.label], weights=n.weights))
+        for n in sweep.networks
+        if sweep.judges(ACCURACY)
+    }
+
     def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
+        parts = timed_or_estimated(point, arch, fidelity)
+        if not accuracy:
+            return parts
+        return tuple(p._replace(metrics=replace(p.metrics, accuracy=accuracy[p.label](arch))) for p in parts)
+
+    def timed_or_estimated(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
         if fidelity is Fidelity.COST:
             return tuple(Part(label, planned[label](arch, point, named[point.solver])) for label, _ in graphs)
         programs = [(label, _compiled(g, arch, named[point.solver], point, sweep)) for label, g in graphs]
@@ -317,6 +332,7 @@ def _ideal(arch: Arch, bound: Bounds) -> Metrics:
         crossbars_used=0,
         area_mm2=arch.area_mm2,
         edp_pj_ns=0.0,
+        accuracy=math.inf,
         bound_ns=bound.latency_ns,
         bound_period_ns=bound.period_ns,
     )

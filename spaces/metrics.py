@@ -27,12 +27,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("avg_power_mw", "average power", "power", "mW"),
     Metric("area_mm2", "area", "area", "mm2"),
     Metric("edp_pj_ns", "energy times latency", "EDP", "pJ ns"),
+    Metric("accuracy", "top-1 accuracy, without labels signal to noise", "accuracy", "% or dB", maximize=True),
     Metric("local_peak_bytes", "local memory of the fullest core", "memory", "bytes"),
 )
 # Words people use for a metric.
 ALIASES = {"edp": "edp_pj_ns", "local_memory_bytes": "local_peak_bytes", "area": "area_mm2"}
 # Only programs have it: a limit, but nothing to search by.
 LIMITS_ONLY = ("local_peak_bytes",)
+# Takes an execution of the network: known where an objective or limit asks for it.
+ACCURACY = "accuracy"
 # The same for every network on a chip.
 OF_THE_CHIP = ("crossbars", "area_mm2")
 
@@ -60,7 +63,8 @@ class Metrics:
     latency_ns: from the first input byte of an image to its last output byte. period_ns: steady state, per image.
     energy_pj and avg_power_mw: dynamic and static of one pass. area_mm2: by models alone where the chip has none.
     bound_ns, gap: proven lower bound of the latency of any program on the chip, and 1 - bound / latency_ns.
-    bound_period_ns, gap_period: the same for the period. instructions_per_round, local_peak_bytes: None where there is
+    bound_period_ns, gap_period: the same for the period. accuracy: in percent, of networks without labels in dB; None
+    where nobody asked. instructions_per_round, local_peak_bytes: None where there is
     no program (cost fidelity).
     time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
@@ -74,6 +78,7 @@ class Metrics:
     crossbars_used: int
     area_mm2: float
     edp_pj_ns: float
+    accuracy: float | None = None
     bound_ns: float | None = None
     bound_period_ns: float | None = None
     gap: float | None = None
@@ -122,7 +127,7 @@ def combine(parts: Sequence[Metrics], how: str) -> Metrics:
 
 _COMBINED = (
     *("latency_ns", "period_ns", "throughput_per_s", "energy_pj", "avg_power_mw", "crossbars_used", "edp_pj_ns"),
-    *("bound_ns", "bound_period_ns"),
+    *("bound_ns", "bound_period_ns", "accuracy"),
 )
 
 

@@ -177,6 +177,11 @@ class Sweep:
         """The networks' names, for titles."""
         return " + ".join(n.label for n in self.networks)
 
+    def judges(self, name: str) -> bool:
+        """Whether an objective or limit is on that metric."""
+        asked = (*self.objectives, *(limit.metric for limit in self.limits))
+        return any(wanted.partition("@")[0] == name for wanted in asked)
+
     @property
     def size(self) -> int | None:
         """Number of points of the space; None when a parameter is continuous."""

@@ -13,7 +13,7 @@ from pimcomp.errors import OutputError
 from pimcomp.foundation.own_files import staged
 from pimcomp.ir.brief import brief
 from spaces.candidate import Candidate, Verdict, point_from_json
-from spaces.metrics import METRICS, OF_THE_CHIP, metric
+from spaces.metrics import ACCURACY, METRICS, OF_THE_CHIP, metric
 from spaces.space import Point, Scalar, Sweep
 
 POINTS = "points.npz"
@@ -94,6 +94,8 @@ def best_possible(candidate: Candidate, name: str) -> float:
     base, _, network = name.partition("@")
     if base in OF_THE_CHIP:
         return candidate.value(base)
+    if base == ACCURACY:
+        return candidate.value(name)
     figures = dict(candidate.by_network).get(network, candidate.metrics) if network else candidate.metrics
     if figures is not None and base == "latency_ns" and figures.bound_ns is not None:
         return figures.bound_ns

@@ -33,14 +33,15 @@ class IntegerReport:
     """The verdict. images: how many were compared. agreement: share of images whose largest output is the same.
 
     correlation: of all output elements with the reference; where those are all one number, 1 - the error as a share of
-    it. accuracy, reference_accuracy: shares of right answers, None
-    without labels. reason: empty if passed; node, core, index: where a fault is, when there is one.
+    it. sqnr_db: the reference's power over that of the error, at most 200. accuracy, reference_accuracy: shares of
+    right answers, None without labels. reason: empty if passed; node, core, index: where a fault is, when there is one.
     """
 
     passed: bool
     images: int
     agreement: float
     correlation: float
+    sqnr_db: float = 0.0
     accuracy: float | None = None
     reference_accuracy: float | None = None
     reason: str = ""
@@ -125,8 +126,10 @@ def _judge(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> 
             )
     elif not correlation >= CORRELATION:
         reason = f"the outputs correlate with those in real numbers by {correlation:.3f}, expected {CORRELATION:g}"
+    power, noise = float((expected**2).sum()), float(((found - expected) ** 2).sum())
     return IntegerReport(
         passed=not reason,
+        sqnr_db=float(10 * np.log10(power / max(noise, 1e-20 * power))) if power else 0.0,
         images=len(found),
         agreement=float((top == reference_top).mean()),
         correlation=correlation,

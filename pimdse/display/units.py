@@ -16,6 +16,7 @@ _WORDS = {
     "bytes": (*_SIZE, (1.0, "bytes")),
     "mm2": ((100.0, "cm2"), (1.0, "mm2")),
     "images/s": ((1.0, "images/s"), (1.0, "/s")),
+    "% or dB": ((1.0, "%"), (1.0, "dB")),
 }
 _NUMBER = re.compile(r"\s*([-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(\S.*?|)\s*")
 
@@ -32,6 +33,8 @@ def figure_text(value: float, unit: str, digits: int = 3) -> str:
     """A figure stored in `unit`, with the unit it is best read in."""
     if unit in SCALES:
         return _scaled(value, SCALES[unit], digits)
+    if unit == "% or dB":
+        return f"{value:.1f}"
     return f"{value:,.0f} {unit}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g} {unit}"
 
 

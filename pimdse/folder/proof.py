@@ -10,10 +10,10 @@ from pimcomp.foundation.own_files import COMPILE, write_file
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
+from pimcomp.proof.trained import find_test_set
 from pimdse.display.output import Output, json_object, plain
 from pimdse.folder.input_images import read_inputs
 from pimdse.folder.program import chip_of_folder
-from pimdse.folder.trained import find_test_set
 
 RECORD = "verified.json"
 

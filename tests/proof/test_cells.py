@@ -13,8 +13,8 @@ from pimcomp.proof.cells import cells_of
 from pimcomp.proof.executed_in_integers import verify_integer
 from pimcomp.proof.interpret.integer_kernel import EXACT, Weights
 from pimcomp.proof.interpret.integer_kernel import product as kernel_product
+from pimcomp.proof.trained import find_test_set
 from pimdse.api import compile_model
-from pimdse.folder.trained import find_test_set
 from tests.proof.interpret.bit_serial import bit_serial_product
 
 

@@ -1,7 +1,4 @@
-"""`pimdse verify --integer`, and every trained network through what the command line calls.
-
-Covers: /pimdse/folder/trained.
-"""
+"""`pimdse verify --integer`, and every trained network through what the command line calls."""
 
 import json
 import shutil
@@ -11,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import pimdse.folder.trained
+import pimcomp.proof.trained
 from pimcomp.foundation.data_files import data_dir
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import Pipeline
+from pimcomp.proof.trained import LabelledImages, find_test_set
 from pimdse.cli import run
 from pimdse.compiling.building import build, make_recipe, write
 from pimdse.folder.proof import prove, prove_integer
-from pimdse.folder.trained import LabelledImages, find_test_set
 
 _IMAGES = 360
 TRAINED = sorted(path.stem for path in (data_dir("models") / "trained").glob("*.onnx"))
@@ -92,13 +89,13 @@ def test_lost_accuracy_is_a_mismatch_and_status_1(
     compiled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calibrated for images a hundred times fainter, everything saturates."""
-    read = pimdse.folder.trained._read
+    read = pimcomp.proof.trained._read
 
     def faint(file: Path, name: str) -> LabelledImages:
         known = read(file, name)
         return LabelledImages(known.images, known.labels, {name: known.calibration[name] / np.float32(100)})
 
-    monkeypatch.setattr(pimdse.folder.trained, "_read", faint)
+    monkeypatch.setattr(pimcomp.proof.trained, "_read", faint)
     status, found = _json(capsys, ["verify", str(compiled), "--integer"])
     assert (status, found["passed"]) == (1, False)
     assert run(["verify", str(compiled), "--integer"]) == 1
