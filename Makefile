@@ -56,11 +56,12 @@ golden:  ## write tests/golden again: only for a change that is meant to change 
 matrix:  ## every network on every chip, docs/matrix.md: hours; run it again to go on
 	$(PYTHON) benchmarks/matrix.py
 
-docs:  ## regenerate docs/config-reference.md, configs/chip.schema.json, the lists of modules and prices in docs/
+docs:  ## regenerate docs/config-reference.md, configs/chip.schema.json, the lists of modules, prices and operators in docs/
 	$(PYTHON) -m pimcomp.config.reference docs/config-reference.md
 	$(PYTHON) -m pimdse.sweep.schema configs/chip.schema.json
 	$(PYTHON) -m tests.docs.module_map
 	$(PYTHON) -m tests.docs.price_table
+	$(PYTHON) -m tests.docs.operator_table
 
 kernels:  ## list again, in pimdse/foundation/kernels.json, what each command has to compile after an installation
 	$(PYTHON) -m tests.pimdse.kernel_list

@@ -89,7 +89,6 @@ def _fill_missing(model: onnx.ModelProto, source: str, seed: int | None) -> None
             raise ModelError(f"{source}: weights {value.name!r} of shape {shape}: at most {LARGEST_MAP} elements")
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(shape, np.float32), value.name))
         model.graph.input.remove(value)
-        model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
 
 
 def in_real_numbers(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:

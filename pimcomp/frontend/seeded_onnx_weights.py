@@ -153,7 +153,6 @@ class _Weights:
         if tensor is None:
             self.replaced.append(self.producers[name])
             tensor = self.model.graph.initializer.add()
-            self.model.ir_version = max(self.model.ir_version, 4)  # initializers need not be inputs any more
             data_type = onnx.TensorProto.FLOAT
         else:
             data_type = tensor.data_type

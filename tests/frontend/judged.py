@@ -36,7 +36,12 @@ class Outcome:
     named: tuple[str, ...] = ()
 
 
-def judge(model: onnx.ModelProto, feeds: Mapping[str, npt.NDArray[Any]], want: Values | None = None) -> Outcome:
+def judge(
+    model: onnx.ModelProto,
+    feeds: Mapping[str, npt.NDArray[Any]],
+    want: Values | None = None,
+    tolerance: float = TOLERANCE,
+) -> Outcome:
     """The outcome of one model; `want` if the right outputs are known."""
     try:
         graph = load_network(model).graph
@@ -46,7 +51,7 @@ def judge(model: onnx.ModelProto, feeds: Mapping[str, npt.NDArray[Any]], want: V
     except ModelError as error:
         return Outcome("contradiction" if _judged(model, feeds, want) else "invalid", str(error))
     want = _judged(model, feeds, want)
-    return Outcome("unjudged") if want is None else compare(graph, feeds, want)
+    return Outcome("unjudged") if want is None else compare(graph, feeds, want, tolerance)
 
 
 def _judged(model: onnx.ModelProto, feeds: Mapping[str, npt.NDArray[Any]], want: Values | None) -> Values | None:
@@ -57,7 +62,7 @@ def _judged(model: onnx.ModelProto, feeds: Mapping[str, npt.NDArray[Any]], want:
         return None
 
 
-def compare(graph: Graph, feeds: Mapping[str, npt.NDArray[Any]], want: Values) -> Outcome:
+def compare(graph: Graph, feeds: Mapping[str, npt.NDArray[Any]], want: Values, tolerance: float) -> Outcome:
     """The graph, image by image, against the outputs of the file's whole batch."""
     shapes = {n.name: image_shape(n.operation.onnx_shape) for n in graph.nodes if isinstance(n.operation, Input)}
     stacks = {name: np.asarray(feeds[name], np.float32).reshape(-1, *shape) for name, shape in shapes.items()}
@@ -71,7 +76,7 @@ def compare(graph: Graph, feeds: Mapping[str, npt.NDArray[Any]], want: Values) -
         finite = np.isfinite(right)
         reach = max(float(np.abs(right[finite]).max(initial=0)), 1e-6)
         error = float(np.abs(found - right)[finite].max(initial=0)) / reach
-        if not error <= (TOLERANCE if values.dtype != np.float16 else 1e-3):
+        if not error <= (tolerance if values.dtype != np.float16 else 1e-3):
             return Outcome("wrong", f"{name}: off by {error:.3g} of its largest value")
     return Outcome("right")
 

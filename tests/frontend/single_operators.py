@@ -16,8 +16,8 @@ from onnx import TensorProto, defs, helper, numpy_helper
 
 from pimcomp.frontend.lower.lower import LOWERINGS
 from pimcomp.frontend.onnx.read import OPSETS
+from tests.frontend.reasons import SUSPECT
 
-SUSPECT = "suspect"  # the name of the operator in question
 DRAWN: Counter[tuple[str, str]] = Counter()  # (operator, attribute) that were given
 
 
@@ -139,6 +139,12 @@ def _plain(d: Draw) -> None:
     d.set("approximate", "tanh", 0.9)
     d.set("ratio", 0.3)
     d.set("seed", 3)
+
+
+def _two_alike(d: Draw) -> None:
+    shape = d.feature(d.shape(1, 2, 3, 4))
+    d.feature(shape)
+    d.set("alpha", d.among(0.5, 1.5))
 
 
 def _cast(d: Draw) -> None:
@@ -496,5 +502,13 @@ RULES: dict[str, Callable[[Draw], object]] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     **{"Pow": _power, "Clip": _clip, "PRelu": _prelu, "BatchNormalization": _normalisation, "LRN": _lrn},
     **{"Gemm": _gemm, "MatMul": _matmul, "Transpose": _transpose, "Concat": _concat, "Gather": _gather},
-    **{"Slice": _slice, "Split": _split, "Pad": _pad, "Expand": _expand, "Tile": _tile, "Shape": _shape},
+    **{
+        "SwiGLU": _two_alike,
+        "Slice": _slice,
+        "Split": _split,
+        "Pad": _pad,
+        "Expand": _expand,
+        "Tile": _tile,
+        "Shape": _shape,
+    },
 }

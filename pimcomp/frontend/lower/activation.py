@@ -81,11 +81,12 @@ def lower_hard_sigmoid(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_swish(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Swish: x * sigmoid(alpha * x)."""
+    """Swish: x * sigmoid(alpha * x); SwiGLU: that times another map."""
     tensor = node.tensor(0)
     scaled = affine(node, builder, tensor, np.asarray(node.real("alpha", 1.0)), None)
     gate = builder.activation(f"{node.name}.gate", scaled, Activation(kind=ActivationKind.SIGMOID))
-    return eltwise(node.name, builder, "mul", [tensor, gate])
+    others = [node.tensor(1)] if node.op == "SwiGLU" else []
+    return eltwise(node.name, builder, "mul", [tensor, gate, *others])
 
 
 def lower_gelu(node: OnnxNode, builder: GraphBuilder) -> Tensor:

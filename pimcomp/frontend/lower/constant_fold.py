@@ -32,6 +32,8 @@ _FIRST = {
     "CastLike": 15,
     "Resize": 13,
 }  # the oldest definitions that the reference knows
+_NOT_BY_REFERENCE = "its operands are constants, and ONNX's reference does not compute it"
+_UNTRUE = frozenset({"LRN", "ConvTranspose", "GlobalMaxPool", "Upsample"})  # what the reference does in its own way
 _OVER_THE_REST = frozenset({"Softmax", "LogSoftmax", "Hardmax"})  # before opset 13: over all axes from `axis` on
 
 
@@ -55,12 +57,10 @@ def fold(node: OnnxNode) -> tuple[Constant, ...]:
         return _run(node, values)
     except (Unsupported, BadShape):
         raise
-    except NotImplementedError as error:
-        raise Unsupported("its operands are constants, and ONNX's reference does not compute it") from error
     except onnx.shape_inference.InferenceError as error:
         raise BadShape(str(error).strip().rpartition("Error] ")[2]) from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise BadShape(str(error)) from error
+        raise Unsupported(f"{_NOT_BY_REFERENCE}: {error}") from error
 
 
 def _run(node: OnnxNode, values: Sequence[Constant | None]) -> tuple[Constant, ...]:
@@ -71,8 +71,9 @@ def _run(node: OnnxNode, values: Sequence[Constant | None]) -> tuple[Constant, .
         return (found.reshape(given.shape),)
     if node.op in ("Div", "Mod") and any(v.dtype.kind in "iu" and not np.all(v) for v in values[1:] if v is not None):
         raise BadShape("integer division by zero")
-    if node.op == "Resize" and node.opset < 11:
-        raise Unsupported("its operands are constants, and before opset 11 it is not folded")
+    by_scale = node.op == "Resize" and (len(node.operands) < 4 or node.integer("antialias", 0))
+    if by_scale or node.op in _UNTRUE or (node.op == "BatchNormalization" and node.opset < 14):
+        raise Unsupported(f"{_NOT_BY_REFERENCE} as ONNX Runtime does")
     model = _model(node, values)
     shapes = _inferred(node, model, values)
     _limit(shapes, max((value.itemsize for value in values if value is not None), default=8))
@@ -84,6 +85,8 @@ def _run(node: OnnxNode, values: Sequence[Constant | None]) -> tuple[Constant, .
         arrays = tuple(np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds))
     if any(array.dtype.kind in "OUST" for array in arrays):
         raise Unsupported("it gives no tensor of numbers")
+    if shapes and [array.shape for array in arrays] != shapes:
+        raise Unsupported(f"{_NOT_BY_REFERENCE} as it is defined")
     return arrays
 
 

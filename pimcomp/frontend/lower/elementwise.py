@@ -109,9 +109,8 @@ def extreme(name: str, builder: GraphBuilder, a: Tensor, b: Tensor, op: str) -> 
 
 
 def clip(name: str, builder: GraphBuilder, tensor: Tensor, low: float, high: float) -> Tensor:
-    """Clamp to [low, high]; ReLU where that is all it is."""
-    if low > high:
-        raise Unsupported(f"the lower bound {low} exceeds the upper bound {high}")
+    """Clamp to [low, high], the upper bound after the lower one; ReLU where that is all it is."""
+    low = min(low, high)
     if low == -math.inf and high == math.inf:
         return tensor
     if low == 0 and high == math.inf:

@@ -26,7 +26,8 @@ from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Opera
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
 from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
-from pimcomp.frontend.onnx.read import opset_of
+from pimcomp.frontend.onnx.mixed_batch import Shapes, static_shapes
+from pimcomp.frontend.onnx.read import opset_of, used_names
 from pimcomp.ir.graph import Graph, Input
 
 Lowered = Tensor | Constant | tuple[Operand, ...]
@@ -67,6 +68,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Abs": lower_activation.lower_leaky_relu,
         "HardSigmoid": lower_activation.lower_hard_sigmoid,
         "Swish": lower_activation.lower_swish,
+        "SwiGLU": lower_activation.lower_swish,
         "Gelu": lower_activation.lower_gelu,
         "Identity": lower_layout.lower_identity,
         "Dropout": lower_layout.lower_identity,
@@ -98,24 +100,48 @@ _REASONS = {
     "the vector unit has no exponential, logarithm, root or division": (
         "ReduceLogSum ReduceLogSumExp Softsign Exp Log Erf Elu Selu Celu Softplus Mish Sqrt Reciprocal"
     ),
+    "the vector unit has no sines or their inverses": "Acos Acosh Asin Asinh Atan Atanh Cos Cosh Sin Sinh Tan DFT STFT",
     "normalising by the data's own statistics needs roots and division": (
         "LayerNormalization InstanceNormalization GroupNormalization RMSNormalization LpNormalization "
         "MeanVarianceNormalization"
     ),
     "it jumps at a threshold, and the vector unit compares nothing": (
-        "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Where Hardmax"
+        "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Where Hardmax "
+        "Mod IsInf IsNaN"
     ),
-    "the root or product of a whole axis is none of the sums and maxima that it has": "ReduceL2 ReduceProd",
-    "streams have no loops over time steps": "LSTM GRU RNN",
+    "no roots, and no products of many elements": "ReduceL2 ReduceProd LpPool GlobalLpPool Det CumProd",
+    "streams have no loops over time steps": "LSTM GRU RNN CumSum CausalConvWithState",
+    "it picks or puts single elements, and programs move rows, columns and channels": (
+        "GatherElements GatherND Scatter ScatterElements ScatterND TensorScatter ReverseSequence MaxUnpool Trilu "
+        "GridSample AffineGrid RoiAlign MaxRoiPool DeformConv"
+    ),
+    "write it as other operators: MatMul with a constant, ConvTranspose, Slice and Pad": "Einsum Col2Im CenterCropPad",
+    "it is for training": "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
+    "random numbers: export the model in evaluation mode": (
+        "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
+    ),
+    "it makes a constant, and its operands are computed by the network": (
+        "Constant ConstantOfShape EyeLike OneHot Range Size BlackmanWindow HammingWindow HannWindow MelWeightMatrix"
+    ),
+    "bits and truth values are no real numbers": (
+        "And Or Xor Not BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor"
+    ),
+    "texts, sequences and optional values are no feature maps": (
+        "ConcatFromSequence ImageDecoder Optional OptionalGetElement OptionalHasElement RegexFullMatch SequenceAt "
+        "SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SequenceMap SplitToSequence "
+        "StringConcat StringNormalizer StringSplit TfIdfVectorizer"
+    ),
     "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
     ),
-    "attention multiplies feature maps with each other, and crossbars hold constant weights": "Attention",
-    "what comes out depends on the data": "NonZero TopK NonMaxSuppression ArgMax ArgMin Unique Compress",
+    "attention multiplies feature maps with each other, and crossbars hold constant weights": (
+        "Attention LinearAttention RotaryEmbedding"
+    ),
+    "which elements come out depends on the data": "NonZero TopK NonMaxSuppression ArgMax ArgMin Unique Compress",
 }
 
 _WHY_NOT: Mapping[str, str] = MappingProxyType(
-    {operator: f": {reason}" for reason, operators in _REASONS.items() for operator in operators.split()}
+    {operator: reason for reason, operators in _REASONS.items() for operator in operators.split()}
 )
 AFTER_SOFTMAX = frozenset(
     {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Shape"}
@@ -134,6 +160,14 @@ def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     return lowering.graph(name)
 
 
+def why_not(operator: str) -> str:
+    """Why an operator without a lowering has no program."""
+    if operator in ("If", "Loop", "Scan"):
+        return "control flow is not supported: instruction streams have no branches"
+    reason = _WHY_NOT.get(operator)
+    return "no instruction sequence computes it" + (f": {reason}" if reason else "")
+
+
 def node_label(proto: onnx.NodeProto) -> str:
     """What a node is called in messages and in the Graph."""
     return str(proto.name or next(iter(proto.output), proto.op_type))
@@ -148,11 +182,9 @@ class _Lowering:
         self.values: dict[str, Operand] = {}
         self.unknown: set[str] = set()
         self.offenders: dict[str, Offender] = {}
-        self.inferred: dict[str, tuple[int, ...]] | None = None
+        self.inferred: Shapes | None = None
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.used = {name for node in model.graph.node for name in node.input} | {
-            out.name for out in model.graph.output
-        }
+        self.used = used_names(model.graph)
         axes = input_axes(model, self.opset)
         for value in model.graph.input:
             if value.name in self.weights:
@@ -208,9 +240,7 @@ class _Lowering:
             return f"operators of domain {proto.domain!r} are not supported"
         if proto.op_type in LOWERINGS or constant:
             return ""
-        if any(attribute.HasField("g") for attribute in proto.attribute):
-            return "control flow is not supported: instruction streams have no branches"
-        return "no instruction sequence computes it" + _WHY_NOT.get(proto.op_type, "")
+        return why_not(proto.op_type)
 
     def _always_unsupported(self, proto: onnx.NodeProto) -> str:
         """What no shape could make possible, seen from the operators alone; empty if nothing."""
@@ -271,7 +301,7 @@ class _Lowering:
     def _stand_in(self, name: str) -> None:
         """A placeholder of the inferred shape, so that the nodes behind an offender are examined too."""
         if self.inferred is None:
-            self.inferred = _inferred_shapes(self.model)
+            self.inferred = static_shapes(self.model)
         shape = self.inferred.get(name, ())
         if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1 or math.prod(shape) > LARGEST_MAP:
             self.unknown.add(name)
@@ -304,15 +334,3 @@ class _Lowering:
         return Graph(
             name=name, nodes=tuple(self.builder.nodes), outputs=tuple(outputs), notes=tuple(self.builder.notes)
         )
-
-
-def _inferred_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Static shapes by ONNX shape inference; without those it cannot work out."""
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError):
-        return {}  # the offender stands anyway; the nodes behind it are examined by operator only
-    return {
-        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        for value in (*graph.value_info, *graph.output)
-    }

@@ -155,7 +155,6 @@ def _become_clip(model: onnx.ModelProto, node: onnx.NodeProto, scale: _Scale, nu
     for name, bound in zip(names, scale.bounds, strict=True):
         model.graph.initializer.append(numpy_helper.from_array(np.array(bound, np.float32), name))
         node.input.append(name)
-    model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
 
 
 def _along_axis(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> _AlongAxis | None:
@@ -191,7 +190,6 @@ def _spell_out(model: onnx.ModelProto, node: onnx.NodeProto, along: _AlongAxis, 
         model.graph.initializer.append(numpy_helper.from_array(values, f"{result}.{op}"))
         nodes.append(helper.make_node(op, [name, f"{result}.{op}"], [result], name=f"{node.name}.{step}"))
         name = result
-    model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
     at = list(model.graph.node).index(node)
     for made in nodes[:-1][::-1]:
         model.graph.node.insert(at, made)

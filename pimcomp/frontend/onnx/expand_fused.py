@@ -34,7 +34,7 @@ def expand_fused(model: onnx.ModelProto) -> None:
             for bound, value in named.items():
                 inputs.append(f"{name}.{bound}")
                 model.graph.initializer.append(helper.make_tensor(inputs[-1], onnx.TensorProto.FLOAT, (), [value]))
-            model.ir_version, named = max(model.ir_version, 4), {}
+            named = {}
         nodes.append(helper.make_node(kind, inputs, [name], name=f"{node.name}.{kind}", **named))
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -64,6 +64,7 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"{path}: opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}: "
             "convert the model with onnx.version_converter"
         )
+    model.ir_version = max(model.ir_version, 4)  # from then on initializers need not be inputs
     _embed_external_data(model, path)
     _fill_sparse(model, path)
     if model.functions:
@@ -320,7 +321,6 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
             if changed is not None:
                 node.input[place] = f"{name}.batch1.{number}"
                 model.graph.initializer.append(numpy_helper.from_array(changed, node.input[place]))
-                model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
 
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}  # where a shape stands that begins with the batch

@@ -41,7 +41,6 @@ def _become_arithmetic(model: onnx.ModelProto, node: onnx.NodeProto, constants: 
     names = [f"{node.output[0]}.{part}" for part in ("scale", "zero", "shifted")]
     zero = zeros[0] if zeros else np.float32(0)
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), n) for v, n in zip((scale, zero), names))
-    model.ir_version = max(model.ir_version, 4)  # initializers need not be inputs any more
     at = list(model.graph.node).index(node)
     shift = onnx.helper.make_node("Sub", [node.input[0], names[1]], [names[2]], name=f"{node.name}.shift")
     scaled = onnx.helper.make_node("Mul", [names[2], names[0]], list(node.output), name=node.name)
