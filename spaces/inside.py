@@ -1,13 +1,14 @@
 """What a design looks like from inside: which layer has what, and what every core holds and does."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
+from pimcomp.timeline.energy import mvm_stages_pj
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Inside:
     """A network's layers in their order, and what every core does.
 
     core_crossbars: it holds. core_busy: its share of the latency at work. core_layer: with most of its crossbars, -1 if
-    it holds none. mesh: (rows, columns) of one chip.
+    it holds none. mesh: (rows, columns) of one chip. adc_bits: of its converters, and those that can never clip.
+    area_mm2, energy_pj: of the chip and of one image, by component.
     """
 
     network: str
@@ -43,6 +45,9 @@ class Inside:
     core_crossbars: tuple[int, ...]
     core_busy: tuple[float, ...]
     core_layer: tuple[int, ...]
+    adc_bits: tuple[int, int] = (0, 0)
+    area_mm2: dict[str, float] = field(default_factory=dict)
+    energy_pj: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -84,4 +89,15 @@ def inside_of(compiled: Compiled, network: str) -> Inside:
         core_crossbars=tuple(map(int, held.sum(axis=1))),
         core_busy=tuple(round(float(share), 3) for share in busy),
         core_layer=tuple(int(row.argmax()) if row.any() else -1 for row in held),
+        adc_bits=(arch.adc_resolution, arch.adc_bits_needed),
+        area_mm2=arch.area_by_mm2,
+        energy_pj=_energy_by(compiled),
     )
+
+
+def _energy_by(compiled: Compiled) -> dict[str, float]:
+    """Energy of one image by component: that of the MVMs by the stages of a read."""
+    parts, stages = compiled.energy_by_pj, mvm_stages_pj(compiled.arch)
+    mvm_pj, read_pj = parts.pop("mvm"), sum(stages.values())
+    reads = {name: mvm_pj * stage / read_pj for name, stage in stages.items() if stage}
+    return {name: pj for name, pj in (reads | parts).items() if pj}

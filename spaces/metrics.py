@@ -27,7 +27,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("avg_power_mw", "average power", "power", "mW"),
     Metric("area_mm2", "area", "area", "mm2"),
     Metric("edp_pj_ns", "energy times latency", "EDP", "pJ ns"),
-    Metric("accuracy", "top-1 accuracy, without labels signal to noise", "accuracy", "% or dB", maximize=True),
+    Metric("accuracy", "accuracy (top-1 in %, or dB)", "accuracy", "% or dB", maximize=True),
     Metric("local_peak_bytes", "local memory of the fullest core", "memory", "bytes"),
 )
 # Words people use for a metric.

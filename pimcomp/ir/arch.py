@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch_rules import check_ranges, check_rules, least_values
 from pimcomp.ir.brief import brief
-from pimcomp.price.components import Parameters
-from pimcomp.price.figures import FIGURES, Rating, model_chip_mm2, model_core_mm2
+from pimcomp.price.components import PER_CHIP, Parameters
+from pimcomp.price.figures import FIGURES, PARTS, Rating, model_chip_mm2, model_core_mm2, prices_at
 
 MAX_CHIPS = 1024
 
@@ -203,6 +203,17 @@ class Arch:
         if self.area_is_modelled:
             core_mm2, chip_mm2 = model_core_mm2(self.parameters), model_chip_mm2(self.parameters)
         return self.total_cores * core_mm2 + self.chips * chip_mm2
+
+    @property
+    def area_by_mm2(self) -> dict[str, float]:
+        """The same by component; "other parts of cores" have no area of their own in the description."""
+        core = {name: float(getattr(self, f"{name}_mm2")) for name in PARTS}
+        core["other parts of cores"], outside_mm2 = self.core_area_mm2 - sum(core.values()), self.chip_area_mm2
+        if self.area_is_modelled:
+            core = {name: float(cost.area_mm2) for name, cost in prices_at(self.parameters).items()}
+            outside_mm2 = core.pop(PER_CHIP)
+        parts = {name: self.total_cores * mm2 for name, mm2 in core.items()}
+        return {name: mm2 for name, mm2 in (parts | {"outside cores": self.chips * outside_mm2}).items() if mm2 > 0}
 
     @property
     def parameters(self) -> Parameters:

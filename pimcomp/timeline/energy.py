@@ -157,18 +157,21 @@ def local_beats(stream: Instructions, arch: Arch, rows: dict[int, Rows]) -> tupl
 
 def mvm_crossbar_pj(arch: Arch, input_bits: int | None = None) -> float:
     """One crossbar in one MVM: always the full crossbar, whatever is used of it. input_bits: other than the chip's."""
+    return arch.slices(input_bits or arch.activation_bits) * sum(mvm_stages_pj(arch).values())
+
+
+def mvm_stages_pj(arch: Arch) -> dict[str, float]:
+    """One crossbar in one input slice of an MVM, by what the energy is spent in."""
     period = arch.matrix_period_ns
-    front = (
-        period * arch.dac_mw * arch.dac_latency_cycles * arch.dac_count
-        + arch.crossbar_read_mw * arch.crossbar_latency_ns
-        + period * arch.sample_hold_mw * arch.sample_hold_latency_cycles * arch.crossbar_cols
-    )
-    step = period * (
-        arch.adc_mw * arch.adc_latency_cycles * arch.adc_count
-        + arch.shift_add_mw * arch.shift_add_latency_cycles
-        + arch.output_buffer_mw * arch.output_buffer_latency_cycles
-    )
-    return arch.slices(input_bits or arch.activation_bits) * (front + arch.adc_steps * step)
+    step = arch.adc_steps * period
+    return {
+        "dac": period * arch.dac_mw * arch.dac_latency_cycles * arch.dac_count,
+        "cells": arch.crossbar_read_mw * arch.crossbar_latency_ns,
+        "sample_hold": period * arch.sample_hold_mw * arch.sample_hold_latency_cycles * arch.crossbar_cols,
+        "adc": step * arch.adc_mw * arch.adc_latency_cycles * arch.adc_count,
+        "shift_add": step * arch.shift_add_mw * arch.shift_add_latency_cycles,
+        "output_buffer": step * arch.output_buffer_mw * arch.output_buffer_latency_cycles,
+    }
 
 
 def _mvm_pj(stream: Instructions, arch: Arch, fires: Rows) -> float:

@@ -6,17 +6,33 @@ const svg = (name, attributes, parent) => {
   return element;
 };
 
+// Shares of a whole as bars, largest first.
+function bars(heading, shares) {
+  const list = make("div", undefined, {className: "bars"});
+  list.append(make("h3", heading));
+  for (const [name, share] of Object.entries(shares).sort((a, b) => b[1] - a[1])) {
+    const track = make("span"), bar = make("i");
+    bar.style.width = `${100 * share}%`; track.append(bar);
+    list.append(make("span", title(name)), track, make("span", `${(100 * share).toFixed(share < 0.095 ? 1 : 0)} %`, {className: "number"}));
+  }
+  return list;
+}
+// What the design's area and energy are spent on, and whether its converters can tell all sums apart.
+function breakdown(p) {
+  const [bits, needed] = p.adc_bits, trial = data.trials.find(t => t.trial === p.trial), exact = bits >= needed;
+  byId("converters").textContent = !bits ? "" : `Converters: ${bits} bits, ${exact ? "which lose nothing" : `${needed} are needed: large sums clip`}.`
+    + (known(trial.accuracy) ? ` Accuracy (top-1 in %, or dB): ${show(trial.accuracy, "accuracy")}.` : exact ? "" : " Accuracy: --objectives latency,accuracy measures it.");
+  const parts = [["area_mm2", p.area_mm2], ["energy_pj", p.energy_pj]].filter(([, by]) => Object.keys(by).length);
+  byId("breakdown").replaceChildren(...parts.map(([name, by]) => {
+    const total = d3.sum(Object.values(by));
+    return bars(`${title(name)}: ${show(total, name)}`, Object.fromEntries(Object.entries(by).map(([k, v]) => [k, v / total])));
+  }));
+}
+
 function importance() {
   const box = byId("importance");
   for (const goal of [...data.objectives, "front"].filter(g => data.importance[g])) {
-    const list = make("div", undefined, {className: "bars"});
-    list.append(make("h3", goal === "front" ? "being on the front" : title(goal)));
-    for (const [name, share] of Object.entries(data.importance[goal]).sort((a, b) => b[1] - a[1])) {
-      const track = make("span"), bar = make("i");
-      bar.style.width = `${100 * share}%`; track.append(bar);
-      list.append(make("span", title(name)), track, make("span", `${(100 * share).toFixed(0)} %`, {className: "number"}));
-    }
-    box.append(list);
+    box.append(bars(goal === "front" ? "being on the front" : title(goal), data.importance[goal]));
   }
   if (!box.children.length) box.textContent = "Too few candidates to tell.";
 }
@@ -67,6 +83,7 @@ function drawInside(p) {
     if (by) { e.preventDefault(); pointCore(p, Math.min(Math.max(coreChosen + by, 0), p.core_layer.length - 1)); }
   };
   pointCore(p, coreChosen);
+  breakdown(p);
 }
 // Every core: coloured by the layer it holds most of, as high as it is full. pointed: told the core under the pointer.
 function coreMap(p, label, pointed) {

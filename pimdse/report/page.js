@@ -16,6 +16,7 @@ function show(value, name) {
   if (!known(value)) return "\u2013";
   if (name === "fidelity") return value === "timeline" ? "timed" : "estimate";
   if (typeof value !== "number") return String(value);
+  if (name === "accuracy") return value.toFixed(1);
   if (name === "gap") return `${(100 * value).toFixed(1)} %`;
   const unit = unitOf(name), steps = data.scales[unit];
   const [factor, text] = steps ? steps.find(([f]) => Math.abs(value) >= f) ?? steps.at(-1) : [1, {mm2: "mm\u00b2", "images/s": "/s"}[unit] ?? ""];

@@ -6,11 +6,15 @@ Covers: /pimcomp/proof/trained.
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pimcomp.config import find_arch, load_arch
-from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.frontend import LoadedNetwork, list_models, load_network
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.proof import executed_in_integers
+from pimcomp.proof.executed_in_integers import IntegerReport
 from pimcomp.proof.trained import LabelledImages, find_test_set
 from pimdse.sweep.settings import load_sweep
 from spaces import accuracy
@@ -77,3 +81,24 @@ sweep:
     assert good.value("accuracy") > 95
     assert bad.verdict is Verdict.INFEASIBLE
     assert bad.resource == "limit: accuracy >= 95"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [model.name for model in list_models() if model.name.startswith("digits_")])
+def test_the_needed_resolution_loses_nothing_and_one_bit_nearly_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, outputs, judge = load_network(name), [], executed_in_integers._judge
+    known = find_test_set(name, network)
+    assert known is not None
+    few = LabelledImages({k: x[:48] for k, x in known.images.items()}, known.labels[:48], known.calibration)
+
+    def keep(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> IntegerReport:
+        outputs.append(found)
+        return judge(found, expected, labels)
+
+    monkeypatch.setattr(executed_in_integers, "_judge", keep)
+    exact, serial, one_bit = ISAAC, replace(ISAAC, stuck_cells=1e-30), replace(ISAAC, adc_bits=1)
+    assert exact.is_lossless
+    assert not serial.is_lossless, "so small a share hits no cell, but its products are converted bit by bit"
+    assert execute_on(network, few, crossbars_of(exact)) == execute_on(network, few, crossbars_of(serial)) > 90
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert execute_on(network, few, crossbars_of(one_bit)) < 40
