@@ -11,7 +11,7 @@ from pimcomp.estimate.population import (
     BUSIEST_NS,
     CORES,
     DYNAMIC_PJ,
-    MAKESPAN_NS,
+    IMAGE_NS,
     PEAK_BYTES,
     Population,
     Rules,
@@ -29,6 +29,7 @@ FloatVector = npt.NDArray[np.float64]
 
 # Strips of a map, per site and image: one image row by row in maps of up to 28 rows, several ones more coarsely.
 ONE_IMAGE_STRIPS, MORE_IMAGES_STRIPS = 28, 10
+FOLLOWED_IMAGES = 2  # of the batch pipeline, strip by strip
 
 
 @brief
@@ -103,17 +104,18 @@ class Estimator:
         calibrated one.
         """
         plans = plans if isinstance(plans, Population) else population_of(plans)
-        images = options.images_per_round if pipeline is Pipeline.BATCH else 1
-        strips = ONE_IMAGE_STRIPS if images == 1 else MORE_IMAGES_STRIPS
-        rules = Rules(images, options.LOADERS, options.window_columns, strips)
+        one = pipeline is Pipeline.ELEMENT
+        images = 1 if one else options.images_per_round
+        strips, followed = (ONE_IMAGE_STRIPS, 1) if one else (MORE_IMAGES_STRIPS, FOLLOWED_IMAGES)
+        rules = Rules(followed, options.LOADERS, options.window_columns, strips)
         raw = population(self.network, self.chip, plans, rules)
-        latency_ns = raw[:, MAKESPAN_NS] * (SCALE[pipeline] if scale is None else scale)
+        image_ns = raw[:, IMAGE_NS] * (SCALE[pipeline] if scale is None else scale)
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
         return Estimate(
             images=images,
-            latency_ns=latency_ns,
-            period_ns=latency_ns / images,
-            energy_pj=raw[:, DYNAMIC_PJ] + static_mw * latency_ns / images,
+            latency_ns=image_ns * images,
+            period_ns=image_ns,
+            energy_pj=raw[:, DYNAMIC_PJ] + static_mw * image_ns,
             busiest_ns=raw[:, BUSIEST_NS],
             local_memory_bytes=raw[:, PEAK_BYTES],
             crossbars_used=self._crossbars(plans),

@@ -12,10 +12,7 @@ from pimcomp.estimate.work import work_of
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import LongArray
 
-# Images that are followed strip by strip. The first one has the cores to itself, the second shows what one more costs.
-FOLLOWED_IMAGES = 2
-
-MAKESPAN_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
+IMAGE_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
 
 
 class Population(NamedTuple):
@@ -29,8 +26,9 @@ class Population(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the scheduler does with any plan: images at the same time, cores that load the input, columns of a shared
-    node that one core should compute at most. most_strips: how coarsely rows are looked at."""
+    """What the scheduler does with any plan: cores that load the input, columns of a shared node that one core should
+    compute at most. images: that are followed; the first has the cores to itself, the others show what one more costs.
+    most_strips: how coarsely rows are looked at."""
 
     images: int
     loaders: int
@@ -40,7 +38,8 @@ class Rules(NamedTuple):
 
 @kernel
 def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt.NDArray[np.float64]:
-    """float64[plans, 5]: makespan of all images, peak bytes, dynamic energy per image, cores, busiest core's ns."""
+    """float64[plans, 5]: time of one image or of one more, peak bytes, dynamic energy per image, cores, busiest core's
+    ns."""
     out, images = np.zeros((len(plans.option), 5)), rules.images
     for p in range(len(plans.option)):
         first, last = plans.core_start[p, 0], plans.core_start[p, -1]
@@ -50,18 +49,9 @@ def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt
         work = work_of(net, chip, plan, layout)
         strips = strips_of(net, layout, rules.most_strips)
         busiest = busiest_ns(layout, work, chip.cores)
-        followed = min(images, FOLLOWED_IMAGES)
-        bucket_ns = max(busiest * followed, 1.0) / BUCKETS_PER_LOAD
-        ends, peak = stream(net, chip.cores, layout, work, strips, followed, bucket_ns)
-        out[p, MAKESPAN_NS], out[p, PEAK_BYTES] = _all_images_ns(ends, images, busiest), peak
+        bucket_ns = max(busiest * images, 1.0) / BUCKETS_PER_LOAD
+        ends, peak = stream(net, chip.cores, layout, work, strips, images, bucket_ns)
+        out[p, IMAGE_NS] = ends[0] if images == 1 else max(ends[-1] - ends[-2], busiest)
+        out[p, PEAK_BYTES] = peak
         out[p, DYNAMIC_PJ], out[p, CORES], out[p, BUSIEST_NS] = work.dynamic_pj, work.cores, busiest
     return out
-
-
-@kernel
-def _all_images_ns(ends: npt.NDArray[np.float64], images: int, busiest: float) -> float:
-    """Makespan of `images` images from the ends of those that were followed: each further one costs as the last did."""
-    makespan: float = ends.max()
-    if images > len(ends):
-        makespan += (images - len(ends)) * max(ends[-1] - ends[-2], busiest)
-    return makespan

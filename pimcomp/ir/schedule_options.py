@@ -8,9 +8,9 @@ from typing import ClassVar
 class ScheduleOptions:
     """What the scheduler may do.
 
-    images_per_round: images one round of a batch program processes together.
-    orders: orders that are tried for a program, with other slack and look-ahead; the one that should take least time is
-    kept.
+    images_per_round: images that enter in one round of a batch program.
+    orders: orders that are tried for a program, with other slack and look-ahead or rounds that overlap more; the one
+    that should take least time is kept.
     window_columns: columns that one core should pool (or convolve on its vector unit) in a row at most; the others' are
     shared out.
     merge_siblings: convolutions that read the same map become one.
@@ -32,7 +32,7 @@ class ScheduleOptions:
     SLACK_NS: ClassVar[float] = 500.0
     LOOKAHEAD: ClassVar[float] = 1.0
 
-    images_per_round: int = 4
+    images_per_round: int = 1
     orders: int = 8
     window_columns: int = 1
     merge_siblings: bool = True

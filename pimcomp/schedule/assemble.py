@@ -11,6 +11,7 @@ from pimcomp.ir.program import Op, Table
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.global_layout import GlobalLayout
 from pimcomp.schedule.order import Placed, positions
+from pimcomp.schedule.rounds import lives
 from pimcomp.schedule.spill import UNMOVED, Spilled
 from pimcomp.schedule.work import LOAD, LongArray, same, select, stack
 
@@ -151,13 +152,12 @@ def _pad_rows(flow: Flow, position: LongArray, placed: Placed) -> _Rows:
     buffer, offset, size = pads.T
     parts = []
     for image in range(images):
-        reader = placed.actions.number[image, flow.readers[:, 1]]
-        first = np.full(len(flow.buffers.core), len(position), dtype=np.int64)
-        np.minimum.at(first, flow.readers[:, 0], position[reader])
-        used = first[buffer] < len(position)
+        number = placed.actions.number[image]
+        life = lives(len(flow.buffers.core), flow.readers, position[number], placed.actions.stage[number])
+        used = life.used[buffer]
         chosen = buffer[used]
         zeros, buffers = np.zeros_like(chosen), flow.buffers
-        place = (first[chosen], zeros - 1, zeros)
+        place = (life.first[chosen], zeros - 1, zeros)
         rows = _blank(zeros + Op.LLDI, buffers.core[chosen], buffers.tensor[chosen], *place)
         parts.append(rows._replace(dst=address[image, chosen] + offset[used], size=size[used]))
     return stack(*parts)

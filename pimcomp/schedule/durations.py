@@ -1,11 +1,16 @@
-"""How long tasks and transfers take, as the list scheduler sees them (docs/timing.md; the timeline is exact)."""
+"""How long tasks and transfers take, as the list scheduler sees them (docs/timing.md; the timeline is exact), and the
+longest paths through them."""
+
+from typing import NamedTuple
 
 import numpy as np
 
+from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
+from pimcomp.schedule.list_schedule import DURATION_NS, FLITS, LATENCY_NS, MEMORY_NS, READ_NS, WRITE_NS
 from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, LongArray
 
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
@@ -45,3 +50,59 @@ def added_service_ns(op: LongArray, size: LongArray, arch: Arch) -> float:
         SRC[op] == GLOBAL, arch.global_read_cycles, np.where(DST[op] == GLOBAL, arch.global_write_cycles, 0)
     )
     return float((np.ceil(size / arch.global_width_bytes) * cycles).sum() * arch.global_period_ns)
+
+
+class Lengths(NamedTuple):
+    """Per action the least time it takes; per transfer the least time that its two ends are busy with it."""
+
+    action: DoubleArray
+    source: DoubleArray
+    target: DoubleArray
+
+
+def lengths_of(times: DoubleArray, tasks: int) -> Lengths:
+    """times: as `list_schedule` wants them; the first `tasks` are those of tasks."""
+    task, move = times[:tasks], times[tasks:]
+    source = 2 * move[:, LATENCY_NS] + move[:, READ_NS]
+    target = source + move[:, FLITS] * move[:, LATENCY_NS] + move[:, WRITE_NS]
+    return Lengths(np.append(task[:, DURATION_NS] + task[:, MEMORY_NS], target), source + 2.0, target + 2.0)
+
+
+def busy_ns(core: LongArray, peer: LongArray, lengths: Lengths, cores: int) -> DoubleArray:
+    """float64[cores]: the least time that a round keeps each core busy. core, peer: of every action."""
+    tasks = len(core) - len(lengths.source)
+    own = np.bincount(core, np.append(lengths.action[:tasks], lengths.source), cores)
+    return np.asarray(own + np.bincount(peer[tasks:], lengths.target, cores))
+
+
+@kernel
+def longest_paths(edge_start: LongArray, edge_to: LongArray, length: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """Per action the longest path that ends before it and the longest that begins behind it; their lengths are those of
+    the actions on them. Edges [edge_start[a], edge_start[a + 1]) lead from a to `edge_to`; they make no circle.
+    """
+    actions = len(length)
+    waits = np.zeros(actions, np.int64)
+    for b in edge_to:
+        waits[b] += 1
+    order = np.empty(actions, np.int64)
+    known = done = 0
+    for a in range(actions):
+        if waits[a] == 0:
+            order[known] = a
+            known += 1
+    head, tail = np.zeros(actions), np.zeros(actions)
+    while done < known:
+        a = order[done]
+        done += 1
+        for e in range(edge_start[a], edge_start[a + 1]):
+            b = edge_to[e]
+            head[b] = max(head[b], head[a] + length[a])
+            waits[b] -= 1
+            if waits[b] == 0:
+                order[known] = b
+                known += 1
+    for i in range(known - 1, -1, -1):
+        a = order[i]
+        for e in range(edge_start[a], edge_start[a + 1]):
+            tail[a] = max(tail[a], tail[edge_to[e]] + length[edge_to[e]])
+    return head, tail

@@ -1,6 +1,6 @@
 """When everything happens and where it lies: images replicated, all actions ordered, buffers placed in local memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.durations import (
     added_service_ns,
+    busy_ns,
+    lengths_of,
+    longest_paths,
     memory_service_ns,
     task_durations_ns,
 )
@@ -29,15 +32,21 @@ from pimcomp.schedule.list_schedule import (
     WRITE_NS,
     list_schedule,
 )
+from pimcomp.schedule.rounds import LAST_STAGE, Turns, edges_within, lives, rotated
 from pimcomp.schedule.spill import Spilled, buffer_touches, most_held, spill
-from pimcomp.schedule.work import Edges, LongArray, select, stack
+from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, Edges, LongArray, select, stack
 
 # Fractions of the option's look-ahead, tried one after the other when memory is short; below them spilling is faster.
 LOOKAHEADS = (1.0, 0.5, 0.25, 0.12)
+# Rounds that overlap: what starts later than this share of the least period moves to the next round.
+KEPT = 0.85
+ROTATIONS = 2  # how often, before an order counts
 # With spills: how far to run ahead trades waiting for copies to and from global memory.
 SPILL_LOOKAHEADS = (0.5, 0.12)
-# Slack and look-ahead of further orders, as multiples of the options': which is best differs from program to program.
-ORDERS = ((0.7, 1.0), (1.4, 1.0), (0.5, 1.0), (0.7, 0.5), (1.0, 0.5), (1.4, 0.5), (0.5, 0.5))
+# Slack of further orders, as multiples of the option's, and whether they go by what follows an action, not by rows:
+# what is best differs from program to program. The rest of the orders are the best one, justified with these slacks.
+ORDERS = ((0.5, True), (0.7, True), (1.4, True), (0.5, False))
+JUSTIFIED = (0.7, 0.5, 1.0)
 
 
 class Pace(NamedTuple):
@@ -49,23 +58,25 @@ class Pace(NamedTuple):
 
 class _Known(NamedTuple):
     """What does not depend on the order: bytes that each instruction writes and reads, scratch int64[cores], times of
-    tasks."""
+    the flow's actions (see `list_schedule`), and its touches of buffers that are not constant, each once and sorted."""
 
     flow: Flow
     arch: Arch
     extents: tuple[LongArray, LongArray, LongArray]
     scratch: LongArray
-    durations_ns: npt.NDArray[np.float64]
+    times: DoubleArray
+    touches: LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Actions:
-    """Actions of all images: constants first appear once, everything else per image."""
+    """Actions of all images: constants first appear once, everything else per image. Edges are sorted by `before`."""
 
     core: LongArray
     peer: LongArray
     rank: LongArray
     edges: Edges
+    stage: LongArray  # in which round after that of its image (see `rounds`)
     flow_action: LongArray  # index into the flow's actions
     image: LongArray
     number: LongArray  # int64[images, actions of the flow]: the other way round
@@ -96,25 +107,95 @@ class Placed:
     spilling_ns: float = 0.0
 
     @property
+    def delay(self) -> int:
+        """Rounds after which an image's results are there."""
+        return int(self.actions.stage.max(initial=0))
+
+    @property
     def image_ns(self) -> float:
         """Estimated time per image."""
         return (self.timed.makespan_ns + self.spilling_ns) / self.images
 
 
-def place_actions(flow: Flow, groups: GroupTable, arch: Arch, options: ScheduleOptions, images: int) -> Placed | None:
+def place_actions(
+    flow: Flow, groups: GroupTable, arch: Arch, options: ScheduleOptions, images: int, *, repeated: bool
+) -> Placed | None:
     """Order `images` copies of a flow and place their buffers; fewer where several would hold each other up.
 
-    None when no order fits local memory.
+    repeated: rounds follow each other, so that they may overlap. None when no order fits local memory.
     """
     known, pace = _prepare(flow, groups, arch), Pace(options.SLACK_NS, options.LOOKAHEAD)
-    best = _fit(known, pace, images)
+    best = _best_order(known, pace, _replicate(flow, images), options.orders, repeated=repeated)
     if images > 1 and (best is None or not best.eager):
         # Short of memory: images that share it may take longer together than one after the other.
-        best = _quicker(best, _fit(known, pace, 1))
-    elif best is not None and best.eager:
-        for slack, lookahead in ORDERS[: options.orders - 1]:
-            best = _quicker(best, _fit(known, Pace(slack * pace.slack_ns, lookahead * pace.lookahead), images))
+        best = _quicker(best, _best_order(known, pace, _replicate(flow, 1), options.orders, repeated=repeated))
     return best
+
+
+def _best_order(known: _Known, pace: Pace, actions: Actions, orders: int, *, repeated: bool) -> Placed | None:
+    """The best of several orders of the same actions, or of rounds that overlap more and more."""
+    span = int(actions.rank.max()) + 1
+    best = _fit(known, pace, actions, span)
+    if repeated:
+        return _overlapped(known, pace, actions, best, ROTATIONS - 1 + orders)
+    if best is not None and best.eager and orders > 1:
+        urgent = _by_tail(actions, lengths_of(known.times[actions.flow_action], actions.tasks).action)
+        for factor, by_tail in ORDERS[: orders - 1]:
+            slack = pace._replace(slack_ns=factor * pace.slack_ns)
+            ranked = (urgent, len(actions.core)) if by_tail else (actions, span)
+            best = _quicker(best, _fit(known, slack, *ranked, LOOKAHEADS[:1])) or best
+        for turn in range(orders - 1 - len(ORDERS)):
+            slack = pace._replace(slack_ns=JUSTIFIED[turn % len(JUSTIFIED)] * pace.slack_ns)
+            best = _justified(known, slack, best)
+    return best
+
+
+def _justified(known: _Known, pace: Pace, best: Placed) -> Placed:
+    """The best of that order and two from an order backwards in time, in which what came last is ordered first: that
+    one reversed, and one that goes by it but may run ahead (V. Valls, F. Ballestin, S. Quintanilla, EJOR 2005)."""
+    actions = best.actions
+    edges = Edges(actions.edges.after, actions.edges.before)
+    by_source = np.argsort(edges.before, kind="stable")
+    rank = positions(np.argsort(-best.timed.start, kind="stable"))
+    backwards = replace(actions, rank=rank, edges=select(edges, by_source))
+    order = _order(known, backwards, pace.slack_ns, len(rank)).order[::-1]
+    again = replace(actions, rank=positions(order))
+    for span in (0, len(rank)):
+        best = _quicker(best, _fit(known, pace, again, span, LOOKAHEADS[:1])) or best
+    return best
+
+
+def _overlapped(known: _Known, pace: Pace, actions: Actions, best: Placed | None, rotations: int) -> Placed | None:
+    """Rounds that overlap more with every rotation; the best of them and the one that is given."""
+    flow, arch, span = known.flow, known.arch, int(actions.rank.max()) + 1
+    kind = flow.task.kind[np.minimum(actions.flow_action, flow.tasks - 1)]
+    kind[actions.tasks :] = -1
+    turns = Turns(actions.edges, known.touches, actions.number, (kind == LOAD) | (kind == CONST), kind == STORE)
+    times = known.times[actions.flow_action]
+    lengths = lengths_of(times, actions.tasks)
+    served_ns = times[: actions.tasks, MEMORY_NS].sum()
+    period_ns = max(busy_ns(actions.core, actions.peer, lengths, arch.total_cores).max(), served_ns)
+    found, roomy = best, True
+    for _ in range(rotations):
+        if found is None:
+            break
+        stage = rotated(turns, found.actions.stage, found.timed.start >= KEPT * period_ns)
+        edges = edges_within(turns, stage)
+        edges = select(edges, np.argsort(edges.before, kind="stable"))
+        # Those of the rounds before come first.
+        staged = replace(actions, rank=actions.rank + (LAST_STAGE - stage) * span, edges=edges, stage=stage)
+        urgent = _fit(known, pace, _by_tail(staged, lengths.action), len(stage), LOOKAHEADS[:1]) if roomy else None
+        roomy = urgent is not None
+        found = urgent or _fit(known, pace, staged, span)
+        best = _quicker(best, found)
+    return best
+
+
+def _by_tail(actions: Actions, lengths_ns: DoubleArray) -> Actions:
+    """Those actions ranked by the longest path that follows: quicker, but more is in memory together."""
+    edges, count = actions.edges, len(actions.core)
+    _, tail = longest_paths(np.searchsorted(edges.before, np.arange(count + 1)), edges.after, lengths_ns)
+    return replace(actions, rank=positions(np.lexsort((actions.rank, -tail))))
 
 
 def _quicker(best: Placed | None, other: Placed | None) -> Placed | None:
@@ -175,18 +256,32 @@ def _above(scratch: LongArray, arch: Arch) -> LongArray:
 def _prepare(flow: Flow, groups: GroupTable, arch: Arch) -> _Known:
     extents = _extents(flow.tape, groups, flow.core, arch)
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
-    return _Known(flow, arch, extents, scratch, task_durations_ns(flow, groups, arch))
+    last, actions = len(flow.buffers.core) - flow.constant_tasks, len(flow.core)
+    dynamic = flow.touches[flow.touches[:, 0] < last]
+    touches = np.stack(np.divmod(np.unique(dynamic[:, 0] * actions + dynamic[:, 1]), actions), axis=1)
+    return _Known(flow, arch, extents, scratch, _times(flow, groups, arch), touches)
 
 
-def _fit(known: _Known, pace: Pace, images: int) -> Placed | None:
-    """The most eager order that fits local memory, None if none does."""
-    actions = _replicate(known.flow, images)
-    span = int(actions.rank.max()) + 1
-    for fraction in LOOKAHEADS:
+def _times(flow: Flow, groups: GroupTable, arch: Arch) -> DoubleArray:
+    """float64[actions of the flow, 4], as `list_schedule` wants them."""
+    times, size, first = np.zeros((len(flow.core), 4)), flow.transfers.bytes, flow.tasks
+    times[:first, DURATION_NS] = task_durations_ns(flow, groups, arch)
+    times[:first, MEMORY_NS] = memory_service_ns(flow, arch)
+    times[first:, READ_NS], times[first:, WRITE_NS] = arch.local_read_ns(size), arch.local_write_ns(size)
+    times[first:, LATENCY_NS] = arch.noc_latency_ns[flow.core[first:], flow.peer[first:]]
+    times[first:, FLITS] = -(-size // arch.bus_width_bytes)
+    return times
+
+
+def _fit(
+    known: _Known, pace: Pace, actions: Actions, span: int, lookaheads: tuple[float, ...] = LOOKAHEADS
+) -> Placed | None:
+    """The most eager order that fits local memory, None if none does. span: of the ranks of a round."""
+    for fraction in lookaheads:
         timed = _order(known, actions, pace.slack_ns, int(span * pace.lookahead * fraction) + 1)
         address, peak = _place(known, actions, timed.order)
         if peak.max() <= known.arch.local_memory_bytes:
-            return Placed(actions, images, address, peak, timed, eager=fraction == LOOKAHEADS[0])
+            return Placed(actions, len(actions.number), address, peak, timed, eager=fraction == LOOKAHEADS[0])
     return None
 
 
@@ -203,10 +298,11 @@ def _replicate(flow: Flow, images: int) -> Actions:
     image[number[0]] = 0  # constants are loaded once, and wait for work of the first image alone
     later = select(flow.edges, (flow.edges.after < per_image) | (flow.edges.after >= flow.tasks))
     parts = [Edges(*(own[end] for end in (later if i else flow.edges))) for i, own in enumerate(number)]
+    edges = stack(*parts)
+    edges = select(edges, np.argsort(edges.before, kind="stable"))
     rank = flow.rank[flow_action] + image * (int(flow.rank.max()) + 1)
-    return Actions(
-        flow.core[flow_action], flow.peer[flow_action], rank, stack(*parts), flow_action, image, number, tasks
-    )
+    core, peer, stage = flow.core[flow_action], flow.peer[flow_action], np.zeros_like(rank)
+    return Actions(core, peer, rank, edges, stage, flow_action, image, number, tasks)
 
 
 def _extents(tape: Tape, groups: GroupTable, core: LongArray, arch: Arch) -> tuple[LongArray, LongArray, LongArray]:
@@ -238,20 +334,11 @@ def _scratch_bytes(flow: Flow, extents: tuple[LongArray, LongArray, LongArray], 
 
 def _order(known: _Known, actions: Actions, slack_ns: float, window: int) -> Timed:
     """Commit order and estimated times of all actions."""
-    flow, arch, count, first = known.flow, known.arch, len(actions.core), actions.tasks
-    task, move = actions.flow_action[:first], actions.flow_action[first:] - flow.tasks
-    times = np.zeros((count, 4))
-    times[:first, DURATION_NS] = known.durations_ns[task]
-    times[:first, MEMORY_NS] = memory_service_ns(flow, arch)[task]
-    size = flow.transfers.bytes[move]
-    times[first:, READ_NS], times[first:, WRITE_NS] = arch.local_read_ns(size), arch.local_write_ns(size)
-    times[first:, LATENCY_NS] = arch.noc_latency_ns[actions.core[first:], actions.peer[first:]]
-    times[first:, FLITS] = -(-size // arch.bus_width_bytes)
+    count, times = len(actions.core), known.times[actions.flow_action]
     who = np.column_stack([actions.core, actions.peer, actions.rank])
-    by_source = np.argsort(actions.edges.before, kind="stable")
-    edge_start = np.searchsorted(actions.edges.before[by_source], np.arange(count + 1))
+    edge_start = np.searchsorted(actions.edges.before, np.arange(count + 1))
     order, start, cause, makespan = list_schedule(
-        first, who, times, edge_start, actions.edges.after[by_source], arch.total_cores, slack_ns, window
+        actions.tasks, who, times, edge_start, actions.edges.after, known.arch.total_cores, slack_ns, window
     )
     if len(order) != count:
         raise InvariantError(f"the task graph has a cycle: {count - len(order)} of {count} actions can never start")
@@ -270,17 +357,12 @@ def _place(known: _Known, actions: Actions, order: LongArray) -> tuple[LongArray
         address[:, b] = base[buffers.core[b]]
         base[buffers.core[b]] += buffers.bytes[b] + gap
     base = -(-base // gap) * gap
-    position = positions(order)[actions.number]
-    first = np.full((images, count), len(order), dtype=np.int64)
-    last = np.full((images, count), -1, dtype=np.int64)
-    for image in range(images):
-        at = position[image, flow.touches[:, 1]]
-        np.minimum.at(first[image], flow.touches[:, 0], at)
-        np.maximum.at(last[image], flow.touches[:, 0], at)
+    position, stage = positions(order)[actions.number], actions.stage[actions.number]
     dynamic = np.arange(count - flow.constant_tasks)
+    found = [lives(count, known.touches, position[image], stage[image]) for image in range(images)]
     core = np.tile(buffers.core[dynamic], images)
-    flat_first, flat_last = first[:, dynamic].ravel(), last[:, dynamic].ravel()
-    by_core = np.lexsort((flat_first, core))
+    flat_first, flat_last = (np.concatenate([life[end][dynamic] for life in found]) for end in (1, 2))
+    by_core = np.lexsort((flat_first, flat_first <= flat_last, core))
     placed, peak = allocate(
         core[by_core],
         flat_first[by_core],

@@ -25,20 +25,20 @@ from pimcomp.schedule.connect import Flow, connect
 from pimcomp.schedule.constants import collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.global_layout import constant_image, global_layout, input_addresses, output_addresses
-from pimcomp.schedule.order import Placed, least_memory, place_actions, place_with_spills
+from pimcomp.schedule.order import ROTATIONS, Placed, least_memory, place_actions, place_with_spills
 from pimcomp.schedule.sites import place_work
 
 SPILLING_COST = 4  # how much longer it takes to order a program that spills, in units of the search's budget
 NO_PROGRAM = 100_000  # the same for a plan that has no program
-TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan
+TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan, at most
 GATHERED, GATHERED_NARROW = 1 / 2, 1 / 8  # shares of local memory in which an average over a whole map gathers it
 
 
 class Scheduler:
     """Makes programs of plans of one network on one chip, or tells what they would take.
 
-    element: one image. batch: `options.images_per_round` images ordered together, so that cores idle for one image
-    work for another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
+    element: one image. batch: rounds of `options.images_per_round` images that overlap, so that cores idle for one
+    image work for another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Scheduler:
     ) -> None:
         self.graph, self.arch, self.partition, self.options = graph, arch, partition, options
         self.images = options.images_per_round if pipeline is Pipeline.BATCH else 1
+        self.repeated = pipeline is Pipeline.BATCH
         self.needed = needed_rows(graph)
         self.pull = pull_order(graph, self.needed)
         self.constants = collect_constants(graph, arch.element_bytes, lrn_ranges)
@@ -88,6 +89,7 @@ class Scheduler:
             checkpoints=_checkpoints(flow, assembled, placed),
             node_names=tuple(node.name for node in graph.nodes),
             images_per_round=images,
+            output_round_delay=placed.delay,
             spilled_bytes=placed.spilled.bytes if placed.spilled is not None else 0,
         )
 
@@ -103,14 +105,15 @@ class Scheduler:
             layers = len(self.partition.nodes)
             return Judgement(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
         share = critical_share(flow, placed, self.layer_of_node, len(self.partition.nodes))
-        actions = len(placed.actions.core) * (1 if placed.spilled is None else SPILLING_COST)
+        orders = 1 + ROTATIONS * self.repeated
+        actions = len(placed.actions.core) * (orders if placed.spilled is None else SPILLING_COST)
         return Judgement(time_ns=placed.image_ns, actions=actions, share=share)
 
     def _ordered(self, plan: Plan, options: ScheduleOptions, images: int) -> "_Ordered":
         """The order of a plan's actions, in which buffers wait in global memory if local memory is too small."""
         groups = number_groups(self.partition, plan, self.arch.total_cores)
         flow = self._flow(plan, groups, self.arch, narrow=False)
-        placed = place_actions(flow, groups, self.arch, options, images)
+        placed = place_actions(flow, groups, self.arch, options, images, repeated=self.repeated)
         if placed is not None and placed.eager:
             return _Ordered(groups, flow, placed)
         free = self.layout.first_image + self.layout.image_bytes * images

@@ -34,12 +34,15 @@ def compiled_files(
 
 def largest_error(graph: Graph, folder: Path, images: int, seed: int = 0) -> float:
     """Largest difference to the oracle over all outputs, images and rounds, relative to each output's largest value."""
-    prepared = prepare(decode_program(folder / "program.gz"), read_memory(folder / "memory.npz"), rounds=ROUNDS)
+    memory = read_memory(folder / "memory.npz")
+    delay = memory.output_round_delay
+    prepared = prepare(decode_program(folder / "program.gz"), memory, rounds=ROUNDS + delay)
     rng = np.random.default_rng(seed)
     feed, cases = {}, [dict[str, npt.NDArray[np.float64]]() for _ in range(ROUNDS * images)]
     for node in graph.nodes:
         if isinstance(node.operation, Input):
-            values = rng.standard_normal((1, ROUNDS, images, *node.operation.onnx_shape)).astype(np.float32)
+            shape = (1, ROUNDS + delay, images, *node.operation.onnx_shape)
+            values = rng.standard_normal(shape).astype(np.float32)
             feed[node.name] = values if images > 1 else values[:, :, 0]
             for i, case in enumerate(cases):
                 case[node.name] = values[0, i // images, i % images].astype(np.float64)
@@ -48,7 +51,7 @@ def largest_error(graph: Graph, folder: Path, images: int, seed: int = 0) -> flo
     for i, case in enumerate(cases):
         _, expected = evaluate(graph, case)
         for name, want in expected.items():
-            got = outputs[name][0, i // images]
+            got = outputs[name][0, i // images + delay]
             got = got[i % images] if images > 1 else got
             worst = max(worst, float(np.abs(got - want).max() / max(np.abs(want).max(), 1.0)))
     return worst

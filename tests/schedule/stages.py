@@ -67,7 +67,7 @@ def stages(seed: int) -> Stages:
     flow = connect(
         work, maps_of(graph, eb), scheduler.pull, scheduler.constants, scheduler.layout, eb, arch.total_cores
     )  # fmt: skip
-    placed = place_actions(flow, groups, arch, options, IMAGES)
+    placed = place_actions(flow, groups, arch, options, IMAGES, repeated=True)
     assert placed is not None, f"seed {seed} does not fit"
     assembled = assemble(flow, placed, scheduler.layout, arch)
     return Stages(

@@ -8,7 +8,7 @@ import pytest
 from pimcomp.ir.program import Op
 from pimcomp.schedule.emission.tape import SCRATCH
 from pimcomp.schedule.order import least_memory, place_actions, place_with_spills
-from pimcomp.schedule.work import select
+from pimcomp.schedule.work import CONST, LOAD, STORE, select
 from tests.schedule.stages import IMAGES, SEEDS, Stages, positions, stages
 
 
@@ -46,21 +46,36 @@ def test_the_order_has_every_action_once_and_after_what_it_depends_on(seed: int)
         # Constants wait for work of the first image alone.
         edges = select(case.flow.edges, ~once) if image else case.flow.edges
         before, after = (numbers(case, end, image) for end in edges)
-        assert (position[before] < position[after]).all()
+        stage = placed.actions.stage
+        assert ((stage[before] < stage[after]) | (position[before] < position[after])).all()
+        assert (stage[before] <= stage[after]).all()
+
+
+def test_rounds_overlap_and_keep_inputs_in_the_first_and_results_in_the_last() -> None:
+    delays = set()
+    for seed in SEEDS:
+        case = stages(seed)
+        stage, kind = case.placed.actions.stage[case.placed.actions.number[:, : case.flow.tasks]], case.flow.task.kind
+        delays.add(case.placed.delay)
+        assert not stage[:, (kind == LOAD) | (kind == CONST)].any()
+        assert (stage[:, kind == STORE] == case.placed.delay).all()
+    assert max(delays) > 0
 
 
 def lives(case: Stages) -> list[tuple[int, int, int, int, int]]:
-    """(core, first byte, byte behind the last, first action, last action) of every buffer of every image."""
+    """(core, first byte, byte behind the last, first action, last action) of every buffer of every image; actions are
+    counted on from round to round."""
     flow, placed, position = case.flow, case.placed, positions(case.placed)
     count, found = len(flow.buffers.core), []
     for image in range(IMAGES):
-        at = position[numbers(case, flow.touches[:, 1], image)]
+        users = numbers(case, flow.touches[:, 1], image)
+        at = position[users] + placed.actions.stage[users] * len(position)
         for buffer in range(count):
             constant = buffer >= count - flow.constant_tasks
             used = at[flow.touches[:, 0] == buffer]
             if (constant and image) or not (constant or len(used)):
                 continue
-            first, last = (0, len(position)) if constant else (int(used.min()), int(used.max()))
+            first, last = (0, 9 * len(position)) if constant else (int(used.min()), int(used.max()))
             low = int(placed.address[image, buffer])
             found.append((int(flow.buffers.core[buffer]), low, low + int(flow.buffers.bytes[buffer]), first, last))
     return found
@@ -70,11 +85,15 @@ def lives(case: Stages) -> list[tuple[int, int, int, int, int]]:
 def test_buffers_that_are_alive_together_do_not_touch(seed: int) -> None:
     """The simulator takes ranges that touch for overlapping: a gap of one element lies between them."""
     case = stages(seed)
-    gap = case.arch.element_bytes
+    gap, length = case.arch.element_bytes, len(case.placed.timed.order)
     living = np.array(lives(case), np.int64)
+    assert (np.diff(living[living[:, 4] < 9 * length][:, 3:]) < length).all()  # free before it is filled again
     for core in np.unique(living[:, 0]):
         _, low, high, first, last = living[living[:, 0] == core].T
-        together = (first[:, None] <= last) & (first <= last[:, None])
+        together = np.zeros((len(low), len(low)), dtype=bool)
+        for rounds in range(-9, 10):
+            shifted = first + rounds * length, last + rounds * length
+            together |= (first[:, None] <= shifted[1]) & (shifted[0] <= last[:, None])
         apart = (high[:, None] + gap <= low) | (high + gap <= low[:, None])
         assert (apart | ~together | np.eye(len(low), dtype=bool)).all()
 
@@ -97,10 +116,13 @@ def test_what_is_placed_in_less_memory_fits_it(seed: int) -> None:
     case = stages(seed)
     peak = int(case.placed.peak.max())
     tight = replace(case.arch, local_memory_bytes=peak * 3 // 4)
-    placed = place_actions(case.flow, case.groups, tight, case.options, IMAGES)
+    placed = place_actions(case.flow, case.groups, tight, case.options, IMAGES, repeated=True)
     if placed is not None:
         assert placed.peak.max() <= tight.local_memory_bytes
-    assert place_actions(case.flow, case.groups, replace(case.arch, local_memory_bytes=8), case.options, 1) is None
+    assert (
+        place_actions(case.flow, case.groups, replace(case.arch, local_memory_bytes=8), case.options, 1, repeated=False)
+        is None
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -125,7 +147,9 @@ def test_more_orders_are_never_worse(seed: int) -> None:
     case = stages(seed)
     times = []
     for orders in (1, 2, 4):
-        placed = place_actions(case.flow, case.groups, case.arch, replace(case.options, orders=orders), 1)
+        placed = place_actions(
+            case.flow, case.groups, case.arch, replace(case.options, orders=orders), 1, repeated=False
+        )
         assert placed is not None
         times.append(placed.image_ns)
     assert times == sorted(times, reverse=True)

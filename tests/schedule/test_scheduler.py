@@ -11,6 +11,7 @@ import pytest
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
+from pimcomp.schedule.order import ROTATIONS
 from pimcomp.schedule.scheduler import NO_PROGRAM, TRIAL_IMAGES, Scheduler
 from pimcomp.schedule.work import ALIGNMENT_BYTES
 from tests.schedule.stages import IMAGES, SEEDS, Stages, inputs_of, stages
@@ -27,9 +28,9 @@ def scheduler_of(case: Stages, pipeline: Pipeline, arch: Arch | None = None) -> 
 def test_a_trial_tells_time_effort_and_who_is_on_the_critical_path(seed: int, pipeline: Pipeline) -> None:
     case = stages(seed)
     trial = scheduler_of(case, pipeline).judge(case.plan)
-    images = min(IMAGES, TRIAL_IMAGES) if pipeline is Pipeline.BATCH else 1
+    images, orders = (min(IMAGES, TRIAL_IMAGES), 1 + ROTATIONS) if pipeline is Pipeline.BATCH else (1, 1)
     constants = case.flow.constant_tasks
-    assert trial.actions == constants + images * (len(case.flow.core) - constants)
+    assert trial.actions == orders * (constants + images * (len(case.flow.core) - constants))
     assert 0.0 < trial.time_ns < math.inf
     assert len(trial.share) == len(case.partition.nodes)
     assert (trial.share >= 0.0).all()

@@ -78,4 +78,5 @@ def test_a_trial_is_close_to_the_timeline_and_its_path_is_as_long_as_it(pipeline
     assert trial.time_ns == pytest.approx(exact, rel=0.05)
     assert 0.5 < trial.share.sum() / (trial.time_ns * program.images_per_round) <= 1.0
     assert (trial.share >= 0).all()
-    assert np.count_nonzero(trial.share) > len(trial.share) / 2
+    if pipeline is Pipeline.ELEMENT:  # a round of a batch program ends with any layer
+        assert np.count_nonzero(trial.share) > len(trial.share) / 2
