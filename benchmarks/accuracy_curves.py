@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.sections import table, write_section
-from pimcomp.config import read_arch
+from pimcomp.config import load_arch
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.proof.trained import LabelledImages, find_test_set
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=8, help="of weights, activations and partial sums")
     parser.add_argument("--out", type=Path, default=Path("docs/price.md"))
     args = parser.parse_args()
-    chip = replace(read_arch(args.arch), weight_bits=args.bits, activation_bits=args.bits, psum_bits=args.bits)
+    chip = replace(load_arch(args.arch), weight_bits=args.bits, activation_bits=args.bits, psum_bits=args.bits)
     rows = []
     for name in args.networks:
         network = load_network(name)

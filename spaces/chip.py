@@ -26,7 +26,8 @@ def options_of(parameters: Parameters) -> ScheduleOptions:
 def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:
     """`arch` with the given parameters; its powers, energies, areas and mesh follow them, as `Arch` says.
 
-    One thing more follows unless it is a parameter itself: a chip with one DAC per crossbar row keeps that.
+    Two things more follow unless they are parameters themselves: a chip with one DAC per crossbar row keeps that, and
+    one whose partial sums are as wide as its activations.
 
     Raises ConfigError for a combination that is no chip (more ADCs than columns, for example).
     """
@@ -40,5 +41,7 @@ def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:
         return arch
     if "crossbar_rows" in changed and "dac_count" not in given and arch.dac_count == arch.crossbar_rows:
         changed["dac_count"] = changed["crossbar_rows"]
+    if "activation_bits" in changed and arch.psum_bits == arch.activation_bits:
+        changed["psum_bits"] = changed["activation_bits"]
     label = ",".join(f"{name}={value}" for name, value in parameters)
     return dataclasses.replace(arch, name=f"{arch.name}[{label}]", **changed)  # type: ignore[arg-type]

@@ -89,7 +89,7 @@ def test_the_needed_resolution_loses_nothing_and_one_bit_nearly_all(name: str, m
     network, outputs, judge = load_network(name), [], executed_in_integers._judge
     known = find_test_set(name, network)
     assert known is not None
-    few = LabelledImages({k: x[:48] for k, x in known.images.items()}, known.labels[:48], known.calibration)
+    few = LabelledImages({k: x[:24] for k, x in known.images.items()}, known.labels[:24], known.calibration)
 
     def keep(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> IntegerReport:
         outputs.append(found)

@@ -117,6 +117,7 @@ def test_parameters_change_the_chip_and_what_follows_from_them() -> None:
     assert chip.mesh == (10, 10), "the published 12 x 14 mesh does not fit 100 cores"
     assert chip.area_mm2 > ARCH.area_mm2 * 100 / 168, "larger crossbars take area"
     assert apply(ARCH, (("cores", 168), ("cell_bits", 2))) is ARCH
+    assert apply(ARCH, (("activation_bits", 6),)).psum_bits == 6, "as wide as activations"
     assert apply(ARCH, (("cores", 100),)).area_mm2 == pytest.approx(40)
 
 
