@@ -21,7 +21,7 @@ from pimcomp.ir.plan import MappingProblem, Pipeline, Plan
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
-from pimcomp.proof.calibrate import lrn_ranges
+from pimcomp.proof.calibrate import data_ranges
 from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions, Scheduler
 from pimcomp.timeline import time_program
@@ -111,7 +111,7 @@ def time_plan(instance: Instance, pipeline: Pipeline, sample: int, plan: Plan, s
         core_of=tuple(tuple(cores.ravel().tolist()) for cores in plan.core_of),
     )
     try:
-        scheduler = Scheduler(graph, arch, instance.partition, pipeline, OPTIONS, lrn_ranges(graph, 0))
+        scheduler = Scheduler(graph, arch, instance.partition, pipeline, OPTIONS, data_ranges(graph, 0))
         program = scheduler.program(plan)
     except CapacityError:
         return line

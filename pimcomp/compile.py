@@ -17,7 +17,7 @@ from pimcomp.plan.levers import Levers, capacity_levers, shortage
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
-from pimcomp.proof.calibrate import lrn_ranges
+from pimcomp.proof.calibrate import data_ranges
 from pimcomp.proof.static import verify_plan, verify_program
 from pimcomp.schedule import ScheduleOptions, Scheduler
 from pimcomp.timeline import time_program
@@ -81,7 +81,7 @@ def pose(
     graph: Graph, arch: Arch, parts: Partition, pipeline: Pipeline, options: ScheduleOptions, seed: int
 ) -> tuple[Scheduler, MappingProblem, Judges]:
     """The scheduler, what solvers decide about a rewritten, partitioned network, and who judges their plans."""
-    scheduler = Scheduler(graph, arch, parts, pipeline, options, lrn_ranges(graph, seed))
+    scheduler = Scheduler(graph, arch, parts, pipeline, options, data_ranges(graph, seed))
     problem = build_problem(graph, arch, parts, pipeline)
     estimate = EstimateJudge(lambda: Estimator.of(graph, arch, parts), problem, options)
     return scheduler, problem, {PROGRAM: scheduler, ESTIMATE: estimate}

@@ -1,5 +1,6 @@
 """What a Graph means, written down plainly: the numpy evaluation that tests compare everything else with."""
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import assert_never
@@ -17,10 +18,14 @@ from pimcomp.ir.graph import (
     Input,
     Lrn,
     Node,
+    Normalise,
     Output,
     Pick,
     Pool,
+    Product,
+    Softmax,
     Standalone,
+    Turn,
     View,
     Window,
 )
@@ -98,6 +103,14 @@ def activate(activation: Activation | None, x: Map) -> Map:
             return np.clip(alpha * x + beta, 0, 1)
         case ActivationKind.HARD_SWISH:
             return x * np.clip(x / 6 + 0.5, 0, 1)
+        case ActivationKind.ERF:
+            return _erf(x)
+        case ActivationKind.GELU:
+            return np.asarray(x / 2 * (1 + _erf(x / math.sqrt(2))))
+
+
+def _erf(x: Map) -> Map:
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(x))
 
 
 def _input_map(node: Node, tensor: Map) -> Map:
@@ -119,6 +132,8 @@ def _compute(node: Node, operands: list[Map]) -> Map:
             return np.asarray(reduce(function, operands))
         case Standalone():
             return x
+        case Softmax() | Normalise() | Product() | Turn():
+            return _attention(operation, operands)
         case Lrn():
             before = (operation.size - 1) // 2
             squares = np.pad(x**2, ((before, operation.size - 1 - before), (0, 0), (0, 0)))
@@ -139,6 +154,21 @@ def _compute(node: Node, operands: list[Map]) -> Map:
             raise AssertionError("inputs are given")
         case _:
             assert_never(operation)
+
+
+def _attention(operation: Softmax | Normalise | Product | Turn, operands: list[Map]) -> Map:
+    x = operands[0]
+    match operation:
+        case Softmax():
+            powers = np.exp(x - x.max(axis=0))
+            return np.asarray(powers / powers.sum(axis=0))
+        case Normalise():
+            x = x - x.mean(axis=0) if operation.centred else x
+            return np.asarray(x / np.sqrt((x**2).mean(axis=0) + operation.epsilon))
+        case Product():
+            return np.asarray(np.einsum("chw,ck->khw", x, operands[1].reshape(len(operands[1]), -1)))
+        case Turn():
+            return x.reshape(len(x), -1).T[:, None, :]
 
 
 def _taps(window: Window, x: Map, height: int, width: int, fill: float) -> list[tuple[int, int, Map]]:

@@ -6,9 +6,26 @@ from typing import Any, NamedTuple, assert_never
 import numpy as np
 
 from pimcomp.ir.arch import Arch, Count
-from pimcomp.ir.graph import ActivationKind, Conv, Crop, Eltwise, Graph, Input, Lrn, Node, Pick, Pool, Standalone
-from pimcomp.schedule.constants import is_mean
+from pimcomp.ir.graph import (
+    ActivationKind,
+    Conv,
+    Crop,
+    Eltwise,
+    Graph,
+    Input,
+    Lrn,
+    Node,
+    Normalise,
+    Pick,
+    Pool,
+    Product,
+    Softmax,
+    Standalone,
+    Turn,
+)
+from pimcomp.schedule.constants import ERF_TERMS, is_mean
 from pimcomp.schedule.durations import SCHEDULED_OVERHEAD_CYCLES
+from pimcomp.schedule.emission.finish import ERF_LANES
 
 Amount = Any  # float, or float64 with one value per element of what was asked about
 
@@ -35,7 +52,8 @@ class NodeWork(NamedTuple):
     two, one, copies: instructions of two and one operand and copies per output pixel, over its channels. Per segment:
     gathers (copies of `gathered` elements) and means (one operand, over `averaged` elements). Instructions that take a
     segment as one vector: one_operand and two_operand over its output elements, window_rows (two operands) over its
-    input columns. constants: elements that a core keeps for it.
+    input columns. dots: inner products of `dotted` elements per output pixel. constants: elements that a core keeps for
+    it.
     """
 
     two: int = 0
@@ -48,6 +66,8 @@ class NodeWork(NamedTuple):
     one_operand: int = 0
     two_operand: int = 0
     window_rows: int = 0
+    dots: int = 0
+    dotted: int = 0
     constants: int = 0
 
 
@@ -127,6 +147,8 @@ def _operation(graph: Graph, index: int, weighted: bool) -> NodeWork:
             return _pool(graph, index, operation)
         case Lrn():
             return NodeWork(two=operation.size + 2 * LRN_TERMS, constants=LRN_TERMS * channels)
+        case Softmax() | Normalise() | Product() | Turn():
+            return _attention(node, operation)
         case Input():
             return NodeWork()
         case Crop() | Pick():
@@ -134,6 +156,21 @@ def _operation(graph: Graph, index: int, weighted: bool) -> NodeWork:
         case Standalone():
             gathered = len(node.inputs[0].nodes) > 1
             return NodeWork(copies=1) if gathered else NodeWork(one_operand=1)
+        case _:
+            assert_never(operation)
+
+
+def _attention(node: Node, operation: Softmax | Normalise | Product | Turn) -> NodeWork:
+    """Iterations on one number per pixel are shared by pixels and not counted."""
+    match operation:
+        case Softmax():
+            return NodeWork(two=14, one=4, copies=1, constants=2 * node.width)
+        case Normalise():
+            return NodeWork(two=4, one=3, copies=1, constants=4 * node.width)
+        case Product():
+            return NodeWork(dots=node.channels, dotted=len(node.inputs[0].channels))
+        case Turn():
+            return NodeWork(one=1)
         case _:
             assert_never(operation)
 
@@ -161,6 +198,8 @@ def _activation(node: Node) -> NodeWork:
         return NodeWork(one_operand=int(np.isfinite(activation.low)) + int(np.isfinite(activation.high)))
     if activation.kind is kinds.LEAKY_RELU:
         return NodeWork(two=2, constants=node.channels)
+    if activation.kind in (kinds.ERF, kinds.GELU):
+        return NodeWork(two=10, one=1, copies=1, constants=(len(ERF_TERMS) + 1) * min(node.channels, ERF_LANES))
     return NodeWork(two=3, one=2, constants=2 * node.channels)
 
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from pimcomp.estimate.instruction_costs import NodeWork, Price, node_work
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition, Unfoldings
-from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, spreads, window_of
-from pimcomp.plan.rows import needed_rows, sources_of
+from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, window_of
+from pimcomp.plan.rows import needed_rows, read_whole, sources_of
 from pimcomp.plan.unfoldings import starts, sums
-from pimcomp.schedule.sites import centre, main_source
+from pimcomp.schedule.sites import centre, followed, main_source
 from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
@@ -171,7 +171,7 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
     """The network's arrays with what everything costs on a chip. flat: of the partition that it was made of."""
     price, work = Price(arch), NodeWork(*network.work.T)
     two, one, copy = price.vector(network.channels, 2), price.vector(network.channels, 1), price.copy(network.channels)
-    pixel = two * work.two + one * work.one + copy * work.copies
+    pixel = two * work.two + one * work.one + copy * work.copies + price.vector(work.dotted, 2) * work.dots
     fixed = price.copy(work.gathered) * work.gathers + price.vector(work.averaged, 1) * work.means
     fire, gather = price.fire(flat.crossbars, mvm_crossbar_pj(arch)), price.copy(flat.copy)
     add = price.vector(flat.span, 2)
@@ -216,10 +216,10 @@ def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.nda
         operation = node.operation
         if not weighted[index] and not isinstance(operation, Input):
             size = [n.height * n.width for n in graph.nodes]
-            base[index] = max((main_source(view) for view in node.inputs), key=lambda s: (size[s], s))
-            followed = graph.nodes[base[index]]
-            y = centre(operation, 0, node.height, followed.height)
-            x = np.maximum.accumulate(centre(operation, 1, node.width, followed.width))
+            base[index] = max((main_source(view) for view in followed(node)), key=lambda s: (size[s], s))
+            leader = graph.nodes[base[index]]
+            y = centre(operation, 0, node.height, leader.height)
+            x = np.maximum.accumulate(centre(operation, 1, node.width, leader.width))
             if isinstance(operation, Windowed):
                 shared[index] = sum(operation.window.kernel)
         rows.append(y)
@@ -248,12 +248,14 @@ def _edges(graph: Graph) -> dict[str, np.ndarray]:
         counts.append(len(sources_of(node)))
         for s in sources_of(node):
             other = graph.nodes[s]
-            begin, rows = (np.zeros_like(low), np.zeros_like(y)) if spreads(node, other) else (low, y)
+            begin, rows, (tall, wide) = low, y, extents
+            if read_whole(graph, node, s):
+                begin, rows, tall, wide = np.zeros_like(low), np.zeros_like(y), other.height, other.width
             source.append(s)
-            extent.append(extents[0])
+            extent.append(tall)
             base.append(rows)
             first.append(begin.clip(0, other.width - 1))
-            last.append((begin + extents[1] - 1).clip(0, other.width - 1))
+            last.append((begin + wide - 1).clip(0, other.width - 1))
     return {
         "edge_start": starts(counts),
         "source": np.array(source, dtype=np.int64),

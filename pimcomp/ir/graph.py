@@ -33,6 +33,8 @@ class ActivationKind(StrEnum):
     TANH = "tanh"
     HARD_SIGMOID = "hard_sigmoid"  # clamp(alpha * x + beta, 0, 1)
     HARD_SWISH = "hard_swish"  # x * clamp(x / 6 + 0.5, 0, 1)
+    ERF = "erf"  # the error function
+    GELU = "gelu"  # x / 2 * (1 + erf(x / sqrt(2)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +180,36 @@ class Pick:
     columns: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """exp(x) / sum of exp, across the channels of every pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """x / sqrt(mean square + epsilon) across the channels of every pixel; `centred`: of x less its mean.
+
+    LayerNormalization and RMSNormalization without their factors.
+    """
+
+    epsilon: float
+    centred: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Of two maps: channel k of a pixel is its inner product in operand 0 with pixel k (row by row) of operand 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Channels and pixels exchanged: channel k of pixel c, all in one row, is channel c of the operand's pixel k."""
+
+
 Windowed = Conv | Pool  # what has a `window` that slides over the operand
 Copying = Crop | Pick  # what moves pixels as they are
-Operation = Input | Windowed | Copying | Eltwise | Standalone | Lrn
+PerPixel = Standalone | Lrn | Softmax | Normalise  # what computes every pixel from the same pixel of one operand
+Operation = Input | Windowed | Copying | Eltwise | PerPixel | Product | Turn
 
 
 @brief
@@ -264,7 +293,7 @@ def window_of(operation: Operation) -> Window:
             return operation.window
         case Crop():
             return Window(kernel=(1, 1), pads=(-operation.top, -operation.left, 0, 0))
-        case Input() | Eltwise() | Standalone() | Lrn() | Pick():
+        case Input() | Eltwise() | Standalone() | Lrn() | Softmax() | Normalise() | Pick() | Product() | Turn():
             return Window(kernel=(1, 1))
         case _:
             assert_never(operation)
@@ -279,29 +308,8 @@ def first_read(operation: Operation, axis: int, at: LongArray) -> LongArray:
 
 
 def spreads(node: Node, source: Node) -> bool:
-    """Whether a source is one pixel that the node uses for all of its own."""
+    """Whether a source is one pixel that the node combines with all of its own."""
     return isinstance(node.operation, Eltwise) and source.height * source.width == 1 < node.height * node.width
-
-
-def counted_range(pool: Pool, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns [first, stop) of the padded map that count in an average's divisor."""
-    if not pool.count_padding:
-        return (0, height), (0, width)
-    top, left, bottom, right = pool.window.pads
-    return (-top, height + bottom - pool.overhang[0]), (-left, width + right - pool.overhang[1])
-
-
-def averaged(pool: Pool, outputs: tuple[int, int], source: tuple[int, int]) -> tuple[LongArray, LongArray]:
-    """How many rows, and columns, of its window count in an average: int64 per output row and per output column.
-
-    outputs, source: (height, width).
-    """
-    window, counts = pool.window, []
-    for axis, (first, stop) in enumerate(counted_range(pool, *source)):
-        taps = np.arange(window.kernel[axis]) * window.dilation[axis]
-        position = first_read(pool, axis, np.arange(outputs[axis]))[:, None] + taps
-        counts.append(((position >= first) & (position < stop)).sum(axis=1))
-    return counts[0], counts[1]
 
 
 def vector_passes(node: Node) -> int:
@@ -315,8 +323,10 @@ def vector_passes(node: Node) -> int:
             return sum(operation.window.kernel)
         case Eltwise():
             return len(node.inputs) - 1
-        case Standalone() | Lrn() | Crop() | Pick():
+        case Standalone() | Lrn() | Crop() | Pick() | Turn():
             return 1
+        case Softmax() | Normalise() | Product():
+            return node.channels if isinstance(operation, Product) else 12
         case _:
             assert_never(operation)
 
@@ -327,7 +337,7 @@ def expected_shape(node: Node, operands: Sequence[Shape]) -> Shape:
     Raises ValueError, with what is wrong, where an operation cannot have such operands.
     """
     operation, found = node.operation, (node.channels, node.height, node.width)
-    arity = 0 if isinstance(operation, Input) else 1
+    arity = 0 if isinstance(operation, Input) else 2 if isinstance(operation, Product) else 1
     if not isinstance(operation, Eltwise) and len(operands) != arity:
         raise ValueError(f"{type(operation).__name__} with {len(operands)} operands")
     match operation:
@@ -347,8 +357,14 @@ def expected_shape(node: Node, operands: Sequence[Shape]) -> Shape:
                 if min(chosen) < -1 or max(chosen) >= size:
                     raise ValueError(f"picks {min(chosen)} to {max(chosen)} out of {size}")
             return (operands[0][0], len(operation.rows), len(operation.columns))
-        case Standalone() | Lrn():
+        case Standalone() | Lrn() | Softmax() | Normalise():
             return operands[0]
+        case Product():
+            if operands[0][0] != operands[1][0]:
+                raise ValueError(f"inner products of {operands[0][0]} and {operands[1][0]} channels")
+            return (operands[1][1] * operands[1][2], *operands[0][1:])
+        case Turn():
+            return (operands[0][1] * operands[0][2], 1, operands[0][0])
         case _:
             assert_never(operation)
 

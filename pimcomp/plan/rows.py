@@ -3,19 +3,32 @@
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Graph, LongArray, Node, first_read, spreads, window_of
+from pimcomp.ir.graph import Graph, LongArray, Node, Product, Turn, first_read, spreads, window_of
 
 
-def input_rows(node: Node, source: Node) -> tuple[LongArray, LongArray]:
-    """Rows [first, stop) of an operand that each output row reads, clipped to the map (empty if it reads none).
+def input_rows(graph: Graph, node: Node, source: int) -> tuple[LongArray, LongArray]:
+    """Rows [first, stop) of a source that each output row reads, clipped to the map (empty if it reads none).
 
     int64[height] each.
     """
-    rows = np.arange(node.height)
-    first = np.zeros_like(rows) if spreads(node, source) else first_read(node.operation, 0, rows)
+    rows, read = np.arange(node.height), graph.nodes[source]
+    if read_whole(graph, node, source):
+        return np.zeros_like(rows), np.full_like(rows, read.height)
+    first = first_read(node.operation, 0, rows)
     stop = first + window_of(node.operation).extent[0]
-    first = first.clip(0, source.height)
-    return first, np.maximum(stop.clip(max=source.height), first)
+    first = first.clip(0, read.height)
+    return first, np.maximum(stop.clip(max=read.height), first)
+
+
+def read_whole(graph: Graph, node: Node, source: int) -> bool:
+    """Whether every pixel of a node reads all of a source."""
+    whole = any(source in view.nodes and reads_all(node, operand) for operand, view in enumerate(node.inputs))
+    return whole or spreads(node, graph.nodes[source])
+
+
+def reads_all(node: Node, operand: int) -> bool:
+    """Whether every pixel of a node reads all pixels of an operand."""
+    return isinstance(node.operation, Turn) or (isinstance(node.operation, Product) and operand == 1)
 
 
 def sources_of(node: Node) -> list[int]:
@@ -31,7 +44,7 @@ def needed_rows(graph: Graph) -> list[npt.NDArray[np.bool_]]:
     for index in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[index]
         for source in sources_of(node):
-            for first, stop in np.stack(input_rows(node, graph.nodes[source]), axis=1)[needed[index]].tolist():
+            for first, stop in np.stack(input_rows(graph, node, source), axis=1)[needed[index]].tolist():
                 needed[source][first:stop] = True
     return needed
 
@@ -42,7 +55,7 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
     The outputs are demanded row by row, each row demands what it reads first. It is a topological order that keeps
     few rows alive: the fallback when local memory is short, and the priority of the list scheduler.
     """
-    reads = [[(s, *input_rows(node, graph.nodes[s])) for s in sources_of(node)] for node in graph.nodes]
+    reads = [[(s, *input_rows(graph, node, s)) for s in sources_of(node)] for node in graph.nodes]
     rank = [np.full(node.height, -1, dtype=np.int32) for node in graph.nodes]
     made = [0] * len(graph.nodes)  # rows below this are ranked (or not needed)
     position = 0

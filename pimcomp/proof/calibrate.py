@@ -1,22 +1,25 @@
-"""Ranges that the polynomial form of LRN must cover, from running the network on seeded images."""
+"""Ranges that the polynomial of an LRN and the root of a normalisation must cover, from running the network on seeded
+images."""
 
 import numpy as np
 
-from pimcomp.ir.graph import Graph, Input, Lrn, View, image_shape
+from pimcomp.errors import InvariantError
+from pimcomp.ir.graph import Graph, Input, Lrn, Node, Normalise, View, image_shape
 from pimcomp.proof.reference import intermediate_maps
 
 IMAGES = 4
-# Other images than the calibration's may exceed its largest sum of squares; a polynomial fitted on twice the range
-# costs at most one degree more.
-MARGIN = 2.0
+# Other images than the calibration's may exceed its range: a polynomial fitted on twice the largest sum of squares
+# costs at most one degree more, a root of sixteen times the mean square four steps of its iteration.
+LRN_MARGIN, NORMALISE_MARGIN = 2.0, 16.0
 
 
-def lrn_ranges(graph: Graph, seed: int) -> dict[int, float]:
-    """Per LRN node: the largest sum of squares over its window of channels that its fit must cover.
+def data_ranges(graph: Graph, seed: int) -> dict[int, tuple[float, float]]:
+    """Per LRN node the least and largest sum of squares over its window of channels that its fit must cover; per
+    normalisation those of the mean squares of pixels.
 
-    Calibration images are standard normal, as are the images of `pimdse verify`. Networks without LRN run nothing.
+    Calibration images are standard normal, as are the images of `pimdse verify`. Networks without either run nothing.
     """
-    wanted = {index: node for index, node in enumerate(graph.nodes) if isinstance(node.operation, Lrn)}
+    wanted = {i: node for i, node in enumerate(graph.nodes) if isinstance(node.operation, Lrn | Normalise)}
     if not wanted:
         return {}
     rng = np.random.default_rng(seed)
@@ -27,11 +30,19 @@ def lrn_ranges(graph: Graph, seed: int) -> dict[int, float]:
     }
     sources = sorted({source for node in wanted.values() for source in node.inputs[0].nodes})
     maps = intermediate_maps(graph, inputs, sources)
-    return {
-        index: MARGIN * _largest_sum(_gather(maps, node.inputs[0]), node.operation.size)
-        for index, node in wanted.items()
-        if isinstance(node.operation, Lrn)
-    }
+    return {index: _range(node, _gather(maps, node.inputs[0])) for index, node in wanted.items()}
+
+
+def _range(node: Node, x: np.ndarray) -> tuple[float, float]:
+    match operation := node.operation:
+        case Lrn():
+            return 0.0, LRN_MARGIN * _largest_sum(x, operation.size)
+        case Normalise():
+            squares = (x - x.mean(axis=1, keepdims=True) * operation.centred).astype(np.float64) ** 2
+            found = squares.mean(axis=1)
+            return float(found.min()) / NORMALISE_MARGIN, float(found.max()) * NORMALISE_MARGIN
+        case _:
+            raise InvariantError(f"{node.name}: {type(operation).__name__} has no range")
 
 
 def _gather(maps: dict[int, np.ndarray], view: View) -> np.ndarray:

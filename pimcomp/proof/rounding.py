@@ -10,7 +10,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import ActivationKind, Conv, Eltwise, FloatArray, Graph, Input, Pool, View
+from pimcomp.ir.graph import (
+    ActivationKind,
+    Conv,
+    Eltwise,
+    FloatArray,
+    Graph,
+    Input,
+    Normalise,
+    Pool,
+    Product,
+    Softmax,
+    Turn,
+    View,
+)
 
 UNIT = 2.0**-24  # the largest relative error of one float32 operation
 # The errors below are root mean squares. The program and onnxruntime both round, in different orders, and the worst of
@@ -47,6 +60,17 @@ def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
             case Eltwise(method="mul"):
                 others = [np.prod(values[:k] + values[k + 1 :], axis=0) for k in range(len(values))]
                 error, whole = _root_sum([a * b for a, b in zip(before, others, strict=True)]), np.prod(values, axis=0)
+            case Product():
+                wide = np.ones(node.channels)
+                error = wide * _root_sum([_norm(before[k] * values[1 - k]) for k in (0, 1)])
+                whole, additions = wide * _norm(values[0] * values[1]), len(values[0])
+            case Turn():
+                error, whole = np.full(node.channels, before[0].max()), size[n]
+            case Softmax():
+                error, whole, additions = size[n] * before[0].max(), size[n], len(values[0])
+            case Normalise():
+                error = before[0] * np.max(size[n] / np.maximum(values[0], 1e-30))
+                whole, additions = size[n], len(values[0])
         if node.inputs:
             error = np.hypot(error, UNIT * np.sqrt(additions) * (whole + size[n]))
         floors.append(MARGIN * float(error.max()))
@@ -61,6 +85,10 @@ def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
 def _gather(of: Sequence[Doubles], view: View) -> Doubles:
     """Per channel of a view."""
     return np.array([of[source][channel] for source, channel in zip(view.sources, view.channels, strict=True)])
+
+
+def _norm(terms: Doubles) -> Doubles:
+    return np.asarray(np.sqrt(np.square(terms).sum()))
 
 
 def _root_sum(parts: Sequence[Doubles]) -> Doubles:

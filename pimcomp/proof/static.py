@@ -166,7 +166,7 @@ def _operands(program: Program, arch: Arch, found: Extents) -> None:
     for slot, address in enumerate((table.dst, table.src)):
         _require(program, (GLOBAL_SLOT[table.op] != slot) | (address >= 0), "global address {value}", address)
     for what, low, stop, message in (
-        (STRIDE, 1, 2**63 - 1, "stride {value}"),
+        (STRIDE, 0, 2**63 - 1, "stride {value}"),
         (BOUND, 0, len(program.clip_values), "no bound number {value}"),
         (IMMEDIATE, 0, 256, "fill byte {value}"),
     ):

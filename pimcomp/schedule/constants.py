@@ -1,5 +1,6 @@
 """Constant vectors of a node (bias, reciprocals, activation and LRN coefficients) and its clip bounds."""
 
+import math
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,14 +17,19 @@ from pimcomp.ir.graph import (
     Graph,
     Input,
     Lrn,
+    Node,
+    Normalise,
     Pick,
     Pool,
+    Product,
+    Softmax,
     Standalone,
-    averaged,
+    Turn,
 )
+from pimcomp.ir.pooling import averaged
 from pimcomp.schedule.emission import finish as emit_finish
 from pimcomp.schedule.emission.finish import Finish
-from pimcomp.schedule.emission.vector import VectorConstants
+from pimcomp.schedule.emission.reader import VectorConstants
 
 CODES = {
     ActivationKind.RELU: emit_finish.RELU,
@@ -33,7 +39,15 @@ CODES = {
     ActivationKind.TANH: emit_finish.TANH,
     ActivationKind.HARD_SIGMOID: emit_finish.HARD_SIGMOID,
     ActivationKind.HARD_SWISH: emit_finish.HARD_SWISH,
+    ActivationKind.ERF: emit_finish.ERF,
+    ActivationKind.GELU: emit_finish.GELU,
 }
+
+# erf(x) = tanh(x * p(x * x)), coefficients of p with the highest power first, fitted so that the largest error of GELU
+# is least: erf is off by at most 2.9e-6, GELU by 5.9e-6 (for any x: the highest power is positive).
+ERF_TERMS = (
+    3.2244266499801487e-05, -0.000415139481645857, -0.0004968207661798351, 0.10293292855845051, 1.1283581682814243
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +63,8 @@ class Constants:
     clip_values: FloatArray
 
 
-def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, float]) -> Constants:
-    """Lay out every node's constants. lrn_ranges: per LRN node the largest sum of squares its fit must cover."""
+def collect_constants(graph: Graph, element_bytes: int, ranges: dict[int, tuple[float, float]]) -> Constants:
+    """Lay out every node's constants. ranges: see `proof/calibrate.py`."""
     channels = np.array([node.channels for node in graph.nodes], dtype=np.int64)
     bias, low_of, high_of, alpha_of, beta_of = (np.full_like(channels, -1) for _ in range(5))
     code, coefficients, terms, weights = (np.zeros_like(channels) for _ in range(4))
@@ -77,10 +91,10 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
                 table = np.zeros(max(needed, default=0) + 1, dtype=np.int64)
                 for n in needed:
                     table[n] = add(np.full(node.channels, 1.0 / n))
-            case Lrn():
-                offsets = [add(np.full(node.channels, c)) for c in fit_lrn(operation, lrn_ranges[index])]
-                coefficients[index], terms[index] = offsets[0], len(offsets)
-            case Input() | Eltwise() | Standalone() | Crop() | Pick():
+            case Lrn() | Softmax() | Normalise():
+                parts, terms[index] = _iteration(node, operation, ranges.get(index, (0.0, 0.0)))
+                coefficients[index] = add(np.concatenate(parts))
+            case Input() | Eltwise() | Standalone() | Crop() | Pick() | Product() | Turn():
                 pass
             case _:
                 assert_never(operation)
@@ -88,32 +102,65 @@ def collect_constants(graph: Graph, element_bytes: int, lrn_ranges: dict[int, fl
         divisor_start.append(divisor_start[-1] + len(table))
         if node.activation is not None:
             code[index] = CODES[node.activation.kind]
-            low, high, alpha, beta = _activation_constants(node.activation)
+            low, high, alpha, beta = _activation_constants(node.activation, node.channels)
             for column, bound in ((low_of, low), (high_of, high)):
                 if bound is not None:
                     column[index] = len(clips)
                     clips.append(bound)
-            for column, factor in ((alpha_of, alpha), (beta_of, beta)):
-                if factor is not None:
-                    column[index] = add(np.full(node.channels, factor))
+            for column, factors in ((alpha_of, alpha), (beta_of, beta)):
+                if factors is not None:
+                    column[index] = add(factors)
         vectors.append(np.concatenate(values) if values else np.zeros(0, np.float32))
-    finish = Finish(channels, bias, code, low_of, high_of, alpha_of, beta_of)
+    finish = Finish(channels, bias, code, low_of, high_of, alpha_of, beta_of, len(ERF_TERMS))
     reciprocals = (np.array(divisor_start, dtype=np.int64), np.concatenate([*divisors, np.zeros(1, np.int64)]))
     vector = VectorConstants(*reciprocals, coefficients, terms, weights)
     return Constants(tuple(vectors), finish, vector, np.array(clips, dtype=np.float32))
 
 
-def _activation_constants(a: Activation) -> tuple[float | None, float | None, float | None, float | None]:
-    """Clip bounds and constant factors (low, high, alpha, beta) an activation needs."""
-    if a.kind is ActivationKind.CLIP:
-        return (a.low if np.isfinite(a.low) else None, a.high if np.isfinite(a.high) else None, None, None)
-    if a.kind is ActivationKind.LEAKY_RELU:
-        return None, None, a.alpha, None
-    if a.kind is ActivationKind.HARD_SIGMOID:
-        return 0.0, 1.0, a.alpha, a.beta
-    if a.kind is ActivationKind.HARD_SWISH:
-        return 0.0, 1.0, 1.0 / 6.0, 0.5
-    return None, None, None, None
+def _iteration(
+    node: Node, operation: Lrn | Softmax | Normalise, spread: tuple[float, float]
+) -> tuple[list[FloatArray], int]:
+    """The constants of a polynomial or an iteration, and how many terms or steps it has. spread: of the data."""
+    match operation:
+        case Lrn():
+            fitted = fit_lrn(operation, spread[1])
+            return [np.full(node.channels, c, np.float32) for c in fitted], len(fitted)
+        case Softmax():
+            factors, steps = [1.0, 1.0 / node.channels], softmax_steps(node.channels)
+        case Normalise():
+            factors, steps = root_terms(operation, node.channels, spread)
+        case _:
+            assert_never(operation)
+    return [np.full(node.width, factor, np.float32) for factor in factors], steps
+
+
+def _activation_constants(
+    a: Activation, channels: int
+) -> tuple[float | None, float | None, FloatArray | None, FloatArray | None]:
+    """Clip bounds and constant vectors (low, high, alpha, beta) an activation needs."""
+
+    def pixel(value: float) -> FloatArray:
+        return np.full(channels, value, np.float32)
+
+    match a.kind:
+        case ActivationKind.CLIP:
+            return (a.low if np.isfinite(a.low) else None, a.high if np.isfinite(a.high) else None, None, None)
+        case ActivationKind.LEAKY_RELU:
+            return None, None, pixel(a.alpha), None
+        case ActivationKind.HARD_SIGMOID:
+            return 0.0, 1.0, pixel(a.alpha), pixel(a.beta)
+        case ActivationKind.HARD_SWISH:
+            return 0.0, 1.0, pixel(1.0 / 6.0), pixel(0.5)
+        case ActivationKind.ERF | ActivationKind.GELU:
+            scale = 1.0 if a.kind is ActivationKind.ERF else math.sqrt(0.5)
+            terms = np.array(ERF_TERMS) * scale ** np.arange(2 * len(ERF_TERMS) - 1, 0, -2)
+            lanes = min(channels, emit_finish.ERF_LANES)
+            half = pixel(0.5)[:lanes] if a.kind is ActivationKind.GELU else None
+            return None, None, np.repeat(terms, lanes).astype(np.float32), half
+        case ActivationKind.RELU | ActivationKind.SIGMOID | ActivationKind.TANH:
+            return None, None, None, None
+        case _:
+            assert_never(a.kind)
 
 
 def is_mean(graph: Graph, index: int) -> bool:
@@ -138,6 +185,27 @@ def _divisors(graph: Graph, index: int, pool: Pool) -> list[int]:
     source = graph.nodes[int(node.inputs[0].sources[0])]
     rows, columns = averaged(pool, (node.height, node.width), (source.height, source.width))
     return sorted({int(n) for n in np.outer(np.unique(rows), np.unique(columns)).ravel()} - {0, 1})
+
+
+def softmax_steps(channels: int) -> int:
+    """How many factors 1 + e^(2^k), e = 1 - mean, make the reciprocal of a mean between 1 / channels and 1.
+
+    What is left is e^(2^steps) <= exp(-2^steps / channels), below 1e-8.
+    """
+    return max(1, math.ceil(math.log2(18.5 * channels)))
+
+
+def root_terms(operation: Normalise, channels: int, spread: tuple[float, float]) -> tuple[list[float], int]:
+    """Newton's iteration y <- y (1.5 - w y y) for the reciprocal root of 2 w, from y = 1: constants and steps.
+
+    w is half of a mean square (plus epsilon) over the largest one. Constants: what makes w of a sum of squares, what
+    is added, 1.5, and what makes the result of y. spread: least and largest mean square. Convergence is sure up to
+    three times the largest; y grows by nearly 1.5 a step until it is near, then its error squares.
+    """
+    largest = max(spread[1], 1e-12) + operation.epsilon
+    least = max((max(spread[0], 0.0) + operation.epsilon) / largest, 1e-12)
+    steps = math.ceil(math.log(1 / math.sqrt(least)) / math.log(1.45)) + 5
+    return [0.5 / (channels * largest), 0.5 * operation.epsilon / largest, 1.5, 1 / math.sqrt(largest)], steps
 
 
 def fit_lrn(lrn: Lrn, largest: float) -> list[float]:

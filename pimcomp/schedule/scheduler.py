@@ -38,7 +38,7 @@ class Scheduler:
     """Makes programs of plans of one network on one chip, or tells what they would take.
 
     element: one image. batch: rounds of `options.images_per_round` images that overlap, so that cores idle for one
-    image work for another. lrn_ranges: largest sum of squares per LRN node (see `constants.fit_lrn`).
+    image work for another. ranges: see `proof/calibrate.py`.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Scheduler:
         partition: Partition,
         pipeline: Pipeline,
         options: ScheduleOptions,
-        lrn_ranges: dict[int, float],
+        ranges: dict[int, tuple[float, float]],
     ) -> None:
         self.graph, self.arch, self.partition, self.options = graph, arch, partition, options
         self.images = options.images_per_round if pipeline is Pipeline.BATCH else 1
         self.repeated = pipeline is Pipeline.BATCH
         self.needed = needed_rows(graph)
         self.pull = pull_order(graph, self.needed)
-        self.constants = collect_constants(graph, arch.element_bytes, lrn_ranges)
+        self.constants = collect_constants(graph, arch.element_bytes, ranges)
         self.layout = global_layout(graph, self.constants, arch.element_bytes)
         self.layer_of_node = layer_of_node(graph, partition)
 

@@ -15,7 +15,20 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
-from pimcomp.ir.graph import Graph, Input, IntArray, LongArray, Node, Operation, Pick, View, Windowed, on_crossbars
+from pimcomp.ir.graph import (
+    Graph,
+    Input,
+    IntArray,
+    LongArray,
+    Node,
+    Operation,
+    Pick,
+    Product,
+    Turn,
+    View,
+    Windowed,
+    on_crossbars,
+)
 from pimcomp.ir.plan import Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.unfoldings import firings
@@ -224,6 +237,11 @@ def main_source(view: View) -> int:
     return int(sources[len(counts) - 1 - np.argmax(counts[::-1])])
 
 
+def followed(node: Node) -> tuple[View, ...]:
+    """The operands on whose cores a node without crossbars may be computed."""
+    return node.inputs[:1] if isinstance(node.operation, Product) else node.inputs
+
+
 def centre(operation: Operation, axis: int, size: int, source_size: int) -> LongArray:
     """The operand's row (axis 0) or column (1) in the middle of what each of `size` output rows or columns reads."""
     at = np.arange(size)
@@ -233,13 +251,15 @@ def centre(operation: Operation, axis: int, size: int, source_size: int) -> Long
     elif isinstance(operation, Pick):  # zeros belong where their neighbours come from
         picked = np.array((operation.rows, operation.columns)[axis])
         at = np.where(picked < 0, at * source_size // size, picked)
+    elif isinstance(operation, Turn):
+        at = at * source_size // size
     return at.clip(0, source_size - 1)
 
 
 def _follow(owners: list[LongArray], node: Node) -> Segments:
     """Vector work runs on the owner of the centre of its window in the main operand with the largest map."""
     height, width = node.height, node.width
-    owner = owners[max((main_source(view) for view in node.inputs), key=lambda s: (owners[s].size, s))]
+    owner = owners[max((main_source(view) for view in followed(node)), key=lambda s: (owners[s].size, s))]
     y, x = (centre(node.operation, axis, size, owner.shape[axis]) for axis, size in enumerate((height, width)))
     cores = owner[y[:, None], x[None, :]]
     change = np.ones((height, width), dtype=bool)

@@ -39,6 +39,10 @@ class Suspect:
         found = self.weights.get(self.node.input[place]) if place < len(self.node.input) else None
         return found.item() if found is not None and found.size == 1 else found
 
+    def ranks(self) -> list[int]:
+        """The number of axes of every input."""
+        return [feed.ndim for feed in self.feeds.values()]
+
     def is_read(self) -> bool:
         """Whether another operator that computes something reads it."""
         return any(self.node.output[0] in node.input and node.op_type != "Identity" for node in self.model.graph.node)
@@ -88,8 +92,10 @@ REASONS: tuple[tuple[str, Rule], ...] = (
     ("statistics per pixel", lambda s: s.says("spatial", 0)),
     ("a quotient of two feature maps", lambda s: s.operator == "Div" and len(s.computed) == 2),
     ("a constant divided by", lambda s: s.operator == "Div" and s.node.input[0] in s.weights),
-    ("its error function", lambda s: s.operator == "Gelu" and not s.says("approximate", b"tanh")),
-    ("only a softmax at the end", lambda s: "Softmax" in s.operator and s.is_read()),
+    ("a logarithm inside", lambda s: s.operator == "LogSoftmax" and s.is_read()),
+    ("over rows or columns of", lambda s: "Normalization" in s.operator or (s.operator == "Softmax" and s.is_read())),
+    ("a product of a map with a vector", lambda s: s.operator == "MatMul" and min(s.ranks()) == 1),
+    ("their heads do not match|for every row or column|axes mix", lambda s: len(s.computed) == 2),
     ("over several axes", lambda s: "Softmax" in s.operator and s.long_axes() > 1),
     ("no whole number from 1 to 4", lambda s: np.size(s.constant(1)) > 1 or s.constant(1) not in (1, 2, 3, 4)),
     ("noop_with_empty_axes", lambda s: s.says("noop_with_empty_axes", 1) and len(s.node.input) == 1),
@@ -103,6 +109,7 @@ REASONS: tuple[tuple[str, Rule], ...] = (
     ("and another one", lambda s: len({len(feed) for feed in s.feeds.values()}) > 1),
     ("mixes the images", lambda s: s.images > 1 and s.images_mix()),
     ("images along the batch", lambda s: s.operator == "Concat"),
+    ("nothing is left of axis", lambda s: s.operator == "Slice"),
     ("is a constant: nothing to compile", lambda s: s.operator == "Shape"),
 )
 

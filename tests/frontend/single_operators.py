@@ -136,7 +136,7 @@ def _plain(d: Draw) -> None:
     d.feature(d.shape(1, 2, 3, 4, 4))
     d.set("alpha", d.among(-0.5, 0.0, 0.3, 1.0, 1.5))
     d.set("beta", d.among(0.0, 0.4, 1.0))
-    d.set("approximate", "tanh", 0.9)
+    d.set("approximate", d.among("tanh", "none"))
     d.set("ratio", 0.3)
     d.set("seed", 3)
 
@@ -270,7 +270,10 @@ def _gemm(d: Draw) -> None:
 
 def _matmul(d: Draw) -> None:
     shape = d.shape(1, 2, 3, 4)
-    if d.some(0.7):
+    if len(shape) > 2 and d.some(0.3):
+        d.feature(shape)
+        d.feature((*shape[:-2], shape[-1], d.number(1, 4)))
+    elif d.some(0.7):
         d.feature(shape)
         outs = d.number(1, 4)
         d.weight(d.normal(*d.among((shape[-1], outs), (shape[-1], outs), (shape[-1],), (1, shape[-1], outs))))
@@ -486,6 +489,17 @@ def _shape(d: Draw) -> None:
     d.set("end", d.number(1, 2))
 
 
+def _layer_norm(d: Draw) -> None:
+    shape = d.feature(d.shape(2, 3, 3, 4))
+    axis = d.number(1, len(shape) - 1) if d.some(0.4) else len(shape) - 1
+    d.set("axis", d.among(axis, axis - len(shape)), 1)
+    d.weight(d.normal(*shape[axis:]))
+    if d.has("B") and d.some():
+        d.weight(d.normal(*shape[axis:]))
+    d.set("epsilon", d.among(1e-5, 1e-3, 0.1))
+    d.set("stash_type", 1)
+
+
 RULES: dict[str, Callable[[Draw], object]] = {
     **dict.fromkeys(LOWERINGS, _plain),
     **dict.fromkeys(("Cast", "CastLike"), _cast),
@@ -500,6 +514,7 @@ RULES: dict[str, Callable[[Draw], object]] = {
     **dict.fromkeys(("Resize", "Upsample"), _resize),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _blocks),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _layer_norm),
     **{"Pow": _power, "Clip": _clip, "PRelu": _prelu, "BatchNormalization": _normalisation, "LRN": _lrn},
     **{"Gemm": _gemm, "MatMul": _matmul, "Transpose": _transpose, "Concat": _concat, "Gather": _gather},
     **{

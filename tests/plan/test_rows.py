@@ -26,9 +26,9 @@ def rows_read(node: Node, row: int, source: Node) -> set[int]:
     return {y for y in rows if 0 <= y < source.height}
 
 
-def range_read(node: Node, row: int, source: Node) -> tuple[int, int]:
-    """Rows [first, stop) of an operand that one output row reads."""
-    first, stop = input_rows(node, source)
+def range_read(graph: Graph, node: Node, row: int, source: int) -> tuple[int, int]:
+    """Rows [first, stop) of a source that one output row reads."""
+    first, stop = input_rows(graph, node, source)
     return int(first[row]), int(stop[row])
 
 
@@ -36,9 +36,10 @@ def range_read(node: Node, row: int, source: Node) -> tuple[int, int]:
 def test_a_row_reads_the_rows_under_its_window_and_those_between(seed: int) -> None:
     graph = random_network(seed)
     for node in graph.nodes:
-        for source in (graph.nodes[s] for s in sources_of(node)):
+        for number in sources_of(node):
+            source = graph.nodes[number]
             for row in range(node.height):
-                first, stop = range_read(node, row, source)
+                first, stop = range_read(graph, node, row, number)
                 expected = rows_read(node, row, source)
                 assert 0 <= first <= stop <= source.height
                 assert expected <= set(range(first, stop))
@@ -60,7 +61,7 @@ def closure(graph: Graph) -> set[tuple[int, int]]:
         if (node, row) not in found:
             found.add((node, row))
             for source in sources_of(graph.nodes[node]):
-                first, stop = range_read(graph.nodes[node], row, graph.nodes[source])
+                first, stop = range_read(graph, graph.nodes[node], row, source)
                 waiting += [(source, y) for y in range(first, stop)]
     return found
 
@@ -83,5 +84,5 @@ def test_the_pull_order_ranks_needed_rows_once_and_after_what_they_read(seed: in
     for index, node in enumerate(graph.nodes):
         for row in np.flatnonzero(needed[index]).tolist():
             for source in sources_of(node):
-                first, stop = range_read(node, row, graph.nodes[source])
+                first, stop = range_read(graph, node, row, source)
                 assert (rank[source][first:stop] < rank[index][row]).all()

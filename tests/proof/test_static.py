@@ -121,7 +121,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("overwrites the input", cell("dst", Op.ST, 0, 2), "holds an input or a constant"),
     ("output not stored", cell("size", Op.ST, 0, 2), "global address 8194 is not stored in every round"),
     ("unordered load", announcement_gone, f"loads global address {SPILL}, but no chain"),
-    ("no stride", lambda p: with_cell(with_cell(p, "op", 8, Op.VMV), "src2", 8, 0), "stride 0"),
+    ("no stride", lambda p: with_cell(with_cell(p, "op", 8, Op.VMV), "src2", 8, -1), "stride -1"),
     ("no bound", cell("op", Op.VRELU, 0, Op.VRSU), "no bound number 0"),
     ("overlap", lambda p: with_cell(with_cell(p, "op", 8, Op.LMV), "src", 8, 48), "overlap"),
     ("fewer crossbars", lambda p: replace(p, group_crossbars=np.array([3, 1], np.int32)), "3 crossbars of 2"),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import ActivationKind, Conv, Graph, Lrn, Pool, Window, counted_range
+from pimcomp.ir.graph import ActivationKind, Conv, Graph, Lrn, Pool, Window
+from pimcomp.ir.pooling import counted_range
 from pimcomp.schedule.constants import Constants, collect_constants, fit_lrn, is_mean
 from tests.schedule.random_networks import random_network
 
@@ -18,7 +19,7 @@ NETWORKS = range(12)
 
 def collected(seed: int) -> tuple[Graph, Constants]:
     graph = random_network(seed)
-    return graph, collect_constants(graph, ELEMENT, dict.fromkeys(range(len(graph.nodes)), 4.0))
+    return graph, collect_constants(graph, ELEMENT, dict.fromkeys(range(len(graph.nodes)), (0.0, 4.0)))
 
 
 def vector(constants: Constants, node: int, offset: int, channels: int) -> np.ndarray:

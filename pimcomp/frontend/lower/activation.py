@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pimcomp.frontend.lower.elementwise import NotPerChannel, affine, clip, eltwise, per_channel
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.move import in_channels
-from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode
 from pimcomp.frontend.lower.tensor import Tensor
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Window
 
@@ -17,9 +17,9 @@ _PLAIN = {
     "Sigmoid": ActivationKind.SIGMOID,
     "Tanh": ActivationKind.TANH,
     "HardSwish": ActivationKind.HARD_SWISH,
+    "Erf": ActivationKind.ERF,
 }
 PLAIN_OPS = tuple(_PLAIN)
-EXACT_GELU = "its error function needs an exponential: export with approximate='tanh'"
 
 
 def lower_plain(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -90,9 +90,9 @@ def lower_swish(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_gelu(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Gelu in its tanh form: x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))."""
-    if node.text("approximate", "none") != "tanh":
-        raise Unsupported(EXACT_GELU)
+    """Gelu; in its tanh form x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))."""
+    if node.text("approximate", "none") == "none":
+        return builder.activation(node.name, node.tensor(0), Activation(kind=ActivationKind.GELU))
     tensor, slope = node.tensor(0), math.sqrt(2 / math.pi)
     cube = eltwise(f"{node.name}.cube", builder, "mul", [tensor] * 3)
     parts = [affine(node, builder, x, np.asarray(f), None) for x, f in ((tensor, slope), (cube, 0.044715 * slope))]

@@ -6,6 +6,7 @@ all; where a node could not be lowered, ONNX shape inference supplies a stand-in
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 
 from pimcomp.errors import ModelError, Offender, UnsupportedOp
 from pimcomp.frontend.lower import activation as lower_activation
+from pimcomp.frontend.lower import attention as lower_attention
 from pimcomp.frontend.lower import elementwise as lower_elementwise
 from pimcomp.frontend.lower import layout as lower_layout
 from pimcomp.frontend.lower import pooling as lower_pooling
@@ -61,6 +63,8 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Max": lower_elementwise.lower_bound,
         "BatchNormalization": lower_elementwise.lower_batch_norm,
         "LRN": lower_elementwise.lower_lrn,
+        "LayerNormalization": lower_attention.lower_layer_norm,
+        "RMSNormalization": lower_attention.lower_layer_norm,
         **dict.fromkeys(lower_activation.PLAIN_OPS, lower_activation.lower_plain),
         "Clip": lower_activation.lower_clip,
         "LeakyRelu": lower_activation.lower_leaky_relu,
@@ -98,12 +102,11 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
 # Why operators that no pass lowers cannot be lowered, for the message that lists them.
 _REASONS = {
     "the vector unit has no exponential, logarithm, root or division": (
-        "ReduceLogSum ReduceLogSumExp Softsign Exp Log Erf Elu Selu Celu Softplus Mish Sqrt Reciprocal"
+        "ReduceLogSum ReduceLogSumExp Softsign Exp Log Elu Selu Celu Softplus Mish Sqrt Reciprocal"
     ),
     "the vector unit has no sines or their inverses": "Acos Acosh Asin Asinh Atan Atanh Cos Cosh Sin Sinh Tan DFT STFT",
     "normalising by the data's own statistics needs roots and division": (
-        "LayerNormalization InstanceNormalization GroupNormalization RMSNormalization LpNormalization "
-        "MeanVarianceNormalization"
+        "InstanceNormalization GroupNormalization LpNormalization MeanVarianceNormalization"
     ),
     "it jumps at a threshold, and the vector unit compares nothing": (
         "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Where Hardmax "
@@ -134,7 +137,7 @@ _REASONS = {
     "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
     ),
-    "attention multiplies feature maps with each other, and crossbars hold constant weights": (
+    "export attention as MatMul, Softmax and MatMul": (
         "Attention LinearAttention RotaryEmbedding"
     ),
     "which elements come out depends on the data": "NonZero TopK NonMaxSuppression ArgMax ArgMin Unique Compress",
@@ -245,16 +248,10 @@ class _Lowering:
     def _always_unsupported(self, proto: onnx.NodeProto) -> str:
         """What no shape could make possible, seen from the operators alone; empty if nothing."""
         computed = [name for name in proto.input if name and not self._is_constant(name)]
-        if proto.op_type in ("MatMul", "Gemm") and len(set(computed)) > 1 and proto.input[1] in computed:
+        if proto.op_type == "Gemm" and len(set(computed)) > 1 and proto.input[1] in computed:
             return "both operands are computed by the network: crossbars multiply with constant weights"
         if proto.op_type == "Div" and len(computed) > 1:
             return "a quotient of two feature maps; division by a constant is supported"
-        if proto.op_type == "Gelu" and not any(a.name == "approximate" and a.s == b"tanh" for a in proto.attribute):
-            return lower_activation.EXACT_GELU
-        if proto.op_type in ("Softmax", "LogSoftmax") and any(
-            node.op_type not in AFTER_SOFTMAX for node in self.model.graph.node if proto.output[0] in node.input
-        ):
-            return "only a softmax at the end of the network is supported"
         return ""
 
     def _is_constant(self, name: str) -> bool:
@@ -273,8 +270,7 @@ class _Lowering:
         if not any(isinstance(operand, Tensor) for operand in node.operands):
             results: Lowered = fold(node)
         else:
-            self._refuse_inner_softmax(node)
-            results = LOWERINGS[node.op](node, self.builder)
+            results = LOWERINGS[node.op](self._with_softmax_applied(proto, node), self.builder)
         found = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.outputs, found))
 
@@ -285,18 +281,23 @@ class _Lowering:
             self.values[name] = tensor_values(self.weights[name])
         return self.values[name]
 
-    def _refuse_inner_softmax(self, node: OnnxNode) -> None:
+    def _with_softmax_applied(self, proto: onnx.NodeProto, node: OnnxNode) -> OnnxNode:
+        """The node, reading what a softmax that is no output gives: computed once, for all its readers."""
         if any(isinstance(o, Tensor) and o.border for o in node.operands) and node.op not in ("MaxPool", "Identity"):
             raise Unsupported("a map padded with minus infinity; only a MaxPool can read that")
         if node.op in AFTER_SOFTMAX:
-            return
-        for operand in node.operands:
-            if isinstance(operand, Tensor) and operand.softmax is not None:
-                inner = operand.softmax
-                reason = (
-                    f"only a softmax at the end of the network is supported, but {node.name!r} ({node.op}) reads it"
-                )
-                self.offenders.setdefault(inner.node, Offender(inner.node, inner.op, inner.opset, reason))
+            return node
+        for name in proto.input:
+            found = self.values.get(name)
+            if not isinstance(found, Tensor) or found.softmax is None:
+                continue
+            inner = found.softmax
+            try:
+                self.values[name] = lower_attention.applied_softmax(self.builder, found)
+            except Unsupported as error:
+                self.offenders.setdefault(inner.node, Offender(inner.node, inner.op, inner.opset, str(error)))
+                self.values[name] = replace(found, softmax=None)
+        return replace(node, operands=tuple(self.values[name] if name else None for name in proto.input))
 
     def _stand_in(self, name: str) -> None:
         """A placeholder of the inferred shape, so that the nodes behind an offender are examined too."""

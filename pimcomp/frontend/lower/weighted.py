@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from pimcomp.frontend.lower.attention import lower_product
 from pimcomp.frontend.lower.elementwise import affine, eltwise
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.move import as_map
@@ -90,10 +91,10 @@ def lower_gemm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
 
 
 def lower_matmul(node: OnnxNode, builder: GraphBuilder) -> Tensor:
-    """Matrix product with one constant operand."""
+    """Matrix product, on crossbars with a constant operand."""
     left, right = node.operand(0), node.operand(1)
     if isinstance(left, Tensor) and isinstance(right, Tensor):
-        raise Unsupported("both operands are computed by the network: crossbars multiply with constant weights")
+        return lower_product(node, builder, left, right)
     if isinstance(left, Tensor):
         return _times_weights(node, builder, left, as_float32(node.constant(1, "the weight matrix")))
     weights, tensor = as_float32(left), node.tensor(1)

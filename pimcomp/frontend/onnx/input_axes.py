@@ -22,12 +22,13 @@ Numbers = npt.NDArray[np.int64]
 _MOVING = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split"})
 _KEEPING = frozenset(
     {"Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Pad", "Clip", "Relu", "Neg"}
-    | {"QuantizeLinear", "DequantizeLinear", "Sigmoid", "Tanh", "LeakyRelu", "PRelu"}
+    | {"QuantizeLinear", "DequantizeLinear", "Sigmoid", "Tanh", "LeakyRelu", "PRelu", "Softmax", "Gelu", "Erf"}
 )
 _OVER_MAPS = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN", "DepthToSpace"}
     | {"SpaceToDepth"}
 )
+_OVER_LAST = frozenset({"LayerNormalization", "RMSNormalization"})
 _SMALL_BYTES = 4096
 _LARGEST_INPUT = 1 << 24
 
@@ -107,7 +108,9 @@ class _Walk:
         order = ""
         if node.op_type in _OVER_MAPS and name == node.input[0]:
             order = {3: "ncw", 4: "nchw"}.get(rank, "")
-        elif node.op_type == "MatMul" and name == node.input[0] and len(self.shapes.get(node.input[1], ())) == 2:
+        elif name == node.input[0] and (
+            node.op_type in _OVER_LAST or (node.op_type == "MatMul" and len(self.shapes.get(node.input[1], ())) == 2)
+        ):
             order = {3: "nwc", 4: "nhwc"}.get(rank, "")
         elif node.op_type == "MatMul" and name == node.input[1]:
             order = {2: "cw", 3: "ncw"}.get(rank, "")

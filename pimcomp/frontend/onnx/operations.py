@@ -17,11 +17,15 @@ from pimcomp.ir.graph import (
     Input,
     Lrn,
     Node,
+    Normalise,
     Pick,
     Pool,
+    Product,
+    Softmax,
     Standalone,
-    averaged,
+    Turn,
 )
+from pimcomp.ir.pooling import averaged
 
 _ELTWISE_OPS = {"add": "Add", "sub": "Sub", "mul": "Mul"}
 
@@ -42,6 +46,8 @@ def emit_operation(writer: OnnxWriter, node: Node, operands: list[MapTensor]) ->
             return _crop(writer, node, crop, operands[0])
         case Pick() as pick:
             return _pick(writer, node, pick, operands[0])
+        case Softmax() | Normalise() | Product() | Turn() as operation:
+            return _attention(writer, node, operation, operands)
         case Standalone():
             return operands[0].name
         case Input():
@@ -73,6 +79,13 @@ def emit_activation(writer: OnnxWriter, name: str, activation: Activation | None
             return writer.add("HardSigmoid", [tensor], stem, alpha=activation.alpha, beta=activation.beta)
         case ActivationKind.HARD_SWISH:
             return writer.add("HardSwish", [tensor], stem)
+        case ActivationKind.ERF:
+            return writer.add("Erf", [tensor], stem)
+        case ActivationKind.GELU:
+            scaled = writer.add("Mul", [tensor, writer.scalar(f"{stem}.scale", math.sqrt(0.5))], stem)
+            error = writer.add("Erf", [scaled], stem)
+            half = writer.add("Mul", [tensor, writer.scalar(f"{stem}.half", 0.5)], stem)
+            return writer.add("Add", [half, writer.add("Mul", [half, error], stem)], stem)
 
 
 def _conv(writer: OnnxWriter, node: Node, conv: Conv, operand: MapTensor) -> str:
@@ -130,6 +143,37 @@ def _eltwise(writer: OnnxWriter, node: Node, eltwise: Eltwise, operands: list[Ma
     for operand in operands[1:]:
         result = writer.add(op, [result, operand.name], node.name)
     return result
+
+
+def _attention(
+    writer: OnnxWriter, node: Node, operation: Softmax | Normalise | Product | Turn, operands: list[MapTensor]
+) -> str:
+    tensor = operands[0].name
+    match operation:
+        case Softmax():
+            return writer.add("Softmax", [tensor], node.name, axis=1)
+        case Normalise():
+            return _normalise(writer, node, operation, tensor)
+        case Product():
+            left, right = (writer.reshape(o.name, (o.channels, o.height * o.width), node.name) for o in operands)
+            turned = writer.add("Transpose", [right], node.name, perm=(0, 2, 1))
+            product = writer.add("MatMul", [turned, left], node.name)
+            return writer.reshape(product, (node.channels, node.height, node.width), node.name)
+        case Turn():
+            flat = writer.reshape(tensor, (node.width, node.channels), node.name)
+            turned = writer.add("Transpose", [flat], node.name, perm=(0, 2, 1))
+            return writer.reshape(turned, (node.channels, 1, node.width), node.name)
+        case _:
+            assert_never(operation)
+
+
+def _normalise(writer: OnnxWriter, node: Node, operation: Normalise, tensor: str) -> str:
+    stem, axis = node.name, writer.integers(f"{node.name}.axis", [1])
+    if operation.centred:
+        tensor = writer.add("Sub", [tensor, writer.add("ReduceMean", [tensor, axis], stem)], stem)
+    square = writer.add("ReduceMean", [writer.add("Mul", [tensor, tensor], stem), axis], stem)
+    shifted = writer.add("Add", [square, writer.scalar(f"{stem}.epsilon", operation.epsilon)], stem)
+    return writer.add("Div", [tensor, writer.add("Sqrt", [shifted], stem)], stem)
 
 
 def _crop(writer: OnnxWriter, node: Node, crop: Crop, operand: MapTensor) -> str:

@@ -51,7 +51,7 @@ MESSAGES = {
     Fault.OVERLAP: "source and destination overlap (destination {detail}): undefined",
     Fault.SIZE_MISMATCH: "the two ends of the transfer differ in size: the receiver takes {detail} bytes",
     Fault.WRITES_INPUT: "stores into the network's input at global address {detail}",
-    Fault.BAD_STRIDE: "stride {detail}: expected at least 1",
+    Fault.BAD_STRIDE: "stride {detail}: expected at least 0",
     Fault.NO_BOUND: "memory.npz has no bound for this instruction",
     Fault.BAD_SHIFT: "shift count {detail} is not a small non-negative whole number",
     Fault.SLD: "sld: the simulators do not execute it, and registers hold no data",

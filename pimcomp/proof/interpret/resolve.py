@@ -145,7 +145,7 @@ def resolve(decoded: Decoded, group_start: LongArray, matrices: Matrices, local_
         faults.check(at, (GLOBAL_SLOT[op] == slot) & (number % 2 != 0), Fault.BAD_REGISTER, number)
     faults.check(at, ran.unset >= 0, Fault.UNSET_REGISTER, ran.unset)
     faults.check(at, COMPUTES[op] & ((ibits < 1) | (obits < 1)), Fault.UNSET_WIDTH)
-    faults.check(at, (SRC2[op] == STRIDE) & (src2 < 1), Fault.BAD_STRIDE, src2)
+    faults.check(at, (SRC2[op] == STRIDE) & (src2 < 0), Fault.BAD_STRIDE, src2)
     peer = d.core[at]
     wrong = (peer < 0) | (peer >= d.cores) | (peer == core)
     faults.check(at, NEEDS_PEER[op] & wrong, Fault.BAD_PEER, peer)

@@ -12,9 +12,10 @@ from pimcomp.schedule.building.scatter import scatter_site
 from pimcomp.schedule.building.vector import vector_nodes, vector_tasks
 from pimcomp.schedule.constants import Constants
 from pimcomp.schedule.emission.conv import ConvTasks, JoinTasks
+from pimcomp.schedule.emission.reader import Run, VectorNodes
 from pimcomp.schedule.emission.scatter import Contributions, ScatterTasks
 from pimcomp.schedule.emission.templates import Templates, join_templates
-from pimcomp.schedule.emission.vector import Run, VectorNodes, VectorTasks
+from pimcomp.schedule.emission.vector import VectorTasks
 from pimcomp.schedule.work import (
     CONST,
     LOAD,

@@ -13,20 +13,26 @@ from pimcomp.ir.graph import (
     Input,
     Lrn,
     Node,
+    Normalise,
     Pick,
     Pool,
+    Product,
+    Softmax,
     Standalone,
+    Turn,
     View,
     Windowed,
-    counted_range,
     first_read,
     spreads,
     window_of,
 )
+from pimcomp.ir.pooling import counted_range
+from pimcomp.plan.rows import reads_all
 from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.constants import Constants, is_mean
 from pimcomp.schedule.emission import vector as emit_vector
-from pimcomp.schedule.emission.vector import Run, VectorNodes, VectorTasks
+from pimcomp.schedule.emission.reader import Run, VectorNodes
+from pimcomp.schedule.emission.vector import VectorTasks
 from pimcomp.schedule.sites import Segments
 from pimcomp.schedule.work import VECTOR, Accesses, LongArray
 
@@ -38,7 +44,7 @@ def vector_tasks(ledger: Ledger, index: int, s: Segments, numbers: LongArray) ->
     task = ledger.add_tasks(VECTOR, index, s, s.owner, out=numbers)
     ledger.final_task[numbers] = task
     operation, window = node.operation, window_of(node.operation)
-    taps, dilation, counted = window.kernel[0], window.dilation[0], (0, node.height)
+    dilation, counted = window.dilation[0], (0, node.height)
     if isinstance(operation, Pool):
         source = ledger.graph.nodes[int(node.inputs[0].sources[0])]
         counted = counted_range(operation, source.height, source.width)[0]
@@ -53,19 +59,20 @@ def vector_tasks(ledger: Ledger, index: int, s: Segments, numbers: LongArray) ->
     for operand, view in enumerate(node.inputs):
         for tensor in view.nodes:
             source = ledger.graph.nodes[tensor]
-            broadcast = spreads(node, source)
+            broadcast, entire = spreads(node, source), reads_all(node, operand)
+            taps = source.height if entire else window.kernel[0]
             whole = Run(
                 operand, len(columns), taps, 0, 0, source.channels, source.channels * ledger.element_bytes, broadcast
             )
             runs.extend(_runs(view, tensor, whole))
             for tap in range(taps):
-                y = np.zeros_like(row) if broadcast else row + tap * dilation
-                a = np.zeros_like(low) if broadcast else np.maximum(low, 0)
-                b = np.ones_like(high) if broadcast else np.minimum(high, source.width)
+                y = np.full_like(row, tap) if broadcast or entire else row + tap * dilation
+                a = np.zeros_like(low) if broadcast or entire else np.maximum(low, 0)
+                b = np.full_like(high, source.width) if broadcast or entire else np.minimum(high, source.width)
                 columns.append((np.full_like(y, tensor), y, a, b, (y >= 0) & (y < source.height) & (a < b)))
     stacked = (np.stack(column, axis=1).ravel() for column in zip(*columns, strict=True))
     reads = ledger.reads.add(Accesses(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked))
-    window_rows = row[:, None] + np.arange(taps) * dilation
+    window_rows = row[:, None] + np.arange(window.kernel[0]) * dilation
     rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
     ledger.vector.add(VectorTasks(task, reads[:: len(columns)], rows))
     return runs
@@ -164,6 +171,12 @@ def _described(ledger: Ledger, index: int, source: Node, scratch_bytes: int) -> 
             return row._replace(kind=emit_vector.COPY)
         case Lrn():
             return row._replace(kind=emit_vector.LRN, size=operation.size)
+        case Softmax() | Normalise():
+            kind = emit_vector.SOFTMAX if isinstance(operation, Softmax) else emit_vector.NORMALISE
+            lanes = scratch_bytes // (3 * len(ledger.graph.nodes[index].inputs[0].channels) * ledger.element_bytes)
+            return row._replace(kind=kind, lanes=max(1, lanes), size=int(getattr(operation, "centred", False)))
+        case Product() | Turn():
+            return row._replace(kind=emit_vector.PRODUCT if isinstance(operation, Product) else emit_vector.TURN)
         case Eltwise():
             kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
             return row._replace(kind=kinds[operation.method])

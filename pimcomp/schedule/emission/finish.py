@@ -11,14 +11,16 @@ VVADD, VVMUL, VVMAX = int(Op.VVADD), int(Op.VVMUL), int(Op.VVMAX)
 VRELU, VSIGM, VTANH, VRSU, VRSL = int(Op.VRELU), int(Op.VSIGM), int(Op.VTANH), int(Op.VRSU), int(Op.VRSL)
 
 # Activation codes of `Finish.code`.
-NONE, RELU, CLIP, LEAKY, SIGMOID, TANH, HARD_SIGMOID, HARD_SWISH = range(8)
+NONE, RELU, CLIP, LEAKY, SIGMOID, TANH, HARD_SIGMOID, HARD_SWISH, ERF, GELU = range(10)
+ERF_LANES = 128  # elements at a time: every core that needs them loads constants of this length
 
 
 class Finish(NamedTuple):
     """What happens to a node's sums, per node: bias and activation. Offsets are bytes in the node's constants, -1:
     none.
 
-    low, high: indices of clip bounds (-1: none). alpha, beta: constant vectors of one pixel.
+    low, high: indices of clip bounds (-1: none). alpha, beta: constant vectors of one pixel (of ERF_LANES for an
+    error function: at alpha all `terms` of its polynomial, one behind the other).
     """
 
     channels: LongArray
@@ -28,6 +30,7 @@ class Finish(NamedTuple):
     high: LongArray
     alpha: LongArray
     beta: LongArray
+    terms: int
 
 
 class Desk(NamedTuple):
@@ -82,6 +85,8 @@ def activate(pen: Pen, f: Finish, job: Job, place: Operand, pixels: int, spare: 
         put(pen, VSIGM, place, place, NOTHING, n)
     elif code == TANH:
         put(pen, VTANH, place, place, NOTHING, n)
+    elif code in (ERF, GELU):
+        _error_function(pen, f, job, place, pixels, (SCRATCH, spare))
     elif code != NONE:
         temp = (SCRATCH, spare)
         for p in range(pixels):
@@ -98,6 +103,29 @@ def activate(pen: Pen, f: Finish, job: Job, place: Operand, pixels: int, spare: 
                 put(pen, VVMUL, x, x, temp, c)
             else:
                 move(pen, x, temp, c * pen.element_bytes)
+
+
+@kernel
+def _error_function(pen: Pen, f: Finish, job: Job, place: Operand, pixels: int, temp: Operand) -> None:
+    """erf(a x) = tanh(x * polynomial(x * x)) in place, for GELU x / 2 * (1 + that), some channels at a time: as many as
+    the constants have."""
+    size, most = job.channels * pen.element_bytes, min(job.channels, ERF_LANES)
+    lanes = most * pen.element_bytes
+    total, factor = plus(temp, lanes), (job.constants, f.alpha[job.node])
+    for at in range(0, pixels * size, lanes):
+        x, n = plus(place, at), min(lanes, pixels * size - at) // pen.element_bytes
+        put(pen, VVMUL, temp, x, x, n)
+        put(pen, VVMUL, total, temp, factor, n)
+        for k in range(1, f.terms):
+            put(pen, VVADD, total, total, plus(factor, k * lanes), n)
+            put(pen, VVMUL, total, total, temp if k + 1 < f.terms else x, n)
+        put(pen, VTANH, total, total, NOTHING, n)
+        if f.code[job.node] == ERF:
+            move(pen, x, total, n * pen.element_bytes)
+            continue
+        put(pen, VVMUL, x, x, (job.constants, f.beta[job.node]), n)
+        put(pen, VVMUL, total, total, x, n)
+        put(pen, VVADD, x, x, total, n)
 
 
 @kernel

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.program import Op
+from pimcomp.schedule.emission.attention import normalise, product, softmax, turn
 from pimcomp.schedule.emission.finish import Desk, Job, activate, take
+from pimcomp.schedule.emission.reader import Reader, Run, VectorNodes, row_of, run_of
 from pimcomp.schedule.emission.tape import (
     LITERAL,
     NOTHING,
@@ -22,62 +24,9 @@ LLDI, VAVG = int(Op.LLDI), int(Op.VAVG)
 VVADD, VVSUB, VVMUL, VVMAX = int(Op.VVADD), int(Op.VVSUB), int(Op.VVMUL), int(Op.VVMAX)
 
 # Kinds of `VectorNodes.kind`.
-ADD, SUB, MUL, COPY, MAX_POOL, AVG_POOL, MEAN, LRN, IDENTITY, DEPTHWISE = range(10)
-
-
-class Run(NamedTuple):
-    """Channels of a source that lie side by side there and in the result: `channels` from channel `src` on to `dst`.
-
-    operand: whose source it is. read: the first of its window's `rows` reads, from a task's first. pixel_bytes: of the
-    source. broadcast: 1 if its one pixel is combined with all.
-    """
-
-    operand: int
-    read: int
-    rows: int
-    src: int
-    dst: int
-    channels: int
-    pixel_bytes: int
-    broadcast: int
-
-
-class VectorConstants(NamedTuple):
-    """Where constants of vector nodes begin, in bytes. divisors: of the vector 1 / n, by n, from `divisor_start` of a
-    node on. LRN: `coefficients` of a polynomial with that many `terms`. weights: of a layer on the vector unit, [kernel
-    row, kernel column, channel]."""
-
-    divisor_start: LongArray
-    divisors: LongArray
-    coefficients: LongArray
-    terms: LongArray
-    weights: LongArray
-
-
-class VectorNodes(NamedTuple):
-    """Per graph node (unused entries for others): what a vector task does.
-
-    kernel/stride/pad/dilation: columns. width: of the input map. size: channels in the sum of an LRN, rows of a window.
-    lanes: channels that a mean gathers together. counted_from/counted_to: columns that count in an average's divisor.
-    copied_start: into `copied`, the input column of every output column or -1. run_start int64[nodes + 1] into the
-    `Run`s, one a row, those of one source side by side.
-    """
-
-    kind: LongArray
-    kernel: LongArray
-    stride: LongArray
-    pad: LongArray
-    dilation: LongArray
-    width: LongArray
-    size: LongArray
-    lanes: LongArray
-    counted_from: LongArray
-    counted_to: LongArray
-    copied_start: LongArray
-    copied: LongArray
-    run_start: LongArray
-    runs: LongArray
-    constants: VectorConstants
+(
+    ADD, SUB, MUL, COPY, MAX_POOL, AVG_POOL, MEAN, LRN, IDENTITY, DEPTHWISE, SOFTMAX, NORMALISE, PRODUCT, TURN
+) = range(14)  # fmt: skip
 
 
 class VectorTasks(NamedTuple):
@@ -86,27 +35,6 @@ class VectorTasks(NamedTuple):
     task: LongArray
     reads: LongArray
     rows: LongArray
-
-
-class Reader(NamedTuple):
-    """What a vector task reads: its buffers (-1: a row of zeros) and the first column of each."""
-
-    buffer: LongArray
-    low: LongArray
-    first: int
-
-
-@kernel
-def _row(source: Reader, run: Run, row: int, column: int) -> Operand:
-    """Where a column of a row of the window begins; the buffer is negative if the row does not exist."""
-    buffer = source.buffer[source.first + run.read + row]
-    return buffer, (column - (source.low[buffer] if buffer >= 0 else 0)) * run.pixel_bytes
-
-
-@kernel
-def _run(v: VectorNodes, r: int) -> Run:
-    row = v.runs[r]
-    return Run(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
 
 
 @kernel
@@ -123,20 +51,20 @@ def _eltwise(pen: Pen, source: Reader, v: VectorNodes, job: Job, op: int) -> Non
     first, last = v.run_start[job.node], v.run_start[job.node + 1]
     whole = op >= 0
     for r in range(first, last):
-        whole = whole and _is_whole(_run(v, r), job, eb)
+        whole = whole and _is_whole(run_of(v, r), job, eb)
     held = NOTHING
     for r in range(first, last):
-        run = _run(v, r)
+        run = run_of(v, r)
         if whole:
-            other = _row(source, run, 0, job.start)
+            other = row_of(source, run, 0, job.start)
             if r > first:
                 put(pen, op, job.out, held, other, pixels * job.channels)
             held = other if r == first else job.out
         elif run.operand == 0 and _is_whole(run, job, eb):
-            move(pen, job.out, _row(source, run, 0, job.start), pixels * job.channels * eb)
+            move(pen, job.out, row_of(source, run, 0, job.start), pixels * job.channels * eb)
         else:
             for p in range(pixels):
-                src = plus(_row(source, run, 0, 0 if run.broadcast == 1 else job.start + p), run.src * eb)
+                src = plus(row_of(source, run, 0, 0 if run.broadcast == 1 else job.start + p), run.src * eb)
                 dst = plus(job.out, (p * job.channels + run.dst) * eb)
                 if run.operand == 0:
                     move(pen, dst, src, run.channels * eb)
@@ -150,8 +78,8 @@ def _copy(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
     eb = pen.element_bytes
     columns = v.copied[v.copied_start[job.node] :]
     for r in range(v.run_start[job.node], v.run_start[job.node + 1]):
-        run = _run(v, r)
-        absent = _row(source, run, 0, 0)[0] < 0
+        run = run_of(v, r)
+        absent = row_of(source, run, 0, 0)[0] < 0
         p = job.start
         while p < job.stop:
             column = -1 if absent else columns[p]
@@ -164,7 +92,7 @@ def _copy(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
             dst = plus(job.out, ((p - job.start) * job.channels + run.dst) * eb)
             size = ((q - p - 1) * job.channels + run.channels) * eb
             if step == 1:
-                move(pen, dst, plus(_row(source, run, 0, column), run.src * eb), size)
+                move(pen, dst, plus(row_of(source, run, 0, column), run.src * eb), size)
             else:
                 put(pen, LLDI, dst, NOTHING, NOTHING, size)
             p = q
@@ -175,7 +103,7 @@ def _reduce_rows(pen: Pen, source: Reader, run: Run, op: int, low: int, high: in
     """Combine the rows of a window over input columns [low, high); returns where column `low` is."""
     held = NOTHING
     for row in range(run.rows):
-        other = _row(source, run, row, low)
+        other = row_of(source, run, row, low)
         if other[0] < 0:
             continue
         if held[0] == LITERAL:
@@ -195,7 +123,7 @@ def _pool(pen: Pen, source: Reader, v: VectorNodes, job: Job, op: int) -> None:
     high = min((job.stop - 1) * stride - pad + (kernel - 1) * dilation + 1, v.width[node])
     held, reduced = NOTHING, -1
     for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = _run(v, r)
+        run = run_of(v, r)
         if run.read != reduced:
             held, reduced = _reduce_rows(pen, source, run, op, low, high), run.read
         for x in range(job.start, job.stop):
@@ -241,13 +169,13 @@ def _mean(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
     eb, width, rows, lanes = pen.element_bytes, v.width[job.node], v.size[job.node], v.lanes[job.node]
     gathered = -1
     for r in range(v.run_start[job.node], v.run_start[job.node + 1]):
-        run = _run(v, r)
+        run = run_of(v, r)
         if lanes * eb < run.pixel_bytes:
             for first in range(0, run.channels, lanes):
                 count = min(lanes, run.channels - first)
                 for row in range(rows):
                     for column in range(width):
-                        src = plus(_row(source, run, row, column), (run.src + first) * eb)
+                        src = plus(row_of(source, run, row, column), (run.src + first) * eb)
                         move(pen, (SCRATCH, (row * width + column) * count * eb), src, count * eb)
                 _average(pen, plus(job.out, (run.dst + first) * eb), 0, count, count, rows * width)
             continue
@@ -255,7 +183,7 @@ def _mean(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
             gathered = run.read
             for row in range(rows):
                 size = width * run.pixel_bytes
-                move(pen, (SCRATCH, row * size), _row(source, run, row, 0), size)
+                move(pen, (SCRATCH, row * size), row_of(source, run, row, 0), size)
         _average(pen, plus(job.out, run.dst * eb), run.src, run.channels, run.pixel_bytes // eb, rows * width)
 
 
@@ -297,14 +225,14 @@ def _depthwise(pen: Pen, source: Reader, v: VectorNodes, job: Job, bias: int) ->
     node, eb, kernel = job.node, pen.element_bytes, v.kernel[job.node]
     weights = (job.constants, v.constants.weights[node])
     for r in range(v.run_start[node], v.run_start[node + 1]):
-        run = _run(v, r)
+        run = run_of(v, r)
         n, lane = run.channels, run.dst * eb
         for x in range(job.start, job.stop):
             dst, begun = plus(job.out, (x - job.start) * job.channels * eb + lane), False
             for row in range(run.rows):
                 for tap in range(kernel):
                     column = x * v.stride[node] - v.pad[node] + tap * v.dilation[node]
-                    src = plus(_row(source, run, row, column), run.src * eb)
+                    src = plus(row_of(source, run, row, column), run.src * eb)
                     if src[0] < 0 or column < 0 or column >= v.width[node]:
                         continue
                     weight = plus(weights, (row * kernel + tap) * job.channels * eb + lane)
@@ -335,9 +263,17 @@ def emit_vector(pen: Pen, desk: Desk, tasks: VectorTasks, v: VectorNodes) -> Non
             _depthwise(pen, source, v, job, desk.finish.bias[job.node])
         elif kind == COPY:
             _copy(pen, source, v, job)
+        elif kind == PRODUCT:
+            product(pen, source, v, job)
+        elif kind == TURN:
+            turn(pen, source, v, job)
         else:
             op = VVADD if kind == ADD else VVSUB if kind == SUB else VVMUL if kind == MUL else -1
             _eltwise(pen, source, v, job, op)
             if kind == LRN:
                 _lrn(pen, v, job)
+            elif kind == SOFTMAX:
+                softmax(pen, v, job)
+            elif kind == NORMALISE:
+                normalise(pen, v, job)
         activate(pen, desk.finish, job, job.out, job.stop - job.start, 0)

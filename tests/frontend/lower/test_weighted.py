@@ -106,10 +106,9 @@ def test_matmul_with_the_weights_on_the_left(tmp_path: Path) -> None:
     check(tmp_path, nodes, {"x": [1, 5]}, {"w": normals(6, 5)})
 
 
-def test_product_of_two_feature_maps_is_unsupported(tmp_path: Path) -> None:
-    nodes = [op("Transpose", "x", "t", perm=[1, 0]), op("MatMul", "t x", "y")]
-    with pytest.raises(UnsupportedOp, match=r"MatMul-y: MatMul \(opset 13\): both operands"):
-        load(make(nodes, {"x": [1, 5]}), tmp_path)
+def test_the_outer_product_of_a_feature_map_with_itself_is_one_of_two_maps(tmp_path: Path) -> None:
+    graph = check(tmp_path, [op("Transpose", "x", "t", perm=[1, 0]), op("MatMul", "t x", "y")], {"x": [1, 5]})
+    assert kinds(graph)[-1] == "Product"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ BAD: list[tuple[str, Body, Fault]] = [
     ("len and size differ", [at(Op.LMV, dst=512, src=0, n=4, size=3)], Fault.LENGTH_MISMATCH),
     ("overlapping copy", [at(Op.LMV, dst=2, src=0, n=4)], Fault.OVERLAP),
     ("offset", [at(Op.VRELU, dst=512, src=0, n=1, offset_value=4, offset_select=1)], Fault.OFFSET),
-    ("stride 0", [at(Op.VMV, dst=512, src=0, src2=0, n=2)], Fault.BAD_STRIDE),
+    ("a negative stride", [at(Op.VMV, dst=512, src=0, src2=-1, n=2)], Fault.BAD_STRIDE),
     ("shift by a fraction", [at(Op.VVSLL, dst=512, src=0, src2=1, n=1)], Fault.BAD_SHIFT),
     ("sld", [raw(Op.SLD, rd=3)], Fault.SLD),
     ("store into the input", [at(Op.ST, dst=INPUT, src=0, n=1)], Fault.WRITES_INPUT),

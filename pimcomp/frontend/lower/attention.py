@@ -1,0 +1,121 @@
+"""What attention is made of: products of two feature maps, softmax and normalisation across channels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pimcomp.frontend.lower.elementwise import affine
+from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
+from pimcomp.frontend.lower.rearrange import of_rank
+from pimcomp.frontend.lower.tensor import Cells, Factor, Tensor, axis_cells, node_cells, tidy
+from pimcomp.ir.graph import Normalise, Product, Softmax, Turn
+
+Emit = Callable[[Tensor], int]  # a map of channels -> the node that computes the result of its shape
+
+
+def applied_softmax(builder: GraphBuilder, tensor: Tensor) -> Tensor:
+    """A tensor whose softmax was left to the host, with it computed on the chip because the network goes on."""
+    pending = tensor.softmax
+    if pending is None:
+        return tensor
+    if pending.op == "LogSoftmax":
+        raise Unsupported("a logarithm inside the network; at its end the host computes it")
+    plain = replace(tensor, softmax=None)
+    return _across(pending.node, builder, plain, [pending.axis], lambda part: _same(builder, pending.node, part))
+
+
+def _same(builder: GraphBuilder, name: str, part: Tensor) -> int:
+    return builder.emit(name, Softmax(), (part.view,), (part.cells.size, part.height, part.width))
+
+
+def lower_layer_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
+    """LayerNormalization and RMSNormalization, over channels."""
+    tensor = node.tensor(0)
+    rank = len(tensor.axes)
+    if len(node.outputs) > 1 and node.used_outputs.intersection(node.outputs[1:]):
+        raise Unsupported("its mean or deviation is used")
+    axes = range(node.axis(rank, -1), rank)
+    operation = Normalise(node.real("epsilon", 1e-5), centred=node.op == "LayerNormalization")
+    result = _across(
+        node.name,
+        builder,
+        tensor,
+        list(axes),
+        lambda part: builder.emit(node.name, operation, (part.view,), (part.cells.size, part.height, part.width)),
+    )
+    scale = np.asarray(node.constant(1, "the scale"), np.float64)
+    return affine(node, builder, result, scale, node.constant_or_none(2, "the bias"))
+
+
+def _across(name: str, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], emit: Emit) -> Tensor:
+    """A function across the channels of some axes, one node for each combination of the channels of the others."""
+    if any(kind != "c" for axis in axes for kind, _ in tensor.axes[axis]):
+        raise Unsupported(f"over rows or columns of {list(tensor.shape)}; over channels it can be computed")
+    dims = [dim for axis in axes for dim in range(axis_cells(tensor, axis).start, axis_cells(tensor, axis).stop)]
+    behind = range(-len(dims), 0)
+    shape = np.moveaxis(tensor.cells, dims, behind).shape
+    grouped = np.moveaxis(tensor.cells, dims, behind).reshape(-1, int(np.prod([tensor.cells.shape[d] for d in dims])))
+    parts = [replace(tensor, axes=(), cells=cells) for cells in grouped]
+    results = np.stack([node_cells(emit(part), part.cells.size) for part in parts]).reshape(shape)
+    return replace(tensor, cells=np.moveaxis(results, behind, dims))
+
+
+def lower_product(node: OnnxNode, builder: GraphBuilder, left: Tensor, right: Tensor) -> Tensor:
+    """MatMul of two feature maps: rows of the left against columns of the right, for every head.
+
+    A head is a combination of the channels in the axes ahead of the last two. In the left operand the pixels lie along
+    the rows, in the right one along the columns; where it is the other way round, both are exchanged.
+    """
+    rank = max(len(left.axes), len(right.axes), 2)
+    if min(len(left.axes), len(right.axes)) < 2:
+        raise Unsupported("a product of a map with a vector")
+    left, right = of_rank(left, rank), of_rank(right, rank)
+    if left.shape[-1] != right.shape[-2]:
+        raise BadShape(f"a product of {list(left.shape)} and {list(right.shape)}")
+    ours, theirs = (
+        _heads(node.name, builder, tensor, pixels, channels)
+        for tensor, pixels, channels in ((left, rank - 2, rank - 1), (right, rank - 1, rank - 2))
+    )
+    ahead = _common(left.axes[: rank - 2], right.axes[: rank - 2])
+    heads = int(np.prod([size for axis in ahead for _, size in axis]))
+    if not {len(ours), len(theirs)} <= {1, heads}:
+        raise Unsupported(f"a product of {list(left.shape)} and {list(right.shape)}: their heads do not match")
+    results = []
+    for head in range(heads):
+        one, other = ours[head % len(ours)], theirs[head % len(theirs)]
+        shape = (other.height * other.width, one.height, one.width)
+        results.append(node_cells(builder.emit(node.name, Product(), (one.view, other.view), shape), shape[0]))
+    first = ours[0]
+    pixels = tuple((kind, size) for kind, size in (("h", first.height), ("w", first.width)) if size > 1)
+    return tidy([*ahead, pixels, (("c", len(results[0])),)], np.stack(results), first)
+
+
+def _common(left: Sequence[tuple[Factor, ...]], right: Sequence[tuple[Factor, ...]]) -> list[tuple[Factor, ...]]:
+    if any(kind != "c" for axis in (*left, *right) for kind, _ in axis):
+        raise Unsupported("a product for every row or column of a map")
+    return [a or b for a, b in zip(left, right, strict=True)]
+
+
+def _heads(name: str, builder: GraphBuilder, tensor: Tensor, pixels: int, channels: int) -> list[Tensor]:
+    """The maps of all heads, the pixels of axis `pixels` and the channels of axis `channels`."""
+    kinds = [[kind for kind, _ in tensor.axes[axis]] for axis in (pixels, channels)]
+    turned = "c" in kinds[0] and "c" not in kinds[1]
+    if turned:
+        pixels, channels = channels, pixels
+    found = [factor for factor in tensor.axes[pixels] if factor[0] == "c"]
+    spatial = tuple((kind, size) for kind, size in (("h", tensor.height), ("w", tensor.width)) if size > 1)
+    if found or tensor.axes[pixels] != spatial or any(kind != "c" for kind, _ in tensor.axes[channels]):
+        raise Unsupported(f"an operand {list(tensor.shape)} whose axes mix channels with rows or columns")
+    own = list(range(axis_cells(tensor, channels).start, axis_cells(tensor, channels).stop))
+    count = int(np.prod([tensor.cells.shape[dim] for dim in own]))
+    grouped: Cells = np.moveaxis(tensor.cells, own, range(-len(own), 0)).reshape(-1, count)
+    parts = [replace(tensor, axes=(), cells=cells) for cells in grouped]
+    return [_turned(name, builder, part) for part in parts] if turned else parts
+
+
+def _turned(name: str, builder: GraphBuilder, part: Tensor) -> Tensor:
+    pixels, channels = part.height * part.width, part.cells.size
+    index = builder.emit(f"{name}.turned", Turn(), (part.view,), (pixels, 1, channels))
+    return Tensor((), node_cells(index, pixels), 1, channels)

@@ -1,0 +1,113 @@
+"""Products of feature maps, softmax and normalisation inside a network mean what ONNX Runtime says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pimcomp.errors import UnsupportedOp
+from pimcomp.ir.graph import Normalise, Product, Softmax, Turn
+from tests.frontend.small_onnx import agree, check, kinds, load, make, normals, only, op
+from tests.transformer import encoder
+
+
+def test_an_encoder_block_is_products_of_its_heads(tmp_path: Path) -> None:
+    graph = agree(load(encoder(tokens=6, channels=12, heads=3), tmp_path))
+    found = kinds(graph)
+    assert found.count("Product") == 6
+    assert found.count("Softmax") == 3
+    assert found.count("Normalise") == 2
+    assert found.count("Turn") == 3  # of the values; keys lie as they are
+
+
+@pytest.mark.parametrize("opset", [17, 18, 23])
+@pytest.mark.parametrize("bias", [True, False])
+def test_layer_normalization(opset: int, bias: bool, tmp_path: Path) -> None:
+    weights = {"g": normals(5), "b": normals(5, seed=1)} if bias else {"g": normals(5)}
+    node = op("LayerNormalization", "x g b" if bias else "x g", "y", axis=-1, epsilon=1e-3)
+    graph = check(tmp_path, [node], {"x": [1, 7, 5]}, weights, opset=opset, ir_version=9)
+    assert only(graph, Normalise).operation == Normalise(float(np.float32(1e-3)), centred=True)
+
+
+def test_normalising_channels_of_a_map_whose_axes_were_exchanged(tmp_path: Path) -> None:
+    nodes = [
+        op("Conv", "x k", "c", kernel_shape=[1, 1]),
+        op("Transpose", "c", "t", perm=(0, 2, 3, 1)),
+        op("LayerNormalization", "t g", "n", axis=-1),
+        op("Transpose", "n", "y", perm=(0, 3, 1, 2)),
+    ]
+    check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"k": normals(6, 3, 1, 1), "g": normals(6)}, opset=17)
+
+
+def test_normalising_rows_is_refused_with_its_reason(tmp_path: Path) -> None:
+    nodes = [op("MaxPool", "x", "p", kernel_shape=[1, 1]), op("LayerNormalization", "p g", "y", axis=-1)]
+    with pytest.raises(UnsupportedOp, match=r"over rows or columns of \[1, 3, 4, 5\]"):
+        load(make(nodes, {"x": [1, 3, 4, 5]}, {"g": normals(5)}, opset=17), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "turns"), [((4, 6), (6, 5), 1), ((1, 6), (6, 5), 1), ((2, 4, 6), (2, 6, 5), 2)]
+)
+def test_products_of_two_inputs(left: tuple[int, ...], right: tuple[int, ...], turns: int, tmp_path: Path) -> None:
+    graph = _product(tmp_path, left, right)
+    assert kinds(graph).count("Turn") <= turns
+    assert kinds(graph).count("Product") == (left[0] if len(left) == 3 else 1)
+
+
+def _product(tmp_path: Path, left: tuple[int, ...], right: tuple[int, ...]):  # type: ignore[no-untyped-def]
+    """Both operands behind products with weights, which say which axis has the channels."""
+    heads = left[0] if len(left) == 3 else 1
+    rows, inner, columns = left[-2], left[-1], right[-1]
+    weights = {
+        "wl": normals(3, heads * inner),
+        "wr": normals(3, heads * columns, seed=1),
+        "sl": np.array([1, rows, heads, inner]),
+        "sr": np.array([1, inner, heads, columns]),
+    }
+    nodes = [
+        op("MatMul", "a wl", "al"),
+        op("Reshape", "al sl", "ar"),
+        op("Transpose", "ar", "at", perm=(0, 2, 1, 3)),
+        op("MatMul", "b wr", "bl"),
+        op("Reshape", "bl sr", "br"),
+        op("Transpose", "br", "bt", perm=(0, 2, 1, 3)),
+        op("MatMul", "at bt", "y"),
+    ]
+    return check(tmp_path, nodes, {"a": [1, rows, 3], "b": [1, inner, 3]}, weights)
+
+
+def test_a_softmax_inside_the_network_is_computed_and_one_at_its_end_left_to_the_host(tmp_path: Path) -> None:
+    nodes = [op("Softmax", "x", "s", axis=-1), op("MatMul", "s w", "z"), op("Softmax", "z", "y", axis=-1)]
+    graph = check(tmp_path, nodes, {"x": [1, 4, 6]}, {"w": normals(6, 3)})
+    assert only(graph, Softmax).channels == 6
+    assert graph.outputs[0].epilogue == "softmax"
+
+
+def test_a_logarithm_inside_the_network_is_refused(tmp_path: Path) -> None:
+    nodes = [op("LogSoftmax", "x", "s", axis=-1), op("MatMul", "s w", "y")]
+    with pytest.raises(UnsupportedOp, match="a logarithm inside the network"):
+        load(make(nodes, {"x": [1, 4, 6]}, {"w": normals(6, 3)}), tmp_path)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_both_forms_of_gelu(approximate: str, tmp_path: Path) -> None:
+    nodes = [op("MatMul", "x w", "h"), op("Gelu", "h", "y", approximate=approximate)]
+    check(tmp_path, nodes, {"x": [1, 4, 6]}, {"w": normals(6, 8)}, opset=20, ir_version=9)
+
+
+def test_the_error_function_as_exporters_spell_gelu(tmp_path: Path) -> None:
+    weights = {"w": normals(6, 8), "root": np.array(np.sqrt(2.0), np.float32), "one": np.array(1.0, np.float32)}
+    nodes = [
+        op("MatMul", "x w", "h"),
+        op("Div", "h root", "d"),
+        op("Erf", "d", "e"),
+        op("Add", "e one", "f"),
+        op("Mul", "h f", "y"),
+    ]
+    check(tmp_path, nodes, {"x": [1, 4, 6]}, weights)
+
+
+def test_a_product_and_a_turn_say_what_is_wrong_with_their_operands(tmp_path: Path) -> None:
+    graph = agree(load(encoder(tokens=3, channels=4, heads=1), tmp_path))
+    assert [node.channels for node in graph.nodes if isinstance(node.operation, Product)] == [3, 4]
+    assert [(n.channels, n.width) for n in graph.nodes if isinstance(n.operation, Turn)] == [(3, 4)]
