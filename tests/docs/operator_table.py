@@ -20,14 +20,17 @@ PLACES = {
     "activation": "vector unit",
     "resample": "copies, sums",
     "layout": "layout",
+    "attention": "vector unit",
 }
-_ELSEWHERE = {"Softmax": "host, last", "LogSoftmax": "host, last", "Shape": "folded"}
+_ELSEWHERE = {"Softmax": "vector unit; host, last", "LogSoftmax": "host, last", "Shape": "folded"}
 # What is asked of the form of a node, where it is not every form.
 FORMS = {
     "Conv": "1-D and 2-D, constant weights",
     "ConvTranspose": "1-D and 2-D, constant weights",
     "Gemm": "constant B",
-    "MatMul": "one constant matrix",
+    "MatMul": "vector unit where no matrix is constant",
+    "LayerNormalization": "over channels",
+    "RMSNormalization": "over channels",
     "MaxPool": "1-D and 2-D, no Indices",
     "AveragePool": "1-D and 2-D",
     "BatchNormalization": "in evaluation mode, spatial",
@@ -35,8 +38,7 @@ FORMS = {
     "Div": "by a constant",
     "Pow": "exponents 1 to 4",
     "PRelu": "constant slopes",
-    "Gelu": "approximate='tanh'",
-    "Softmax": "at the end, over one axis",
+    "Softmax": "over one axis; inside the network over channels",
     "LogSoftmax": "at the end, over one axis",
     "Gather": "constant indices",
     "Concat": "along any axis but the batch",

@@ -92,6 +92,7 @@ REASONS: tuple[tuple[str, Rule], ...] = (
     ("statistics per pixel", lambda s: s.says("spatial", 0)),
     ("a quotient of two feature maps", lambda s: s.operator == "Div" and len(s.computed) == 2),
     ("a constant divided by", lambda s: s.operator == "Div" and s.node.input[0] in s.weights),
+    ("its mean or deviation is used", lambda s: len(s.node.output) > 1),
     ("a logarithm inside", lambda s: s.operator == "LogSoftmax" and s.is_read()),
     ("over rows or columns of", lambda s: "Normalization" in s.operator or (s.operator == "Softmax" and s.is_read())),
     ("a product of a map with a vector", lambda s: s.operator == "MatMul" and min(s.ranks()) == 1),

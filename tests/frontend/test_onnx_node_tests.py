@@ -23,7 +23,8 @@ def test_all_of_them() -> None:
 
 
 def test_every_supported_operator_that_has_tests_passes_some() -> None:
-    """Those of Tile repeat the batch, those of Shape give no real numbers."""
+    """Not those of LayerNormalization, which read its mean, of Tile, which repeat the batch, and of Shape."""
     table = stored()
-    assert [name for name in LOWERINGS if not table.get(name, {}).get("right")] == ["Tile", "Shape"]
+    without = [name for name in LOWERINGS if not table.get(name, {}).get("right")]
+    assert without == ["LayerNormalization", "Tile", "Shape"]
     assert not any("wrong" in row for row in table.values())

@@ -137,9 +137,7 @@ _REASONS = {
     "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
     ),
-    "export attention as MatMul, Softmax and MatMul": (
-        "Attention LinearAttention RotaryEmbedding"
-    ),
+    "export attention as MatMul, Softmax and MatMul": ("Attention LinearAttention RotaryEmbedding"),
     "which elements come out depends on the data": "NonZero TopK NonMaxSuppression ArgMax ArgMin Unique Compress",
 }
 

@@ -14,7 +14,8 @@ from pimcomp.frontend.lower.constant_fold import constants_of, tensor_values
 
 _SMALL_BYTES = 4096  # larger tensors are no shapes, axes or indices: their values are not needed
 NO_DATA = frozenset({"Shape", "Size"})  # what they read does not flow into what they give
-_OVER_AN_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 1, "Gather": 0}  # and the axis, where none is given
+_FROM_AN_AXIS = {"LayerNormalization": -1, "RMSNormalization": -1}  # and the axis, where none is given
+_OVER_AN_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 1, "Gather": 0, **_FROM_AN_AXIS}
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -74,6 +75,8 @@ def _axes_mixed(node: onnx.NodeProto, rank: int, constants: Mapping[str, onnx.Te
     if node.op_type in _OVER_AN_AXIS:
         given = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), None)
         axes = [_OVER_AN_AXIS[node.op_type] if given is None else given]
+        if node.op_type in _FROM_AN_AXIS:
+            axes = list(range(axes[0] + rank * (axes[0] < 0), rank))
     elif node.op_type == "Slice" and len(node.input) > 4 and node.input[4] in constants:
         steps = tensor_values(constants[node.input[4]]).astype(int).ravel().tolist()
         named = constants.get(node.input[3])
