@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pimcomp.config import load_arch
+from pimcomp.errors import CapacityError
 from pimcomp.ir.graph import (
     Activation,
     ActivationKind,
