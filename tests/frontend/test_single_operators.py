@@ -13,8 +13,8 @@ from onnx import defs
 
 from pimcomp.frontend.lower.constant_fold import fold, tensor_values
 from pimcomp.frontend.lower.lower import LOWERINGS
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
-from pimcomp.frontend.onnx.read import OPSETS, opset_of
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, Unsupported, of_proto, opset_of
+from pimcomp.frontend.onnx.read import OPSETS
 from tests.frontend.judged import expected, judge, random_feeds
 from tests.frontend.reasons import told
 from tests.frontend.single_operators import DRAWN, RULES, definitions, draw
@@ -61,10 +61,8 @@ def test_constants_are_folded_to_what_onnx_runtime_computes() -> None:
 def _folded(model: onnx.ModelProto, feeds: Mapping[str, Constant]) -> dict[str, Constant]:
     values: dict[str, Constant] = {t.name: tensor_values(t) for t in model.graph.initializer} | dict(feeds)
     for proto in model.graph.node:
-        operands = tuple(values[name] if name else None for name in proto.input)
-        names, attributes = tuple(proto.output), {attribute.name: attribute for attribute in proto.attribute}
-        node = OnnxNode(proto.name, proto.op_type, opset_of(model), operands, names, attributes, frozenset(names))
-        values.update(zip(names, fold(node)))
+        operands = [values[name] if name else None for name in proto.input]
+        values.update(zip(proto.output, fold(of_proto(proto, opset_of(model), operands))))
     return {value.name: values[value.name] for value in model.graph.output}
 
 

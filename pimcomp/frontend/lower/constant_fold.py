@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported, of_proto, opset_of
 
 FOLD_LIMIT_BYTES = 512 << 20
 _KNOWN_BYTES = 4096  # operands up to this size may be shapes, axes, counts: shape inference sees their values
@@ -140,18 +140,21 @@ def tensor_values(tensor: onnx.TensorProto) -> Constant:
 
 
 def constants_of(model: onnx.ModelProto) -> dict[str, TensorProto]:
-    """Initializers and the values of Constant nodes, also behind Identity."""
+    """Initializers, also behind Identity, and what small constants alone give."""
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Constant" and node.output:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    found[node.output[0]] = attribute.t
-                elif attribute.name in ("value_float", "value_floats"):
-                    values = np.array(helper.get_attribute_value(attribute), np.float32)
-                    found[node.output[0]] = numpy_helper.from_array(values)
-        elif node.op_type == "Identity" and node.input and node.output and node.input[0] in found:
+        if node.op_type == "Identity" and node.input and node.output and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
+            continue
+        given = [found.get(name) for name in node.input if name]
+        small = sum(tensor.ByteSize() for tensor in given if tensor is not None) <= _KNOWN_BYTES
+        if (given or node.op_type == "Constant") and all(tensor is not None for tensor in given) and small:
+            operands = [tensor_values(found[name]) if name else None for name in node.input]
+            try:
+                arrays = fold(of_proto(node, opset_of(model), operands))
+            except (Unsupported, BadShape):
+                continue  # lowering says why
+            found.update((name, numpy_helper.from_array(array, name)) for name, array in zip(node.output, arrays))
     return found
 
 

@@ -24,12 +24,12 @@ from pimcomp.frontend.lower import weighted as lower_weighted
 from pimcomp.frontend.lower.constant_fold import fold, tensor_values
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported, opset_of
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
 from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
 from pimcomp.frontend.onnx.mixed_batch import Shapes, static_shapes
-from pimcomp.frontend.onnx.read import opset_of, used_names
+from pimcomp.frontend.onnx.read import used_names
 from pimcomp.ir.graph import Graph, Input
 
 Lowered = Tensor | Constant | tuple[Operand, ...]

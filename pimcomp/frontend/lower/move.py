@@ -17,7 +17,7 @@ from pimcomp.frontend.lower.onnx_node import Constant
 from pimcomp.frontend.lower.tensor import Cells, LayoutError, Tensor, node_cells, tidy
 from pimcomp.ir.graph import Crop, Eltwise, Pick, View
 
-MOST_PICKS = 1024  # for one rearrangement
+MOST_PICKS = 4096  # for one rearrangement
 MOST_ELEMENTS = 1 << 28  # that all of them write
 
 

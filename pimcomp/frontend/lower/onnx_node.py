@@ -117,6 +117,17 @@ class OnnxNode:
         return normal_axis(self.integer(key, default), rank)
 
 
+def of_proto(proto: onnx.NodeProto, opset: int, operands: Sequence[Operand | None]) -> OnnxNode:
+    """A node of a file with its operands."""
+    attributes, outputs = {attribute.name: attribute for attribute in proto.attribute}, tuple(proto.output)
+    return OnnxNode(proto.name, proto.op_type, opset, tuple(operands), outputs, attributes, frozenset(outputs))
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Version of the default operator set; 1 when an old file does not say."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
 def normal_axis(axis: int, rank: int) -> int:
     """An axis counted from the front; BadShape if there is none."""
     if not -rank <= axis < rank:

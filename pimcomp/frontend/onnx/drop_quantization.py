@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.frontend.lower.constant_fold import constants_of
+from pimcomp.frontend.lower.onnx_node import opset_of
 from pimcomp.frontend.onnx.mixed_batch import static_shapes
 
 QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
@@ -145,10 +146,9 @@ def _scale(
 def _become_clip(model: onnx.ModelProto, node: onnx.NodeProto, scale: _Scale, number: int) -> None:
     """Turn a QuantizeLinear into the clamp it implies."""
     names = [f"{node.output[0]}.{side}.{number}" for side in ("low", "high")]
-    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     node.op_type, node.domain = "Clip", ""
     del node.input[1:], node.attribute[:]
-    if opset < 11:
+    if opset_of(model) < 11:
         low, high = scale.bounds
         node.attribute.extend([helper.make_attribute("min", low), helper.make_attribute("max", high)])
         return

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 
 from pimcomp.frontend.lower.constant_fold import fold, tensor_values
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, Unsupported, of_proto
 
 Factors = tuple[tuple[str, int], ...]  # ("n" | "c" | "h" | "w", size > 1), outermost first
 Numbers = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ _KEEPING = frozenset(
     {"Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Pad", "Clip", "Relu", "Neg"}
     | {"QuantizeLinear", "DequantizeLinear", "Sigmoid", "Tanh", "LeakyRelu", "PRelu", "Softmax", "Gelu", "Erf"}
 )
-_OVER_MAPS = frozenset(
+OVER_MAPS = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN", "DepthToSpace"}
     | {"SpaceToDepth"}
 )
@@ -89,10 +89,8 @@ class _Walk:
         operands = tuple(
             self.numbers[name][1] if name in self.numbers else self.constants.get(name) for name in node.input
         )
-        attributes = {attribute.name: attribute for attribute in node.attribute}
-        names = tuple(node.output)
         try:
-            return fold(OnnxNode(node.name, node.op_type, self.opset, operands, names, attributes, frozenset(names)))
+            return fold(of_proto(node, self.opset, operands))
         except (Unsupported, BadShape):
             return ()
 
@@ -106,7 +104,7 @@ class _Walk:
         origin, numbers = self.numbers[name]
         rank = numbers.ndim
         order = ""
-        if node.op_type in _OVER_MAPS and name == node.input[0]:
+        if node.op_type in OVER_MAPS and name == node.input[0]:
             order = {3: "ncw", 4: "nchw"}.get(rank, "")
         elif name == node.input[0] and (
             node.op_type in _OVER_LAST or (node.op_type == "MatMul" and len(self.shapes.get(node.input[1], ())) == 2)

@@ -4,7 +4,7 @@ The file itself is only read. Whatever is wrong with it becomes a ModelError tha
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from pimcomp.errors import ModelError
 from pimcomp.foundation.file_kind import file_kind
 from pimcomp.frontend.lower.constant_fold import constants_of, tensor_values
-from pimcomp.frontend.lower.onnx_node import BadShape
+from pimcomp.frontend.lower.onnx_node import BadShape, opset_of
 from pimcomp.frontend.onnx.expand_fused import expand_fused
-from pimcomp.frontend.onnx.input_axes import Factors, input_axes
+from pimcomp.frontend.onnx.input_axes import OVER_MAPS, Factors, input_axes
 from pimcomp.frontend.onnx.mixed_batch import NO_DATA, Shapes, refuse_mixed_batch, static_shapes
 from pimcomp.frontend.onnx.real_inputs import take_integers_as_real
 from pimcomp.frontend.onnx.widen_halves import WIDENED
@@ -93,11 +93,6 @@ def _without_functions(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         return onnx.inliner.inline_local_functions(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: its local functions cannot be inlined: {error}") from error
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """Version of the default operator set; 1 when an old file does not say."""
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -225,8 +220,12 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
     for value in inputs:
         _check_input(value, where)
     axes = input_axes(model, opset_of(model))
-    batches = {value.name: _fixed_batch(value, axes.get(value.name)) for value in inputs}
-    before = static_shapes(model) if any(batches.values()) else {}
+    several = any(
+        value.type.tensor_type.shape.dim[:1] and value.type.tensor_type.shape.dim[0].dim_value > 1 for value in inputs
+    )
+    before = static_shapes(model) if several else {}
+    maps = {before[n.input[0]][0] for n in model.graph.node if n.op_type in OVER_MAPS and before.get(n.input[0])}
+    batches = {value.name: _fixed_batch(value, axes.get(value.name), maps) for value in inputs}
     for value in inputs:
         dims = value.type.tensor_type.shape.dim
         if dims and (batches[value.name] or not dims[0].dim_value > 0):
@@ -258,12 +257,17 @@ def inputs_without_values(model: onnx.ModelProto) -> set[str]:
     return {name for name, weight in places if weight and name in given} - computed
 
 
-def _fixed_batch(value: onnx.ValueInfoProto, axes: Sequence[Factors] | None) -> int:
-    """How many images an input holds, 0 if its first axis is no batch or one of a single image."""
+def _fixed_batch(value: onnx.ValueInfoProto, axes: Sequence[Factors] | None, maps: Set[int]) -> int:
+    """How many images an input holds, 0 if its first axis is no batch or one of a single image.
+
+    axes: where they are known. maps: the first sizes of the maps that convolutions and the like read.
+    """
     dims = value.type.tensor_type.shape.dim
     if axes is not None:
         return axes[0][0][1] if axes and axes[0][:1] and axes[0][0][0] == "n" else 0
-    return dims[0].dim_value if len(dims) in (2, 4) and dims[0].dim_value > 1 else 0
+    if len(dims) not in (2, 3, 4) or dims[0].dim_value < 2 or (len(dims) == 3 and dims[0].dim_value not in maps):
+        return 0
+    return int(dims[0].dim_value)
 
 
 def _check_input(value: onnx.ValueInfoProto, where: str) -> None:

@@ -1,0 +1,29 @@
+"""Random chains of operators between an input and the layer that reads it: right, or refused by the layer that cannot
+read what it gets; nearly all are right.
+"""
+
+import pytest
+
+from tests.frontend.chains import chain
+from tests.frontend.judged import judge, random_feeds
+
+
+def right(numbers: range) -> float:
+    """The share that is right; the others name their last layer."""
+    count = 0
+    for number in numbers:
+        model = chain(number)
+        found = judge(model, random_feeds(model, number))
+        count += found.kind == "right"
+        last = model.graph.node[-1].name
+        assert found.kind == "right" or (found.kind, found.named) == ("refused", (last,)), (number, found)
+    return count / len(numbers)
+
+
+def test_chains() -> None:
+    assert right(range(60)) > 0.95
+
+
+@pytest.mark.slow
+def test_many_chains() -> None:
+    assert right(range(1000, 1600)) > 0.98
