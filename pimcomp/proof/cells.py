@@ -42,7 +42,7 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
             flipped.append(flip.T.astype(np.float32))
             levels.append(_words(_disturbed(np.where(flip[:, None], full - part, part), full, most, arch, rng), base))
     sizes = [(block.size, len(flip)) for block, flip in zip(levels, flipped, strict=True)]
-    starts = np.cumsum([(0, 0), *sizes], axis=0).astype(np.int64)
+    level_start, flipped_start = np.cumsum([(0, 0), *sizes], axis=0).T.astype(np.int64, order="C")
     return Cells(
         slices=len(shifts),
         rows=rows,
@@ -55,9 +55,9 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
         harmless=-1 if short or disturbed else top // full,
         base=base,
         levels=np.concatenate([np.zeros(0, np.float32), *(block.ravel() for block in levels)]),
-        level_start=starts[:, 0],
+        level_start=level_start,
         flipped=np.concatenate([np.zeros((0, len(shifts)), np.float32), *flipped]),
-        flipped_start=starts[:, 1],
+        flipped_start=flipped_start,
         first_read=np.array(first_read, np.int64),
     )
 
