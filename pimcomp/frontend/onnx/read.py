@@ -80,7 +80,8 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 def _check_inputs(model: onnx.ModelProto, opset: int, path: Path) -> None:
     """Every node has the inputs that its operator cannot do without; an operator nobody knows is left to lowering."""
     for node in model.graph.node:
-        known = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, opset)
+        standard = node.domain in ("", "ai.onnx") and isinstance(node.op_type, str)  # bytes, where it is no text
+        known = standard and onnx.defs.has(node.op_type, opset)
         least = onnx.defs.get_schema(node.op_type, opset).min_input if known else 0
         if len(node.input) < least:
             name = node.name or node.output[0]

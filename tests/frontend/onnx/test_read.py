@@ -305,7 +305,9 @@ def test_damaged_constants_and_nodes_without_inputs_are_said_to_be_so(tmp_path: 
     idle = make([op("Identity", "x", "i"), op("Relu", "i", "y")], {"x": [1, 2]}, {}, ["y"])
     del idle.graph.node[0].input[:]
     single = make([op("MatMul", "x", "y")], {"x": [1, 4, 2]}, {}, ["y"])
-    for model in (cut, idle, single):
-        onnx.save(model, tmp_path / "damaged.onnx")
+    strange = make([op("Nothing", "x", "y")], {"x": [1, 2]}, {}, ["y"]).SerializeToString()
+    texts = [model.SerializeToString() for model in (cut, idle, single)]
+    for content in (*texts, strange.replace(b"Nothing", b"\xff" * 7)):
+        (tmp_path / "damaged.onnx").write_bytes(content)
         with pytest.raises((ModelError, UnsupportedOp), match=r"damaged\.onnx"):
             load_network(tmp_path / "damaged.onnx")
