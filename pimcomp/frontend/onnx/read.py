@@ -26,6 +26,7 @@ from pimcomp.frontend.onnx.widen_halves import WIDENED
 
 OPSETS = range(7, 29)  # 7 gave the element-wise operators today's broadcasting; 28 is the newest one looked at
 LARGEST_TENSOR_BYTES = 2**31 - 1  # protobuf's limit for one message
+_MOST_INLINED = 50_000
 _HALF_BYTES = (TensorProto.INT4, TensorProto.UINT4)
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "BatchNormalization")
 FIX_DIMENSION = "export the model with a fixed size, or run onnxruntime.tools.make_dynamic_shape_fixed on it"
@@ -90,6 +91,16 @@ def _check_inputs(model: onnx.ModelProto, opset: int, path: Path) -> None:
 
 
 def _without_functions(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    # A file of a few lines may stand for a network that fills the memory: calls of calls of calls.
+    functions = {(function.domain, function.name): function.node for function in model.functions}
+    before, nodes = {}, dict.fromkeys(functions, 1)
+    while before != nodes:
+        before = dict(nodes)
+        for name, body in functions.items():
+            nodes[name] = sum(nodes.get((node.domain, node.op_type), 1) for node in body)
+            if nodes[name] > _MOST_INLINED:
+                found = f"function {name[1]!r} stands for more than {_MOST_INLINED} nodes, or calls itself"
+                raise ModelError(f"{path}: its local functions cannot be inlined: {found}")
     try:
         return onnx.inliner.inline_local_functions(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:

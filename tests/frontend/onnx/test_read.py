@@ -225,6 +225,18 @@ def test_functions_are_inlined(tmp_path: Path) -> None:
     assert kinds(agree(load(model, tmp_path))) == ["Eltwise"]
 
 
+def test_functions_that_call_functions_do_not_fill_the_memory(tmp_path: Path) -> None:
+    model = make([op("F0", "x", "y", domain="local")], X)
+    for i in range(40):
+        body = [helper.make_node(f"F{i + 1}", ["a"], [result], domain="local") for result in ("b", "r")]
+        model.functions.append(
+            helper.make_function("local", f"F{i}", ["a"], ["r"], body, [helper.make_opsetid("", 13)])
+        )
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    with pytest.raises(ModelError, match="stands for more than 50000 nodes"):
+        load(model, tmp_path)
+
+
 def test_typed_data_fields(tmp_path: Path) -> None:
     model = make([op("Conv", "x w", "y")], X)
     model.graph.initializer.append(
