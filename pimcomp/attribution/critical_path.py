@@ -178,7 +178,9 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
                 spans[0], target, then = period, links.same_group[row], _FINISH
         elif event == _DISPATCH:
             target, then, spans[0] = _why_dispatched(row, of)
+        negative = False
         for k in range(3):
+            negative |= spans[k] < 0
             if spans[k] != 0:
                 if used == len(out):
                     grown = np.empty((2 * used, 4), np.int64)
@@ -191,7 +193,7 @@ def _walk(  # noqa: PLR0912, PLR0915  one state machine over the events; splitti
                 used += 1
                 now -= spans[k]
         explained = then == _BEGIN or (then != _UNEXPLAINED and target >= 0 and _moment(then, target, of) == now)
-        if not explained or spans.min() < 0:
+        if negative or not explained:
             return out[:used], event, int(row)
         event, row = then, target
     return out[:used], event, int(row)

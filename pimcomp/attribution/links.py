@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray
 from pimcomp.isa.table import LOAD, MATRIX, RECV, SEND, STORE, SYNC, VECTOR
@@ -31,15 +30,17 @@ class Links(NamedTuple):
 def link(stream: Instructions, work: UnitWork, times: Times) -> Links:
     """The links of one finished pass."""
     core = np.repeat(np.arange(stream.cores, dtype=np.int64), np.diff(stream.core_start))
-    groups = int(stream.group.max(initial=0)) + 1
-    same_unit, same_group, last_message = _own_predecessors(stream.core_start, work.unit, stream.group, groups)
+    matrix, rows = work.unit == MATRIX, np.arange(len(work.unit))
+    kind = np.where(matrix, 0, np.where(work.unit == VECTOR, 1, 2))
+    message = np.maximum.accumulate(np.where(np.isin(work.unit, (SEND, SYNC)), rows, -1))
+    last_message = np.concatenate([[-1], message])[: len(rows)]
     return Links(
         core=core,
         partner=partners(core, work.unit, stream.peer),
         served_before=_served_before(work.unit, times.resumed),
-        same_unit=same_unit,
-        same_group=same_group,
-        last_message=last_message,
+        same_unit=_previous(rows, core, kind),
+        same_group=_previous(np.flatnonzero(matrix), core, stream.group),
+        last_message=np.where(last_message >= stream.core_start[core], last_message, -1),
     )
 
 
@@ -61,24 +62,11 @@ def _served_before(unit: ByteArray, resumed: LongArray) -> LongArray:
     return before
 
 
-@kernel
-def _own_predecessors(
-    core_start: LongArray, unit: ByteArray, group: IntArray, groups: int
-) -> tuple[LongArray, LongArray, LongArray]:
-    n = len(unit)
-    same_unit, same_group = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-    last_message = np.full(n, -1, np.int64)
-    for core in range(len(core_start) - 1):
-        on_unit, on_group = np.full(3, -1, np.int64), np.full(groups, -1, np.int64)
-        message = -1
-        for i in range(core_start[core], core_start[core + 1]):
-            kind = 0 if unit[i] == MATRIX else (1 if unit[i] == VECTOR else 2)
-            same_unit[i] = on_unit[kind]
-            on_unit[kind] = i
-            last_message[i] = message
-            if kind == 0:
-                same_group[i] = on_group[group[i]]
-                on_group[group[i]] = i
-            elif unit[i] in (SEND, SYNC):
-                message = i
-    return same_unit, same_group, last_message
+def _previous(rows: LongArray, core: LongArray, key: IntArray) -> LongArray:
+    """Of each of some rows the one before it with the same core and key; -1: none. int64[instructions]."""
+    order = rows[np.lexsort((key[rows], core[rows]))]
+    earlier, later = order[:-1], order[1:]
+    same = (core[earlier] == core[later]) & (key[earlier] == key[later])
+    before = np.full(len(core), -1, np.int64)
+    before[later[same]] = earlier[same]
+    return before

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pimcomp.attribution.core_use import waits_from_to
+from pimcomp.attribution.core_use import wait_times
 from pimcomp.attribution.links import Links
-from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray
 from pimcomp.isa.table import LOAD, STORE
@@ -44,12 +43,11 @@ class WaitSpans:
 
 def wait_spans(stream: Instructions, work: UnitWork, times: Times, links: Links) -> WaitSpans:
     """Every wait of the pass, in the order of the instructions."""
-    spans = np.zeros((2, len(stream.op)), np.int64)
-    _waits(work, times, links, spans)
-    row = np.flatnonzero(spans[1] > spans[0])
+    start, stop = wait_times(work, times, links)
+    row = np.flatnonzero(stop > start)
     memory = np.isin(work.unit[row], (LOAD, STORE))
     peer = np.where(memory, GLOBAL_MEMORY, np.where(links.partner[row] < 0, EVENT, stream.peer[row]))
-    return WaitSpans(row=row, start=spans[0, row], stop=spans[1, row], peer=peer.astype(np.int64))
+    return WaitSpans(row=row, start=start[row], stop=stop[row], peer=peer.astype(np.int64))
 
 
 def largest_waits(spans: WaitSpans, links: Links, node: IntArray, count: int) -> tuple[Wait, ...]:
@@ -78,9 +76,3 @@ def largest_waits(spans: WaitSpans, links: Links, node: IntArray, count: int) ->
             )
         )
     return tuple(found)
-
-
-@kernel
-def _waits(work: UnitWork, times: Times, links: Links, spans: LongArray) -> None:
-    for i in range(len(work.unit)):
-        spans[0, i], spans[1, i] = waits_from_to(i, work, times, links)

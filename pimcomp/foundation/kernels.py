@@ -3,7 +3,7 @@
 One file per kernel and argument types, named by a digest of all it was made from: byte code of the kernel and of every
 kernel it calls, constants and tuples they mention, argument types, numba, Python, processor. What changes gets another
 name, so nothing is ever stale; equal sources share files wherever they are installed, and processes that write at the
-same time write the same.
+same time write the same. Of what is no longer used the folder keeps as much as there is room for (`_MOST_BYTES`).
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import pickle
 import stat
 import sys
 import tempfile
+import time
 import types
 import uuid
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ Whole = int | np.integer[Any]
 Flag = bool | np.bool_
 """What kernels take for a whole number and for a truth value: Python's, or an element of an array."""
 _NEEDED = "pimdse:kernel"  # an event of numba's: Python calls a kernel that this process has not compiled or loaded yet
+_MOST_BYTES = 256 << 20  # of kept machine code: all kernels of ten versions
+_DAY_S = 86_400
 _log = logging.getLogger(__name__)
 
 
@@ -165,6 +168,7 @@ class _Cache(caching._Cache):
         for folder in cache_folders():
             with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
                 data = pickle.loads((folder / name).read_bytes())
+                _note_use(folder / name)
                 return compiler.CompileResult._rebuild(target_context, *data)
         return None
 
@@ -174,6 +178,7 @@ class _Cache(caching._Cache):
         for folder in cache_folders():
             try:
                 _write(folder / name, content)
+                _prune(folder)
                 return
             except OSError as error:
                 _note_once(
@@ -221,6 +226,29 @@ def _write(path: Path, content: bytes) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _note_use(path: Path) -> None:
+    """When a file was used last, to a day, is its time: file systems that note accesses are rare."""
+    with contextlib.suppress(OSError):
+        if time.time() - path.stat().st_mtime > _DAY_S:
+            os.utime(path)
+
+
+@functools.cache  # once in a process: whatever it adds itself is small
+def _prune(folder: Path) -> None:
+    """Remove what was not used for longest, beyond _MOST_BYTES; other processes may do so at the same time."""
+    found = []
+    for path in folder.glob("*.nbc*"):
+        with contextlib.suppress(OSError):
+            found.append((path.stat().st_mtime, path.stat().st_size, path))
+    excess = sum(size for _, size, _ in found) - _MOST_BYTES
+    for _, size, path in sorted(found):
+        if excess <= 0:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()  # a process that was about to load it compiles it again
+        excess -= size
 
 
 @functools.cache

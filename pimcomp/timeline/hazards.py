@@ -39,14 +39,14 @@ _NOTHING_FIRST, _NOTHING_LAST = np.int64(1) << 40, -(np.int64(1) << 40)
 def ranges_of(stream: Instructions, arch: Arch) -> npt.NDArray[np.int64]:
     """int64[instructions, 6]: first and last address of both reads and of the write; empty ranges meet nothing."""
     ranges = np.empty((len(stream.op), RANGE_COLUMNS), np.int64)
-    write_ranges(stream, arch, ranges)
+    write_ranges(stream, arch, ranges, 0)
     return ranges
 
 
-def write_ranges(stream: Instructions, arch: Arch, ranges: npt.NDArray[np.int64]) -> None:
-    """The same into an array of the caller's."""
+def write_ranges(stream: Instructions, arch: Arch, rows: npt.NDArray[np.int64], first: int) -> None:
+    """The same into an array of the caller's, where ranges begin in column `first`."""
     widths = (stream.widths.input_bytes.astype(np.int64), stream.widths.output_bytes.astype(np.int64))
-    _fill(stream, (*widths, column_bytes(stream.widths, arch)), arch.crossbar_rows, ranges)
+    _fill(stream, (*widths, column_bytes(stream.widths, arch)), arch.crossbar_rows, rows, first)
 
 
 @kernel
@@ -64,14 +64,19 @@ def conflict(rows: npt.NDArray[np.int64], first: int, new: int, old: int) -> boo
 
 @kernel
 def _fill(
-    stream: Instructions, widths: tuple[LongArray, LongArray, LongArray], crossbar_rows: int, out: npt.NDArray[np.int64]
+    stream: Instructions,
+    widths: tuple[LongArray, LongArray, LongArray],
+    crossbar_rows: int,
+    rows: npt.NDArray[np.int64],
+    first: int,
 ) -> None:
     """widths: bytes of an input and of an output element, and of what a crossbar writes back, by setting."""
     op, dst, src, src2 = stream.op, stream.dst, stream.src, stream.src2
     input_bytes, output_bytes, crossbar_bytes = widths
     for i in range(len(op)):
-        out[i, 0::2] = _NOTHING_FIRST
-        out[i, 1::2] = _NOTHING_LAST
+        out = rows[i, first:]
+        for column in range(0, RANGE_COLUMNS, 2):
+            out[column], out[column + 1] = _NOTHING_FIRST, _NOTHING_LAST
         kind = UNIT[op[i]]
         n, w = np.int64(stream.size[i]), stream.width[i]
         read = written = np.int64(-1)
@@ -84,8 +89,8 @@ def _fill(
             read = n * input_bytes[w]
             written = output_bytes[w] if locks == ONE_OUTPUT else n * output_bytes[w] if locks == OUTPUT else read
             if TWO_LOCKS[op[i]]:
-                out[i, READ2_FIRST] = src2[i]
-                out[i, READ2_LAST] = src2[i] + read
+                out[READ2_FIRST] = src2[i]
+                out[READ2_LAST] = src2[i] + read
         elif kind == LOCAL:
             if SRC[op[i]] == BYTES:
                 read = written = np.int64(stream.lock_size[i])
@@ -96,14 +101,14 @@ def _fill(
         elif kind == RECV:
             written = n
         elif kind == LOAD:  # its 64-bit register read loses the local address: the range starts at 0
-            out[i, WRITE_FIRST] = 0
-            out[i, WRITE_LAST] = n
+            out[WRITE_FIRST] = 0
+            out[WRITE_LAST] = n
         elif kind == STORE:
-            out[i, READ_FIRST] = 0
-            out[i, READ_LAST] = n
+            out[READ_FIRST] = 0
+            out[READ_LAST] = n
         if read >= 0:
-            out[i, READ_FIRST] = src[i]
-            out[i, READ_LAST] = src[i] + read
+            out[READ_FIRST] = src[i]
+            out[READ_LAST] = src[i] + read
         if written >= 0:
-            out[i, WRITE_FIRST] = dst[i]
-            out[i, WRITE_LAST] = dst[i] + written
+            out[WRITE_FIRST] = dst[i]
+            out[WRITE_LAST] = dst[i] + written

@@ -1,11 +1,11 @@
 """When every instruction of one pass is dispatched, starts, ends and retires: the timeline's replay, written down."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from pimcomp.errors import DeadlockError
-from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import LongArray
 from pimcomp.timeline.deadlock import find_deadlock
@@ -61,13 +61,9 @@ def instruction_times(stream: Instructions, work: UnitWork, arch: Arch) -> Times
     )
 
 
-@kernel
 def _retirements(committed: LongArray, core_start: LongArray) -> LongArray:
     """In order: an instruction leaves once all before it have committed."""
     retired = np.empty_like(committed)
-    for core in range(len(core_start) - 1):
-        latest = np.int64(0)
-        for i in range(core_start[core], core_start[core + 1]):
-            latest = max(latest, committed[i])
-            retired[i] = latest
+    for first, stop in itertools.pairwise(core_start):
+        np.maximum.accumulate(committed[first:stop], out=retired[first:stop])
     return retired

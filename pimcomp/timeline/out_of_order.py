@@ -165,7 +165,7 @@ def _earliest_wait(m: Machine, counting: bool) -> tuple[int, int]:
         started = m.core[c, STARTED]
         times = _token_times(c, m.code[row, EVENT], m)
         need = m.code[row, AMOUNT]
-        before = np.searchsorted(times, started, side="right")
+        before = _arrived(times, started)
         if before >= need:
             if not counting and before > need:
                 continue
@@ -196,12 +196,21 @@ def _token_times(c: int, event: int, m: Machine) -> LongArray:
 
 
 @kernel
+def _arrived(times: LongArray, at: int) -> int:
+    """How many of ascending times are no later. (np.searchsorted would take numba a second to compile.)"""
+    count = 0
+    while count < len(times) and times[count] <= at:
+        count += 1
+    return count
+
+
+@kernel
 def _take_tokens(c: int, at: int, m: Machine, counting: bool) -> None:
     """Consume what a satisfied `wait` takes: its value, or (upstream) everything that has arrived."""
     row = m.slots[c, m.core[c, TRANSFER], ROW]
     event = m.code[row, EVENT]
     times = _token_times(c, event, m)
-    left = m.code[row, AMOUNT] if counting else np.searchsorted(times, at, side="right")
+    left = m.code[row, AMOUNT] if counting else _arrived(times, at)
     if left == 0:
         return
     last = times[left - 1]

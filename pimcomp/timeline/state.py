@@ -93,7 +93,7 @@ def new_machine(
     n = stream.cores
     code = np.empty((len(stream.op), CODE_COLUMNS), np.int64)
     _pack(stream, work, code)
-    write_ranges(stream, arch, code[:, RANGES:])
+    write_ranges(stream, arch, code, RANGES)
     core = np.zeros((n, CORE_COLUMNS), np.int64)
     core[:, [HELD, BLOCKER, MARK_ROW, COUNTED, DELIVERED]] = -1
     # The first list entry reaches the dispatcher at cycle 2: fetched at 0, decoded at 1.

@@ -69,7 +69,7 @@ def transfers_of(stream: Instructions, arch: Arch) -> Transfers:
     for kind in (np.int32, np.int64):  # what stays in the cache is worth a second try
         code = np.empty((len(stream.op) + 1, TRANSFER_COLUMNS), kind)  # memory that is never touched costs nothing
         found = Transfers(tables, period, start, code, tail, own_work, _is_aligned(tables, period), True)
-        known, most = _reduce(stream, tables._replace(noc_ns=noc_ns), found)
+        known, most = _reduce(stream, tables._replace(noc_ns=noc_ns), found, float(noc_ns.max()))
         if most <= np.iinfo(kind).max:
             break
     return found._replace(code=code[: start[-1]], known=known)
@@ -106,10 +106,9 @@ def _two_waits(first: int, second: int, period: int, aligned: bool) -> int:
 
 
 @kernel
-def _reduce(stream: Instructions, tables: Tables, out: Transfers) -> tuple[bool, int]:
+def _reduce(stream: Instructions, tables: Tables, out: Transfers, slowest_ns: float) -> tuple[bool, int]:
     """Fills `out`: (whether `known`, no fewer bits than any number in `code`)."""
     op, size, crossbars, width = stream.op, stream.size, stream.crossbars, stream.width
-    slowest_ns = tables.noc_ns.max()
     memory = _Memory(np.full(_MEMO + 1, _NOTHING, np.int64), np.zeros((_MEMO + 1, _MEMO_COLUMNS), np.int64))
     k = longest = latest = 0
     for core in range(len(stream.core_start) - 1):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pimcomp.foundation import kernels
 from pimcomp.foundation.kernels import kernel, watching
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +107,31 @@ def test_kernels_that_have_to_be_compiled_are_counted() -> None:
         assert compiled(1, 2) == 3 + secrets
         assert compiled(3, 4) == 7 + secrets
     assert seen == [1]
+
+
+def _added(x: int, y: int) -> int:
+    return x + y + 1
+
+
+def test_what_was_not_used_for_longest_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "cache_folders", lambda: (tmp_path,))
+    monkeypatch.setattr(kernels, "_MOST_BYTES", 3 << 20)
+    for day, name in enumerate(("old.nbc", "older.nbc.unfinished", "recent.nbc")):
+        (tmp_path / name).write_bytes(bytes(1 << 20))
+        os.utime(tmp_path / name, (1e9 + 1e5 * day,) * 2)
+    (tmp_path / "chip.yaml").write_bytes(bytes(4 << 20))  # whatever else is there stays
+    assert kernel(_added)(1, 2) == 4
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".nbc"} == {"older.nbc.unfinished", "chip.yaml"}
+    assert not (tmp_path / "old.nbc").exists()
+    (mine,) = tmp_path.glob("_added-*.nbc")
+    os.utime(mine, (1e9, 1e9))
+    assert kernel(_added)(1, 2) == 4
+    assert mine.stat().st_mtime > 1e9 + 1e6, "it is used"
+
+
+def test_others_may_remove_files_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_MOST_BYTES", 0)
+    (tmp_path / "gone.nbc").symlink_to(tmp_path / "removed")
+    (tmp_path / "folder.nbc").mkdir()
+    kernels._prune(tmp_path)
+    assert (tmp_path / "folder.nbc").is_dir()

@@ -1,5 +1,5 @@
-"""Makes pimdse/foundation/kernels.json: `make kernels`. Every command runs with nothing compiled: its list is what it
-compiles.
+"""Makes pimdse/foundation/kernels.json: `make kernels`. Every command runs in a fresh process: its list is what it asks
+for, compiled or kept.
 """
 
 import json
@@ -62,7 +62,7 @@ class Asked(event.Listener):
 
 
 def compiled_by(words: list[str]) -> list[object]:
-    """Run a command in this process: the entries of what it compiled."""
+    """Run a command in this process: the entries of what it asked for."""
     from pimdse.cli import run
 
     listener = Asked()
@@ -80,7 +80,7 @@ def main() -> None:
         for command, uses in COMMANDS.items():
             code = "import json\nfrom tests.pimdse.kernel_list import compiled_by\n"
             code += f"found = [compiled_by(use.split()) for use in {uses!r}]\nprint('\\n' + json.dumps(found))"
-            environment = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/{command}.kernels", "PYTHONPATH": str(ROOT)}
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             done = subprocess.run(
                 [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
             )

@@ -93,7 +93,8 @@ def _check_inputs(model: onnx.ModelProto, opset: int, path: Path) -> None:
 def _without_functions(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     # A file of a few lines may stand for a network that fills the memory: calls of calls of calls.
     functions = {(function.domain, function.name): function.node for function in model.functions}
-    before, nodes = {}, dict.fromkeys(functions, 1)
+    before: dict[tuple[str, str], int] = {}
+    nodes = dict.fromkeys(functions, 1)
     while before != nodes:
         before = dict(nodes)
         for name, body in functions.items():

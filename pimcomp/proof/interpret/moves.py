@@ -180,4 +180,4 @@ def look(probes: Probes, row: Whole, memories: Memories) -> None:
     """Copy out what is to be seen after this row."""
     for p in range(probes.first[row], probes.first[row + 1]):
         for i in range(probes.length[p]):
-            memories.seen[probes.place[p] + i] = memories.local[probes.cell[p] + i * probes.width[p]]
+            _copy_lanes(memories.seen[probes.place[p] + i], memories.local[probes.cell[p] + i * probes.width[p]])
