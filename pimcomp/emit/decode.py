@@ -279,7 +279,10 @@ def read_checkpoints(path: Path) -> EmittedCheckpoints:
     for name, array in (ints | longs).items():
         if array.ndim != 1 or (name != "instruction_node" and array.shape != ints["core"].shape):
             raise ModelError(f"{path}: {name}: expected one value per checkpoint, found shape {list(array.shape)}")
-    names = tuple(_entry(arrays, "node_names", np.str_, path).tolist())
+    names = tuple(np.atleast_1d(_entry(arrays, "node_names", np.str_, path)).ravel().tolist())
+    for name in ("node", "instruction_node"):
+        if (last := ints[name].max(initial=-1)) >= len(names):
+            raise ModelError(f"{path}: {name}: expected nodes below {len(names)}, as node_names has, found {last}")
     return EmittedCheckpoints(**ints, **longs, node_names=names)
 
 

@@ -121,6 +121,11 @@ def test_checkpoints_refer_to_the_emitted_lists(tmp_path: Path) -> None:
     # An sldi belongs to the node of the instruction behind it.
     scalar = np.flatnonzero(decoded.op == Op.SLDI)
     assert (read.instruction_node[scalar] == read.instruction_node[scalar + 1]).all()
+    with np.load(tmp_path / "checkpoints.npz") as archive:
+        arrays = dict(archive)
+    write_npz(tmp_path / "checkpoints.npz", arrays | {"node_names": arrays["node_names"][:1]})
+    with pytest.raises(ModelError, match=r"checkpoints\.npz: node: expected nodes below 1, as node_names has, found 2"):
+        read_checkpoints(tmp_path / "checkpoints.npz")
 
 
 def test_same_content_same_bytes(tmp_path: Path) -> None:
