@@ -58,6 +58,7 @@ class Scheduler:
         self.constants = collect_constants(graph, arch.element_bytes, ranges)
         self.layout = global_layout(graph, self.constants, arch.element_bytes)
         self.layer_of_node = layer_of_node(graph, partition)
+        self._best = _Judged(math.inf, None, {})
 
     def program(self, plan: Plan) -> Program:
         """Instruction streams of a plan.
@@ -65,7 +66,8 @@ class Scheduler:
         Raises CapacityError when local memory cannot hold the operands of one instruction.
         """
         graph, arch, eb = self.graph, self.arch, self.arch.element_bytes
-        groups, flow, placed = self._ordered(plan, self.options, self.images)
+        known = self._best.flows if plan is self._best.plan else {}
+        groups, flow, placed = self._ordered(plan, self.options, self.images, known)
         assembled = assemble(flow, placed, self.layout, arch)
         images = assembled.images
         constant_addresses, constant_values = constant_image(self.constants, self.layout, eb)
@@ -96,28 +98,33 @@ class Scheduler:
     def judge(self, plan: Plan) -> Judgement:
         """What the program of a plan would take, by the list scheduler's estimate; it is not emitted.
 
-        A layer's share is its part of the critical path.
+        A layer's share is its part of the critical path. What was made of the best plan is kept for its program.
         """
-        single = replace(self.options, orders=1)
+        single, flows = replace(self.options, orders=1), dict[bool, Flow]()
         try:
-            _, flow, placed = self._ordered(plan, single, min(self.images, TRIAL_IMAGES))
+            _, flow, placed = self._ordered(plan, single, min(self.images, TRIAL_IMAGES), flows)
         except CapacityError:
             layers = len(self.partition.nodes)
             return Judgement(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
+        if placed.image_ns < self._best.time_ns:
+            self._best = _Judged(placed.image_ns, plan, flows)
         share = critical_share(flow, placed, self.layer_of_node, len(self.partition.nodes))
         orders = 1 + ROTATIONS * self.repeated
         actions = len(placed.actions.core) * (orders if placed.spilled is None else SPILLING_COST)
         return Judgement(time_ns=placed.image_ns, actions=actions, share=share)
 
-    def _ordered(self, plan: Plan, options: ScheduleOptions, images: int) -> "_Ordered":
-        """The order of a plan's actions, in which buffers wait in global memory if local memory is too small."""
+    def _ordered(self, plan: Plan, options: ScheduleOptions, images: int, flows: dict[bool, Flow]) -> "_Ordered":
+        """The order of a plan's actions, in which buffers wait in global memory if local memory is too small.
+
+        flows: the plan's, without and with narrow segments, as far as they are known; completed.
+        """
         groups = number_groups(self.partition, plan, self.arch.total_cores)
-        flow = self._flow(plan, groups, self.arch, narrow=False)
+        flow = flows[False] = flows.get(False) or self._flow(plan, groups, self.arch, narrow=False)
         placed = place_actions(flow, groups, self.arch, options, images, repeated=self.repeated)
         if placed is not None and placed.eager:
             return _Ordered(groups, flow, placed)
         free = self.layout.first_image + self.layout.image_bytes * images
-        cut = self._flow(plan, groups, self.arch, narrow=True)
+        cut = flows[True] = flows.get(True) or self._flow(plan, groups, self.arch, narrow=True)
         spilling = place_with_spills(cut, groups, self.arch, options, images, free)
         if spilling is not None and (placed is None or spilling.image_ns < placed.image_ns):
             return _Ordered(groups, cut, spilling)
@@ -146,6 +153,14 @@ class Scheduler:
         ledger = Ledger(graph, self.partition, sites, groups, eb, self.options)
         work = build_work(ledger, self.constants, scratch)
         return connect(work, maps_of(graph, eb), self.pull, self.constants, self.layout, eb, cores)
+
+
+class _Judged(NamedTuple):
+    """The plan that takes least time of those that were judged, and its flows: see `_ordered`."""
+
+    time_ns: float
+    plan: Plan | None
+    flows: dict[bool, Flow]
 
 
 class _Ordered(NamedTuple):

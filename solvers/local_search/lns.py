@@ -15,7 +15,7 @@ from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, P
 from pimcomp.plan.cost import plan_cost
 from pimcomp.plan.judge import ESTIMATE, JUDGE_NAMES, PROGRAM, judge_called
 from solvers.capacity import answer, no_plan
-from solvers.exact.exact import solve_exactly
+from solvers.exact.exact import single, solve_exactly
 from solvers.exact.packing import Priced, certified
 from solvers.heuristics.stream import pack, restricted, stream_plans
 from solvers.limit import ACTIONS_PER_S, Clock, units
@@ -40,12 +40,14 @@ class Lns:
 
     @answer
     def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
-        """As `Auto`, from stream's plans alone. Where its judge is not at hand, the first of them."""
+        """As `Auto`, from stream's plans alone. Where its judge is not at hand, the first of them, or one replica of
+        everything."""
         clock = Clock(time_limit_s)
         if judge_called(self.judge, problem, judges) is None:
             plain = next(stream_plans(problem, restricted(self.scatter, self.widest_block)), None)
-            if plain is not None:
-                return Outcome(status=Status.FEASIBLE, plan=plain)
+            if plain is None and (least := single(problem)) is not None:
+                plain = least.plan
+            return Outcome(status=Status.FEASIBLE, plan=plain) if plain is not None else no_plan(problem)
         bound_ns, exact = solve_exactly(problem, candidates=1)
         starts = [("stream", plan) for plan in stream_plans(problem, restricted(self.scatter, self.widest_block))]
         starts = starts or ([("exact", exact.plan)] if exact is not None else [])

@@ -48,8 +48,8 @@ def steps(page: Path) -> list[Step]:
     return found
 
 
-def run(step: Step, folder: Path, timeout_s: float) -> "subprocess.CompletedProcess[str]":
-    """Run a command of a page in a folder; `pimdse` and `python` are those of the tests."""
+def run(step: Step, folder: Path, timeout_s: float, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of a page in a folder; `pimdse` and `python` are those of the tests. more: variables."""
     words = shlex.split(step.command, comments=True)
     programs = {"pimdse": [sys.executable, "-m", "pimdse"], "python": [sys.executable]}
     return subprocess.run(
@@ -61,6 +61,7 @@ def run(step: Step, folder: Path, timeout_s: float) -> "subprocess.CompletedProc
             "HOME": str(folder),
             "MPLCONFIGDIR": str(folder),
             "NUMBA_CACHE_DIR": str(cache_folders()[0].parent),
+            **more,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

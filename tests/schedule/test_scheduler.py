@@ -4,13 +4,14 @@ Covers: global_layout.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
+from pimcomp.ir.program import Table
 from pimcomp.schedule.order import ROTATIONS
 from pimcomp.schedule.scheduler import NO_PROGRAM, TRIAL_IMAGES, Scheduler
 from pimcomp.schedule.work import ALIGNMENT_BYTES
@@ -35,6 +36,22 @@ def test_a_trial_tells_time_effort_and_who_is_on_the_critical_path(seed: int, pi
     assert len(trial.share) == len(case.partition.nodes)
     assert (trial.share >= 0.0).all()
     assert trial.share.sum() <= trial.time_ns * images * (1 + 1e-9)
+
+
+def columns_of(table: Table) -> list[np.ndarray]:
+    return [getattr(table, field.name) for field in fields(table)]
+
+
+@pytest.mark.parametrize("memory_share", [1.0, 0.2])
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_a_trial_leaves_no_trace_in_a_plans_program(seed: int, memory_share: float) -> None:
+    """With less memory the flow of narrow segments is kept, too."""
+    case = stages(seed)
+    arch = replace(case.arch, local_memory_bytes=int(memory_share * case.arch.local_memory_bytes))
+    fresh, used = (scheduler_of(case, Pipeline.ELEMENT, arch) for _ in range(2))
+    if math.isfinite(used.judge(case.plan).time_ns):
+        found, expected = (columns_of(s.program(case.plan).table) for s in (used, fresh))
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_a_trial_of_what_no_memory_holds_takes_for_ever() -> None:

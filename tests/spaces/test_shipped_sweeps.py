@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pimdse.report.findings import find
+from pimdse.report.findings import Findings, find
 from pimdse.sweep.settings import load_sweep, study_content
 from spaces.evaluate import compile_evaluator
 from spaces.search.run import run_sweep
 from spaces.search.study import load_stored
 from spaces.space import Fidelity
+from tests.docs.pages import ROOT, Step, blocks, run
 
 CHIPS = ("isaac", "puma", "sre", "forms", "isscc20_15_4", "isscc21_16_1", "isscc22_11_4", "isscc23_16_6")
 
@@ -24,12 +25,28 @@ def test_section_is_sound(chip: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("chip", CHIPS[1:])
 def test_chip_sweeps_its_network(chip: str, tmp_path: Path) -> None:
     sweep = replace(load_sweep(chip), trials=6, timed=2, jobs=1)
     run_sweep(sweep, tmp_path, content=study_content(sweep), make_evaluator=compile_evaluator)
-    findings = find(load_stored(tmp_path))
-    assert len(findings.trials) == 6
+    assert len(right(tmp_path).trials) == 6
+
+
+@pytest.mark.slow
+def test_readme_shows_what_its_first_command_prints(tmp_path: Path) -> None:
+    """The whole sweep of isaac, to the last byte of what a terminal of the README's width shows."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    shown = [(kind, text) for kind, _, text in blocks(ROOT / "README.md")]
+    assert "pimdse sweep configs/isaac.yaml\n" in shown[0][1]
+    done = run(Step(command="pimdse sweep configs/isaac.yaml"), tmp_path, 3600, COLUMNS="132")
+    assert done.returncode == 0, done.stdout
+    assert shown[1][1] in "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines()), done.stdout
+    right(tmp_path / "results" / "isaac")
+
+
+def right(folder: Path) -> Findings:
+    """What a sweep found, checked."""
+    findings = find(load_stored(folder))
     assert not findings.errors, [t.candidate.reason for t in findings.errors]
     assert findings.front
     for trial in findings.front:
@@ -39,3 +56,4 @@ def test_chip_sweeps_its_network(chip: str, tmp_path: Path) -> None:
         assert figures.bound_period_ns is not None
         assert figures.bound_ns <= figures.latency_ns
         assert figures.bound_period_ns <= figures.period_ns
+    return findings
