@@ -8,7 +8,7 @@ from spaces.space import Fidelity
 
 
 def claims(findings: Findings) -> tuple[str, ...]:
-    """One to three sentences: what holds by the estimate, what is proven, what stays open. Empty without a front."""
+    """Some sentences: what holds by the estimate, what is proven, what stays open. Empty without a front."""
     sweep, found = findings.sweep, findings.certificate
     if not findings.front:
         return ()
@@ -37,11 +37,21 @@ def claims(findings: Findings) -> tuple[str, ...]:
     if unknown:
         second += f" No bound is proven for {unknown}."
     defects = f"{_points(found.defects)} ended in a defect and are not judged." if found.defects else ""
-    return tuple(text for text in (first, second, defects) if text)
+    return tuple(text for text in (f"{first}{_errors(findings)}", second, defects) if text)
 
 
 def _points(count: int) -> str:
     return "1 point" if count == 1 else f"{count:,} points"
+
+
+def _errors(findings: Findings) -> str:
+    """How far the estimate was off, as a further sentence where it can be said."""
+    name = findings.sweep.objectives[0]
+    guess = {t.number: t.candidate.value(name) for t in findings.searched if t.candidate.feasible}
+    errors = [100 * (t.candidate.value(name) / guess[t.number] - 1) for t in findings.timed if guess.get(t.number)]
+    if not errors or not any(errors):
+        return ""
+    return f" A program's {metric(name).title} was {min(errors):+.0f} to {max(errors):+.0f} % off its estimate."
 
 
 def _nothing_proven(findings: Findings, name: str) -> bool:

@@ -33,9 +33,10 @@ def test_a_budget_that_is_spent_says_how_many_points_may_be_better(tmp_path: Pat
     first, second = claims(found)
     number = found.certificate.promising
     assert number > 1
-    assert first == (
+    assert re.fullmatch(
         f"All 8 timelines are spent, and {number} points may be better if the estimate errs as favourably as it did at "
-        "best: a larger `timed` goes on."
+        r"best: a larger `timed` goes on\. A program's latency of one image was [+-]\d+ to [+-]\d+ % off its est.*",
+        first,
     )
     assert second.startswith("Proven bounds rule out none of the 240 points")
     assert f"; {found.certificate.unfit} hold no program; for the other" in second
