@@ -4,7 +4,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 TESTS ?=  # for check-oldest: all of the fast ones
-.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix golden docs kernels site vendor picture
+.PHONY: help install format lint types layers check check-oldest test test-slow bench matrix golden docs kernels site vendor readme picture
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ vendor:  ## fetch the report page's libraries again, in the versions named here 
 	cd pimdse/report/vendor; take() { tar -xzOf $$1.tgz package/$$2 > $$3; }; \
 	take d3-7.9.2 dist/d3.min.js d3.min.js; take d3-7.9.2 LICENSE d3.LICENSE; \
 	take observablehq-plot-0.6.17 dist/plot.umd.min.js plot.min.js; take observablehq-plot-0.6.17 LICENSE plot.LICENSE; rm *.tgz
+
+readme:  ## the README's sweep and what it shows of it, after a change that is meant to change programs; ten minutes
+	COLUMNS=132 $(PYTHON) -m pimdse sweep configs/isaac.yaml > results/isaac.txt
+	$(PYTHON) -m tests.docs.readme_sweep < results/isaac.txt
 
 picture:  ## docs/sweep-report.png, of the page that the README's sweep left in results/isaac (needs chromium)
 	chromium --headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars \

@@ -12,6 +12,7 @@ from spaces.search.run import run_sweep
 from spaces.search.study import load_stored
 from spaces.space import Fidelity
 from tests.docs.pages import ROOT, Step, blocks, run
+from tests.docs.readme_sweep import README, WIDTH, shown, without_blanks
 
 CHIPS = ("isaac", "puma", "sre", "forms", "isscc20_15_4", "isscc21_16_1", "isscc22_11_4", "isscc23_16_6")
 
@@ -36,11 +37,10 @@ def test_chip_sweeps_its_network(chip: str, tmp_path: Path) -> None:
 def test_readme_shows_what_its_first_command_prints(tmp_path: Path) -> None:
     """The whole sweep of isaac, to the last byte of what a terminal of the README's width shows."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    shown = [(kind, text) for kind, _, text in blocks(ROOT / "README.md")]
-    assert "pimdse sweep configs/isaac.yaml\n" in shown[0][1]
-    done = run(Step(command="pimdse sweep configs/isaac.yaml"), tmp_path, 3600, COLUMNS="132")
+    assert blocks(README)[0][2].endswith("pimdse sweep configs/isaac.yaml\n")
+    done = run(Step(command="pimdse sweep configs/isaac.yaml"), tmp_path, 3600, COLUMNS=WIDTH)
     assert done.returncode == 0, done.stdout
-    assert shown[1][1] in "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines()), done.stdout
+    assert shown() in without_blanks(done.stdout), f"`make readme` after a change of programs:\n{done.stdout}"
     right(tmp_path / "results" / "isaac")
 
 
