@@ -36,7 +36,7 @@ from solvers import get_solver
 
 PIPELINES = ("element", "batch")
 PLAIN_PROGRAMS = 12  # that the search may order without packing
-OPTIONS = ScheduleOptions(images_per_round=4)
+OPTIONS = ScheduleOptions()
 ROUNDS = 3  # of a batch program in the simulator: the difference to one round is two periods
 SECTION = "peer comparison"
 
@@ -280,8 +280,7 @@ from the simulator itself on squeezenet). Element: latency of one image. Batch: 
   most messages and waiting, and the program takes longer than it says.
 - Energy: per image. PIMCOMP-NN's energy was not recorded; "at least" is its MVMs (each window enters one replica's
   crossbars once) and static power of the cores it uses during its time, without network, memory and vector units.
-- Peak: most local memory that a core uses. Batch programs process {images} images per round (fewer where memory is
-  short).
+- Peak: most local memory that a core uses. One image enters per round of a batch program.
 - Verified: the emitted files were executed with random weights and compared with ONNX Runtime, every element of every
   output, tolerance 1e-4 of the range.
 - Compile: processor seconds from the loaded network to written files, numba's cache filled.
@@ -294,7 +293,7 @@ python -m benchmarks.peer_comparison --models PIMCOMP_MODELS --baseline PEER_BAS
 
 def section(rows: Sequence[Row], peers: Peers) -> str:
     """The whole section of the page."""
-    parts = [INTRODUCTION.format(rounds=ROUNDS, programs=PLAIN_PROGRAMS, images=OPTIONS.images_per_round)]
+    parts = [INTRODUCTION.format(rounds=ROUNDS, programs=PLAIN_PROGRAMS)]
     parts.append("### Geometric means\n\n" + table(MEANS_HEADER, means(rows, peers)))
     for pipeline in PIPELINES:
         chosen = sorted((r for r in rows if r.pipeline == pipeline), key=lambda r: r.chip)

@@ -10,14 +10,31 @@ from pimcomp.ir.arch import Arch
 from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
+from pimcomp.schedule.heap import HEAP_COLUMNS, ITEM, pop, push
 from pimcomp.schedule.list_schedule import DURATION_NS, FLITS, LATENCY_NS, MEMORY_NS, READ_NS, WRITE_NS
 from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, LongArray
 
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
 SCHEDULED_OVERHEAD_CYCLES = 3.5
+LEAST_OVERHEAD_CYCLES = 2.0  # of any program
 
 
-def task_durations_ns(flow: Flow, groups: GroupTable, arch: Arch) -> DoubleArray:
+def times_of(
+    flow: Flow, groups: GroupTable, arch: Arch, overhead_cycles: float = SCHEDULED_OVERHEAD_CYCLES
+) -> DoubleArray:
+    """float64[actions of the flow, 4], as `list_schedule` wants them."""
+    times, size, first = np.zeros((len(flow.core), 4)), flow.transfers.bytes, flow.tasks
+    times[:first, DURATION_NS] = task_durations_ns(flow, groups, arch, overhead_cycles)
+    times[:first, MEMORY_NS] = memory_service_ns(flow, arch)
+    times[first:, READ_NS], times[first:, WRITE_NS] = arch.local_read_ns(size), arch.local_write_ns(size)
+    times[first:, LATENCY_NS] = arch.noc_latency_ns[flow.core[first:], flow.peer[first:]]
+    times[first:, FLITS] = -(-size // arch.bus_width_bytes)
+    return times
+
+
+def task_durations_ns(
+    flow: Flow, groups: GroupTable, arch: Arch, overhead_cycles: float = SCHEDULED_OVERHEAD_CYCLES
+) -> DoubleArray:
     """float64[tasks]: unit times of a task's instructions plus what dispatch and register loads add."""
     tape = flow.tape
     size = tape.size.astype(np.int64)
@@ -29,7 +46,7 @@ def task_durations_ns(flow: Flow, groups: GroupTable, arch: Arch) -> DoubleArray
     group = groups.start[flow.core[tape.task[fire]]] + tape.group[fire]
     by_crossbars = np.array([arch.mvm_ns(n) for n in range(int(groups.crossbars.max(initial=0)) + 1)])
     cost[fire] = by_crossbars[groups.crossbars[group]]
-    cost += SCHEDULED_OVERHEAD_CYCLES * arch.core_period_ns
+    cost += overhead_cycles * arch.core_period_ns
     return np.bincount(tape.task, weights=cost, minlength=flow.tasks).astype(np.float64)
 
 
@@ -106,3 +123,58 @@ def longest_paths(edge_start: LongArray, edge_to: LongArray, length: DoubleArray
         for e in range(edge_start[a], edge_start[a + 1]):
             tail[a] = max(tail[a], tail[edge_to[e]] + length[edge_to[e]])
     return head, tail
+
+
+class OrderBounds(NamedTuple):
+    """What no order of a plan's actions can beat: the latency of one image, and the time of one more."""
+
+    latency_ns: float
+    period_ns: float
+
+
+def order_bounds(flow: Flow, groups: GroupTable, arch: Arch) -> OrderBounds:
+    """Of the actions of one image: the largest one-machine bound over cores and memory server, and the busiest of them.
+
+    Every action takes at least its time with the least overhead; what must come before and behind it are longest paths.
+    """
+    times, tasks, cores = times_of(flow, groups, arch, LEAST_OVERHEAD_CYCLES), flow.tasks, arch.total_cores
+    lengths, edges = lengths_of(times, tasks), flow.edges
+    by_source = np.argsort(edges.before, kind="stable")
+    edge_start = np.searchsorted(edges.before[by_source], np.arange(len(times) + 1))
+    head, tail = longest_paths(edge_start, edges.after[by_source], lengths.action)
+    served = np.flatnonzero(times[:tasks, MEMORY_NS])
+    action = np.concatenate([np.arange(len(times)), np.arange(tasks, len(times)), served])
+    machine = np.concatenate([flow.core, flow.peer[tasks:], np.full(len(served), cores)])
+    work = np.concatenate(
+        [lengths.action[:tasks], lengths.source - 2.0, lengths.target - 2.0, times[served, MEMORY_NS]]
+    )
+    jobs = np.stack([head[action], work, tail[action] + lengths.action[action] - work])
+    by_machine = np.lexsort((jobs[0], machine))
+    first = np.searchsorted(machine[by_machine], np.arange(cores + 2))
+    period_ns = np.bincount(machine, work, cores + 1).max()
+    return OrderBounds(one_machine_ns(first, *jobs[:, by_machine]), float(period_ns))
+
+
+@kernel
+def one_machine_ns(first: LongArray, head: DoubleArray, work: DoubleArray, tail: DoubleArray) -> float:
+    """The largest over machines of the least time in which a machine can do its jobs [first[m], first[m + 1]), each
+    after its head and with its tail behind it, if it may interrupt them (J. Jackson 1955). Jobs are sorted by head."""
+    heap, left = np.empty((len(head) + 1, HEAP_COLUMNS)), work.copy()
+    most = 0.0
+    for m in range(len(first) - 1):
+        now, size, i, stop = 0.0, 0, first[m], first[m + 1]
+        while i < stop or size > 0:
+            if size == 0:
+                now = max(now, head[i])
+            while i < stop and head[i] <= now:
+                size = push(heap, size, -tail[i], 0.0, i)
+                i += 1
+            job = int(heap[0, ITEM])
+            if i < stop and now + left[job] > head[i]:
+                left[job] -= head[i] - now
+                now = head[i]
+            else:
+                now += left[job]
+                _, _, size = pop(heap, size)
+                most = max(most, now + tail[job])
+    return most

@@ -19,17 +19,11 @@ from pimcomp.schedule.durations import (
     busy_ns,
     lengths_of,
     longest_paths,
-    memory_service_ns,
-    task_durations_ns,
+    times_of,
 )
 from pimcomp.schedule.emission.tape import SCRATCH, Tape
 from pimcomp.schedule.list_schedule import (
-    DURATION_NS,
-    FLITS,
-    LATENCY_NS,
     MEMORY_NS,
-    READ_NS,
-    WRITE_NS,
     list_schedule,
 )
 from pimcomp.schedule.rounds import LAST_STAGE, Turns, edges_within, lives, rotated
@@ -259,18 +253,7 @@ def _prepare(flow: Flow, groups: GroupTable, arch: Arch) -> _Known:
     last, actions = len(flow.buffers.core) - flow.constant_tasks, len(flow.core)
     dynamic = flow.touches[flow.touches[:, 0] < last]
     touches = np.stack(np.divmod(np.unique(dynamic[:, 0] * actions + dynamic[:, 1]), actions), axis=1)
-    return _Known(flow, arch, extents, scratch, _times(flow, groups, arch), touches)
-
-
-def _times(flow: Flow, groups: GroupTable, arch: Arch) -> DoubleArray:
-    """float64[actions of the flow, 4], as `list_schedule` wants them."""
-    times, size, first = np.zeros((len(flow.core), 4)), flow.transfers.bytes, flow.tasks
-    times[:first, DURATION_NS] = task_durations_ns(flow, groups, arch)
-    times[:first, MEMORY_NS] = memory_service_ns(flow, arch)
-    times[first:, READ_NS], times[first:, WRITE_NS] = arch.local_read_ns(size), arch.local_write_ns(size)
-    times[first:, LATENCY_NS] = arch.noc_latency_ns[flow.core[first:], flow.peer[first:]]
-    times[first:, FLITS] = -(-size // arch.bus_width_bytes)
-    return times
+    return _Known(flow, arch, extents, scratch, times_of(flow, groups, arch), touches)
 
 
 def _fit(

@@ -24,6 +24,7 @@ from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.connect import Flow, connect
 from pimcomp.schedule.constants import collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
+from pimcomp.schedule.durations import OrderBounds, order_bounds
 from pimcomp.schedule.global_layout import constant_image, global_layout, input_addresses, output_addresses
 from pimcomp.schedule.order import ROTATIONS, Placed, least_memory, place_actions, place_with_spills
 from pimcomp.schedule.sites import place_work
@@ -112,6 +113,11 @@ class Scheduler:
         orders = 1 + ROTATIONS * self.repeated
         actions = len(placed.actions.core) * (orders if placed.spilled is None else SPILLING_COST)
         return Judgement(time_ns=placed.image_ns, actions=actions, share=share)
+
+    def order_bounds(self, plan: Plan) -> OrderBounds:
+        """What no order of a plan's actions can beat, wherever their buffers lie."""
+        groups = number_groups(self.partition, plan, self.arch.total_cores)
+        return order_bounds(self._flow(plan, groups, self.arch, narrow=False), groups, self.arch)
 
     def _ordered(self, plan: Plan, options: ScheduleOptions, images: int, flows: dict[bool, Flow]) -> "_Ordered":
         """The order of a plan's actions, in which buffers wait in global memory if local memory is too small.

@@ -4,14 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pimcomp.ir.program import Op
 from pimcomp.schedule.durations import (
     SCHEDULED_OVERHEAD_CYCLES,
     added_service_ns,
     memory_service_ns,
+    one_machine_ns,
+    order_bounds,
     task_durations_ns,
 )
+from pimcomp.schedule.order import place_actions
 from pimcomp.schedule.work import CONST, LOAD, STORE
 from tests.schedule.stages import SEEDS, Stages, stages
 
@@ -67,3 +72,37 @@ def test_spills_take_the_memory_server_s_time() -> None:
     added = np.array([int(op) for op in (Op.LD, Op.ST, Op.LLDI)])
     cycles = 3 * (arch.global_read_cycles + arch.global_write_cycles)
     assert added_service_ns(added, np.full(3, size), arch) == pytest.approx(cycles * arch.global_period_ns)
+
+
+def one_machine_by_steps(jobs: list[tuple[int, int, int]]) -> int:
+    """The least time for (head, work, tail), unit by unit: always the job with the longest tail that may run."""
+    left, now, most = [work for _, work, _ in jobs], 0, 0
+    while any(left):
+        able = [j for j, (head, _, _) in enumerate(jobs) if head <= now and left[j]]
+        now += 1
+        if able:
+            best = max(able, key=lambda j: jobs[j][2])
+            left[best] -= 1
+            most = max(most, now + jobs[best][2]) if not left[best] else most
+    return most
+
+
+@given(
+    st.lists(st.lists(st.tuples(*(st.integers(0, 9), st.integers(1, 5), st.integers(0, 9))), max_size=6), max_size=4)
+)
+def test_the_one_machine_bound_is_that_of_the_preemptive_schedule(machines: list[list[tuple[int, int, int]]]) -> None:
+    first = np.cumsum([0, *[len(jobs) for jobs in machines]])
+    table = np.array([job for jobs in machines for job in sorted(jobs)], np.float64).reshape(-1, 3)
+    found = one_machine_ns(first, *table.T.copy())
+    assert found == max((one_machine_by_steps(jobs) for jobs in machines), default=0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_order_is_quicker_than_the_bounds(seed: int) -> None:
+    case = stages(seed)
+    least = order_bounds(case.flow, case.groups, case.arch)
+    assert 0.0 < least.period_ns <= least.latency_ns
+    placed = place_actions(case.flow, case.groups, case.arch, case.options, 1, repeated=False)
+    assert placed is not None
+    assert least.latency_ns <= placed.timed.makespan_ns
+    assert least.period_ns <= case.placed.image_ns
