@@ -82,6 +82,8 @@ def _axes_mixed(node: onnx.NodeProto, rank: int, constants: Mapping[str, onnx.Te
         named = constants.get(node.input[3])
         where = range(len(steps)) if named is None else tensor_values(named).astype(int).ravel().tolist()
         axes = [axis for axis, step in zip(where, steps) if step < 0]
+    elif node.op_type == "Slice" and (named_ints := {a.name: list(a.ints) for a in node.attribute}).get("starts"):
+        axes = [axis for axis, start in zip(named_ints.get("axes", range(rank)), named_ints["starts"]) if start]
     else:
         return set()
     return {axis + rank * (axis < 0) for axis in axes}
