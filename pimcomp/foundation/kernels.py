@@ -17,7 +17,6 @@ import pickle
 import stat
 import sys
 import tempfile
-import time
 import types
 import uuid
 from collections.abc import Callable, Iterator
@@ -41,7 +40,6 @@ Flag = bool | np.bool_
 """What kernels take for a whole number and for a truth value: Python's, or an element of an array."""
 _NEEDED = "pimdse:kernel"  # an event of numba's: Python calls a kernel that this process has not compiled or loaded yet
 _MOST_BYTES = 256 << 20  # of kept machine code: all kernels of ten versions
-_DAY_S = 86_400
 _log = logging.getLogger(__name__)
 
 
@@ -229,10 +227,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _note_use(path: Path) -> None:
-    """When a file was used last, to a day, is its time: file systems that note accesses are rare."""
+    """When a file was used last is its time: file systems that note accesses are rare."""
     with contextlib.suppress(OSError):
-        if time.time() - path.stat().st_mtime > _DAY_S:
-            os.utime(path)
+        os.utime(path)
 
 
 @functools.cache  # once in a process: whatever it adds itself is small
