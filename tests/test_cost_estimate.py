@@ -127,7 +127,7 @@ def test_energy_is_what_the_program_takes(pipeline: Pipeline) -> None:
     case = make_case(small(), pipeline, lines)
     estimate = case.estimate()
     static_mw = estimate.cores_used * case.estimator.chip.core_static_mw + case.estimator.chip.chip_static_mw
-    dynamic_pj = estimate.energy_pj - static_mw * estimate.latency_ns / estimate.images
+    dynamic_pj = estimate.energy_pj - static_mw * estimate.period_ns
     expected = np.array([line.energy_pj - line.static_pj for line in lines])
     np.testing.assert_allclose(dynamic_pj, expected, rtol=0.02)
 

@@ -11,6 +11,7 @@ from pimcomp.estimate.population import (
     BUSIEST_NS,
     CORES,
     DYNAMIC_PJ,
+    FIRST_NS,
     IMAGE_NS,
     PEAK_BYTES,
     Population,
@@ -37,10 +38,10 @@ FOLLOWED_IMAGES = 2  # of the batch pipeline, strip by strip
 class Estimate:
     """Figures of a population: arrays of one value per plan, as the timeline reports them for the compiled program.
 
-    latency_ns: one pass of the program. period_ns, energy_pj: per image (a pass takes `images`). busiest_ns: issue
-    time of the busiest core per image. local_memory_bytes: what the busiest core holds if work runs ahead as far as it
-    can; beyond the chip's memory the scheduler holds it back, which the times do not contain. crossbars and
-    area_mm2 are the chip's.
+    latency_ns: of one image; where rounds overlap, so many whole ones as the first image takes by itself. period_ns,
+    energy_pj: per image (a round takes `images`). busiest_ns: issue time of the busiest core per image.
+    local_memory_bytes: what the busiest core holds if work runs ahead as far as it can; beyond the chip's memory the
+    scheduler holds it back, which the times do not contain. crossbars and area_mm2 are the chip's.
     """
 
     images: int
@@ -110,10 +111,11 @@ class Estimator:
         rules = Rules(followed, options.LOADERS, options.window_columns, strips)
         raw = population(self.network, self.chip, plans, rules)
         image_ns = raw[:, IMAGE_NS] * (SCALE[pipeline] if scale is None else scale)
+        rounds = np.maximum(np.ceil(raw[:, FIRST_NS] / (raw[:, IMAGE_NS] * images)), 1)  # until an image's results show
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
         return Estimate(
             images=images,
-            latency_ns=image_ns * images,
+            latency_ns=image_ns * images * rounds,
             period_ns=image_ns,
             energy_pj=raw[:, DYNAMIC_PJ] + static_mw * image_ns,
             busiest_ns=raw[:, BUSIEST_NS],

@@ -12,7 +12,7 @@ from pimcomp.estimate.work import work_of
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import LongArray
 
-IMAGE_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(5)
+IMAGE_NS, FIRST_NS, PEAK_BYTES, DYNAMIC_PJ, CORES, BUSIEST_NS = range(6)
 
 
 class Population(NamedTuple):
@@ -38,9 +38,9 @@ class Rules(NamedTuple):
 
 @kernel
 def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt.NDArray[np.float64]:
-    """float64[plans, 5]: time of one image or of one more, peak bytes, dynamic energy per image, cores, busiest core's
-    ns."""
-    out, images = np.zeros((len(plans.option), 5)), rules.images
+    """float64[plans, 6]: time of one image or of one more, of the first image, peak bytes, dynamic energy per image,
+    cores, busiest core's ns."""
+    out, images = np.zeros((len(plans.option), 6)), rules.images
     for p in range(len(plans.option)):
         first, last = plans.core_start[p, 0], plans.core_start[p, -1]
         starts = plans.core_start[p] - first
@@ -52,6 +52,6 @@ def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt
         bucket_ns = max(busiest * images, 1.0) / BUCKETS_PER_LOAD
         ends, peak = stream(net, chip.cores, layout, work, strips, images, bucket_ns)
         out[p, IMAGE_NS] = ends[0] if images == 1 else max(ends[-1] - ends[-2], busiest)
-        out[p, PEAK_BYTES] = peak
+        out[p, FIRST_NS], out[p, PEAK_BYTES] = ends[0], peak
         out[p, DYNAMIC_PJ], out[p, CORES], out[p, BUSIEST_NS] = work.dynamic_pj, work.cores, busiest
     return out
