@@ -76,6 +76,7 @@ vendor:  ## fetch the report page's libraries again, in the versions named here 
 	take observablehq-plot-0.6.17 dist/plot.umd.min.js plot.min.js; take observablehq-plot-0.6.17 LICENSE plot.LICENSE; rm *.tgz
 
 readme:  ## the README's sweep and what it shows of it, after a change that is meant to change programs; ten minutes
+	rm -rf results/isaac
 	COLUMNS=132 $(PYTHON) -m pimdse sweep configs/isaac.yaml > results/isaac.txt
 	$(PYTHON) -m tests.docs.readme_sweep < results/isaac.txt
 
