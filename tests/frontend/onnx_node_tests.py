@@ -7,6 +7,7 @@ It is right if one form is, wrong if either is, and otherwise refused for what t
 
 import importlib
 import tomllib
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ class Case:
 def collected(modules: Sequence[str] = ()) -> list[TestCase]:
     """The cases of some modules of onnx.backend.test.case.node; of all, which takes 10 s, if none is named."""
     if not modules:
-        return list(node_tests.collect_testcases())
+        with warnings.catch_warnings():  # of what ONNX computes for its own files: casts that overflow on purpose
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return list(node_tests.collect_testcases())
     for name in modules:
         importlib.import_module(f"{node_tests.__name__}.{name}")
     cases = node_tests._NodeTestCases
