@@ -15,7 +15,8 @@ _MAY_BE_PARTLY_UNREAD = (Op.MVMUL, Op.LD, Op.RECV, Op.LLDI)
 
 
 def unread_bytes(program: Program) -> LongArray:
-    """int64[rows]: how many of the local bytes that a row writes are overwritten or left behind without being read."""
+    """int64[rows]: how many of the local bytes that a row writes are overwritten without being read, rounds following
+    each other."""
     table, found = program.table, extents(program)
     core = np.repeat(np.arange(program.cores), np.diff(program.core_start))
     base = np.concatenate([[0], np.cumsum(program.local_peak_bytes)])
@@ -48,20 +49,18 @@ def _count(order, base, reads, writes, width, cells):  # type: ignore[no-untyped
     writer = np.full(cells, -1, np.int64)  # the row that wrote a byte, until it is read
     write, write_bytes = writes
     unread = np.zeros(len(base), np.int64)
-    for row in order:
-        for address, extent, step in reads:
-            at = 0
-            while at < extent[row]:
-                stop = at + width if step[row] else extent[row]
-                for i in range(at, stop):
-                    writer[base[row] + address[row] + i] = -1
-                at = at + step[row] if step[row] else stop
-        for i in range(write_bytes[row]):
-            at = base[row] + write[row] + i
-            if writer[at] >= 0:
-                unread[writer[at]] += 1
-            writer[at] = row
-    for at in range(cells):
-        if writer[at] >= 0:
-            unread[writer[at]] += 1
+    for turn in range(2):  # what a round leaves may be read in the next one
+        for row in order:
+            for address, extent, step in reads:
+                at = 0
+                while at < extent[row]:
+                    stop = at + width if step[row] else extent[row]
+                    for i in range(at, stop):
+                        writer[base[row] + address[row] + i] = -1
+                    at = at + step[row] if step[row] else stop
+            for i in range(write_bytes[row]):
+                at = base[row] + write[row] + i
+                if turn > 0 and writer[at] >= 0:
+                    unread[writer[at]] += 1
+                writer[at] = row
     return unread
