@@ -5,11 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from pimcomp.compile import compile_network
-from pimcomp.emit.memory_npz import write_checkpoints, write_memory
-from pimcomp.emit.pimsim import write_program
+from pimcomp.emit.outputs import emit
 from pimcomp.errors import InvariantError
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.arch import Arch
@@ -62,11 +59,8 @@ def execute_on(network: LoadedNetwork, known: LabelledImages | None, crossbars: 
     arch = replace(crossbars, cores=cores_needed(group_sizes(network.graph, crossbars), crossbars.crossbars_per_core))
     compiled = compile_network(network.graph, arch, get_solver("balance"))
     with tempfile.TemporaryDirectory(prefix="pimdse-") as name:
-        folder = Path(name)
-        write_program(compiled.program, arch, folder / "program.gz")
-        write_memory(compiled.program, folder / "memory.npz")
-        channels = np.array([node.channels for node in compiled.graph.nodes], np.int32)
-        write_checkpoints(compiled.program, channels, folder / "checkpoints.npz")
+        folder = Path(name) / "program"
+        emit(compiled, folder)
         report = verify_integer(
             folder, network, arch=arch,
             images=known.images if known else 1,

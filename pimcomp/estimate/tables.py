@@ -16,7 +16,7 @@ from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, window_of
 from pimcomp.plan.rows import needed_rows, read_whole, sources_of
 from pimcomp.plan.unfoldings import starts, sums
-from pimcomp.schedule.sites import centre, followed, main_source
+from pimcomp.schedule.sites import centre, leader
 from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
@@ -210,16 +210,15 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
 def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
     """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
     base, rows, columns = np.arange(len(graph.nodes)), [], []
-    shared = np.zeros(len(graph.nodes), np.int64)
+    shared, pixels = np.zeros(len(graph.nodes), np.int64), [n.height * n.width for n in graph.nodes]
     for index, node in enumerate(graph.nodes):
         y, x = np.arange(node.height), np.arange(node.width)
         operation = node.operation
         if not weighted[index] and not isinstance(operation, Input):
-            size = [n.height * n.width for n in graph.nodes]
-            base[index] = max((main_source(view) for view in followed(node)), key=lambda s: (size[s], s))
-            leader = graph.nodes[base[index]]
-            y = centre(operation, 0, node.height, leader.height)
-            x = np.maximum.accumulate(centre(operation, 1, node.width, leader.width))
+            base[index] = leader(node, pixels)
+            ahead = graph.nodes[base[index]]
+            y = centre(operation, 0, node.height, ahead.height)
+            x = np.maximum.accumulate(centre(operation, 1, node.width, ahead.width))
             if isinstance(operation, Windowed):
                 shared[index] = sum(operation.window.kernel)
         rows.append(y)

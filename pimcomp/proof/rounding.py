@@ -62,8 +62,8 @@ def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
                 error, whole = _root_sum([a * b for a, b in zip(before, others, strict=True)]), np.prod(values, axis=0)
             case Product():
                 wide = np.ones(node.channels)
-                error = wide * _root_sum([_norm(before[k] * values[1 - k]) for k in (0, 1)])
-                whole, additions = wide * _norm(values[0] * values[1]), len(values[0])
+                error = wide * np.linalg.norm([before[k] * values[1 - k] for k in (0, 1)])
+                whole, additions = wide * np.linalg.norm(values[0] * values[1]), len(values[0])
             case Turn():
                 error, whole = np.full(node.channels, before[0].max()), size[n]
             case Softmax():
@@ -85,10 +85,6 @@ def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
 def _gather(of: Sequence[Doubles], view: View) -> Doubles:
     """Per channel of a view."""
     return np.array([of[source][channel] for source, channel in zip(view.sources, view.channels, strict=True)])
-
-
-def _norm(terms: Doubles) -> Doubles:
-    return np.asarray(np.sqrt(np.square(terms).sum()))
 
 
 def _root_sum(parts: Sequence[Doubles]) -> Doubles:

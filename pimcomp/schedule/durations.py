@@ -17,6 +17,7 @@ from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, LongArray
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
 SCHEDULED_OVERHEAD_CYCLES = 3.5
 LEAST_OVERHEAD_CYCLES = 2.0  # of any program
+FREED_NS = 2.0  # after a transfer, until its ends are free again (as in `list_schedule`)
 
 
 def times_of(
@@ -82,14 +83,14 @@ def lengths_of(times: DoubleArray, tasks: int) -> Lengths:
     task, move = times[:tasks], times[tasks:]
     source = 2 * move[:, LATENCY_NS] + move[:, READ_NS]
     target = source + move[:, FLITS] * move[:, LATENCY_NS] + move[:, WRITE_NS]
-    return Lengths(np.append(task[:, DURATION_NS] + task[:, MEMORY_NS], target), source + 2.0, target + 2.0)
+    return Lengths(np.append(task[:, DURATION_NS] + task[:, MEMORY_NS], target), source, target)
 
 
 def busy_ns(core: LongArray, peer: LongArray, lengths: Lengths, cores: int) -> DoubleArray:
-    """float64[cores]: the least time that a round keeps each core busy. core, peer: of every action."""
+    """float64[cores]: the time that a round keeps a core busy for the list scheduler. core, peer: of every action."""
     tasks = len(core) - len(lengths.source)
-    own = np.bincount(core, np.append(lengths.action[:tasks], lengths.source), cores)
-    return np.asarray(own + np.bincount(peer[tasks:], lengths.target, cores))
+    own = np.bincount(core, np.append(lengths.action[:tasks], lengths.source + FREED_NS), cores)
+    return np.asarray(own + np.bincount(peer[tasks:], lengths.target + FREED_NS, cores))
 
 
 @kernel
@@ -145,9 +146,7 @@ def order_bounds(flow: Flow, groups: GroupTable, arch: Arch) -> OrderBounds:
     served = np.flatnonzero(times[:tasks, MEMORY_NS])
     action = np.concatenate([np.arange(len(times)), np.arange(tasks, len(times)), served])
     machine = np.concatenate([flow.core, flow.peer[tasks:], np.full(len(served), cores)])
-    work = np.concatenate(
-        [lengths.action[:tasks], lengths.source - 2.0, lengths.target - 2.0, times[served, MEMORY_NS]]
-    )
+    work = np.concatenate([lengths.action[:tasks], lengths.source, lengths.target, times[served, MEMORY_NS]])
     jobs = np.stack([head[action], work, tail[action] + lengths.action[action] - work])
     by_machine = np.lexsort((jobs[0], machine))
     first = np.searchsorted(machine[by_machine], np.arange(cores + 2))

@@ -6,6 +6,7 @@ segments. Pooling, additions and other vector work run where their main operand 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -237,9 +238,11 @@ def main_source(view: View) -> int:
     return int(sources[len(counts) - 1 - np.argmax(counts[::-1])])
 
 
-def followed(node: Node) -> tuple[View, ...]:
-    """The operands on whose cores a node without crossbars may be computed."""
-    return node.inputs[:1] if isinstance(node.operation, Product) else node.inputs
+def leader(node: Node, pixels: Sequence[int]) -> int:
+    """The source on whose cores a node without crossbars is computed: the main one with the largest map (`pixels` of
+    every node), of a product that of operand 0."""
+    views = node.inputs[:1] if isinstance(node.operation, Product) else node.inputs
+    return max((main_source(view) for view in views), key=lambda s: (pixels[s], s))
 
 
 def centre(operation: Operation, axis: int, size: int, source_size: int) -> LongArray:
@@ -257,9 +260,9 @@ def centre(operation: Operation, axis: int, size: int, source_size: int) -> Long
 
 
 def _follow(owners: list[LongArray], node: Node) -> Segments:
-    """Vector work runs on the owner of the centre of its window in the main operand with the largest map."""
+    """Vector work runs on the owner of the centre of its window in the leader."""
     height, width = node.height, node.width
-    owner = owners[max((main_source(view) for view in followed(node)), key=lambda s: (owners[s].size, s))]
+    owner = owners[leader(node, [o.size for o in owners])]
     y, x = (centre(node.operation, axis, size, owner.shape[axis]) for axis, size in enumerate((height, width)))
     cores = owner[y[:, None], x[None, :]]
     change = np.ones((height, width), dtype=bool)

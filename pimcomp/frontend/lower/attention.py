@@ -1,6 +1,6 @@
 """What attention is made of: products of two feature maps, softmax and normalisation across channels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +9,8 @@ from pimcomp.frontend.lower.elementwise import affine
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.frontend.lower.rearrange import of_rank
-from pimcomp.frontend.lower.tensor import Cells, Factor, Tensor, axis_cells, node_cells, tidy
+from pimcomp.frontend.lower.tensor import Factor, Tensor, channel_dims, channels_of, node_cells, tidy
 from pimcomp.ir.graph import Normalise, Product, Softmax, Turn
-
-Emit = Callable[[Tensor], int]  # a map of channels -> the node that computes the result of its shape
 
 
 def applied_softmax(builder: GraphBuilder, tensor: Tensor) -> Tensor:
@@ -22,12 +20,7 @@ def applied_softmax(builder: GraphBuilder, tensor: Tensor) -> Tensor:
         return tensor
     if pending.op == "LogSoftmax":
         raise Unsupported("a logarithm inside the network; at its end the host computes it")
-    plain = replace(tensor, softmax=None)
-    return _across(pending.node, builder, plain, [pending.axis], lambda part: _same(builder, pending.node, part))
-
-
-def _same(builder: GraphBuilder, name: str, part: Tensor) -> int:
-    return builder.emit(name, Softmax(), (part.view,), (part.cells.size, part.height, part.width))
+    return _across(pending.node, builder, replace(tensor, softmax=None), [pending.axis], Softmax())
 
 
 def lower_layer_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
@@ -36,30 +29,28 @@ def lower_layer_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     rank = len(tensor.axes)
     if len(node.outputs) > 1 and node.used_outputs.intersection(node.outputs[1:]):
         raise Unsupported("its mean or deviation is used")
-    axes = range(node.axis(rank, -1), rank)
     operation = Normalise(node.real("epsilon", 1e-5), centred=node.op == "LayerNormalization")
-    result = _across(
-        node.name,
-        builder,
-        tensor,
-        list(axes),
-        lambda part: builder.emit(node.name, operation, (part.view,), (part.cells.size, part.height, part.width)),
-    )
+    result = _across(node.name, builder, tensor, range(node.axis(rank, -1), rank), operation)
     scale = np.asarray(node.constant(1, "the scale"), np.float64)
     return affine(node, builder, result, scale, node.constant_or_none(2, "the bias"))
 
 
-def _across(name: str, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], emit: Emit) -> Tensor:
-    """A function across the channels of some axes, one node for each combination of the channels of the others."""
+def _across(
+    name: str, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], operation: Softmax | Normalise
+) -> Tensor:
+    """An operation across the channels of some axes, one node for each combination of the channels of the others."""
     if any(kind != "c" for axis in axes for kind, _ in tensor.axes[axis]):
         raise Unsupported(f"over rows or columns of {list(tensor.shape)}; over channels it can be computed")
-    dims = [dim for axis in axes for dim in range(axis_cells(tensor, axis).start, axis_cells(tensor, axis).stop)]
+    results = [builder.unary(name, operation, part).cells for part in _maps(tensor, axes)]
+    dims = channel_dims(tensor, axes)
     behind = range(-len(dims), 0)
     shape = np.moveaxis(tensor.cells, dims, behind).shape
-    grouped = np.moveaxis(tensor.cells, dims, behind).reshape(-1, int(np.prod([tensor.cells.shape[d] for d in dims])))
-    parts = [replace(tensor, axes=(), cells=cells) for cells in grouped]
-    results = np.stack([node_cells(emit(part), part.cells.size) for part in parts]).reshape(shape)
-    return replace(tensor, cells=np.moveaxis(results, behind, dims))
+    return replace(tensor, cells=np.moveaxis(np.stack(results).reshape(shape), behind, dims))
+
+
+def _maps(tensor: Tensor, axes: Sequence[int]) -> list[Tensor]:
+    """The channels of some axes as maps, one for each combination of the channels of the others."""
+    return [replace(tensor, axes=(), cells=cells) for cells in channels_of(tensor, axes)]
 
 
 def lower_product(node: OnnxNode, builder: GraphBuilder, left: Tensor, right: Tensor) -> Tensor:
@@ -87,9 +78,7 @@ def lower_product(node: OnnxNode, builder: GraphBuilder, left: Tensor, right: Te
         one, other = ours[head % len(ours)], theirs[head % len(theirs)]
         shape = (other.height * other.width, one.height, one.width)
         results.append(node_cells(builder.emit(node.name, Product(), (one.view, other.view), shape), shape[0]))
-    first = ours[0]
-    pixels = tuple((kind, size) for kind, size in (("h", first.height), ("w", first.width)) if size > 1)
-    return tidy([*ahead, pixels, (("c", len(results[0])),)], np.stack(results), first)
+    return tidy([*ahead, ours[0].pixels, (("c", len(results[0])),)], np.stack(results), ours[0])
 
 
 def _common(left: Sequence[tuple[Factor, ...]], right: Sequence[tuple[Factor, ...]]) -> list[tuple[Factor, ...]]:
@@ -104,14 +93,9 @@ def _heads(name: str, builder: GraphBuilder, tensor: Tensor, pixels: int, channe
     turned = "c" in kinds[0] and "c" not in kinds[1]
     if turned:
         pixels, channels = channels, pixels
-    found = [factor for factor in tensor.axes[pixels] if factor[0] == "c"]
-    spatial = tuple((kind, size) for kind, size in (("h", tensor.height), ("w", tensor.width)) if size > 1)
-    if found or tensor.axes[pixels] != spatial or any(kind != "c" for kind, _ in tensor.axes[channels]):
+    if tensor.axes[pixels] != tensor.pixels or any(kind != "c" for kind, _ in tensor.axes[channels]):
         raise Unsupported(f"an operand {list(tensor.shape)} whose axes mix channels with rows or columns")
-    own = list(range(axis_cells(tensor, channels).start, axis_cells(tensor, channels).stop))
-    count = int(np.prod([tensor.cells.shape[dim] for dim in own]))
-    grouped: Cells = np.moveaxis(tensor.cells, own, range(-len(own), 0)).reshape(-1, count)
-    parts = [replace(tensor, axes=(), cells=cells) for cells in grouped]
+    parts = _maps(tensor, [channels])
     return [_turned(name, builder, part) for part in parts] if turned else parts
 
 

@@ -12,7 +12,7 @@ from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.move import as_map
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axes
 from pimcomp.frontend.lower.rearrange import squeeze
-from pimcomp.frontend.lower.tensor import Cells, Tensor, axis_cells, node_cells, tidy
+from pimcomp.frontend.lower.tensor import Cells, Tensor, channels_of, node_cells, tidy
 from pimcomp.frontend.lower.window_geometry import misses_map, sliding
 from pimcomp.ir.graph import Conv, Pool, Window
 
@@ -90,9 +90,7 @@ def _over_channels(
     node: OnnxNode, builder: GraphBuilder, tensor: Tensor, axes: Sequence[int], weight: float | None
 ) -> Tensor:
     """The sum of the channels in some axes times `weight`, a 1 x 1 convolution; their maximum if it is None."""
-    dims = [dim for axis in axes for dim in range(axis_cells(tensor, axis).start, axis_cells(tensor, axis).stop)]
-    kept = [size for dim, size in enumerate(tensor.cells.shape) if dim not in dims]
-    grouped = np.moveaxis(tensor.cells, dims, range(-len(dims), 0)).reshape(math.prod(kept), -1)
+    grouped = channels_of(tensor, axes)
     left = [[f for f in factors if a not in axes or f[0] != "c"] for a, factors in enumerate(tensor.axes)]
     if weight is None:
         return tidy(left, _highest(node, builder, tensor, grouped), tensor)

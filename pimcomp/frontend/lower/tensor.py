@@ -73,6 +73,11 @@ class Tensor:
         flat = self.cells.ravel()
         return View((flat >> _SOURCE_SHIFT).astype(np.int32), (flat & 0xFFFFFFFF).astype(np.int32))
 
+    @property
+    def pixels(self) -> tuple[Factor, ...]:
+        """All rows and columns of its maps, as the factors of one axis."""
+        return tuple((kind, size) for kind, size in (("h", self.height), ("w", self.width)) if size > 1)
+
     def on_node(self, source: int, *, height: int | None = None, width: int | None = None) -> "Tensor":
         """The same layout over all channels of a node that computes channel k from channel k of this tensor's view."""
         height, width = height or self.height, width or self.width
@@ -124,3 +129,15 @@ def axis_cells(tensor: Tensor, axis: int) -> slice:
     """Which dimensions of `cells` belong to an axis."""
     before = sum(kind == "c" for factors in tensor.axes[:axis] for kind, _ in factors)
     return slice(before, before + sum(kind == "c" for kind, _ in tensor.axes[axis]))
+
+
+def channel_dims(tensor: Tensor, axes: Sequence[int]) -> list[int]:
+    """Which dimensions of `cells` belong to some axes."""
+    return [dim for axis in axes for dim in range(axis_cells(tensor, axis).start, axis_cells(tensor, axis).stop)]
+
+
+def channels_of(tensor: Tensor, axes: Sequence[int]) -> Cells:
+    """The cells of some axes side by side, one row for every combination of the channels of the others."""
+    dims = channel_dims(tensor, axes)
+    last = np.moveaxis(tensor.cells, dims, range(-len(dims), 0))
+    return last.reshape(-1, math.prod(last.shape[last.ndim - len(dims) :]))
