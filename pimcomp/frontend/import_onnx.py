@@ -9,6 +9,7 @@ import onnx
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.frontend.lower.constant_fold import set_values
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP
 from pimcomp.frontend.lower.lower import lower, node_label
 from pimcomp.frontend.onnx.drop_quantization import drop_quantization
@@ -87,7 +88,7 @@ def _fill_missing(model: onnx.ModelProto, source: str, seed: int | None) -> None
         shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         if math.prod(shape) > LARGEST_MAP:
             raise ModelError(f"{source}: weights {value.name!r} of shape {shape}: at most {LARGEST_MAP} elements")
-        model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(shape, np.float32), value.name))
+        set_values(model.graph.initializer.add(), value.name, np.zeros(shape, np.float32))
         model.graph.input.remove(value)
 
 

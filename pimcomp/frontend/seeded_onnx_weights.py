@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from pimcomp.frontend.lower.constant_fold import FOLD_LIMIT_BYTES, is_floating, tensor_values
+from pimcomp.frontend.lower.constant_fold import FOLD_LIMIT_BYTES, is_floating, set_values, tensor_values
 from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.random_weights import draw_bias, draw_weights
 from pimcomp.ir.graph import FloatArray
@@ -157,7 +157,7 @@ class _Weights:
         else:
             data_type = tensor.data_type
         dtype = helper.tensor_dtype_to_np_dtype(data_type)
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(dtype, copy=False), name))
+        set_values(tensor, name, values.astype(dtype, copy=False))
 
     def drop_replaced(self) -> None:
         """Remove the nodes whose outputs are initializers now."""

@@ -7,6 +7,7 @@ tests/frontend/test_single_operators.py holds that against the schemas.
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from tests.frontend.reasons import SUSPECT
 DRAWN: Counter[tuple[str, str]] = Counter()  # (operator, attribute) that were given
 
 
-def definitions(operator: str) -> list[int]:
+@cache
+def definitions(operator: str) -> Sequence[int]:
     """The opsets that defined an operator anew, as far as they are read; the first is what the oldest one knows."""
     found = [s for s in defs.get_all_schemas_with_history() if s.name == operator and not s.domain]
     versions = {max(s.since_version, OPSETS.start) for s in found if not s.deprecated}

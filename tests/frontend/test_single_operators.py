@@ -20,6 +20,7 @@ from tests.frontend.reasons import told
 from tests.frontend.single_operators import DRAWN, RULES, definitions, draw
 
 IN_A_SLOW_RUN = 3000
+DRAWS_OF_ALL_ATTRIBUTES = 120
 UNSURE = 5  # of them: pools that ONNX Runtime refuses too, and two batches whose mixture no rule sees; it may fall
 
 
@@ -70,12 +71,18 @@ def _folded(model: onnx.ModelProto, feeds: Mapping[str, Constant]) -> dict[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_thousands_are_right_or_refused_for_a_true_reason(seed: int) -> None:
-    DRAWN.clear()
     first = seed * 100_000
     found = faults(range(first, first + IN_A_SLOW_RUN))
     unsure = [text for text in found if "unjudged" in text or "a reason that is not true, or unknown" in text]
     assert [text for text in found if text not in unsure] == [], "wrong, or a traceback"
     assert len(unsure) <= UNSURE, unsure
+
+
+def test_every_attribute_of_the_schemas_is_drawn() -> None:
+    DRAWN.clear()
+    for operator in RULES:
+        for number in range(DRAWS_OF_ALL_ATTRIBUTES):
+            draw(number, operator)
     read = {max(OPSETS.start, version) for name in LOWERINGS for version in definitions(name)}
     given = {
         (name, attribute)

@@ -89,9 +89,10 @@ def test_a_compile_that_finds_no_space_leaves_the_last_one_as_it_was(tmp_path: P
 
 
 @pytest.mark.slow
-def test_no_memory_is_a_message(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mebibytes", [900, 1024, 1280, 1600], ids=lambda size: f"{size} MiB")
+def test_no_memory_is_a_message(mebibytes: int, tmp_path: Path) -> None:
     def little_memory() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        resource.setrlimit(resource.RLIMIT_AS, (mebibytes << 20, mebibytes << 20))
 
     words = [
         "compile",

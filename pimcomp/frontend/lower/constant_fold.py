@@ -139,8 +139,20 @@ def tensor_values(tensor: onnx.TensorProto) -> Constant:
         raise BadShape(f"weights {tensor.name!r}: {error}") from error
 
 
+def set_values(tensor: onnx.TensorProto, name: str, values: Constant) -> None:
+    """Make a tensor hold an array of a number format of whole bytes.
+
+    MemoryError where protobuf would end the process: it writes to what it allocates without looking.
+    """
+    np.empty(2 * values.nbytes, np.uint8)  # the bytes, and protobuf's copy of them
+    tensor.Clear()
+    tensor.name, tensor.data_type = name, helper.np_dtype_to_tensor_dtype(values.dtype)
+    tensor.dims.extend(values.shape)
+    tensor.raw_data = values.tobytes()
+
+
 def constants_of(model: onnx.ModelProto) -> dict[str, TensorProto]:
-    """Initializers, also behind Identity, and what small constants alone give."""
+    """Initializers, also behind Identity, and what small constants alone give, if that is small too."""
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Identity" and node.input and node.output and node.input[0] in found:
@@ -154,7 +166,8 @@ def constants_of(model: onnx.ModelProto) -> dict[str, TensorProto]:
                 arrays = fold(of_proto(node, opset_of(model), operands))
             except (Unsupported, BadShape):
                 continue  # lowering says why
-            found.update((name, numpy_helper.from_array(array, name)) for name, array in zip(node.output, arrays))
+            if sum(array.nbytes for array in arrays) <= _KNOWN_BYTES:
+                found.update((name, numpy_helper.from_array(array, name)) for name, array in zip(node.output, arrays))
     return found
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from pimcomp.frontend.lower.constant_fold import set_values
+
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 WIDENED = (*HALVES, TensorProto.DOUBLE)
 
@@ -24,8 +26,7 @@ def widen_halves(model: onnx.ModelProto) -> tuple[str, ...]:
     for tensor in (*model.graph.initializer, *tensors):
         if tensor.data_type in WIDENED:
             widened += 1
-            values = np.asarray(numpy_helper.to_array(tensor), np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+            set_values(tensor, tensor.name, np.asarray(numpy_helper.to_array(tensor), np.float32))
     for node in model.graph.node:
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i in WIDENED:
