@@ -40,7 +40,7 @@ def row(network: str, arch_name: str, solver: str, pipeline: Pipeline) -> tuple[
     program = scheduler.program(plan)
     spent_s = time.process_time() - begun
     verify_program(program, arch)
-    timing, least = time_program(program, arch), scheduler.order_bounds(plan)
+    timing, least = time_program(program, arch), scheduler.order_bounds()
     element = pipeline is Pipeline.ELEMENT
     found = timing.latency_ns if element else timing.period_ns_per_round / program.images_per_round
     bound = least.latency_ns if element else least.period_ns

@@ -52,7 +52,7 @@ def compile_network(
         raise does_not_fit(graph, arch, problem, outcome)
     verify_plan(problem, outcome.plan)  # never trust a solver
 
-    program = scheduler.program(outcome.plan)
+    program, order_bounds = scheduler.program(outcome.plan), scheduler.order_bounds()
     observe("schedule", program)
     verify_program(program, arch)
     observe("verify", program)
@@ -70,6 +70,7 @@ def compile_network(
         timing=timing,
         energy=energy,
         bounds=bounds(graph, arch, parts),
+        order_bounds=order_bounds,
         images_per_round=program.images_per_round,
         output_round_delay=program.output_round_delay,
         energy_not_counted=not_counted(arch),

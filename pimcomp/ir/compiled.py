@@ -9,7 +9,7 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan
 from pimcomp.ir.program import LongArray, Program
-from pimcomp.ir.report import Bounds, Figures
+from pimcomp.ir.report import Bounds, Figures, OrderBounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Provenance:
 class Compiled(Figures):
     """A program, what it was made from, and its predicted figures.
 
-    bounds: proven for every program of the graph with these unfoldings.
+    bounds: proven for every program of the graph with these unfoldings; order_bounds: for every order of this one.
 
     clip_code: int64, the integer bounds the registers were assigned with (None: indices into `program.clip_values`).
     """
@@ -45,6 +45,7 @@ class Compiled(Figures):
     outcome: Outcome
     program: Program
     bounds: Bounds
+    order_bounds: OrderBounds
     provenance: Provenance
     clip_code: LongArray | None = None
 

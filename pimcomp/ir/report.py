@@ -1,6 +1,7 @@
 """Predicted figures of one program, in the units of the reports."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,15 @@ class LayerEnergy:
             + self.noc_pj
             + self.front_end_pj
         )
+
+
+class OrderBounds(NamedTuple):
+    """What no order of a program's own actions can beat, wherever their buffers lie: the latency of one image, and the
+    time per image. Actions: what the program computes, sends, loads and stores where; what spilling adds is left out.
+    """
+
+    latency_ns: float
+    period_ns: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

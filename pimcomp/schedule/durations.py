@@ -7,6 +7,7 @@ import numpy as np
 
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.report import OrderBounds
 from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
@@ -126,17 +127,11 @@ def longest_paths(edge_start: LongArray, edge_to: LongArray, length: DoubleArray
     return head, tail
 
 
-class OrderBounds(NamedTuple):
-    """What no order of a plan's actions can beat: the latency of one image, and the time of one more."""
-
-    latency_ns: float
-    period_ns: float
-
-
-def order_bounds(flow: Flow, groups: GroupTable, arch: Arch) -> OrderBounds:
+def order_bounds(flow: Flow, groups: GroupTable, arch: Arch, images: int) -> OrderBounds:
     """Of the actions of one image: the largest one-machine bound over cores and memory server, and the busiest of them.
 
     Every action takes at least its time with the least overhead; what must come before and behind it are longest paths.
+    A round of `images` asks for its constants once.
     """
     times, tasks, cores = times_of(flow, groups, arch, LEAST_OVERHEAD_CYCLES), flow.tasks, arch.total_cores
     lengths, edges = lengths_of(times, tasks), flow.edges
@@ -150,8 +145,9 @@ def order_bounds(flow: Flow, groups: GroupTable, arch: Arch) -> OrderBounds:
     jobs = np.stack([head[action], work, tail[action] + lengths.action[action] - work])
     by_machine = np.lexsort((jobs[0], machine))
     first = np.searchsorted(machine[by_machine], np.arange(cores + 2))
-    period_ns = np.bincount(machine, work, cores + 1).max()
-    return OrderBounds(one_machine_ns(first, *jobs[:, by_machine]), float(period_ns))
+    once = (action >= tasks - flow.constant_tasks) & (action < tasks)
+    period_ns = np.bincount(machine, np.where(once, work / images, work), cores + 1).max()
+    return OrderBounds(one_machine_ns(first, *np.take(jobs, by_machine, axis=1)), float(period_ns))
 
 
 @kernel

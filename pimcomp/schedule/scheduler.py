@@ -12,6 +12,7 @@ from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import FloatArray, Graph
 from pimcomp.ir.plan import Judgement, Pipeline, Plan
 from pimcomp.ir.program import Checkpoints, Program
+from pimcomp.ir.report import OrderBounds
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.isa.registers import assign_registers
 from pimcomp.plan.partition import weights_of
@@ -24,7 +25,7 @@ from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.connect import Flow, connect
 from pimcomp.schedule.constants import collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
-from pimcomp.schedule.durations import OrderBounds, order_bounds
+from pimcomp.schedule.durations import order_bounds
 from pimcomp.schedule.global_layout import constant_image, global_layout, input_addresses, output_addresses
 from pimcomp.schedule.order import ROTATIONS, Placed, least_memory, place_actions, place_with_spills
 from pimcomp.schedule.sites import place_work
@@ -60,6 +61,7 @@ class Scheduler:
         self.layout = global_layout(graph, self.constants, arch.element_bytes)
         self.layer_of_node = layer_of_node(graph, partition)
         self._best = _Judged(math.inf, None, {})
+        self._made: _Ordered | None = None  # what the last program was made of
 
     def program(self, plan: Plan) -> Program:
         """Instruction streams of a plan.
@@ -68,7 +70,7 @@ class Scheduler:
         """
         graph, arch, eb = self.graph, self.arch, self.arch.element_bytes
         known = self._best.flows if plan is self._best.plan else {}
-        groups, flow, placed = self._ordered(plan, self.options, self.images, known)
+        groups, flow, placed = self._made = self._ordered(plan, self.options, self.images, known)
         assembled = assemble(flow, placed, self.layout, arch)
         images = assembled.images
         constant_addresses, constant_values = constant_image(self.constants, self.layout, eb)
@@ -114,10 +116,11 @@ class Scheduler:
         actions = len(placed.actions.core) * (orders if placed.spilled is None else SPILLING_COST)
         return Judgement(time_ns=placed.image_ns, actions=actions, share=share)
 
-    def order_bounds(self, plan: Plan) -> OrderBounds:
-        """What no order of a plan's actions can beat, wherever their buffers lie."""
-        groups = number_groups(self.partition, plan, self.arch.total_cores)
-        return order_bounds(self._flow(plan, groups, self.arch, narrow=False), groups, self.arch)
+    def order_bounds(self) -> OrderBounds:
+        """What no order of the actions of the program that was made last can beat."""
+        assert self._made is not None, "bounds of a program ask for one"
+        groups, flow, placed = self._made
+        return order_bounds(flow, groups, self.arch, placed.images)
 
     def _ordered(self, plan: Plan, options: ScheduleOptions, images: int, flows: dict[bool, Flow]) -> "_Ordered":
         """The order of a plan's actions, in which buffers wait in global memory if local memory is too small.

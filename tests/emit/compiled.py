@@ -7,7 +7,7 @@ from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Outcome, Pipeline, Plan, Status
 from pimcomp.ir.program import Program
-from pimcomp.ir.report import Bounds, Energy, Timing
+from pimcomp.ir.report import Bounds, Energy, OrderBounds, Timing
 from pimcomp.plan.unfoldings import unfoldings_of
 from tests.emit.programs import random_program, small_arch
 
@@ -46,6 +46,7 @@ def small_compiled(program: Program | None = None) -> Compiled:
             noc_pj=500.0,
             static_pj=1000.0,
         ),
+        order_bounds=OrderBounds(latency_ns=3000.0, period_ns=1800.0),
         bounds=Bounds(
             latency_ns=1000.0,
             period_ns=800.0,

@@ -32,7 +32,7 @@ _CHIP = (
 Object = dict[str, Any]
 _PER_IMAGE = (
     *("latency_ns", "period_ns", "throughput_per_s", "energy_pj", "avg_power_mw"),
-    *("bound_ns", "gap", "bound_period_ns", "gap_period"),
+    *("bound_ns", "gap", "bound_period_ns", "gap_period", "order_bound_ns", "order_bound_period_ns"),
 )
 
 

@@ -100,7 +100,7 @@ def test_the_one_machine_bound_is_that_of_the_preemptive_schedule(machines: list
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_order_is_quicker_than_the_bounds(seed: int) -> None:
     case = stages(seed)
-    least = order_bounds(case.flow, case.groups, case.arch)
+    least = order_bounds(case.flow, case.groups, case.arch, case.placed.images)
     assert 0.0 < least.period_ns <= least.latency_ns
     placed = place_actions(case.flow, case.groups, case.arch, case.options, 1, repeated=False)
     assert placed is not None
