@@ -235,9 +235,8 @@ def positions(order: LongArray) -> LongArray:
 
 def least_memory(flow: Flow, groups: GroupTable, arch: Arch) -> tuple[int, int]:
     """Bytes of local memory that spilling needs, and on which core: scratch and the operands of one instruction."""
-    known, every = _prepare(flow, groups, arch), np.ones(arch.total_cores, dtype=bool)
-    held = most_held(buffer_touches(flow, known.extents, np.arange(len(flow.core))[None], every), arch)
-    needed = held + _above(known.scratch, arch)
+    extents = _extents(flow.tape, groups, flow.core, arch)
+    needed = most_held(flow, extents, arch) + _above(_scratch_bytes(flow, extents, arch.total_cores), arch)
     return int(needed.max()), int(needed.argmax())
 
 
@@ -252,7 +251,8 @@ def _prepare(flow: Flow, groups: GroupTable, arch: Arch) -> _Known:
     scratch = _scratch_bytes(flow, extents, arch.total_cores)
     last, actions = len(flow.buffers.core) - flow.constant_tasks, len(flow.core)
     dynamic = flow.touches[flow.touches[:, 0] < last]
-    touches = np.stack(np.divmod(np.unique(dynamic[:, 0] * actions + dynamic[:, 1]), actions), axis=1)
+    number = np.sort(dynamic[:, 0] * actions + dynamic[:, 1])  # quicker than numpy.unique, which makes a hash table
+    touches = np.stack(np.divmod(number[np.diff(number, prepend=-1) > 0], actions), axis=1)
     return _Known(flow, arch, extents, scratch, times_of(flow, groups, arch), touches)
 
 

@@ -118,20 +118,25 @@ def buffer_touches(
     return Touches(*(column[by_use] for column in joined))
 
 
-def most_held(touches: Touches, arch: Arch) -> LongArray:
-    """int64[cores]: bytes that the operands of one instruction take at most."""
-    t = touches
-    by_buffer = np.lexsort((t.buffer, t.sub, t.position, t.core))
-    instruction = np.stack([t.core, t.position, t.sub], axis=1)[by_buffer]
-    buffer, low, high = t.buffer[by_buffer], t.low[by_buffer], t.high[by_buffer]
+def most_held(flow: Flow, extents: tuple[LongArray, LongArray, LongArray], arch: Arch) -> LongArray:
+    """int64[cores]: bytes that the operands of one instruction take at most, each buffer from the first byte used to
+    the last. extents: as in `buffer_touches`."""
+    tape, moved = flow.tape, flow.transfers
+    starts = (tape.dst_offset, tape.src_offset, tape.src2_offset)
+    buffers = (tape.dst_buffer, tape.src_buffer, tape.src2_buffer)
+    operands = [(b, low, low + extent) for b, low, extent in zip(buffers, starts, extents, strict=True)]
+    held = np.zeros(len(tape.op), dtype=np.int64)
+    for k, (buffer, low, high) in enumerate(operands):
+        first, last, counted = low, high, buffer < 0
+        for j, (other, start, stop) in enumerate(operands):
+            first = np.where(other == buffer, np.minimum(first, start), first)
+            last = np.where(other == buffer, np.maximum(last, stop), last)
+            counted |= (other == buffer) & (j < k)
+        held += np.where(counted, 0, last - first + arch.element_bytes)
     most = np.zeros(arch.total_cores, dtype=np.int64)
-    if not len(buffer):
-        return most
-    other = np.append(True, (np.diff(instruction, axis=0) != 0).any(axis=1))
-    first = np.flatnonzero(other | np.append(True, np.diff(buffer) != 0))
-    held = np.maximum.reduceat(high, first) - np.minimum.reduceat(low, first) + arch.element_bytes
-    start = np.flatnonzero(other[first])
-    np.maximum.at(most, instruction[first[start], 0], np.add.reduceat(held, start))
+    np.maximum.at(most, flow.core[tape.task], held)
+    for core in (moved.src_core, moved.dst_core):
+        np.maximum.at(most, core, moved.bytes + arch.element_bytes)
     return most
 
 

@@ -232,9 +232,12 @@ def _local_cluster(jobs: int) -> Iterator[Any]:
     from distributed import LocalCluster
 
     # A task waits at the scheduler, not beside one that is running: a worker that dies has one suspect. It is started
-    # again however often: Dask would give it up after some seconds.
+    # again however often: Dask would give it up after some seconds. Dask's workers give memory back above 64 KB, and a
+    # compile, which lives on arrays of megabytes, spends a quarter of its time on getting it again.
+    kept = "distributed.nanny.pre-spawn-environ."
     dask.config.set(
         {"distributed.scheduler.worker-saturation": 1.0, "distributed.deploy.lost-worker-timeout": "10 days"}
+        | {kept + "MALLOC_TRIM_THRESHOLD_": 1 << 30, kept + "MALLOC_MMAP_THRESHOLD_": 32 << 20}
     )
     nobody = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     with tempfile.TemporaryDirectory(prefix="pimdse-") as scratch:

@@ -208,4 +208,4 @@ def test_most_held_is_what_the_operands_of_one_instruction_take(seed: int) -> No
     for (core, _, _), held in reach.items():
         total = sum(high - low + case.arch.element_bytes for low, high in held.values())
         expected[core] = max(expected[core], total)
-    assert most_held(t, case.arch).tolist() == expected
+    assert most_held(case.flow, operand_bytes(case), case.arch).tolist() == expected
