@@ -131,7 +131,7 @@ def order_bounds(flow: Flow, groups: GroupTable, arch: Arch, images: int) -> Ord
     """Of the actions of one image: the largest one-machine bound over cores and memory server, and the busiest of them.
 
     Every action takes at least its time with the least overhead; what must come before and behind it are longest paths.
-    A round of `images` asks for its constants once.
+    A receiver need not come before the request has reached it. A round of `images` asks for its constants once.
     """
     times, tasks, cores = times_of(flow, groups, arch, LEAST_OVERHEAD_CYCLES), flow.tasks, arch.total_cores
     lengths, edges = lengths_of(times, tasks), flow.edges
@@ -141,8 +141,11 @@ def order_bounds(flow: Flow, groups: GroupTable, arch: Arch, images: int) -> Ord
     served = np.flatnonzero(times[:tasks, MEMORY_NS])
     action = np.concatenate([np.arange(len(times)), np.arange(tasks, len(times)), served])
     machine = np.concatenate([flow.core, flow.peer[tasks:], np.full(len(served), cores)])
-    work = np.concatenate([lengths.action[:tasks], lengths.source, lengths.target, times[served, MEMORY_NS]])
-    jobs = np.stack([head[action], work, tail[action] + lengths.action[action] - work])
+    asked, sent = times[tasks:, LATENCY_NS], lengths.target - lengths.source
+    work = np.concatenate([lengths.action[:tasks], lengths.source, lengths.target - asked, times[served, MEMORY_NS]])
+    ahead = np.concatenate([head, head[tasks:] + asked, head[served]])
+    behind = np.concatenate([tail[:tasks], tail[tasks:] + sent, tail[tasks:], tail[served]])
+    jobs = np.stack([ahead, work, behind])
     by_machine = np.lexsort((jobs[0], machine))
     first = np.searchsorted(machine[by_machine], np.arange(cores + 2))
     once = (action >= tasks - flow.constant_tasks) & (action < tasks)
