@@ -62,7 +62,8 @@ class View:
     @property
     def nodes(self) -> list[int]:
         """The sources, each once, ascending."""
-        found: list[int] = np.unique(self.sources).tolist()
+        starts = np.diff(self.sources, prepend=~self.sources[:1]) != 0  # of runs: few in wide views
+        found: list[int] = np.unique(self.sources[starts]).tolist()
         return found
 
 

@@ -97,7 +97,7 @@ def _crossbars(decoded: Decoded, core_start: LongArray, emitted: LongArray) -> I
         k = int(np.argmax(wrong))
         index = int(emitted[fires[k]] - decoded.core_start[core[k]])
         raise ModelError(
-            f"core {core[k]}, instruction {index}: group: expected 0 to {counts[core[k]] - 1}, found {group[k]}"
+            f"core {core[k]}, instruction {index}: group: expected one below {counts[core[k]]}, found {group[k]}"
         )
     crossbars[fires] = np.concatenate(decoded.array_group_map)[first[core] + group]
     return crossbars

@@ -8,7 +8,7 @@ import numpy as np
 from pimcomp.attribution import Attribution, attribute
 from pimcomp.config import load_arch
 from pimcomp.emit.decode import Decoded, decode_program, nodes_of, read_checkpoints
-from pimcomp.errors import DeadlockError, OutputError
+from pimcomp.errors import DeadlockError, ModelError, OutputError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
@@ -76,7 +76,10 @@ def read_program_folder(path: Path) -> ProgramFolder:
     program = _first(path, PROGRAMS, "program")
     arch = chip_of_folder(path)
     decoded = decode_program(program)
-    stream, emitted = stream_of_file(decoded, arch)
+    try:
+        stream, emitted = stream_of_file(decoded, arch)
+    except ModelError as error:
+        raise ModelError(f"{program}: {error}") from error
     node, names = np.full(len(emitted), -1, np.int32), tuple[str, ...]()
     if (path / "checkpoints.npz").is_file():
         points = read_checkpoints(path / "checkpoints.npz")

@@ -121,6 +121,12 @@ def test_operands_that_an_operation_cannot_have_are_named(
         expected_shape(node_of(operation), operands)
 
 
+def test_the_sources_of_a_view_are_each_named_once_in_order() -> None:
+    for sources in ([], [0], [3, 3, 1, 1, 3, 0], [2, 2, 2]):
+        view = View(np.array(sources, np.int32), np.zeros(len(sources), np.int32))
+        assert view.nodes == sorted(set(sources))
+
+
 def test_every_output_reads_from_where_its_window_stands() -> None:
     window = Window(kernel=(3, 2), stride=(2, 1), pads=(1, 0, 1, 0), dilation=(2, 1))
     at = np.arange(3)

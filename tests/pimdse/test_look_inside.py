@@ -76,6 +76,15 @@ def test_simulate_reports_a_deadlock_with_its_cycle(
     assert "core 1, instruction 0: send to core 2, waiting since" in said
 
 
+def test_a_program_that_its_chip_cannot_run_is_named(micro: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fires = [{"op": "setbw", "ibiw": 8, "obiw": 8}, {"op": "mvmul", "rd": 0, "rs1": 1, "group": 0, "mbiw": 8}]
+    lists = {"config": {"core_cnt": 1, "array_group_map": {"core0": []}}, "core0": fires}
+    (micro / "program.json").write_text(json.dumps(lists))
+    assert run(["simulate", str(micro)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "program.json: core 0, instruction 1: group: expected one below 0, found 0" in said
+
+
 def simulated(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     assert run(["simulate", str(folder), "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)

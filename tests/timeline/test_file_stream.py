@@ -59,7 +59,7 @@ def test_a_group_that_does_not_exist(tmp_path: Path) -> None:
         "core0": [{"op": "setbw", "ibiw": 8, "obiw": 8}, {"op": "mvmul", "rd": 0, "rs1": 1, "group": 1, "mbiw": 8}],
     }
     (tmp_path / "program.json").write_text(json.dumps(program))
-    with pytest.raises(ModelError, match="core 0, instruction 1: group: expected 0 to 0, found 1"):
+    with pytest.raises(ModelError, match="core 0, instruction 1: group: expected one below 1, found 1"):
         stream_of_file(decode_program(tmp_path / "program.json"), small_arch())
 
 
