@@ -119,6 +119,14 @@ class OutputBufferSection(Section):
     power_mw: float = arch_field("output_buffer_mw", "power per crossbar while active", ge=0)
 
 
+class WriteSection(Section):
+    """Writing weights into cells, between the programs of segments; verification included. 0: not known."""
+
+    row_ns: float = arch_field("row_write_ns", "time to write one row of one crossbar", ge=0)
+    row_pj: float = arch_field("row_write_pj", "energy to write one row of one crossbar", ge=0)
+    rows_at_once: int = arch_field("rows_written_at_once", "rows that all crossbars together write at a time", ge=1)
+
+
 class CrossbarSection(Section):
     """One crossbar and its converters."""
 
@@ -140,6 +148,7 @@ class CrossbarSection(Section):
     adc: AdcSection = AdcSection()
     shift_add: ShiftAddSection = ShiftAddSection()
     output_buffer: OutputBufferSection = OutputBufferSection()
+    write: WriteSection = WriteSection()
 
 
 class LocalMemorySection(Section):

@@ -84,6 +84,10 @@ class Arch:
     adc_latency_cycles: int = 1
     shift_add_latency_cycles: int = 1
     output_buffer_latency_cycles: int = 1
+    # --- writing crossbars (0: not known), per row of one crossbar's cells, verification included
+    row_write_ns: float = 0.0
+    row_write_pj: float = 0.0
+    rows_written_at_once: int = 1  # of all crossbars of all chips together
     # --- memories
     local_memory_bytes: int = 262144
     local_width_bytes: int = 64

@@ -125,6 +125,13 @@ def verify_program(
 
 def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, FloatArray]) -> VerifyReport:
     """As verify_program, for files that were read already."""
+    return compare_outputs(emitted, network, inputs)[0]
+
+
+def compare_outputs(
+    emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, FloatArray]
+) -> tuple[VerifyReport, dict[str, FloatArray]]:
+    """The verdict, and what the program computed: per output float32[images, elements]; nothing if it did not end."""
     memory = emitted.memory
     count = count_images(inputs)
     feed = plan_feed(memory, count)
@@ -132,21 +139,21 @@ def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, Float
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
         done = execute(prepared, feed_inputs(memory, feed, inputs))
     except InvariantError as error:
-        return fault_report(error, emitted.points, emitted.decoded)
+        return fault_report(error, emitted.points, emitted.decoded), {}
     reference = run_reference(network.onnx_bytes(), inputs, name=network.graph.name)
     found = observed_outputs(memory, feed, done.outputs)
     pairs = []
     for output in network.graph.outputs:
         expected = expected_output(reference, output)[feed.observed.ravel()]
         pairs.append((output, expected, host_epilogue(output, named_output(found, output))))
-    suspects = [(o, e, a) for o, e, a in pairs if not _judge(o.name, e, a, 0.0).passed]
+    suspects = [(o, e, a) for o, e, a in pairs if not judge_output(o.name, e, a, 0.0).passed]
     observed = _worst_image(*suspects[0][1:]) if suspects else 0
     inside = _look_inside(prepared, emitted, network, inputs, feed, observed)
-    reports = [_judge(o.name, e, a, inside.floor(o)) for o, e, a in pairs]
+    reports = [judge_output(o.name, e, a, inside.floor(o)) for o, e, a in pairs]
     worst = max(reports, key=lambda r: r.max_error / r.range)
     wrong, right = inside.wrong, all(r.passed for r in reports)
     as_imported = all(inside.explains(o, named_output(found, o)[observed]) for o in network.graph.outputs)
-    return VerifyReport(
+    report = VerifyReport(
         passed=right and wrong is None,
         images=count,
         max_error=worst.max_error,
@@ -160,6 +167,8 @@ def compare(emitted: Emitted, network: LoadedNetwork, inputs: Mapping[str, Float
         core=wrong.core if wrong else -1,
         index=wrong.index if wrong else -1,
     )
+    _, first = np.unique(feed.observed, return_index=True)  # by image: some are observed twice
+    return report, {output.name: actual[first] for output, _, actual in pairs}
 
 
 def host_epilogue(output: Output, values: FloatArray) -> FloatArray:
@@ -193,7 +202,7 @@ def expected_output(reference: Mapping[str, FloatArray], output: Output) -> Floa
     return found.reshape(len(found), -1)
 
 
-def _judge(name: str, expected: FloatArray, actual: FloatArray, floor: float) -> OutputReport:
+def judge_output(name: str, expected: FloatArray, actual: FloatArray, floor: float) -> OutputReport:
     """The report of one output, both float32[images, elements]. floor: an error that rounding explains."""
     span = float(np.ptp(expected)) or float(np.abs(expected).max()) or 1.0
     span = max(span, floor / TOLERANCE)
@@ -244,7 +253,7 @@ class _Inside:
         pairs = zip(compiled.view.sources.tolist(), compiled.view.channels.tolist(), strict=True)
         chosen = np.stack([self.maps[source][self.image, channel] for source, channel in pairs])
         expected = (chosen.transpose(1, 2, 0) if compiled.layout == "NHWC" else chosen).reshape(1, -1)
-        return _judge(output.name, expected, values[None], self.floor(output)).passed
+        return judge_output(output.name, expected, values[None], self.floor(output)).passed
 
 
 def _look_inside(

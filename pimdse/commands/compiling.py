@@ -53,6 +53,12 @@ def compile_(
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,
+    segments: Annotated[
+        bool,
+        typer.Option(
+            "--segments", help="Cut the network into programs that follow each other, crossbars written anew."
+        ),
+    ] = False,
     out: Annotated[Path | None, out_option("Folder to write; default results/compile/NAME-ARCH-PIPELINE.")] = None,
     save: Annotated[
         str,
@@ -66,8 +72,10 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
+    from pimcomp.errors import CapacityError
     from pimdse.compiling.building import build, check_target, make_recipe, write
-    from pimdse.compiling.summary import show_compiled
+    from pimdse.compiling.segmented import compile_segments, with_lever
+    from pimdse.compiling.summary import show_compiled, show_segments
 
     output = output_of(context)
     recipe = make_recipe(
@@ -77,8 +85,16 @@ def compile_(
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
+    if segments:
+        with output.stages(f"compiling {recipe.label} in segments") as observe:
+            content = compile_segments(recipe, folder, observe, form=form, save=further)
+        show_segments(output, content, folder)
+        return
     with output.stages(f"compiling {recipe.label}") as observe:
-        built = build(recipe, observe)
+        try:
+            built = build(recipe, observe)
+        except CapacityError as error:
+            raise with_lever(error, recipe) from None
         started = time.perf_counter()
         report = write(built, folder, form=form, save=further)
         stages = (*built.stages_s, ("write", time.perf_counter() - started))

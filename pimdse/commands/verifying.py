@@ -71,7 +71,8 @@ def verify(
     from pimcomp.errors import ConfigError
     from pimdse.compiling.building import build, make_recipe, write
     from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
-    from pimdse.folder.proof import prove, prove_integer, show_verdict
+    from pimdse.folder.proof import prove, prove_integer, prove_segments, show_verdict
+    from pimdse.folder.segments import is_segments_folder
 
     output = output_of(context)
 
@@ -84,6 +85,13 @@ def verify(
             folder, network, model=source, weights=own, images=images, seed=seed, input_file=input_file, save=save
         )
 
+    if is_segments_folder(target):
+        if integer:
+            raise ConfigError("--integer", f"not for segments in order yet; each is a folder of its own: {target}/00")
+        with output.stages(f"verifying {target}"):
+            in_order = prove_segments(Path(target), model, images=images, seed=seed, input_file=input_file)
+        show_verdict(output, in_order, target)
+        return
     if is_compiled_folder(target):
         from contextlib import nullcontext
 

@@ -1,7 +1,7 @@
 """A compiled folder made again from its manifest and its stored plan, to the last byte."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,15 @@ import orjson
 import yaml
 
 from pimcomp.config import read_arch
-from pimcomp.errors import ModelError, OutputError
+from pimcomp.errors import OutputError
 from pimcomp.foundation.own_files import COMPILE, recorded
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimdse.compiling.building import Observe, Recipe, StoredPlan, build, check_target, write
-from pimdse.folder.compiled import named_by, recorded_model
-from pimdse.foundation.digest import digest
+from pimdse.folder.compiled import expect_network, named_by, recorded_model
+from pimdse.folder.segments import is_segments_folder, read_segments
 
 MANIFEST, PLAN = "manifest.yaml", "plan.json"
 
@@ -36,8 +36,13 @@ class Reproduction:
 def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: None) -> Reproduction:
     """Write the files of `folder` once more into `out`, from its manifest and plan alone, and compare them.
 
+    Of a folder of segments every segment is made again, from the network that lies in its folder.
+
     Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
     """
+    if is_segments_folder(folder):
+        parts = [part for part, _ in read_segments(folder).segments]
+        return _together(parts, [rebuild(part, out / part.name, observe) for part in parts])
     content = _manifest(folder)
     try:
         recipe = _recipe(content, folder)
@@ -52,7 +57,7 @@ def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: No
     source = recorded_model(recipe.model, folder)
     with named_by(folder):
         built = build(recipe, observe, solver=stored, source=source)
-    _check_network(folder, content, built.network, recipe.model)
+    expect_network(folder, content, built.network, recipe.model)
     write(built, out, form=form, save=save)
     return _compare(folder, out)
 
@@ -63,16 +68,7 @@ def check_network(folder: Path, network: LoadedNetwork, source: str) -> None:
     A folder that the library wrote has no manifest, so that nothing is known; OutputError if the manifest is damaged.
     """
     if (folder / MANIFEST).exists():
-        _check_network(folder, _manifest(folder), network, source)
-
-
-def _check_network(folder: Path, content: Mapping[str, Any], network: LoadedNetwork, source: str) -> None:
-
-    named = dataclasses.replace(
-        network.graph, name=Path(str(content["model"])).stem
-    )  # a copy may be called as it likes
-    if digest(named) != content.get("network_sha256"):
-        raise ModelError(f"{source}: not the network that {folder} was made from (its content differs)")
+        expect_network(folder, _manifest(folder), network, source)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -133,6 +129,13 @@ def _compare(folder: Path, out: Path) -> Reproduction:
         different=tuple(str(p) for p in there if p not in same),
         missing=tuple(str(p) for p in missing),
     )
+
+
+def _together(parts: Sequence[Path], results: Sequence[Reproduction]) -> Reproduction:
+    def named(kind: str) -> tuple[str, ...]:
+        return tuple(f"{p.name}/{name}" for p, r in zip(parts, results, strict=True) for name in getattr(r, kind))
+
+    return Reproduction(same=named("same"), different=named("different"), missing=named("missing"))
 
 
 def as_data(result: Reproduction) -> dict[str, object]:

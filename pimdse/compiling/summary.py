@@ -1,14 +1,15 @@
 """What `pimdse compile` and `pimdse pick` print."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from pimcomp.emit.report import Report
 from pimcomp.ir.report import Figures
-from pimdse.display.output import Output, plain, rows_table
+from pimdse.display.output import Output, plain, rows_table, wide_table
 from pimdse.display.units import count_text, energy_text, period_text, power_text, share_text, size_text, time_text
 
 
@@ -31,6 +32,49 @@ def render_compiled(console: Console, report: Report, folder: Path, stages_s: Se
     spent = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages_s)
     plain(console, f"{sum(s for _, s in stages_s):.1f} s: {spent}", "dim")
     plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
+
+
+def show_segments(output: Output, content: Mapping[str, Any], folder: Path) -> None:
+    """Show the index of a folder of segments: a row for each, and what all cost in order."""
+    output.show({**content, "folder": str(folder)}, lambda console: _render_segments(console, content, folder))
+
+
+def _render_segments(console: Console, content: Mapping[str, Any], folder: Path) -> None:
+    segments = content["segments"]
+    header = ("segment", "layers", "crossbars", "rows", "written", "bytes in", "bytes out", "latency", "energy")
+    rows = [
+        (
+            entry["folder"],
+            f"{entry['layers'][0]} to {entry['layers'][-1]}" if entry["layers"] else "none",
+            count_text(entry["crossbars_written"]),
+            count_text(entry["rows_written"]),
+            _known_time(entry["write_ns"]),
+            size_text(sum(entry["inputs_bytes"].values())),
+            size_text(sum(entry["outputs_bytes"].values())),
+            time_text(entry["latency_ns"]),
+            energy_text(entry["energy_pj"]),
+        )
+        for entry in segments
+    ]
+    wide_table(console, header, rows, numeric=(header[0], *header[2:]))
+    images = segments[0]["images_per_round"]
+    rows_table(
+        console,
+        [
+            ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
+            ("segments", f"{len(segments)}, one after the other; {count_text(content['rows_written'])} rows written"),
+            ("programs", f"{time_text(content['latency_ns'])} for {images} image{'s' if images > 1 else ''}"),
+            ("writing", _known_time(content["write_ns"])),
+            ("energy", f"{energy_text(content['energy_pj'])} per image, without writing crossbars"),
+        ],
+    )
+    if content["write_ns"] is None:
+        plain(console, "note: the chip's description has no crossbar.write.row_ns: writing is not counted", "yellow")
+    plain(console, f"wrote {folder}/ (segments.json, {segments[0]['folder']}/, ...)")
+
+
+def _known_time(ns: float | None) -> str:
+    return "not known" if ns is None else time_text(ns)
 
 
 def compiled_rows(report: Report) -> list[tuple[str, str]]:

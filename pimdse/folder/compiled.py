@@ -1,19 +1,22 @@
 """Reads a folder that `pimdse compile` or `pimdse pick` wrote."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from pimcomp.errors import ModelError, OutputError, UnsupportedOp
+from pimcomp.frontend import LoadedNetwork
 from pimcomp.frontend.load_network import locate_from
 from pimcomp.frontend.model_index import is_shipped
+from pimdse.foundation.digest import digest
 
 PROGRAMS = ("program.gz", "program.json")
+INDEX = "segments.json"  # of a folder of segments
 REPORT = "report.json"
 
 
@@ -74,8 +77,25 @@ def named_by(folder: Path) -> Iterator[None]:
         raise ModelError(f"{folder} names a network that cannot be read: {error}") from None
 
 
+def expect_network(folder: Path, content: Mapping[str, Any], network: LoadedNetwork, source: str) -> None:
+    """Raise ModelError if `network`, read from `source`, is another one than `folder` was made from.
+
+    content: of its manifest or index, with `model` and `network_sha256`.
+    """
+    name = Path(str(content["model"])).stem  # a copy may be called as it likes
+    if digest(replace(network.graph, name=name)) != content.get("network_sha256"):
+        raise ModelError(f"{source}: not the network that {folder} was made from (its content differs)")
+
+
+def refuse_segments(path: Path) -> None:
+    """Raise OutputError for a folder of segments where one program is expected."""
+    if (path / INDEX).is_file():
+        raise OutputError(f"{path}: holds segments, each a program of its own: give one of its folders, as {path}/00")
+
+
 def read_compiled_folder(path: Path) -> CompiledFolder:
     """Read report.json. Raises OutputError if the folder is no complete compile."""
+    refuse_segments(path)
     file = path / REPORT
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")

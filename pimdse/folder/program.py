@@ -17,7 +17,7 @@ from pimcomp.timeline.energy import energy_of_stream, energy_of_stream_by_layer,
 from pimcomp.timeline.file_stream import stream_of_file
 from pimcomp.timeline.timing import time_stream
 from pimcomp.timeline.work import Instructions
-from pimdse.folder.compiled import PROGRAMS, REPORT, read_compiled_folder
+from pimdse.folder.compiled import PROGRAMS, REPORT, read_compiled_folder, refuse_segments
 
 _CHIPS = ("chip.yaml", "config.json")  # the former says more: mesh, area, where the numbers come from
 
@@ -73,6 +73,7 @@ def read_program_folder(path: Path) -> ProgramFolder:
     """
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
+    refuse_segments(path)
     program = _first(path, PROGRAMS, "program")
     arch = chip_of_folder(path)
     decoded = decode_program(program)

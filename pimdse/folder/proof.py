@@ -10,10 +10,12 @@ from pimcomp.foundation.own_files import COMPILE, write_file
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
+from pimcomp.proof.in_segments import verify_segments
 from pimcomp.proof.trained import find_test_set
 from pimdse.display.output import Output, json_object, plain
 from pimdse.folder.input_images import read_inputs
 from pimdse.folder.program import chip_of_folder
+from pimdse.folder.segments import read_segments
 
 RECORD = "verified.json"
 
@@ -24,6 +26,16 @@ def prove(
     """Execute the folder's program and compare it with onnxruntime, on random images or those of a file."""
     inputs = read_inputs(input_file, network.graph) if input_file is not None else None
     return verify_program(folder, network, images=images, seed=seed, inputs=inputs)
+
+
+def prove_segments(
+    folder: Path, model: str | None, *, images: int = 4, seed: int = 0, input_file: Path | None = None
+) -> VerifyReport:
+    """Execute the programs of a folder of segments in order, likewise. model: where the network is now, if given."""
+    index = read_segments(folder)
+    network = index.whole(model)
+    inputs = read_inputs(input_file, network.graph) if input_file is not None else None
+    return verify_segments(index.networks(), network, images=images, seed=seed, inputs=inputs)
 
 
 def prove_integer(

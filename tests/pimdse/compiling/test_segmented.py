@@ -1,0 +1,146 @@
+"""`pimdse compile --segments`: a network larger than the chip as programs in order, verified against the whole.
+
+Covers: /pimdse/folder/segments, /pimcomp/proof/in_segments.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from pimcomp.foundation.own_files import RECORD
+from pimdse.cli import run
+from tests.frontend.small_onnx import make, normals, op
+
+CHIP = """
+name: tiny
+chip: {cores: 2, crossbars_per_core: 2}
+crossbar: {rows: 32, cols: 32, cell_bits: 8, dac: {count: 32}, write: {row_ns: 10, row_pj: 3, rows_at_once: 4}}
+core: {rob_size: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network, a chip and `out`: weights shared by two layers, a concatenation of maps from before and
+    behind a cut, one output of an early segment and one of the last."""
+    folder = tmp_path_factory.mktemp("segments")
+    nodes = [
+        op("Conv", "x w", "a"), op("Relu", "a", "b"), op("Conv", "b v", "c"), op("Conv", "c v", "d"),
+        op("Concat", "b d", "e", axis=1), op("Conv", "e u", "y"), op("GlobalAveragePool", "c", "early"),
+    ]  # fmt: skip
+    weights = {"w": normals(32, 8, 1, 1), "v": normals(32, 32, 1, 1), "u": normals(16, 64, 1, 1)}
+    onnx.save(make(nodes, {"x": (1, 8, 4, 4)}, weights, ("y", "early")), folder / "net.onnx")
+    (folder / "tiny.yaml").write_text(CHIP)
+    assert run(["-q", *words(folder), "--out", str(folder / "out"), "--segments"]) == 0
+    return folder
+
+
+def words(folder: Path) -> list[str]:
+    return ["compile", str(folder / "net.onnx"), "--arch", str(folder / "tiny.yaml"), "--solver", "balance"]
+
+
+def test_what_does_not_fit_is_told_of_segments(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words(made), "--out", str(made / "whole")]) == 2
+    assert "4 crossbars, needs 5: chips: 2; or cores: 3; or --segments, which cuts it" in capsys.readouterr().err
+
+
+def test_all_in_order_compute_what_onnxruntime_does(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = json.loads((made / "out" / "segments.json").read_text())
+    assert len(index["segments"]) > 1
+    for entry in index["segments"]:
+        assert entry["crossbars_written"] <= 4
+        assert entry["write_ns"] == 10 * -(-entry["rows_written"] // 4)
+        assert entry["write_pj"] == 3 * entry["rows_written"]
+    assert index["write_ns"] == sum(entry["write_ns"] for entry in index["segments"])
+    assert run(["--json", "verify", str(made / "out")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["passed"], [o["name"] for o in report["outputs"]]) == (True, ["y", "early"])
+    np.save(made / "images.npy", normals(3, 8, 4, 4))
+    assert run(["--json", "verify", str(made / "out"), "--input", str(made / "images.npy")]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 3
+
+
+def test_each_is_a_folder_like_any_other_and_all_come_out_the_same(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", str(made / "out" / "01")]) == 0
+    assert run(["simulate", str(made / "out" / "01")]) == 0
+    capsys.readouterr()
+    assert run(["--json", "reproduce", str(made / "out"), "--out", str(made / "again")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["different"] == result["missing"] == []
+    assert {"00/program.gz", "01/memory.npz"} <= set(result["same"])
+
+
+@pytest.mark.parametrize("command", ["simulate", "map", "trace"])
+def test_commands_for_one_program_say_so(made: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, str(made / "out")]) == 2
+    assert "holds segments, each a program of its own: give one of its folders" in capsys.readouterr().err
+
+
+def test_a_wrong_segment_and_a_damaged_index_are_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = made / "bad"
+    shutil.copytree(made / "out", bad)
+    with np.load(bad / "01" / "memory.npz") as archive:
+        arrays = dict(archive)
+    weights = next(name for name in arrays if name.startswith("core"))
+    np.savez(bad / "01" / "memory.npz", **arrays | {weights: -arrays[weights]})
+    assert run(["verify", str(bad)]) == 1
+    assert "segment 01: output" in capsys.readouterr().out
+    assert run(["verify", str(bad), "--integer"]) == 2
+    assert "not for segments in order yet" in capsys.readouterr().err
+    index = json.loads((bad / "segments.json").read_text())
+    for change, said in (
+        ({"segments": []}, "expected at least one"),
+        ({"segments": [{"folder": "../out", "network": "n"}]}, "expected a name, found '../out'"),
+        ({"segments": index["segments"][1:]}, "which no segment before it computes"),
+        ({"segments": index["segments"][:1]}, "no segment computes the output"),
+        ({"network_sha256": "0"}, "not the network that"),
+        ({"model": 3}, "expected texts"),
+    ):
+        (bad / "segments.json").write_text(json.dumps({**index, **change}))
+        assert run(["verify", str(bad)]) == 2
+        assert said in capsys.readouterr().err
+    (bad / "segments.json").write_text("{")
+    assert run(["verify", str(bad)]) == 2
+
+
+def test_another_compile_into_the_folder_replaces_all_of_it(made: Path) -> None:
+    other = made / "other"
+    shutil.copytree(made / "out", other)
+    small = ["-q", "compile", "digits_mlp", "--arch", "pimcomp_default", "--solver", "balance", "--out", str(other)]
+    assert run(small) == 0
+    assert not (other / "segments.json").exists()
+    assert not (other / "00").exists()
+    assert run(["-q", *words(made), "--out", str(other), "--segments"]) == 0
+    assert sorted(p.name for p in other.iterdir() if p.is_file()) == [RECORD, "segments.json"]
+
+
+def test_a_layer_that_is_too_large_by_itself_is_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made / "less.yaml").write_text(
+        CHIP.replace("crossbars_per_core: 2", "crossbars_per_core: 1").replace("cores: 2", "cores: 1")
+    )
+    less = ["compile", str(made / "net.onnx"), "--arch", str(made / "less.yaml"), "--segments"]
+    assert run([*less, "--out", str(made / "less")]) == 2
+    assert "Conv-y on tiny, a segment of its own: 1 crossbars, needs 2" in capsys.readouterr().err
+    assert not (made / "less").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", ["element", "batch"])
+def test_a_trained_network_on_a_chip_half_its_size(
+    pipeline: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chip.yaml").write_text(
+        "chip: {cores: 2, crossbars_per_core: 8}\n"
+        "crossbar: {rows: 64, cols: 64, cell_bits: 8, dac: {count: 64}}\ncore: {rob_size: 1}\n"
+    )
+    out = tmp_path / "out"
+    words = ["compile", "digits_resnet8", "--arch", str(tmp_path / "chip.yaml"), "--solver", "exact"]
+    assert run([*words, "--pipeline", pipeline, "--segments", "--out", str(out)]) == 0
+    assert "has no crossbar.write.row_ns: writing is not counted" in capsys.readouterr().out
+    assert run(["verify", str(out), "--images", "8"]) == 0
