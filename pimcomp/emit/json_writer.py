@@ -13,6 +13,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Program
 from pimcomp.isa.fields import SOURCES, Source, templates
+from pimcomp.isa.operands import fired_groups, stored_weight_bits
 from pimcomp.isa.registers import LOAD_HIGH, operand_values
 from pimcomp.isa.table import GLOBAL_SLOT, IMMEDIATE, IN_TABLE, SRC2
 
@@ -38,11 +39,6 @@ class _Text(NamedTuple):
     piece_source: LongArray
     first_piece: LongArray
     head: ByteArray
-
-
-def stored_weight_bits(arch: Arch) -> int:
-    """Bits a weight takes in the cells: `mbiw`. The simulator derives the written-back columns from it, by cells."""
-    return arch.cells_per_weight * arch.cell_bits
 
 
 class JsonWriter:
@@ -79,6 +75,9 @@ def check_opcodes(op: ByteArray) -> None:
 def source_columns(program: Program, arch: Arch) -> dict[Source, npt.NDArray[np.integer] | int]:
     """For every source of a field, the number of each row, or the one of all."""
     table, registers = program.table, program.registers
+    fires, group = fired_groups(program)
+    stored = np.zeros(program.instructions, np.int32)
+    stored[fires] = stored_weight_bits(arch, program.group_weight_bits)[group]
     return {
         Source.RD: registers.rd,
         Source.RS1: registers.rs1,
@@ -88,7 +87,7 @@ def source_columns(program: Program, arch: Arch) -> dict[Source, npt.NDArray[np.
         Source.PEER: table.peer,
         Source.RELU: table.relu,
         Source.FILL: np.where(SRC2[table.op] == IMMEDIATE, table.src2, 0),
-        Source.MBIW: stored_weight_bits(arch),
+        Source.MBIW: stored,
     }
 
 

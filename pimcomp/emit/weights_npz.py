@@ -27,7 +27,8 @@ def write_weights(program: Program, arch: Arch, path: Path, *, shared_above_byte
     core{c}_group{g}_crossbar{x} uint8[rows, columns used * cells per weight] (uint16 above 8-bit cells): crossbar x
     holds the weight columns [x * weight_cols, (x + 1) * weight_cols) of its array group. Above `shared_above_bytes` in
     total: matrix_{m}_crossbar{x} and core{c}_groups int32[groups] (group -> m). exponents int32[nodes]: e of every
-    graph node (0 without weights). weight_bits, cell_bits: int64 scalars.
+    graph node (0 without weights). weight_bits, cell_bits: int64 scalars; where layers have bits of their own,
+    node_weight_bits int32[nodes] says so (0: weight_bits), and weight_cols is the layer's.
     """
     exponents = weight_exponents(program, arch)
     start = program.group_start
@@ -38,8 +39,14 @@ def write_weights(program: Program, arch: Arch, path: Path, *, shared_above_byte
         "weight_bits": np.array(arch.weight_bits, np.int64),
         "cell_bits": np.array(arch.cell_bits, np.int64),
     }
+    own_bits = _node_weight_bits(program)
+    if own_bits.any():
+        arrays["node_weight_bits"] = own_bits
     node_of = dict(zip(program.group_matrix.tolist(), program.group_node.tolist(), strict=True))
-    cells = {m: crossbar_cells(program.matrices[m], int(exponents[node]), arch) for m, node in sorted(node_of.items())}
+    cells = {
+        m: crossbar_cells(program.matrices[m], int(exponents[node]), arch, int(own_bits[node]))
+        for m, node in sorted(node_of.items())
+    }
     if total > shared_above_bytes:
         arrays |= {f"matrix_{m}_crossbar{x}": part for m, parts in cells.items() for x, part in enumerate(parts)}
     for core in np.flatnonzero(np.diff(start)).tolist():
@@ -60,20 +67,28 @@ def weight_exponents(program: Program, arch: Arch) -> IntArray:
     largest = np.zeros(len(program.node_names))
     for matrix, node in set(zip(program.group_matrix.tolist(), program.group_node.tolist(), strict=True)):
         largest[node] = max(largest[node], float(np.abs(program.matrices[matrix]).max(initial=0)))
-    limit = 2 ** (arch.weight_bits - 1) - 1
+    own_bits = _node_weight_bits(program)
+    limit = 2.0 ** (np.where(own_bits, own_bits, arch.weight_bits) - 1) - 1
     exponents = np.zeros(len(largest), np.int32)
     held = largest > 0
-    exponents[held] = np.ceil(np.log2(largest[held] / limit)).astype(np.int32)
+    exponents[held] = np.ceil(np.log2(largest[held] / limit[held])).astype(np.int32)
     return exponents
 
 
-def crossbar_cells(weights: FloatArray, exponent: int, arch: Arch) -> list[CellArray]:
-    """The cells of an array group's crossbars, in order: [rows, columns used * cells_per_weight] each."""
-    offset = 1 << (arch.weight_bits - 1)
+def _node_weight_bits(program: Program) -> IntArray:
+    """int32[nodes]: bits of the weights of every graph node, 0: the chip's."""
+    bits = np.zeros(len(program.node_names), np.int32)
+    bits[program.group_node] = program.group_weight_bits
+    return bits
+
+
+def crossbar_cells(weights: FloatArray, exponent: int, arch: Arch, weight_bits: int = 0) -> list[CellArray]:
+    """The cells of an array group's crossbars, in order: [rows, columns used * cells per weight] each."""
+    offset, per_weight = 1 << ((weight_bits or arch.weight_bits) - 1), arch.cells_at(weight_bits)
     scaled = np.rint(weights.astype(np.float64) * 2.0**-exponent).astype(np.int64)
     stored = np.clip(scaled, -offset, offset - 1) + offset
-    shifts = np.arange(arch.cells_per_weight)[::-1] * arch.cell_bits
+    shifts = np.arange(per_weight)[::-1] * arch.cell_bits
     cells = (stored[:, :, None] >> shifts) & ((1 << arch.cell_bits) - 1)
     flat: CellArray = cells.reshape(len(weights), -1).astype(np.uint8 if arch.cell_bits <= 8 else np.uint16)
-    width = arch.weight_cols * arch.cells_per_weight
+    width = arch.weight_cols_at(weight_bits) * per_weight
     return [flat[:, begin : begin + width] for begin in range(0, flat.shape[1], width)]

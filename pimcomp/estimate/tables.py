@@ -173,7 +173,7 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
     two, one, copy = price.vector(network.channels, 2), price.vector(network.channels, 1), price.copy(network.channels)
     pixel = two * work.two + one * work.one + copy * work.copies + price.vector(work.dotted, 2) * work.dots
     fixed = price.copy(work.gathered) * work.gathers + price.vector(work.averaged, 1) * work.means
-    fire, gather = price.fire(flat.crossbars, mvm_crossbar_pj(arch)), price.copy(flat.copy)
+    fire, gather = price.fire(flat.crossbars, flat.weight_bits, mvm_crossbar_pj(arch)), price.copy(flat.copy)
     add = price.vector(flat.span, 2)
     row_beats = -(-network.width * network.channels * arch.element_bytes // arch.global_width_bytes)
     constant_bytes = work.constants * arch.element_bytes
@@ -198,7 +198,7 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
             ],
             axis=1,
         ),
-        "mvm_ns": arch.mvm_ns(flat.crossbars),
+        "mvm_ns": arch.mvm_ns(flat.crossbars, flat.weight_bits),
         "flit_ns": arch.noc_latency_ns,
         "flit_pj": arch.noc_flit_energy_pj,
     }

@@ -190,6 +190,14 @@ class Arch:
         """Physical columns that one weight takes."""
         return -(-self.weight_bits // self.cell_bits)
 
+    def cells_at(self, weight_bits: Any) -> Any:
+        """The same for weights of so many bits, 0: the chip's. A layer may choose fewer than the chip's."""
+        return -(-(weight_bits + (weight_bits == 0) * self.weight_bits) // self.cell_bits)
+
+    def weight_cols_at(self, weight_bits: Any) -> Any:
+        """`weight_cols` for weights of so many bits."""
+        return self.crossbar_cols // self.cells_at(weight_bits)
+
     @property
     def weight_cols(self) -> int:
         """Logical columns (whole weights) of one crossbar: what the simulator writes back per crossbar."""
@@ -301,15 +309,19 @@ class Arch:
         cycles = front + back + (slices - 1) * max(front, back) if self.matrix_pipelined else (front + back) * slices
         return cycles * self.matrix_period_ns
 
-    def mvm_ns(self, crossbars: Count) -> Count:
-        """Unit time of one `mvmul` on an array group of that many crossbars: always full rows, however few are used."""
+    def mvm_ns(self, crossbars: Count, weight_bits: Any = 0) -> Count:
+        """Unit time of one `mvmul` on an array group of that many crossbars: always full rows, however few are used.
+
+        weight_bits: of its weights, 0: the chip's.
+        """
         b = self.element_bytes
         # The simulator reads 8 x rows x bytes: the factor is in its source.
-        return (
+        time_ns: Count = (
             self.local_read_ns(8 * self.crossbar_rows * b)
             + self.mvm_compute_ns
-            + self.local_write_ns(self.weight_cols * b * crossbars)
+            + self.local_write_ns(self.weight_cols_at(weight_bits) * b * crossbars)
         )
+        return time_ns
 
     def vector_ns(self, elements: Count, operands: int) -> Count:
         """Unit time of a vector instruction with one or two operands of `elements` elements."""

@@ -17,7 +17,7 @@ class Provenance:
     """How a program came about: everything that decides its bytes, and what was changed or dropped on the way.
 
     weights: "onnx", "random:SEED" or where else they came from. notes: of the import, the chip description and the
-    solver.
+    solver. precision: layers that have other bits of weights than the chip.
     """
 
     model: str
@@ -26,6 +26,7 @@ class Provenance:
     seed: int
     weights: str = "onnx"
     notes: tuple[str, ...] = ()
+    precision: tuple[tuple[str, int], ...] = ()
 
 
 @brief

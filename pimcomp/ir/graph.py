@@ -8,7 +8,7 @@ are convolutions whose kernel covers the whole input map.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
@@ -121,6 +121,7 @@ class Conv:
     bias: FloatArray | None = None
     groups: int = 1
     vector: bool = False
+    weight_bits: int = field(default=0, metadata={"digest": False})  # 0: the chip's; a choice of the compile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

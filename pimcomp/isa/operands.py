@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Program
@@ -22,6 +23,21 @@ from pimcomp.isa.table import (
     STRIDED,
     UNIT,
 )
+
+
+def fired_groups(program: Program) -> tuple[LongArray, LongArray]:
+    """Rows of all mvmuls, and the array group (among those of all cores) that each fires."""
+    fires = np.flatnonzero(UNIT[program.table.op] == MATRIX)
+    of_core = np.diff(np.searchsorted(fires, program.core_start))
+    return fires, np.repeat(program.group_start[:-1], of_core) + program.table.group[fires]
+
+
+def stored_weight_bits(arch: Arch, weight_bits: IntArray) -> IntArray:
+    """Bits that weights take in cells (`mbiw`). The simulator derives the written-back columns from it, by cells.
+
+    weight_bits: int32[any], of the weights, 0: the chip's.
+    """
+    return np.asarray(arch.cells_at(weight_bits) * arch.cell_bits, np.int32)
 
 
 @brief

@@ -49,7 +49,8 @@ def sibling_families(graph: Graph) -> list[tuple[int, ...]]:
         if isinstance(node.operation, Conv) and node.operation.groups == 1:
             window, view = node.operation.window, node.inputs[0]
             same = (view.sources.tobytes(), view.channels.tobytes(), window.stride, window.dilation)
-            found.setdefault((*same, node.height, node.width, node.activation), []).append(index)
+            shape = (node.height, node.width, node.activation, node.operation.weight_bits)
+            found.setdefault((*same, *shape), []).append(index)
     families = []
     for members in found.values():
         largest = _frame([graph.nodes[i] for i in members])
@@ -88,9 +89,10 @@ def _fits(node: Node, frame: Window) -> bool:
 def _merged(nodes: list[Node]) -> Node:
     """One node for all siblings; channels in their order."""
     frame = _frame(nodes)
-    weights, biases = [], []
+    weights, biases, weight_bits = [], [], 0
     for node in nodes:
         assert isinstance(node.operation, Conv)
+        weight_bits = node.operation.weight_bits  # the same for all
         weights.append(_framed(node.operation.weights, _window(node), frame))
         bias = node.operation.bias
         biases.append(np.zeros(node.channels, np.float32) if bias is None else bias)
@@ -98,7 +100,12 @@ def _merged(nodes: list[Node]) -> Node:
     return replace(
         nodes[0],
         name=" + ".join(node.name for node in nodes),
-        operation=Conv(window=frame, weights=np.concatenate(weights), bias=bias if bias.any() else None),
+        operation=Conv(
+            window=frame,
+            weights=np.concatenate(weights),
+            bias=bias if bias.any() else None,
+            weight_bits=weight_bits,
+        ),
         channels=sum(node.channels for node in nodes),
     )
 

@@ -31,6 +31,7 @@ def unfoldings_of(graph: Graph, matrices: Sequence[LayerMatrix]) -> Unfoldings:
         run_start=starts(map(len, runs)),
         run=_joined(runs),
         crossbars=_longs(group.crossbars for group in groups),
+        weight_bits=_longs(group.weight_bits for group in groups),
         group_columns=_longs(map(sum, spans)),
         copy_start=starts(map(len, copies)),
         copy=_joined(copies),

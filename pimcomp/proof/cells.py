@@ -4,17 +4,20 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.array_group import LongArray
 from pimcomp.proof.interpret.integer_kernel import EXACT, Cells, Weights
 
 _BASE = 1 << 12
 """What a word's upper slice is counted in: sums of either below half of it keep their sum within float32's 24 bits."""
 
 
-def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
+def cells_of(arch: Arch, weights: Weights, input_bits: int, weight_bits: LongArray | None = None) -> Cells:
     """The cells of all matrices: EXACT where neither a conversion nor a cell can lose anything.
 
-    Weights are offset (w + 2 ** (weight_bits - 1)) and cut into slices of cell_bits. With encoding "isaac" a column is
-    stored inverted, per rows read at a time, where its levels add up to more than half of the possible.
+    weight_bits: int64[groups], of their weights; None: the chip's. Weights are offset (w + 2 ** (weight_bits - 1)) and
+    cut into slices of cell_bits; a matrix of fewer bits has no cells for the higher slices. With encoding
+    "isaac" a column is stored inverted, per rows read at a time, where its levels add up to more than half of the
+    possible.
     """
     if arch.is_lossless:
         return EXACT
@@ -29,18 +32,23 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
     levels: list[npt.NDArray[np.float32]] = []
     flipped: list[npt.NDArray[np.float32]] = []
     first_read: list[int] = []
-    known: dict[tuple[bytes, int], int] = {}  # replicas hold the same, unless something disturbs them
-    for start, height, cols in zip(weights.start, weights.rows, weights.cols, strict=True):
+    known: dict[tuple[bytes, int, int], int] = {}  # replicas hold the same, unless something disturbs them
+    bits = np.full(len(weights.start), arch.weight_bits, np.int64) if weight_bits is None else weight_bits
+    for start, height, cols, own in zip(weights.start, weights.rows, weights.cols, bits.tolist(), strict=True):
         values = weights.values[start : start + height * cols].reshape(height, cols).astype(np.int64)
-        first_read.append(len(levels) if disturbed else known.setdefault((values.tobytes(), int(cols)), len(levels)))
+        first_read.append(
+            len(levels) if disturbed else known.setdefault((values.tobytes(), int(cols), own), len(levels))
+        )
         if first_read[-1] < len(levels):
             continue
-        held = ((values + (1 << (arch.weight_bits - 1))) >> shifts) & full
+        held = ((values + (1 << (own - 1))) >> shifts) & full
         for first in range(0, int(height), rows):
             part = held[:, first : first + rows]
             flip = (2 * part.sum(axis=1) > rows * full) & (arch.encoding == "isaac")
             flipped.append(flip.T.astype(np.float32))
-            levels.append(_words(_disturbed(np.where(flip[:, None], full - part, part), full, most, arch, rng), base))
+            found = _disturbed(np.where(flip[:, None], full - part, part), full, most, arch, rng)
+            found[-(-own // arch.cell_bits) :] = 0  # no cells
+            levels.append(_words(found, base))
     sizes = [(block.size, len(flip)) for block, flip in zip(levels, flipped, strict=True)]
     level_start, flipped_start = np.cumsum([(0, 0), *sizes], axis=0).T.astype(np.int64, order="C")
     return Cells(
@@ -49,7 +57,7 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int) -> Cells:
         cell_bits=arch.cell_bits,
         dac_bits=arch.dac_bits,
         input_bits=input_bits,
-        weight_bits=arch.weight_bits,
+        offset=np.ldexp(1.0, bits - 1),
         step=1 << short,
         top=top,
         harmless=-1 if short or disturbed else top // full,

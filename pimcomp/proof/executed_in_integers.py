@@ -16,7 +16,7 @@ from pimcomp.proof.executed import expected_output, fault_report, host_epilogue,
 from pimcomp.proof.feeds import count_images, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
 from pimcomp.proof.interpret.integer_run import execute_integer
 from pimcomp.proof.interpret.run import prepare
-from pimcomp.proof.quantize import quantize, write_integer
+from pimcomp.proof.quantize import group_weight_bits, quantize, write_integer
 from pimcomp.proof.reference import run_reference
 
 ACCURACY_POINTS = 1.0
@@ -87,7 +87,7 @@ def verify_integer(
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
         program = quantize(prepared, nodes, feed_inputs(memory, known_feed, known))
         if arch is not None:
-            held = cells_of(arch, program.weights, program.bits)
+            held = cells_of(arch, program.weights, program.bits, group_weight_bits(prepared))
             program = replace(program, weights=program.weights._replace(cells=held))
         done = execute_integer(prepared, program, feed_inputs(memory, feed, given))
     except InvariantError as error:

@@ -151,8 +151,7 @@ def _weights(
     layer = np.arange(groups) + row_node.max(initial=0) + 1  # a group that fires for no node is a layer of its own
     own = fired[row_node[fired] >= 0]
     layer[stream.group[own]] = row_node[own]
-    bits = np.full(groups, 8, np.int64)
-    bits[stream.group[fired]] = p.decoded.mbiw[stream.emitted[fired]]
+    bits = group_weight_bits(p)
     rows = [classes.matrix_row[a:b] for a, b in zip(classes.row_start[:-1], classes.row_start[1:], strict=True)]
     views = [m.values[s : s + r * c].reshape(r, c) for s, r, c in zip(m.start, m.rows, m.cols, strict=True)]
     unset = np.iinfo(np.int32).min
@@ -171,6 +170,14 @@ def _weights(
     start = np.concatenate([[0], np.cumsum(m.rows * m.cols)])[:-1].astype(np.int64)
     largest = int(np.abs(values).max(initial=0)) * int(m.rows.max(initial=0)) << (input_bits - 1)
     return Weights(start, m.rows, m.cols, values, largest < 1 << 31), exponent
+
+
+def group_weight_bits(p: Prepared) -> npt.NDArray[np.int64]:
+    """int64[groups]: bits of the weights of every array group, as the mvmuls that fire it say."""
+    fired = np.flatnonzero(UNIT[p.stream.op] == MATRIX)
+    bits = np.full(len(p.matrices.rows), 8, np.int64)
+    bits[p.stream.group[fired]] = p.decoded.mbiw[p.stream.emitted[fired]]
+    return bits
 
 
 def _nearest(weights: FloatArray, exponent: npt.NDArray[np.integer], bits: int) -> IntArray:

@@ -136,11 +136,14 @@ def _groups(program: Program, arch: Arch) -> None:
         raise InvariantError(
             f"core {core}: its array groups take {np.diff(total)[core]} crossbars of {arch.crossbars_per_core}"
         )
+    bits = program.group_weight_bits
+    if len(bits) != len(crossbars) or ((bits < 0) | (bits > arch.weight_bits)).any():
+        raise InvariantError(f"expected from 0 to {arch.weight_bits} bits of weights for every array group")
     shapes = np.array([matrix.shape for matrix in program.matrices], np.int64).reshape(-1, 2)
     if len(crossbars) and not ((program.group_matrix >= 0) & (program.group_matrix < len(shapes))).all():
         raise InvariantError("an array group has no matrix")
     rows, cols = shapes[program.group_matrix].T if len(crossbars) else (crossbars, crossbars)
-    wrong = (rows < 1) | (rows > arch.crossbar_rows) | (cols < 1) | (cols > crossbars * arch.weight_cols)
+    wrong = (rows < 1) | (rows > arch.crossbar_rows) | (cols < 1) | (cols > crossbars * arch.weight_cols_at(bits))
     if wrong.any():
         g = int(np.argmax(wrong))
         raise InvariantError(

@@ -82,6 +82,7 @@ class Scheduler:
             registers=assign_registers(assembled.table, assembled.core_start),
             group_start=groups.start,
             group_crossbars=groups.crossbars.astype(np.int32),
+            group_weight_bits=groups.weight_bits.astype(np.int32),
             group_matrix=groups.matrix.astype(np.int32),
             group_node=np.array(self.partition.nodes, dtype=np.int32)[groups.layer],
             matrices=_matrices(graph, self.partition, plan),

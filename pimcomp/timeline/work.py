@@ -13,6 +13,7 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Program
+from pimcomp.isa.operands import fired_groups, stored_weight_bits
 from pimcomp.isa.table import (
     BYTES,
     DST,
@@ -104,10 +105,13 @@ def stream_of(program: Program, arch: Arch) -> Instructions:
     bubbles = np.bitwise_count(registers.loads).astype(np.int32)
     sizes = np.diff(program.core_start)
     bubbles[program.core_start[:-1][sizes > 0]] += 1
-    fires = np.flatnonzero(UNIT[table.op] == MATRIX)
-    of_core = np.diff(np.searchsorted(fires, program.core_start))
+    fires, group = fired_groups(program)
     crossbars = np.zeros(program.instructions, np.int32)
-    crossbars[fires] = program.group_crossbars[np.repeat(program.group_start[:-1], of_core) + table.group[fires]]
+    crossbars[fires] = program.group_crossbars[group]
+    stored = stored_weight_bits(arch, np.append(program.group_weight_bits, 0))  # the last: of all other instructions
+    weight_bits, setting = np.unique(stored, return_inverse=True)
+    width = np.full(program.instructions, setting[-1], np.uint8)
+    width[fires] = setting[group]
     return Instructions(
         core_start=program.core_start,
         op=table.op,
@@ -122,11 +126,11 @@ def stream_of(program: Program, arch: Arch) -> Instructions:
         event=table.group,
         bubbles=bubbles,
         tail_bubbles=np.zeros(program.cores, np.int32),
-        width=np.zeros(program.instructions, np.uint8),
+        width=width,
         widths=Widths(
-            input_bits=np.array([arch.activation_bits], np.int32),
-            output_bits=np.array([arch.psum_bits], np.int32),
-            weight_bits=np.array([arch.weight_bits], np.int32),
+            input_bits=np.full(len(weight_bits), arch.activation_bits, np.int32),
+            output_bits=np.full(len(weight_bits), arch.psum_bits, np.int32),
+            weight_bits=weight_bits.astype(np.int32),
         ),
     )
 

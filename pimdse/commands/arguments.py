@@ -81,6 +81,14 @@ ScheduleOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A scheduling option, such as images_per_round=4. Repeatable."),
 ]
+PrecisionOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--precision",
+        metavar="FILE",
+        help="Weight bits of single layers, as [bold]pimdse precision[/bold] writes them.",
+    ),
+]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option(

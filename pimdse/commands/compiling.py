@@ -12,6 +12,7 @@ from pimdse.commands.arguments import (
     ArchOption,
     Model,
     PipelineOption,
+    PrecisionOption,
     ScheduleOption,
     SeedOption,
     SolverOption,
@@ -59,6 +60,7 @@ def compile_(
             "--segments", help="Cut the network into programs that follow each other, crossbars written anew."
         ),
     ] = False,
+    precision: PrecisionOption = None,
     out: Annotated[Path | None, out_option("Folder to write; default results/compile/NAME-ARCH-PIPELINE.")] = None,
     save: Annotated[
         str,
@@ -73,7 +75,7 @@ def compile_(
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
     from pimcomp.errors import CapacityError
-    from pimdse.compiling.building import build, check_target, make_recipe, write
+    from pimdse.compiling.building import build, check_target, make_recipe, with_precision_file, write
     from pimdse.compiling.segmented import compile_segments, with_lever
     from pimdse.compiling.summary import show_compiled, show_segments
 
@@ -82,6 +84,7 @@ def compile_(
         model=model, weights=weights, arch=arch, solver=solver, pipeline=pipeline, time_limit_s=time_limit, seed=seed,
         options=options,
     )  # fmt: skip
+    recipe = with_precision_file(recipe, precision)
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))

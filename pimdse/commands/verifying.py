@@ -10,6 +10,7 @@ from pimdse.commands.arguments import (
     DEFAULT_ARCH,
     ArchOption,
     PipelineOption,
+    PrecisionOption,
     ScheduleOption,
     SeedOption,
     SolverOption,
@@ -66,10 +67,11 @@ def verify(
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
     from pimcomp.errors import ConfigError
-    from pimdse.compiling.building import build, make_recipe, write
+    from pimdse.compiling.building import build, make_recipe, with_precision_file, write
     from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
     from pimdse.folder.proof import prove, prove_integer, prove_segments, show_verdict
     from pimdse.folder.segments import is_segments_folder
@@ -113,6 +115,7 @@ def verify(
         model=target, weights=weights, arch=arch, solver=solver, pipeline=pipeline, time_limit_s=time_limit, seed=seed,
         options=options,
     )  # fmt: skip
+    recipe = with_precision_file(recipe, precision)
     with output.stages(f"verifying {recipe.label}") as observe, tempfile.TemporaryDirectory() as temporary:
         built = build(recipe, observe)
         program = Path(temporary) / "program"

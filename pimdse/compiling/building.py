@@ -12,6 +12,7 @@ import yaml
 
 from pimcomp.compile import compile_network
 from pimcomp.config import arch_to_yaml, read_arch
+from pimcomp.config.precision_file import read_precision
 from pimcomp.emit.choices import check_choices
 from pimcomp.emit.outputs import emit, file_names
 from pimcomp.emit.report import Report
@@ -23,6 +24,7 @@ from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.precision import with_precision
 from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import versions
 from solvers import canonical, get_solver
@@ -48,6 +50,7 @@ class Recipe:
     time_limit_s: float | None = None
     seed: int = 0
     options: ScheduleOptions
+    precision: dict[str, int] = dataclasses.field(default_factory=dict)  # layer: bits of its weights
     notes: tuple[str, ...] = ()
 
     @property
@@ -114,6 +117,11 @@ def make_recipe(
     )
 
 
+def with_precision_file(recipe: Recipe, file: Path | None) -> Recipe:
+    """The recipe with the weight bits of a precision file, if there is one. Raises ConfigError."""
+    return recipe if file is None else dataclasses.replace(recipe, precision=read_precision(file))
+
+
 def schedule_options(words: Sequence[str]) -> ScheduleOptions:
     """`NAME=VALUE` words as scheduling options. Raises ConfigError naming the word."""
     defaults = {f.name: f.default for f in dataclasses.fields(ScheduleOptions)}
@@ -166,7 +174,7 @@ def build(
         network = load_network(source or recipe.model, weights=recipe.weights)
     stage("load", network)
     compiled = compile_network(
-        network.graph,
+        with_precision(network.graph, recipe.precision, recipe.arch, "--precision"),
         recipe.arch,
         solver or get_solver(recipe.solver),
         pipeline=recipe.pipeline,
@@ -177,8 +185,9 @@ def build(
     )
     # the report names the model as the user did, so that `pimdse verify DIR` finds it again
     origin = dataclasses.replace(
-        compiled.provenance, model=recipe.model, weights=recipe.weights or "onnx", notes=recipe.notes
-    )
+        compiled.provenance, model=recipe.model, weights=recipe.weights or "onnx", notes=recipe.notes,
+        precision=tuple(recipe.precision.items()),
+    )  # fmt: skip
     compiled = dataclasses.replace(compiled, provenance=origin)
     return Built(recipe=recipe, network=network, compiled=compiled, stages_s=tuple(stages))
 
@@ -232,6 +241,7 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
         "save": sorted(save),
         "versions": versions(),
         "schedule": dataclasses.asdict(recipe.options),
+        **({"precision": recipe.precision} if recipe.precision else {}),
         "outcome": {
             "solver": built.compiled.provenance.solver,
             "status": str(outcome.status),

@@ -97,6 +97,7 @@ def _recipe(content: Mapping[str, Any], folder: Path) -> Recipe:
         time_limit_s=content["time_limit_s"],
         seed=content["seed"],
         options=ScheduleOptions(**content["schedule"]),
+        precision=content.get("precision", {}),
         notes=tuple(content["notes"]),
     )
 

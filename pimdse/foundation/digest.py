@@ -25,6 +25,7 @@ def _feed(state: Any, value: object) -> None:
     elif dataclasses.is_dataclass(value):
         state.update(type(value).__name__.encode())
         for field in dataclasses.fields(value):
-            _feed(state, getattr(value, field.name))
+            if field.metadata.get("digest", True):
+                _feed(state, getattr(value, field.name))
     else:
         state.update(f"{value!r};".encode())

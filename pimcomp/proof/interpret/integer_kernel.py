@@ -42,7 +42,7 @@ class Cells(NamedTuple):
     significant first: one each, or two, the higher in units of `base`, which is more than twice any sum (0: one each).
     flipped: float32[places, slices], 1 where a column is stored inverted: a place per column from flipped_start[read].
     A conversion is a multiple of `step` up to `top` times it. harmless: inputs that add up to no more than this are
-    converted without loss (-1: none is).
+    converted without loss (-1: none is). offset: float64[groups], what was added to every weight.
     """
 
     slices: int
@@ -50,7 +50,6 @@ class Cells(NamedTuple):
     cell_bits: int
     dac_bits: int
     input_bits: int
-    weight_bits: int
     step: int
     top: int
     harmless: int
@@ -60,11 +59,12 @@ class Cells(NamedTuple):
     flipped: npt.NDArray[np.float32]
     flipped_start: npt.NDArray[np.int64]
     first_read: npt.NDArray[np.int64]
+    offset: Reals
 
 
 _NONE = np.zeros(0, np.int64)
 EXACT = Cells(
-    0, 1, 1, 1, 1, 1, 1, 1, 0, 0, np.zeros(0, np.float32), _NONE, np.zeros((0, 0), np.float32), _NONE, _NONE
+    0, 1, 1, 1, 1, 1, 1, 0, 0, np.zeros(0, np.float32), _NONE, np.zeros((0, 0), np.float32), _NONE, _NONE, np.zeros(0)
 )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def convert(x: Lanes, group: Whole, weights: Weights, rest: Lanes, total: Reals)
     driven, charge = np.zeros((height, bits * lanes), np.float32), np.empty(bits * lanes, np.float32)
     low, found = np.empty(bits, np.int32), np.empty(bits * lanes, np.float64)
     sums = np.empty((cols * words + 1, bits * lanes), np.float32)
-    offset = 2.0 ** (cells.weight_bits - 1)
+    offset = cells.offset[group]
     rest[:], total[:] = 0, 0
     for first in range(0, rows, cells.rows):
         last, read = min(first + cells.rows, rows), cells.first_read[group] + first // cells.rows

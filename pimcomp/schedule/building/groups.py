@@ -14,7 +14,8 @@ class GroupTable:
     """Array groups by core: those of core c are [start[c], start[c + 1]).
 
     local: per weighted layer int64[replication, groups], their numbers within their cores. Per array group: `matrix`,
-    its number among all groups of the chosen options, by layer; its layer, rows, columns and crossbars.
+    its number among all groups of the chosen options, by layer; its layer, rows, columns, crossbars and
+    weight_bits (0: the chip's).
     """
 
     start: LongArray
@@ -24,6 +25,7 @@ class GroupTable:
     rows: LongArray
     columns: LongArray
     crossbars: LongArray
+    weight_bits: LongArray
 
 
 def number_groups(partition: Partition, plan: Plan, cores: int) -> GroupTable:
@@ -42,5 +44,6 @@ def number_groups(partition: Partition, plan: Plan, cores: int) -> GroupTable:
     shaped = tuple(local[a : a + c.size].reshape(c.shape) for a, c in zip(cuts, plan.core_of, strict=False))
     matrix = first[layer[order]] + group[order]
     flat = [g for m in matrices for g in m.groups]
-    sizes = np.array([(g.row_stop - g.row_start, g.columns, g.crossbars) for g in flat], np.int64).reshape(-1, 3)
+    rows = [(g.row_stop - g.row_start, g.columns, g.crossbars, g.weight_bits) for g in flat]
+    sizes = np.array(rows, np.int64).reshape(-1, 4)
     return GroupTable(start, shaped, matrix, layer[order], *sizes[matrix].T)
