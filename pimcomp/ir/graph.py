@@ -63,8 +63,7 @@ class View:
     def nodes(self) -> list[int]:
         """The sources, each once, ascending."""
         starts = np.diff(self.sources, prepend=~self.sources[:1]) != 0  # of runs: few in wide views
-        found: list[int] = np.unique(self.sources[starts]).tolist()
-        return found
+        return sorted(set(self.sources[starts].tolist()))
 
 
 def whole(source: int, channels: int) -> View:

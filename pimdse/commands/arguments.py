@@ -86,7 +86,7 @@ PrecisionOption = Annotated[
     typer.Option(
         "--precision",
         metavar="FILE",
-        help="Weight bits of single layers, as [bold]pimdse precision[/bold] writes them.",
+        help="YAML or JSON with the weight bits of single layers: {layer: {weight_bits: 4}}.",
     ),
 ]
 LimitOption = Annotated[

@@ -74,7 +74,7 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
-    from pimcomp.errors import CapacityError
+    from pimcomp.errors import CapacityError, ConfigError
     from pimdse.compiling.building import build, check_target, make_recipe, with_precision_file, write
     from pimdse.compiling.segmented import compile_segments, with_lever
     from pimdse.compiling.summary import show_compiled, show_segments
@@ -89,6 +89,8 @@ def compile_(
     further = [name.strip() for name in save.split(",") if name.strip()]
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
     if segments:
+        if precision is not None:
+            raise ConfigError("--precision", "it names layers of a whole network: not with --segments")
         with output.stages(f"compiling {recipe.label} in segments") as observe:
             content = compile_segments(recipe, folder, observe, form=form, save=further)
         show_segments(output, content, folder)

@@ -219,7 +219,7 @@ def _windows(d: Draw, sizes: Sequence[int], kernel: Sequence[int]) -> None:
     rank = len(kernel)
     d.set("kernel_shape", list(kernel), 1 if "Pool" in d.operator else 0.5)
     d.set("strides", [d.number(1, 3) for _ in kernel])
-    room = [size // max(1, k - 1) if k > 1 else 3 for size, k in zip(sizes, kernel, strict=True)]
+    room = [(size - 1) // (k - 1) if k > 1 else 3 for size, k in zip(sizes, kernel, strict=True)]
     dilations = [d.number(1, max(1, min(3, r))) for r in room]
     d.set("dilations", dilations, 0.4)
     d.set("ceil_mode", 1, 0.4)
@@ -229,7 +229,10 @@ def _windows(d: Draw, sizes: Sequence[int], kernel: Sequence[int]) -> None:
         most = [max(0, k - 1) for k in kernel]
         d.set("pads", [d.number(0, m) for m in (*most, *most)], 0.8)
     elif d.some() and max(d.attributes.get("dilations", [1])) == 1:  # ONNX Runtime knows no dilated SAME ones
-        d.set("auto_pad", d.among("SAME_UPPER", "SAME_LOWER", "VALID"), 1)
+        strides = d.attributes.get("strides", [1] * rank)
+        apart = "Pool" in d.operator and any(s > k for s, k in zip(strides, kernel, strict=True))
+        same = () if apart else ("SAME_UPPER", "SAME_LOWER")  # ONNX Runtime refuses negative padding
+        d.set("auto_pad", d.among(*same, "VALID"), 1)
     assert rank in (1, 2)
 
 

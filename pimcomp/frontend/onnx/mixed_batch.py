@@ -15,7 +15,7 @@ from pimcomp.frontend.lower.constant_fold import constants_of, tensor_values
 _SMALL_BYTES = 4096  # larger tensors are no shapes, axes or indices: their values are not needed
 NO_DATA = frozenset({"Shape", "Size"})  # what they read does not flow into what they give
 _FROM_AN_AXIS = {"LayerNormalization": -1, "RMSNormalization": -1}  # and the axis, where none is given
-_OVER_AN_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 1, "Gather": 0, **_FROM_AN_AXIS}
+_OVER_AN_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 1, "Gather": 0, "Split": 0, **_FROM_AN_AXIS}
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -53,7 +53,7 @@ def refuse_mixed_batch(model: onnx.ModelProto, before: Shapes, batch: int, where
             continue
         flowing.update(node.output)
         images = {axis for name in node.input for axis in _differ(before.get(name, ()), after.get(name, ()))}
-        mixed = not images.isdisjoint(_axes_mixed(node, len(before.get(node.input[0], ())), constants))
+        mixed = not images.isdisjoint(_axes_mixed(node, before.get(node.input[0], ()), constants))
         for name in node.output:
             if name in before and name in after:
                 mixed |= math.prod(before[name]) != batch * math.prod(after[name])
@@ -70,8 +70,9 @@ def _differ(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
     return [axis for axis, (old, new) in enumerate(zip(before, after)) if old != new]
 
 
-def _axes_mixed(node: onnx.NodeProto, rank: int, constants: Mapping[str, onnx.TensorProto]) -> set[int]:
+def _axes_mixed(node: onnx.NodeProto, shape: tuple[int, ...], constants: Mapping[str, onnx.TensorProto]) -> set[int]:
     """The axes whose elements trade places, or know each other, though as many come out as go in."""
+    rank = len(shape)
     if node.op_type in _OVER_AN_AXIS:
         given = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), None)
         axes = [_OVER_AN_AXIS[node.op_type] if given is None else given]
@@ -83,7 +84,8 @@ def _axes_mixed(node: onnx.NodeProto, rank: int, constants: Mapping[str, onnx.Te
         where = range(len(steps)) if named is None else tensor_values(named).astype(int).ravel().tolist()
         axes = [axis for axis, step in zip(where, steps) if step < 0]
     elif node.op_type == "Slice" and (named_ints := {a.name: list(a.ints) for a in node.attribute}).get("starts"):
-        axes = [axis for axis, start in zip(named_ints.get("axes", range(rank)), named_ints["starts"]) if start]
+        starts = zip(named_ints.get("axes", range(rank)), named_ints["starts"])
+        axes = [axis for axis, start in starts if start and start + (shape[axis] if -rank <= axis < rank else 0)]
     else:
         return set()
     return {axis + rank * (axis < 0) for axis in axes}

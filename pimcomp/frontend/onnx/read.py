@@ -320,7 +320,7 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
                 values = tensor_values(constants[name])
             except BadShape as error:
                 raise ModelError(f"{where}: node {node.name!r}: {error}") from error
-            if place == _TARGETS.get(node.op_type):
+            if place == _TARGETS.get(node.op_type) and not any(a.name == "axes" for a in node.attribute):
                 changed = _target_for_one(values, batch)
             elif (
                 node.op_type in _ALIKE
@@ -340,7 +340,7 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
                 model.graph.initializer.append(numpy_helper.from_array(changed, node.input[place]))
 
 
-_TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}  # where a shape stands that begins with the batch
+_TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}  # where a shape stands that begins with the batch, but for `axes`
 _ALIKE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "PRelu", "Concat"} | {"Mean", "Pow", "Gemm"})
 
 
