@@ -26,16 +26,17 @@ def resolve(view: View, moved: Mapping[int, View]) -> View:
 
 def rewire(graph: Graph, nodes: Sequence[Node | None], moved: Mapping[int, View]) -> Graph:
     """The graph with `nodes` in place of its own, without those that are None, and all views renumbered."""
+    if not moved and all(node is not None for node in nodes):
+        return replace(graph, nodes=tuple(node for node in nodes if node is not None))
     number = np.cumsum([node is not None for node in nodes], dtype=np.int32) - np.int32(1)
 
     def renumbered(view: View) -> View:
         found = resolve(view, moved)
         return View(number[found.sources].astype(np.int32), found.channels)
 
-    kept = (node for node in nodes if node is not None)
     return replace(
         graph,
-        nodes=tuple(replace(node, inputs=tuple(renumbered(view) for view in node.inputs)) for node in kept),
+        nodes=tuple(replace(node, inputs=tuple(map(renumbered, node.inputs))) for node in nodes if node is not None),
         outputs=tuple(replace(output, view=renumbered(output.view)) for output in graph.outputs),
     )
 

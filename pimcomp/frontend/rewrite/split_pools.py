@@ -16,6 +16,8 @@ def split_pools(graph: Graph) -> Graph:
 
     Both averages weigh equally many elements, so the result is the same mean.
     """
+    if not any(_is_large_global_pool(graph, node) for node in graph.nodes):
+        return graph
     nodes: list[Node] = []
     moved = np.zeros(len(graph.nodes), dtype=np.int32)  # new index of each node's result
 
