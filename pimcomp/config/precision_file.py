@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field, RootModel
 
 from pimcomp.config.validation import Section, validate
@@ -23,9 +22,3 @@ def read_precision(path: str | Path) -> dict[str, int]:
     """Bits of the weights by layer, from a YAML or JSON file. Raises ConfigError naming file and field."""
     layers = validate(_Layers, load_yaml(path), str(path)).root
     return {name: layer.weight_bits for name, layer in layers.items()}
-
-
-def precision_text(weight_bits: dict[str, int]) -> str:
-    """The file's text."""
-    content = {name: {"weight_bits": bits} for name, bits in weight_bits.items()}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)

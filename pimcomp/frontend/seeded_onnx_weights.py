@@ -156,8 +156,7 @@ class _Weights:
             data_type = onnx.TensorProto.FLOAT
         else:
             data_type = tensor.data_type
-        dtype = helper.tensor_dtype_to_np_dtype(data_type)
-        set_values(tensor, name, values.astype(dtype, copy=False))
+        set_values(tensor, name, values.astype(helper.tensor_dtype_to_np_dtype(data_type), copy=False))
 
     def drop_replaced(self) -> None:
         """Remove the nodes whose outputs are initializers now."""

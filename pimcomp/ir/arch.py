@@ -188,7 +188,8 @@ class Arch:
     @property
     def cells_per_weight(self) -> int:
         """Physical columns that one weight takes."""
-        return -(-self.weight_bits // self.cell_bits)
+        cells: int = self.cells_at(0)
+        return cells
 
     def cells_at(self, weight_bits: Any) -> Any:
         """The same for weights of so many bits, 0: the chip's. A layer may choose fewer than the chip's."""
@@ -201,7 +202,8 @@ class Arch:
     @property
     def weight_cols(self) -> int:
         """Logical columns (whole weights) of one crossbar: what the simulator writes back per crossbar."""
-        return self.crossbar_cols // self.cells_per_weight
+        columns: int = self.weight_cols_at(0)
+        return columns
 
     @property
     def element_bytes(self) -> int:

@@ -8,11 +8,6 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph
 
 
-def layers_in_crossbars(graph: Graph) -> dict[str, int]:
-    """Name and node of every layer that can have a precision of its own, in graph order."""
-    return {graph.nodes[index].name: index for index in graph.weighted()}
-
-
 def with_precision(graph: Graph, weight_bits: Mapping[str, int], arch: Arch, where: str = "precision") -> Graph:
     """The graph whose named layers have weights of so many bits; all others have the chip's.
 
@@ -21,7 +16,7 @@ def with_precision(graph: Graph, weight_bits: Mapping[str, int], arch: Arch, whe
     """
     if not weight_bits:
         return graph
-    layers, nodes = layers_in_crossbars(graph), list(graph.nodes)
+    layers, nodes = {graph.nodes[index].name: index for index in graph.weighted()}, list(graph.nodes)
     for name, bits in weight_bits.items():
         check_name(where, name, layers)
         if not 2 <= bits <= arch.weight_bits:

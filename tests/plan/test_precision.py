@@ -1,5 +1,6 @@
 """pimcomp/plan/precision.py, pimcomp/config/precision_file.py: bits of single layers, and what follows them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from pimcomp.compile import compile_network
 from pimcomp.config import read_arch
-from pimcomp.config.precision_file import precision_text, read_precision
+from pimcomp.config.precision_file import read_precision
 from pimcomp.emit.decode import decode_program
 from pimcomp.emit.outputs import emit
 from pimcomp.errors import ConfigError
@@ -48,7 +49,7 @@ def test_unknown_layers_and_more_bits_than_the_chips_are_refused() -> None:
 def test_a_precision_file_is_read_back_and_its_mistakes_are_named(tmp_path: Path) -> None:
     """Keys and ranges as in chip files."""
     file = tmp_path / "p.yaml"
-    file.write_text(precision_text({WIDE: 4}))
+    file.write_text(json.dumps({WIDE: {"weight_bits": 4}}))
     assert read_precision(file) == {WIDE: 4}
     file.write_text(f"{WIDE}: {{weight_bit: 4}}")
     with pytest.raises(ConfigError, match=r"p\.yaml"):

@@ -26,8 +26,9 @@ def resolve(view: View, moved: Mapping[int, View]) -> View:
 
 def rewire(graph: Graph, nodes: Sequence[Node | None], moved: Mapping[int, View]) -> Graph:
     """The graph with `nodes` in place of its own, without those that are None, and all views renumbered."""
-    if not moved and all(node is not None for node in nodes):
-        return replace(graph, nodes=tuple(node for node in nodes if node is not None))
+    kept = tuple(node for node in nodes if node is not None)
+    if not moved and len(kept) == len(nodes):
+        return replace(graph, nodes=kept)
     number = np.cumsum([node is not None for node in nodes], dtype=np.int32) - np.int32(1)
 
     def renumbered(view: View) -> View:
@@ -36,7 +37,7 @@ def rewire(graph: Graph, nodes: Sequence[Node | None], moved: Mapping[int, View]
 
     return replace(
         graph,
-        nodes=tuple(replace(node, inputs=tuple(map(renumbered, node.inputs))) for node in nodes if node is not None),
+        nodes=tuple(replace(node, inputs=tuple(map(renumbered, node.inputs))) for node in kept),
         outputs=tuple(replace(output, view=renumbered(output.view)) for output in graph.outputs),
     )
 
