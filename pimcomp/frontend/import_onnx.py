@@ -13,6 +13,7 @@ from pimcomp.frontend.lower.constant_fold import set_values
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP
 from pimcomp.frontend.lower.lower import lower, node_label
 from pimcomp.frontend.onnx.drop_quantization import drop_quantization
+from pimcomp.frontend.onnx.leave_choices import leave_choices
 from pimcomp.frontend.onnx.read import copy_onnx, inputs_without_values, read_onnx
 from pimcomp.frontend.onnx.widen_halves import widen_halves
 from pimcomp.frontend.random_weights import parse_weights_option
@@ -62,7 +63,7 @@ def import_model(given: onnx.ModelProto, *, weights: str | None = None) -> Loade
 
 def _imported(model: onnx.ModelProto, path: Path, weights: str | None) -> LoadedNetwork:
     seed = None if weights is None else parse_weights_option(weights)
-    notes = in_real_numbers(model, path)
+    notes = leave_choices(model) + in_real_numbers(model, path)
     _fill_missing(model, str(path), seed)
     if seed is not None:
         randomize(model, seed)

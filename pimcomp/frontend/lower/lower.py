@@ -138,7 +138,8 @@ _REASONS = {
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
     ),
     "export attention as MatMul, Softmax and MatMul": ("Attention LinearAttention RotaryEmbedding"),
-    "which elements come out depends on the data": "NonZero TopK NonMaxSuppression ArgMax ArgMin Unique Compress",
+    "which elements come out depends on the data": "NonZero NonMaxSuppression Unique Compress",
+    "which elements come out depends on the data (behind the last layer the host chooses)": "ArgMax ArgMin TopK",
 }
 
 _WHY_NOT: Mapping[str, str] = MappingProxyType(

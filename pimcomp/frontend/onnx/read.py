@@ -70,7 +70,7 @@ def _prepared(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     _fill_sparse(model, path)
     if model.functions:
         model = _without_functions(model, path)
-    _drop_dead_nodes(model)
+    drop_dead_nodes(model)
     _check_inputs(model, opset, path)
     take_integers_as_real(model)
     expand_fused(model)
@@ -352,7 +352,7 @@ def _target_for_one(target: npt.NDArray[np.generic], batch: int) -> npt.NDArray[
     return changed
 
 
-def _drop_dead_nodes(model: onnx.ModelProto) -> None:
+def drop_dead_nodes(model: onnx.ModelProto) -> None:
     """Remove, in place, the nodes that no output of the model depends on."""
     graph = model.graph
     needed = {output.name for output in graph.output}
