@@ -1,19 +1,21 @@
 """A network cut into segments: graphs that follow each other, so that one chip computes them one after the other.
 
 The nodes keep their order; a cut before node p parts those below p from the others. Every segment is a Graph of its
-own. A map that is read behind the cut is an output of the segment that computes it and an input, whole and channels
-first, of every segment that reads it; a network input is an input of every segment that reads it, as it was; a network
-output is one of the segment that computes the last map that it shows.
+own. A map that is read behind the cut is an output of the segment that computes it and an input, channels first, of
+every segment that reads it: of the channels from the first to the last that it reads. A network input is an input of
+every segment that reads it, as it was; a network output is one of the segment that computes the last map that it shows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from pimcomp.ir.graph import Graph, Input, Node, Output, Softmax, View, whole
+from pimcomp.ir.graph import Graph, Input, Node, Output, Softmax, View
+
+Span = tuple[int, int]  # the first, and the one behind the last
 
 
 class Cuts(NamedTuple):
@@ -64,45 +66,88 @@ def cut_candidates(graph: Graph) -> tuple[int, ...]:
     return (0, *inside, len(graph.nodes))
 
 
-def map_name(graph: Graph, node: int) -> str:
-    """What a map that crosses a cut is called: as its node, with primes where anything else is called so."""
-    taken = {output.name for output in graph.outputs} | {n.name for i, n in enumerate(graph.nodes) if i != node}
-    name = graph.nodes[node].name
+def unused(name: str, taken: Collection[str]) -> str:
+    """A name, with primes where it is taken."""
     while name in taken:
         name += "'"
     return name
 
 
+def map_name(graph: Graph, node: int, span: Span | None = None) -> str:
+    """What a map that crosses a cut, or a span of its channels, is called: as its node, or with primes."""
+    taken = {output.name for output in graph.outputs} | {n.name for i, n in enumerate(graph.nodes) if i != node}
+    size = graph.nodes[node].channels
+    channels = f"[{span[0]}:{span[1]}]" if span is not None and span != (0, size) else ""
+    return unused(graph.nodes[node].name + channels, taken)
+
+
 def cut(graph: Graph, positions: Sequence[int]) -> tuple[Graph, ...]:
     """The segments between successive positions, named NAME-00, NAME-01 and so on."""
-    pairs = enumerate(pairwise(positions))
-    return tuple(replace(segment(graph, *pair), name=f"{graph.name}-{k:02d}") for k, pair in pairs)
+    pairs = list(pairwise(positions))
+    read: dict[int, set[Span]] = {}
+    for pair in pairs:
+        for source, span in _entering(graph, *pair).items():
+            read.setdefault(source, set()).add(span)
+    digits = max(2, len(str(len(pairs) - 1)))
+    return tuple(
+        replace(segment(graph, *pair, read), name=f"{graph.name}-{k:0{digits}d}") for k, pair in enumerate(pairs)
+    )
 
 
-def segment(graph: Graph, first: int, stop: int) -> Graph:
-    """The graph of nodes [first, stop)."""
-    own = [i for i in range(first, stop) if not isinstance(graph.nodes[i].operation, Input)]
-    outputs = [output for output in graph.outputs if first <= _home(graph, output) < stop]
-    views = [view for i in own for view in graph.nodes[i].inputs] + [output.view for output in outputs]
-    entering = sorted({source for view in views for source in view.nodes} - set(own))
+def segment(graph: Graph, first: int, stop: int, read: Mapping[int, Collection[Span]] | None = None) -> Graph:
+    """The graph of nodes [first, stop).
+
+    read: of every map that crosses a cut the spans that are read behind one; None: all of what is read behind `stop`.
+    """
+    own = _own(graph, first, stop)
+    entering = _entering(graph, first, stop)
     number = np.full(len(graph.nodes), -1, np.int32)
-    number[entering + own] = np.arange(len(entering) + len(own))
+    number[[*entering, *own]] = np.arange(len(entering) + len(own))
+    begin = np.zeros(len(graph.nodes), np.int32)
+    begin[list(entering)] = [span[0] for span in entering.values()]
 
     def renumbered(view: View) -> View:
-        return View(number[view.sources], view.channels)
+        return View(number[view.sources], view.channels - begin[view.sources])
 
     def moved(index: int) -> Node:
         node = graph.nodes[index]
         return replace(node, inputs=tuple(renumbered(view) for view in node.inputs))
 
-    readers = graph.readers()
-    leaving = [i for i in own if _read_behind(graph, readers[i], stop)]
-    crossing = [_as_output(graph, i, int(number[i])) for i in leaving]
+    if read is None:
+        readers = graph.readers()
+        read = {i: ((0, graph.nodes[i].channels),) for i in own if _read_behind(graph, readers[i], stop)}
+    outputs = [replace(output, view=renumbered(output.view)) for output in _outputs(graph, first, stop)]
+    leaving = [_as_output(graph, i, int(number[i]), span) for i in own for span in sorted(read.get(i, ()))]
     return replace(
         graph,
-        nodes=(*(_as_input(graph, i) for i in entering), *(moved(i) for i in own)),
-        outputs=(*crossing, *(replace(output, view=renumbered(output.view)) for output in outputs)),
+        nodes=(*(_as_input(graph, i, span) for i, span in entering.items()), *(moved(i) for i in own)),
+        outputs=(*leaving, *outputs),
     )
+
+
+def _own(graph: Graph, first: int, stop: int) -> list[int]:
+    return [i for i in range(first, stop) if not isinstance(graph.nodes[i].operation, Input)]
+
+
+def _outputs(graph: Graph, first: int, stop: int) -> list[Output]:
+    return [output for output in graph.outputs if first <= _home(graph, output) < stop]
+
+
+def _entering(graph: Graph, first: int, stop: int) -> dict[int, Span]:
+    """What a segment reads of others and of the network's inputs, ascending, and which channels; of inputs all."""
+    own = _own(graph, first, stop)
+    views = [view for i in own for view in graph.nodes[i].inputs]
+    views += [output.view for output in _outputs(graph, first, stop)]
+    found: dict[int, Span] = {}
+    for view in views:
+        for source in set(view.nodes).difference(own):
+            channels = view.channels[view.sources == source]
+            low, high = found.get(source, (np.iinfo(np.int32).max, 0))
+            found[source] = min(low, int(channels.min())), max(high, int(channels.max()) + 1)
+    for source in found:
+        if isinstance(graph.nodes[source].operation, Input):
+            found[source] = 0, graph.nodes[source].channels
+    return dict(sorted(found.items()))
 
 
 def _home(graph: Graph, output: Output) -> int:
@@ -116,15 +161,18 @@ def _read_behind(graph: Graph, readers: set[int], stop: int) -> bool:
     return any((reader if reader >= 0 else _home(graph, graph.outputs[-1 - reader])) >= stop for reader in readers)
 
 
-def _as_input(graph: Graph, index: int) -> Node:
+def _as_input(graph: Graph, index: int, span: Span) -> Node:
     node = graph.nodes[index]
     if isinstance(node.operation, Input):
         return node
-    shape = (1, node.channels, node.height, node.width)
-    return replace(node, name=map_name(graph, index), operation=Input(shape), inputs=(), activation=None)
+    shape = (1, span[1] - span[0], node.height, node.width)
+    name = map_name(graph, index, span)
+    return replace(node, name=name, operation=Input(shape), inputs=(), channels=shape[1], activation=None)
 
 
-def _as_output(graph: Graph, index: int, number: int) -> Output:
+def _as_output(graph: Graph, index: int, number: int, span: Span) -> Output:
     node = graph.nodes[index]
-    shape = (1, node.channels, node.height, node.width)
-    return Output(name=map_name(graph, index), view=whole(number, node.channels), onnx_shape=shape)
+    channels = np.arange(*span, dtype=np.int32)
+    shape = (1, len(channels), node.height, node.width)
+    view = View(np.full(len(channels), number, np.int32), channels)
+    return Output(name=map_name(graph, index, span), view=view, onnx_shape=shape)

@@ -1,21 +1,24 @@
 """`pimdse simulate`: what a program takes and why, and the real simulator's answer beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimcomp.errors import check_name
+from pimcomp.errors import ConfigError, check_name
 from pimdse.commands.arguments import Folder
 from pimdse.display.output import output_of, plain, rows_table, wide_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pimcomp.attribution import Attribution
     from pimcomp.ir.report import Figures, LayerEnergy
-    from pimdse.folder.pimsim import SimulatorReport
+    from pimdse.display.output import Output
+    from pimdse.folder.pimsim import SimulatorReport, SteadyState
+    from pimdse.folder.program import ProgramFolder
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -46,16 +49,95 @@ def simulate(
     ] = "",
     timeout: Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="Longest wait for it.")] = 7200,
 ) -> None:
-    """Show a program's latency, throughput, power and energy, where the time goes, and what pimsim-nn says."""
-    from pimdse.compiling.summary import figure_rows
-    from pimdse.folder.attribution import attribution_data, show_attribution
-    from pimdse.folder.pimsim import cores_at_work, find_simulator, simulate_folder
-    from pimdse.folder.program import read_program_folder
+    """Show a program's latency, throughput, power and energy, where the time goes, and what pimsim-nn says.
+
+    Of a folder of segments: each one's latency and what it is made of, and the sums.
+    """
+    from pimdse.folder.pimsim import find_simulator
+    from pimdse.folder.segments import is_segments_folder, read_segments
 
     if mode:
         check_name("--mode", mode, ("latency", "throughput"))
     output = output_of(context)
     executable = find_simulator(pimsim)
+
+    def simulated(part: Path, mode: str) -> _Simulated:
+        return _simulate(output, part, mode, executable, timeout)
+
+    if is_segments_folder(folder):
+        if mode == "throughput":
+            raise ConfigError("--mode", "segments run one after the other, a round each: only latency")
+        index = read_segments(folder)
+        in_order = [simulated(part, "latency") for part, _ in index.segments]
+        write_ns = index.content.get("write_ns")
+        output.show(
+            _segments_data(folder, in_order, write_ns), lambda console: _show_segments(console, in_order, write_ns)
+        )
+    else:
+        one = simulated(folder, mode)
+        output.show(one.data(), one.render)
+        if one.steady is not None:
+            share = 100 * one.steady.resolution
+            output.note(
+                f"pimsim-nn counted {one.steady.rounds:.4g} rounds: its period is known to within {share:.2g} %"
+            )
+    if executable is None:
+        output.note("pimsim-nn was not run: name its executable with --pimsim or PIMSIM_NN")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Simulated:
+    """One program: what the timeline says of it and, unless None, what the simulator says."""
+
+    program: "ProgramFolder"
+    found: "Attribution"
+    figures: "Figures"
+    layers: "tuple[LayerEnergy, ...]"
+    mode: str
+    theirs: "SimulatorReport | None"
+    steady: "SteadyState | None"
+
+    @property
+    def compared(self) -> "list[_Figure]":
+        return _comparison(self.figures, self.theirs, self.mode)
+
+    def numbers(self) -> dict[str, object]:
+        """Both sides and the difference, for machines."""
+        compared = self.compared
+        data: dict[str, object] = {"ours": {f.name: f.ours for f in compared}}
+        if self.theirs is not None:
+            data["theirs"] = {f.name: f.theirs for f in compared}
+            data["relative_difference"] = {f.name: f.difference for f in compared}
+        return data
+
+    def data(self) -> dict[str, object]:
+        """Everything, for machines."""
+        from pimdse.folder.attribution import attribution_data
+
+        data = {"folder": str(self.program.path), "mode": self.mode, **self.numbers()}
+        if self.steady is not None:
+            data["rounds"], data["resolution"] = self.steady.rounds, self.steady.resolution
+        attribution = attribution_data(self.found, self.program)
+        return data | {"prediction": _data(self.figures, self.layers), "attribution": attribution}
+
+    def render(self, console: "Console") -> None:
+        """Everything, for people."""
+        from pimdse.compiling.summary import figure_rows
+        from pimdse.folder.attribution import show_attribution
+
+        plain(console, self.program.title, "bold")
+        rows_table(console, figure_rows(self.figures, _DIGITS))
+        if self.theirs is not None:
+            header = ("", "pimdse", "pimsim-nn", "difference")
+            wide_table(console, header, [_shown(f) for f in self.compared], numeric=header[1:])
+        console.print()
+        show_attribution(console, self.found, self.program)
+
+
+def _simulate(output: "Output", folder: Path, mode: str, executable: Path | None, timeout_s: float) -> _Simulated:
+    from pimdse.folder.pimsim import cores_at_work, simulate_folder
+    from pimdse.folder.program import read_program_folder
+
     with output.stages(f"reading {folder}") as observe:
         program = read_program_folder(folder)
         observe("read", None)
@@ -68,32 +150,67 @@ def simulate(
         with output.stages(f"{executable.name} simulates {folder}"):
             cores = cores_at_work(program.decoded.core_start) if chosen == "latency" else None
             theirs, steady = simulate_folder(
-                executable, folder, cores=cores, latency_ns=figures.latency_ns, timeout_s=timeout
+                executable, folder, cores=cores, latency_ns=figures.latency_ns, timeout_s=timeout_s
             )
-    compared = _comparison(figures, theirs, chosen)
-    data: dict[str, object] = {"folder": str(folder), "mode": chosen, "ours": {f.name: f.ours for f in compared}}
-    if theirs is not None:
-        data["theirs"] = {f.name: f.theirs for f in compared}
-        data["relative_difference"] = {f.name: f.difference for f in compared}
-    if steady is not None:
-        data["rounds"], data["resolution"] = steady.rounds, steady.resolution
-    data |= {"prediction": _data(figures, layers), "attribution": attribution_data(found, program)}
+    return _Simulated(
+        program=program, found=found, figures=figures, layers=layers, mode=chosen, theirs=theirs, steady=steady
+    )  # fmt: skip
 
-    def render(console: "Console") -> None:
-        plain(console, program.title, "bold")
-        rows_table(console, figure_rows(figures, _DIGITS))
-        if theirs is not None:
-            header = ("", "pimdse", "pimsim-nn", "difference")
-            wide_table(console, header, [_shown(f) for f in compared], numeric=header[1:])
-        console.print()
-        show_attribution(console, found, program)
 
-    output.show(data, render)
-    if steady is not None:
-        share = 100 * steady.resolution
-        output.note(f"pimsim-nn counted {steady.rounds:.4g} rounds: its period is known to within {share:.2g} %")
-    if executable is None:
-        output.note("pimsim-nn was not run: name its executable with --pimsim or PIMSIM_NN")
+def _segments_data(folder: Path, parts: Sequence[_Simulated], write_ns: float | None) -> dict[str, object]:
+    """Every segment's figures and their sums: one round in each, one after the other; writing apart."""
+    from pimcomp.attribution.critical_path import UNITS
+
+    paths = [dict(zip(UNITS, _path_ns(part), strict=True)) for part in parts]
+    return {
+        "folder": str(folder),
+        "mode": "latency",
+        **_summed(parts),
+        "write_ns": write_ns,
+        "critical_path_ns": {unit: sum(path[unit] for path in paths) for unit in UNITS},
+        "segments": [
+            {"folder": part.program.path.name, **part.numbers(), "critical_path_ns": path}
+            for part, path in zip(parts, paths, strict=True)
+        ],
+    }
+
+
+def _summed(parts: Sequence[_Simulated]) -> dict[str, dict[str, float]]:
+    """Latency and energy of all, on both sides if there are two."""
+    figures = [{f.name: f for f in part.compared} for part in parts]
+    ours = {name: sum(each[name].ours for each in figures) for name in _SUMMED}
+    if parts[0].theirs is None:
+        return {"ours": ours}
+    return {"ours": ours, "theirs": {name: sum(each[name].theirs or 0.0 for each in figures) for name in _SUMMED}}
+
+
+def _path_ns(part: _Simulated) -> list[float]:
+    """What the latency is made of, by unit."""
+    by_unit: list[float] = (part.found.path_by_node.sum(axis=0) / 1000).tolist()
+    return by_unit
+
+
+def _show_segments(console: "Console", parts: Sequence[_Simulated], write_ns: float | None) -> None:
+    from pimcomp.attribution.critical_path import UNITS
+    from pimdse.display.units import energy_text, share_text, time_text
+
+    both = parts[0].theirs is not None
+    header = ("segment", "latency", *(("pimsim-nn", "difference") if both else ()), "energy", *UNITS)
+    rows = []
+    sums = _summed(parts)
+    every = [sum(column) for column in zip(*map(_path_ns, parts), strict=True)]
+    for name, numbers, path in (
+        *((part.program.path.name, _summed([part]), _path_ns(part)) for part in parts), ("all", sums, every)
+    ):  # fmt: skip
+        latency_ns, energy_pj = (numbers["ours"][figure] for figure in _SUMMED)
+        row = [name, time_text(latency_ns, _DIGITS)]
+        if both:
+            theirs_ns = numbers["theirs"]["latency_ns"]
+            row += [time_text(theirs_ns, _DIGITS), f"{100 * (latency_ns / theirs_ns - 1):+.4f} %"]
+        rows.append([*row, energy_text(energy_pj, _DIGITS), *(share_text(ns, latency_ns) for ns in path)])
+    wide_table(console, [name.replace("_", " ") for name in header], rows, numeric=header)
+    written = "not known" if write_ns is None else time_text(write_ns)
+    plain(console, f"one round in each, one after the other; writing crossbars, not counted here: {written}")
 
 
 def _data(figures: "Figures", layers: "tuple[LayerEnergy, ...]") -> dict[str, object]:
@@ -114,6 +231,7 @@ _PREDICTED = (
     *("latency_ns", "period_ns", "images_per_round", "throughput_per_s", "avg_power_mw"),
     *("energy_pj", "energy_by_pj", "energy_not_counted"),
 )
+_SUMMED = ("latency_ns", "energy_pj")  # over segments
 _DIGITS = 6  # the simulator and the timeline agree to four; fewer would hide it
 
 

@@ -45,7 +45,9 @@ def page_of(folder: Path) -> Path:
     """What there is to see in a folder. Raises OutputError if it is none of ours, or its report is not written yet."""
     from pimcomp.errors import OutputError
     from pimdse.commands.mapping import draw_map
+    from pimdse.folder.compiled import refuse_segments
 
+    refuse_segments(folder)
     report, picture = folder / "report.html", folder / "map.png"
     if report.is_file():
         return report

@@ -1,7 +1,7 @@
 """A network larger than the chip: cut into segments, each compiled as a network of its own, all in one folder."""
 
-import dataclasses
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.frontend.onnx.export import graph_to_onnx
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
-from pimcomp.ir.graph import Graph, Input
+from pimcomp.ir.graph import Conv, Graph, Input, Standalone
 from pimcomp.ir.plan import Plan
-from pimcomp.plan.levers import fits
+from pimcomp.plan.levers import fits, group_sizes
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
-from pimcomp.plan.segments import cheapest_cuts, cut, cut_candidates, segment
+from pimcomp.plan.segments import Cuts, cheapest_cuts, cut, cut_candidates, segment
+from pimcomp.plan.split_layers import split_layers
 from pimdse.compiling.building import Built, Observe, Recipe, build, write
 from pimdse.display.output import json_object
 from pimdse.folder.compiled import INDEX
@@ -48,13 +49,16 @@ def compile_segments(
     check_free(folder, (INDEX,), COMPILE)
     network = load_network(recipe.model, weights=recipe.weights)
     observe("load", network)
-    positions, price_ns = _cheapest(network.graph, recipe)
+    prices = Prices(recipe)
+    graph = split_layers(network.graph, recipe.arch, recipe.options, prices.of)
+    observe("layers", graph)
+    positions, price_ns = _cheapest(graph, prices)
     observe("cuts", positions)
-    parts = cut(network.graph, positions)
+    parts = cut(graph, positions)
     with staged(folder, COMPILE, whole=True, last=INDEX) as staging:
         entries = []
         for k, part in enumerate(parts):
-            entries.append(_compile_one(recipe, part, staging / f"{k:02d}", form, save))
+            entries.append(_compile_one(recipe, part, staging / part.name.rpartition("-")[2], form, save))
             observe(f"segment {k + 1} of {len(parts)}", entries[-1])
         content = _index(recipe, network, entries, price_ns)
         (staging / INDEX).write_text(json_object(INDEX, content) + "\n", encoding="utf-8")
@@ -62,48 +66,82 @@ def compile_segments(
 
 
 def with_lever(error: CapacityError, recipe: Recipe) -> CapacityError:
-    """The refusal of a network whose layers do fit the chip one by one, naming what would help."""
+    """The refusal of a network that segments would help, naming them."""
     if not error.resource.startswith(("crossbars", "cores")):
         return error
     graph = load_network(recipe.model, weights=recipe.weights).graph
+    graph = split_layers(graph, recipe.arch, recipe.options, lambda part: 1.0)  # any blocks that fit will do
     if any(not fits(part, recipe.arch) for part in cut(graph, cut_candidates(graph))):
         return error
     where = f"{graph.name} on {recipe.arch.name}"
     return CapacityError(error.resource, error.demand, error.supply, (*error.levers, LEVER), where)
 
 
-def _cheapest(graph: Graph, recipe: Recipe) -> tuple[tuple[int, ...], float]:
-    """The cuts and their price: per segment, of one round, the latency that is estimated for the plan of `exact`, and
-    the time of writing that plan's crossbars."""
+def _cheapest(graph: Graph, prices: "Prices") -> Cuts:
+    """The cuts with the least sum of prices. Raises CapacityError naming what no cuts help."""
     candidates = cut_candidates(graph)
     shortest = set(pairwise(candidates))
 
     def price_ns(first: int, stop: int) -> float | None:
-        try:
-            return _price_ns(segment(graph, first, stop), recipe)
-        except CapacityError:
-            if (first, stop) in shortest:  # no cuts help
-                raise
-            return None
+        part = segment(graph, first, stop)
+        price = prices.of(part)
+        if price is None and (first, stop) in shortest:
+            layers = ", ".join(part.nodes[node].name for node in part.weighted())
+            needed, arch = int(group_sizes(part, prices.recipe.arch).sum()), prices.recipe.arch
+            raise CapacityError(
+                "crossbars", needed, arch.crossbars, where=f"{layers} on {arch.name}, a segment of its own"
+            )
+        return price
 
     found = cheapest_cuts(candidates, price_ns)
     assert found is not None, graph.name  # with every candidate cut, all fit
     return found
 
 
-def _price_ns(part: Graph, recipe: Recipe) -> float:
+class Prices:
+    """What segments cost in ns: the latency of one round that is estimated for the plan of `exact`, and the time of
+    writing that plan's crossbars.
+
+    Each is estimated once: those that differ in names and in the values of weights alone, as the blocks of a layer do,
+    have one price, although an estimate knows filters that are zero in whole taps.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._known: dict[str, float | None] = {}
+
+    def of(self, part: Graph) -> float | None:
+        """The price of a segment; None if it does not fit."""
+        key = digest(_without_values(part))
+        if key not in self._known:
+            self._known[key] = _price_ns(part, self.recipe)
+        return self._known[key]
+
+
+def _without_values(part: Graph) -> tuple[object, ...]:
+    """A graph without names and weights, for their price depends on neither."""
+    nodes: list[object] = []
+    for node in part.nodes:
+        operation = node.operation
+        if isinstance(operation, Conv):
+            nodes.append((operation.window, operation.weights.shape, operation.bias is None, operation.groups))
+        named = Standalone() if isinstance(operation, Conv) else operation
+        nodes.append(replace(node, name="", operation=named))
+    return tuple(nodes), tuple(part.stored())
+
+
+def _price_ns(part: Graph, recipe: Recipe) -> float | None:
     arch, options = recipe.arch, recipe.options
     part = rewrite(part, arch, options)
+    if not fits(part, arch):
+        return None
     parts = partition(part, arch)
     problem = build_problem(part, arch, parts, recipe.pipeline)
-    outcome = get_solver(_PRICED_WITH).solve(problem, {}, time_limit_s=None, seed=recipe.seed)
-    if outcome.plan is None:
-        needed = sum(min(option.crossbars for option in layer.options) for layer in problem.layers)
-        layers = ", ".join(layer.name for layer in problem.layers)
-        where = f"{layers} on {arch.name}, a segment of its own"
-        raise CapacityError("crossbars", needed, arch.crossbars, where=where)
-    estimate = Estimator.of(part, arch, parts).estimate([outcome.plan], recipe.pipeline, options)
-    return float(estimate.latency_ns[0]) + (_write_ns(arch, rows_written(parts, outcome.plan)) or 0.0)
+    plan = get_solver(_PRICED_WITH).solve(problem, {}, time_limit_s=None, seed=recipe.seed).plan
+    if plan is None:
+        return None
+    estimate = Estimator.of(part, arch, parts).estimate([plan], recipe.pipeline, options)
+    return float(estimate.latency_ns[0]) + (_write_ns(arch, rows_written(parts, plan)) or 0.0)
 
 
 def rows_written(parts: Partition, plan: Plan) -> int:
@@ -125,7 +163,7 @@ def _compile_one(recipe: Recipe, part: Graph, folder: Path, form: str, save: Col
     folder.mkdir()
     file = folder / f"{part.name}.onnx"
     file.write_bytes(graph_to_onnx(part))
-    built = build(dataclasses.replace(recipe, model=file.name, weights=None), source=file)
+    built = build(replace(recipe, model=file.name, weights=None), source=file)
     report = write(built, folder, form=form, save=save)
     (folder / RECORD).unlink()  # the record of the whole folder has these files
     return _entry(built, report, part, folder.name)

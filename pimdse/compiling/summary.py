@@ -45,7 +45,7 @@ def _render_segments(console: Console, content: Mapping[str, Any], folder: Path)
     rows = [
         (
             entry["folder"],
-            f"{entry['layers'][0]} to {entry['layers'][-1]}" if entry["layers"] else "none",
+            " to ".join(dict.fromkeys(entry["layers"][:1] + entry["layers"][-1:])) or "none",
             count_text(entry["crossbars_written"]),
             count_text(entry["rows_written"]),
             _known_time(entry["write_ns"]),

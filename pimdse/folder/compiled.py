@@ -90,7 +90,10 @@ def expect_network(folder: Path, content: Mapping[str, Any], network: LoadedNetw
 def refuse_segments(path: Path) -> None:
     """Raise OutputError for a folder of segments where one program is expected."""
     if (path / INDEX).is_file():
-        raise OutputError(f"{path}: holds segments, each a program of its own: give one of its folders, as {path}/00")
+        first = min((entry.name for entry in path.iterdir() if entry.is_dir()), default="00")
+        raise OutputError(
+            f"{path}: holds segments, each a program of its own: give one of its folders, as {path / first}"
+        )
 
 
 def read_compiled_folder(path: Path) -> CompiledFolder:

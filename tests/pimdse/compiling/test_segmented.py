@@ -76,7 +76,21 @@ def test_each_is_a_folder_like_any_other_and_all_come_out_the_same(
     assert {"00/program.gz", "01/memory.npz"} <= set(result["same"])
 
 
-@pytest.mark.parametrize("command", ["simulate", "map", "trace"])
+def test_simulate_adds_up_what_each_takes(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = json.loads((made / "out" / "segments.json").read_text())
+    assert run(["--json", "simulate", str(made / "out")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ours"]["latency_ns"] == pytest.approx(index["latency_ns"])
+    assert found["ours"]["energy_pj"] == pytest.approx(index["energy_pj"])
+    assert sum(found["critical_path_ns"].values()) == pytest.approx(index["latency_ns"])
+    assert (found["write_ns"], len(found["segments"])) == (index["write_ns"], len(index["segments"]))
+    assert run(["simulate", str(made / "out")]) == 0
+    assert f"writing crossbars, not counted here: {index['write_ns']:g} ns" in capsys.readouterr().out
+    assert run(["simulate", str(made / "out"), "--mode", "throughput"]) == 2
+    assert "--mode: segments run one after the other, a round each" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["map", "trace", "view"])
 def test_commands_for_one_program_say_so(made: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, str(made / "out")]) == 2
     assert "holds segments, each a program of its own: give one of its folders" in capsys.readouterr().err
@@ -120,14 +134,31 @@ def test_another_compile_into_the_folder_replaces_all_of_it(made: Path) -> None:
     assert sorted(p.name for p in other.iterdir() if p.is_file()) == [RECORD, "segments.json"]
 
 
-def test_a_layer_that_is_too_large_by_itself_is_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (made / "less.yaml").write_text(
-        CHIP.replace("crossbars_per_core: 2", "crossbars_per_core: 1").replace("cores: 2", "cores: 1")
-    )
-    less = ["compile", str(made / "net.onnx"), "--arch", str(made / "less.yaml"), "--segments"]
-    assert run([*less, "--out", str(made / "less")]) == 2
-    assert "Conv-y on tiny, a segment of its own: 1 crossbars, needs 2" in capsys.readouterr().err
-    assert not (made / "less").exists()
+def less(made: Path) -> str:
+    """A chip of one crossbar."""
+    file = made / "less.yaml"
+    file.write_text(CHIP.replace("{cores: 2, crossbars_per_core: 2}", "{cores: 1, crossbars_per_core: 1}"))
+    return str(file)
+
+
+def test_a_layer_that_is_too_large_by_itself_becomes_several(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last one, of 64 inputs on 32 rows, which it reads of two maps."""
+    out = made / "less"
+    words = ["-q", "compile", str(made / "net.onnx"), "--arch", less(made), "--solver", "balance"]
+    assert run([*words, "--segments", "--out", str(out)]) == 0
+    layers = [entry["layers"] for entry in json.loads((out / "segments.json").read_text())["segments"]]
+    assert layers[-2:] == [["Conv-y[0:16, 0:32]"], ["Conv-y[0:16, 32:64]"]]
+    assert run(["verify", str(out)]) == 0
+    assert run(["-q", "reproduce", str(out)]) == 0
+
+
+def test_a_filter_larger_than_the_chip_is_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = make([op("Conv", "x w", "y")], {"x": (1, 4, 8, 8)}, {"w": normals(4, 4, 7, 7)}, ("y",))
+    onnx.save(model, made / "filter.onnx")
+    words = ["compile", str(made / "filter.onnx"), "--arch", less(made), "--segments"]
+    assert run([*words, "--out", str(made / "none")]) == 2
+    assert "Conv-y on tiny, a segment of its own: 1 crossbars, needs 7" in capsys.readouterr().err
+    assert not (made / "none").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,175 @@
+"""A layer larger than the chip becomes layers that fit: its weights cut into blocks, whose results are added and put
+side by side.
+
+A block has some of the output channels and some of the input channels. Blocks of the same outputs give partial results
+that are added one after the other, so that never more than two of them are needed at a time; the first has the bias,
+the last sum the activation. Blocks of different outputs lie side by side in the views of what reads the layer.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import Conv, Eltwise, Graph, IntArray, Node, View, whole
+from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.cores_needed import cores_needed
+from pimcomp.plan.levers import fits
+from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.segments import Span, segment, unused
+
+
+class Block(NamedTuple):
+    """The most output and input channels that a block has."""
+
+    outputs: int
+    inputs: int
+
+
+def split_layers(graph: Graph, arch: Arch, options: ScheduleOptions, price: Callable[[Graph], float | None]) -> Graph:
+    """The graph with every layer that does not fit the chip by itself as layers that do; the same graph if all fit.
+
+    price: of one block and its sum, as a graph of its own; None if it does not fit. Of all blocks that fit and lie in
+    no larger one that does, those win whose price times their number is least. A layer of which no block fits stays as
+    it is.
+    """
+    for index in reversed(graph.weighted()):
+        conv = _conv(graph.nodes[index])
+        if conv.groups > 1 and not _alone_fits(graph, index, arch, options):
+            graph = _split_groups(graph, index, arch, options)
+    for index in reversed(graph.weighted()):
+        if not _alone_fits(graph, index, arch, options):
+            blocks = blocks_that_fit(_conv(graph.nodes[index]), arch)
+            choices = [_split_and_price(graph, index, block, price) for block in blocks]
+            graph = min(choices, key=lambda choice: choice[1], default=(graph, 0.0))[0]
+    return graph
+
+
+def _alone_fits(graph: Graph, index: int, arch: Arch, options: ScheduleOptions) -> bool:
+    return fits(rewrite(segment(graph, index, index + 1), arch, options), arch)
+
+
+def _split_groups(graph: Graph, index: int, arch: Arch, options: ScheduleOptions) -> Graph:
+    """A layer with groups as layers of as many of them as fit, or of one."""
+    conv = _conv(graph.nodes[index])
+    outputs, inputs = len(conv.weights) // conv.groups, conv.weights.shape[1]
+    for parts in range(2, conv.groups + 1):
+        most = -(-conv.groups // parts)
+        bounds = _spans(conv.groups, most)
+        blocks = [((a * outputs, b * outputs), [(a * inputs, b * inputs)]) for a, b in bounds]
+        divided = _replaced(graph, index, blocks)
+        if most == 1 or _alone_fits(divided, index + len(bounds) - 1, arch, options):  # the last is a largest one
+            return divided
+    return graph
+
+
+def _split_and_price(
+    graph: Graph, index: int, block: Block, price: Callable[[Graph], float | None]
+) -> tuple[Graph, float]:
+    conv = _conv(graph.nodes[index])
+    outputs, inputs = (_spans(size, most) for size, most in zip(conv.weights.shape[:2], block, strict=True))
+    divided = _replaced(graph, index, [(span, inputs) for span in outputs])
+    # the last block of the first outputs is a largest one
+    stop = index + 2 * len(inputs) - 1
+    cost = price(segment(divided, max(index, stop - 2), stop))
+    return divided, math.inf if cost is None else len(outputs) * len(inputs) * cost
+
+
+def blocks_that_fit(conv: Conv, arch: Arch) -> list[Block]:
+    """The largest blocks of a layer without groups that fit, from wide ones to high ones.
+
+    For each number of crossbars above each other as many output channels as there can be: array groups are those of
+    the partition, as high as a crossbar and no wider than a core.
+    """
+    outputs, inputs = conv.weights.shape[:2]
+    taps, columns = math.prod(conv.window.kernel), int(arch.weight_cols_at(conv.weight_bits))
+    found: list[Block] = []
+    wide, channels = -(-outputs // columns), 0
+    for high in range(1, arch.crossbars + 1):
+        while wide and cores_needed(_group_sizes(high, wide, arch), arch.crossbars_per_core) > arch.total_cores:
+            wide -= 1
+        if not wide or channels == inputs:
+            break
+        channels = min(inputs, high * arch.crossbar_rows // taps)
+        block = Block(min(outputs, wide * columns), channels)
+        if found and found[-1].outputs == block.outputs:
+            found.pop()  # it lies in this one
+        if channels:
+            found.append(block)
+    return found
+
+
+def _group_sizes(high: int, wide: int, arch: Arch) -> IntArray:
+    """Crossbars of each array group, where `wide` crossbars lie side by side and `high` above each other."""
+    full, rest = divmod(wide, arch.crossbars_per_core)
+    return np.array(([arch.crossbars_per_core] * full + [rest] * (rest > 0)) * high, np.int32)
+
+
+def _spans(size: int, most: int) -> list[Span]:
+    """Parts of about equal size, none larger than `most`; the last is a largest one."""
+    count = -(-size // most)
+    return list(pairwise(size * k // count for k in range(count + 1)))
+
+
+def _replaced(graph: Graph, index: int, blocks: Sequence[tuple[Span, Sequence[Span]]]) -> Graph:
+    """The graph with a layer in blocks: per span of outputs the spans of the inputs whose results are added.
+
+    A block is named as its layer with its outputs and inputs; a sum with all the inputs that are in it.
+    """
+    node, made = graph.nodes[index], list(graph.nodes[:index])
+    taken = {other.name for other in graph.nodes} | {output.name for output in graph.outputs}
+    place, first = np.empty(node.channels, np.int32), np.empty(node.channels, np.int32)
+    for outputs, inputs in blocks:
+        for number, span in enumerate(inputs):
+            part = _block(node, outputs, span, last=len(inputs) == 1, first=number == 0)
+            made.append(replace(part, name=unused(part.name, taken)))
+            if number:
+                name = unused(_named(node, outputs, (inputs[0][0], span[1])), taken)
+                operands = (whole(len(made) - 2, part.channels), whole(len(made) - 1, part.channels))
+                activation = node.activation if number == len(inputs) - 1 else None
+                made.append(replace(part, name=name, operation=Eltwise("add"), inputs=operands, activation=activation))
+        place[slice(*outputs)], first[slice(*outputs)] = len(made) - 1, np.arange(outputs[1] - outputs[0])
+    more = len(made) - 1 - index
+
+    def moved(view: View) -> View:
+        own = view.sources == index
+        sources = np.where(view.sources > index, view.sources + more, view.sources)
+        sources[own] = place[view.channels[own]]
+        channels = view.channels.copy()
+        channels[own] = first[view.channels[own]]
+        return View(sources, channels)
+
+    behind = (replace(n, inputs=tuple(moved(view) for view in n.inputs)) for n in graph.nodes[index + 1 :])
+    outputs_moved = tuple(replace(output, view=moved(output.view)) for output in graph.outputs)
+    return replace(graph, nodes=(*made, *behind), outputs=outputs_moved)
+
+
+def _block(node: Node, outputs: Span, inputs: Span, *, first: bool, last: bool) -> Node:
+    """Some filters of a layer over some of its inputs. first: the one with the bias; last: with the activation."""
+    conv, view, channels = _conv(node), node.inputs[0], outputs[1] - outputs[0]
+    weights = conv.weights[slice(*outputs)]
+    if conv.groups == 1:
+        weights = weights[:, slice(*inputs)]
+    groups = (inputs[1] - inputs[0]) // weights.shape[1]
+    bias = conv.bias[slice(*outputs)] if conv.bias is not None and first else None
+    return replace(
+        node,
+        name=_named(node, outputs, inputs),
+        operation=replace(conv, weights=weights, bias=bias, groups=groups),
+        inputs=(View(view.sources[slice(*inputs)], view.channels[slice(*inputs)]),),
+        channels=channels,
+        activation=node.activation if last else None,
+    )
+
+
+def _named(node: Node, outputs: Span, inputs: Span) -> str:
+    return f"{node.name}[{outputs[0]}:{outputs[1]}, {inputs[0]}:{inputs[1]}]"
+
+
+def _conv(node: Node) -> Conv:
+    assert isinstance(node.operation, Conv), node.name
+    return node.operation
