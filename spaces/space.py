@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from pathlib import PurePath
 
+from pimcomp.frontend.model_index import network_name
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
@@ -40,7 +40,7 @@ class Network:
     @property
     def label(self) -> str:
         """Short name for tables and objectives."""
-        return PurePath(self.model).stem
+        return network_name(self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""One way in: a file (ONNX, or PIMCOMP-NN's JSON), the name of a shipped network, or an ONNX model in memory."""
+"""One way in: a file (ONNX, or PIMCOMP-NN's JSON), a shipped network, a PyTorch module, or an ONNX model in memory."""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
-from pimcomp.frontend.model_index import find_model, is_shipped
+from pimcomp.frontend.model_index import find_model, is_shipped, is_torch, network_name
+from pimcomp.frontend.torch_module import export_torch
 from pimcomp.ir.graph import Graph
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ ModelSource: TypeAlias = "str | Path | onnx.ModelProto"
 
 
 def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNetwork:
-    """The network in `source`: a path to .onnx or .json, a name that `list_models` knows, or an onnx.ModelProto.
+    """The network in `source`: a path to .onnx, .json or .pt2, a name that `list_models` knows,
+    `package.module:factory` of a PyTorch module, or an onnx.ModelProto.
 
     A ModelProto is copied, not changed. weights: None keeps the file's; "random:SEED" replaces them by seeded ones, in
     memory only. Raises ModelError, UnsupportedOp or ConfigError with the file and what is wrong with it.
@@ -27,6 +29,10 @@ def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNe
 
         return import_model(source, weights=weights)
     path = locate(source)
+    if is_torch(str(source)):
+        from pimcomp.frontend.import_onnx import import_model
+
+        return import_model(export_torch(str(source)), weights=weights)
     if path.suffix.lower() == ".json":
         from pimcomp.frontend.node_list.load import load_pimcomp
 
@@ -51,13 +57,15 @@ def load_structure(source: str | Path) -> Graph:
         return read_pimcomp(path)
     from pimcomp.frontend.import_onnx import PASSES, in_real_numbers
     from pimcomp.frontend.lower.lower import lower
-    from pimcomp.frontend.onnx.read import read_onnx
+    from pimcomp.frontend.onnx.leave_choices import leave_choices
+    from pimcomp.frontend.onnx.read import copy_onnx, read_onnx
     from pimcomp.frontend.rewrite.sort_channels import sort_channels
     from pimcomp.frontend.rewrite.split_pools import split_pools
 
-    model = read_onnx(path)
+    model = copy_onnx(export_torch(str(source))) if is_torch(str(source)) else read_onnx(path)
+    leave_choices(model)
     in_real_numbers(model, path)
-    graph = lower(model, path.stem, str(path))
+    graph = lower(model, network_name(str(source)), str(path))
     for run in PASSES:
         if run not in (sort_channels, split_pools):
             graph = run(graph)
@@ -65,18 +73,20 @@ def load_structure(source: str | Path) -> Graph:
 
 
 def locate(source: str | Path) -> Path:
-    """The file that a path or the name of a shipped network means.
+    """The file that a path or the name of a shipped network means; what names a PyTorch module stays as it is.
 
     Raises ModelError if there is none.
     """
     path = Path(source)
     if os.path.isfile(path):  # unlike `Path.is_file`, False for a name that no file can have
         return path
+    if is_torch(str(source)) and path.suffix != ".pt2":
+        return path
     if is_shipped(str(source)):  # also beside a folder of that name
         return find_model(str(source))
     if os.path.isdir(path):
         raise ModelError(f"{path}: is a folder: expected an ONNX or JSON file")
-    if path.suffix.lower() in (".onnx", ".json") or path.name != str(source):
+    if path.suffix.lower() in (".onnx", ".json", ".pt2") or path.name != str(source):
         raise ModelError(f"{path}: no such file")
     return find_model(str(source))
 
@@ -88,7 +98,7 @@ def locate_from(source: str, folders: Iterable[Path], remedy: str) -> str:
     is nowhere. Raises ModelError.
     """
     path = Path(source)
-    if os.path.isfile(path) or is_shipped(source):
+    if os.path.isfile(path) or is_shipped(source) or (is_torch(source) and path.suffix != ".pt2"):
         return source
     near = () if path.is_absolute() else (folder / path for folder in folders)
     for file in near:

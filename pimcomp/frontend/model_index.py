@@ -1,10 +1,13 @@
 """The networks that ship with pimdse: found by name, described by one line of models/INDEX.md."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pimcomp.errors import ModelError, close_names
 from pimcomp.foundation.data_files import data_dir
+
+_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,13 @@ def _index_rows(index: Path) -> dict[str, tuple[str, str]]:
         if line.startswith("|") and len(cells) >= 3:
             rows[cells[0]] = (cells[1], cells[2])
     return rows
+
+
+def is_torch(source: str) -> bool:
+    """Whether a network's name says that torch has to export it."""
+    return _FACTORY.fullmatch(source) is not None or source.lower().endswith(".pt2")
+
+
+def network_name(source: str) -> str:
+    """What a network is called whose file, shipped name or factory is `source`."""
+    return source.rpartition(":")[2] if _FACTORY.fullmatch(source) else Path(source).stem

@@ -27,7 +27,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An ONNX file, a PIMCOMP-NN node-list JSON, or a name from [bold]pimdse models[/bold].",
+        help="An ONNX file, a PIMCOMP-NN node-list JSON, a name from [bold]pimdse models[/bold], or a PyTorch module "
+        "as [bold]package.module:factory[/bold] or .pt2 (extra [bold]torch[/bold]).",
         autocompletion=network_names,
     ),
 ]

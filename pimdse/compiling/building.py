@@ -19,6 +19,7 @@ from pimcomp.emit.report import Report
 from pimcomp.errors import ConfigError, check_name, did_you_mean
 from pimcomp.foundation.own_files import COMPILE, check_free
 from pimcomp.frontend import LoadedNetwork, ModelSource, load_network
+from pimcomp.frontend.model_index import network_name
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
@@ -56,7 +57,7 @@ class Recipe:
     @property
     def label(self) -> str:
         """NAME-ARCH-PIPELINE, usable as a folder's name."""
-        text = f"{Path(self.model).stem}-{self.arch.name}-{self.pipeline}"
+        text = f"{network_name(self.model)}-{self.arch.name}-{self.pipeline}"
         return re.sub(r"[^\w.\-]+", "_", text)
 
 

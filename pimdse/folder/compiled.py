@@ -12,7 +12,7 @@ import orjson
 from pimcomp.errors import ModelError, OutputError, UnsupportedOp
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.frontend.load_network import locate_from
-from pimcomp.frontend.model_index import is_shipped
+from pimcomp.frontend.model_index import is_shipped, network_name
 from pimdse.foundation.digest import digest
 
 PROGRAMS = ("program.gz", "program.json")
@@ -82,7 +82,7 @@ def expect_network(folder: Path, content: Mapping[str, Any], network: LoadedNetw
 
     content: of its manifest or index, with `model` and `network_sha256`.
     """
-    name = Path(str(content["model"])).stem  # a copy may be called as it likes
+    name = network_name(str(content["model"]))  # a copy may be called as it likes
     if digest(replace(network.graph, name=name)) != content.get("network_sha256"):
         raise ModelError(f"{source}: not the network that {folder} was made from (its content differs)")
 
