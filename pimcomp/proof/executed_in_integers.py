@@ -1,6 +1,6 @@
 """Executes the emitted files in the chip's integers and says how well they follow the network in real numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,16 @@ from pimcomp.emit.decode import nodes_of
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.ir.graph import FloatArray, Input, IntArray, image_shape
 from pimcomp.proof.cells import cells_of
-from pimcomp.proof.executed import expected_output, fault_report, host_epilogue, named_output, read_emitted
+from pimcomp.proof.executed import (
+    Emitted,
+    expected_output,
+    fault_report,
+    host_epilogue,
+    named_output,
+    read_emitted,
+)
 from pimcomp.proof.feeds import count_images, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
 from pimcomp.proof.interpret.integer_run import execute_integer
 from pimcomp.proof.interpret.run import prepare
@@ -51,7 +58,7 @@ class IntegerReport:
 
 
 def verify_integer(
-    out_dir: Path,
+    program: Path | Sequence[tuple[Path, LoadedNetwork]],
     network: LoadedNetwork,
     *,
     arch: Arch | None = None,
@@ -63,26 +70,60 @@ def verify_integer(
 ) -> IntegerReport:
     """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime.
 
+    program: its folder; or those of a network's segments, in order, each with its own network. Every segment computes
+    on what those before it did, with scales of its own.
     arch: the chip, whose cells and converters decide what an MVM gives (`cells_of`); None: exact products.
 
     images, calibration: per network input float32[images, *shape without the batch], or how many seeded random ones;
     those of the calibration, which chooses the scales, are of another seed. labels: int[images], the right classes.
-    save: write integer.npz into out_dir.
+    save: write integer.npz into the folder.
 
     Passes with labels if top-1 accuracy is at most ACCURACY_POINTS below the reference's, without if the outputs
     correlate at least as CORRELATION says. Raises ModelError for files or inputs that do not belong together.
     """
-    emitted = read_emitted(out_dir)
-    nodes = nodes_of(emitted.points, emitted.decoded, out_dir / "checkpoints.npz")
-    memory, graph = emitted.memory, network.graph
-    least = images_needed(memory)
+    parts = [(program, network)] if isinstance(program, Path) else program
+    graph = network.graph
+    emitted = [read_emitted(folder) for folder, _ in parts]
+    least = max(images_needed(each.memory) for each in emitted)
     given = random_inputs(graph, max(images, least), seed) if isinstance(images, int) else images
     known = random_inputs(graph, max(_CALIBRATION_IMAGES, least), seed + 1) if calibration is None else calibration
     count = count_images(given)
     if labels is not None and len(labels) != count:
         raise ModelError(f"{len(labels)} labels for {count} images")
+    maps, known_maps = dict(given), dict(known)
+    for number, ((folder, part), files) in enumerate(zip(parts, emitted, strict=True)):
+        wanted = [node.name for node in part.graph.nodes if isinstance(node.operation, Input)]
+        if len(parts) > 1 and (missing := sorted(set(wanted) - maps.keys())):
+            raise ModelError(f"{folder}: reads {', '.join(missing)}, which nothing before it computes")
+        own, own_known = ({name: values[name] for name in wanted if name in values} for values in (maps, known_maps))
+        done = _execute(folder, files, part, arch, own_known, own, save=save)
+        if isinstance(done, IntegerReport):
+            return done if len(parts) == 1 else replace(done, reason=f"segment {folder.name}: {done.reason}")
+        maps |= done
+        if number < len(parts) - 1:
+            known_maps |= run_reference(part.onnx_bytes(), own_known, name=part.graph.name)
+    output = graph.outputs[0]
+    expected = expected_output(run_reference(network.onnx_bytes(), given, name=graph.name), output)
+    if output.name not in maps:
+        raise ModelError(f"{graph.name}: no segment computes the output {output.name}")
+    return _judge(maps[output.name].reshape(expected.shape), expected, labels)
+
+
+def _execute(
+    out_dir: Path,
+    emitted: Emitted,
+    network: LoadedNetwork,
+    arch: Arch | None,
+    known: Mapping[str, FloatArray],
+    given: Mapping[str, FloatArray],
+    *,
+    save: bool,
+) -> dict[str, FloatArray] | IntegerReport:
+    """A program's outputs in real numbers, per image of `given` and shaped as one; the report of a fault."""
+    memory = emitted.memory
+    nodes = nodes_of(emitted.points, emitted.decoded, out_dir / "checkpoints.npz")
     known_feed = plan_feed(memory, count_images(known))
-    feed = plan_feed(memory, count)
+    feed = plan_feed(memory, count_images(given))
     try:
         prepared = prepare(emitted.decoded, memory, rounds=feed.rounds, local_memory_bytes=emitted.local_memory_bytes)
         program = quantize(prepared, nodes, feed_inputs(memory, known_feed, known))
@@ -98,13 +139,13 @@ def verify_integer(
         )  # fmt: skip
     if save:
         write_integer(program, prepared, out_dir / "integer.npz")
-    output = graph.outputs[0]
-    found = host_epilogue(output, named_output(observed_outputs(memory, feed, done), output))
-    expected = expected_output(run_reference(network.onnx_bytes(), given, name=graph.name), output)
-    entered = feed.observed.ravel()
-    by_image = np.empty_like(expected)
-    by_image[entered] = found
-    return _judge(by_image, expected, labels)
+    observed, found = observed_outputs(memory, feed, done), {}
+    for output in network.graph.outputs:
+        values = host_epilogue(output, named_output(observed, output))
+        by_image = np.empty((count_images(given), *image_shape(output.onnx_shape)), np.float32)
+        by_image[feed.observed.ravel()] = values.reshape(len(values), *by_image.shape[1:])
+        found[output.name] = by_image
+    return found
 
 
 def _judge(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> IntegerReport:

@@ -74,7 +74,7 @@ def verify(
     from pimdse.compiling.building import build, make_recipe, with_precision_file, write
     from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
     from pimdse.folder.proof import prove, prove_integer, prove_segments, show_verdict
-    from pimdse.folder.segments import is_segments_folder
+    from pimdse.folder.segments import is_segments_folder, read_segments
 
     output = output_of(context)
 
@@ -82,17 +82,18 @@ def verify(
         folder: Path, network: "LoadedNetwork", source: str, own: str | None, *, save: bool
     ) -> "VerifyReport | IntegerReport":
         if not integer:
-            return prove(folder, network, images=images, seed=seed, input_file=input_file)
+            real = prove_segments if is_segments_folder(folder) else prove
+            return real(folder, network, images=images, seed=seed, input_file=input_file)
         return prove_integer(
             folder, network, model=source, weights=own, images=images, seed=seed, input_file=input_file, save=save
         )
 
     if is_segments_folder(target):
-        if integer:
-            raise ConfigError("--integer", f"not for segments in order yet; each is a folder of its own: {target}/00")
+        index = read_segments(Path(target))
         with output.stages(f"verifying {target}"):
-            in_order = prove_segments(Path(target), model, images=images, seed=seed, input_file=input_file)
-        show_verdict(output, in_order, target)
+            whole = index.whole(model)
+            report = proven(index.path, whole, model or index.content["model"], index.content["weights"], save=True)
+        show_verdict(output, report, target)
         return
     if is_compiled_folder(target):
         from contextlib import nullcontext

@@ -52,7 +52,7 @@ def compile_segments(
     prices = Prices(recipe)
     graph = split_layers(network.graph, recipe.arch, recipe.options, prices.of)
     observe("layers", graph)
-    positions, price_ns = _cheapest(graph, prices)
+    positions, price_ns = cheapest(graph, prices)
     observe("cuts", positions)
     parts = cut(graph, positions)
     with staged(folder, COMPILE, whole=True, last=INDEX) as staging:
@@ -77,7 +77,7 @@ def with_lever(error: CapacityError, recipe: Recipe) -> CapacityError:
     return CapacityError(error.resource, error.demand, error.supply, (*error.levers, LEVER), where)
 
 
-def _cheapest(graph: Graph, prices: "Prices") -> Cuts:
+def cheapest(graph: Graph, prices: "Prices") -> Cuts:
     """The cuts with the least sum of prices. Raises CapacityError naming what no cuts help."""
     candidates = cut_candidates(graph)
     shortest = set(pairwise(candidates))

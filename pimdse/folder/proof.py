@@ -15,7 +15,7 @@ from pimcomp.proof.trained import find_test_set
 from pimdse.display.output import Output, json_object, plain
 from pimdse.folder.input_images import read_inputs
 from pimdse.folder.program import chip_of_folder
-from pimdse.folder.segments import read_segments
+from pimdse.folder.segments import is_segments_folder, read_segments
 
 RECORD = "verified.json"
 
@@ -29,13 +29,11 @@ def prove(
 
 
 def prove_segments(
-    folder: Path, model: str | None, *, images: int = 4, seed: int = 0, input_file: Path | None = None
+    folder: Path, network: LoadedNetwork, *, images: int = 4, seed: int = 0, input_file: Path | None = None
 ) -> VerifyReport:
-    """Execute the programs of a folder of segments in order, likewise. model: where the network is now, if given."""
-    index = read_segments(folder)
-    network = index.whole(model)
+    """Execute the programs of a folder of segments in order, likewise."""
     inputs = read_inputs(input_file, network.graph) if input_file is not None else None
-    return verify_segments(index.networks(), network, images=images, seed=seed, inputs=inputs)
+    return verify_segments(read_segments(folder).networks(), network, images=images, seed=seed, inputs=inputs)
 
 
 def prove_integer(
@@ -49,7 +47,7 @@ def prove_integer(
     input_file: Path | None = None,
     save: bool = False,
 ) -> IntegerReport:
-    """Execute the folder's program in the chip's integers and compare it with onnxruntime in real numbers.
+    """Execute the folder's program, or its segments, in the chip's integers and compare with onnxruntime.
 
     A shipped trained network (`model` and `weights` say which it is) meets its test set and labels and is calibrated
     with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
@@ -58,10 +56,11 @@ def prove_integer(
     known = find_test_set(model, network, weights=weights)
     labels = known.labels if known and input_file is None else None
     given = known.images if known else None
+    parts = read_segments(folder).networks() if is_segments_folder(folder) else [(folder, network)]
     return verify_integer(
-        folder,
+        parts,
         network,
-        arch=chip_of_folder(folder),
+        arch=chip_of_folder(parts[0][0]),
         images=read_inputs(input_file, network.graph) if input_file is not None else given or images,
         seed=seed,
         labels=labels,

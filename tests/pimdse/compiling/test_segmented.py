@@ -18,7 +18,8 @@ from tests.frontend.small_onnx import make, normals, op
 CHIP = """
 name: tiny
 chip: {cores: 2, crossbars_per_core: 2}
-crossbar: {rows: 32, cols: 32, cell_bits: 8, dac: {count: 32}, write: {row_ns: 10, row_pj: 3, rows_at_once: 4}}
+crossbar: {rows: 32, cols: 32, cell_bits: 8, dac: {count: 32}, adc: {bits: auto},
+  write: {row_ns: 10, row_pj: 3, rows_at_once: 4}}
 core: {rob_size: 1}
 """
 
@@ -39,8 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def words(folder: Path) -> list[str]:
-    return ["compile", str(folder / "net.onnx"), "--arch", str(folder / "tiny.yaml"), "--solver", "balance"]
+def words(folder: Path, network: str = "net") -> list[str]:
+    return ["compile", str(folder / f"{network}.onnx"), "--arch", str(folder / "tiny.yaml"), "--solver", "balance"]
 
 
 def test_what_does_not_fit_is_told_of_segments(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +77,21 @@ def test_each_is_a_folder_like_any_other_and_all_come_out_the_same(
     assert {"00/program.gz", "01/memory.npz"} <= set(result["same"])
 
 
+def test_in_integers_all_in_order_follow_onnxruntime(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has its own scales, kept beside its program as for any compiled folder."""
+    copy = made / "integers"
+    shutil.copytree(made / "out", copy)
+    assert run(["--json", "verify", str(copy), "--integer", "--images", "8"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["passed"], report["numbers"], report["images"]) == (True, "integer", 8)
+    assert report["correlation"] > 0.99
+    assert all((entry / "integer.npz").is_file() for entry in copy.iterdir() if entry.is_dir())
+    index = json.loads((copy / "segments.json").read_text())
+    (copy / "segments.json").write_text(json.dumps({**index, "segments": index["segments"][1:]}))
+    assert run(["verify", str(copy), "--integer"]) == 2
+    assert "which nothing before it computes" in capsys.readouterr().err
+
+
 def test_simulate_adds_up_what_each_takes(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = json.loads((made / "out" / "segments.json").read_text())
     assert run(["--json", "simulate", str(made / "out")]) == 0
@@ -105,8 +121,8 @@ def test_a_wrong_segment_and_a_damaged_index_are_named(made: Path, capsys: pytes
     np.savez(bad / "01" / "memory.npz", **arrays | {weights: -arrays[weights]})
     assert run(["verify", str(bad)]) == 1
     assert "segment 01: output" in capsys.readouterr().out
-    assert run(["verify", str(bad), "--integer"]) == 2
-    assert "not for segments in order yet" in capsys.readouterr().err
+    assert run(["verify", str(bad), "--integer"]) == 1
+    assert "the outputs correlate with those in real numbers by" in capsys.readouterr().out
     index = json.loads((bad / "segments.json").read_text())
     for change, said in (
         ({"segments": []}, "expected at least one"),
@@ -159,6 +175,34 @@ def test_a_filter_larger_than_the_chip_is_named(made: Path, capsys: pytest.Captu
     assert run([*words, "--out", str(made / "none")]) == 2
     assert "Conv-y on tiny, a segment of its own: 1 crossbars, needs 7" in capsys.readouterr().err
     assert not (made / "none").exists()
+
+
+def test_a_network_without_layers_is_one_segment_that_writes_nothing(made: Path) -> None:
+    model = make([op("Relu", "x", "r"), op("MaxPool", "r", "y", kernel_shape=[2, 2])], {"x": (1, 4, 4, 4)}, {}, ("y",))
+    onnx.save(model, made / "empty.onnx")
+    out = made / "empty"
+    assert run(["-q", *words(made, "empty"), "--out", str(out), "--segments"]) == 0
+    index = json.loads((out / "segments.json").read_text())
+    assert [(entry["layers"], entry["rows_written"]) for entry in index["segments"]] == [([], 0)]
+    assert run(["-q", "verify", str(out)]) == 0
+    assert run(["-q", "simulate", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("row_ns: -1", "crossbar.write.row_ns: expected a number >= 0, found integer -1"),
+        ("rows_at_once: 0", "crossbar.write.rows_at_once: expected an integer >= 1, found integer 0"),
+        ("row_mw: 1", "crossbar.write.row_mw"),
+    ],
+)
+def test_a_wrong_key_of_writing_is_named(
+    written: str, said: str, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made / "wrong.yaml").write_text(CHIP.replace("row_ns: 10, row_pj: 3, rows_at_once: 4", written))
+    words = ["compile", str(made / "net.onnx"), "--arch", str(made / "wrong.yaml"), "--segments"]
+    assert run([*words, "--out", str(made / "wrong")]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow
