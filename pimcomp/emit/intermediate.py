@@ -64,15 +64,7 @@ def _activation(activation: Activation) -> dict[str, Any]:
 
 def _view(view: View) -> list[dict[str, int]]:
     """Runs of channels: `count` channels of node `source` from `channel` on."""
-    if not len(view.sources):
-        return []
-    breaks = (np.diff(view.sources) != 0) | (np.diff(view.channels) != 1)
-    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
-    counts = np.diff(np.append(starts, len(view.sources)))
-    return [
-        {"source": int(view.sources[s]), "channel": int(view.channels[s]), "count": int(n)}
-        for s, n in zip(starts, counts, strict=True)
-    ]
+    return [{"source": source, "channel": first, "count": count} for _, source, first, count in view.runs.T.tolist()]
 
 
 def _layer(compiled: Compiled, matrix: LayerMatrix) -> dict[str, Any]:

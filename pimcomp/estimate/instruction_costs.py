@@ -209,6 +209,6 @@ def _whole(graph: Graph, node: Node) -> bool:
     for view in node.inputs:
         source = graph.nodes[int(view.sources[0])]
         same = (source.channels, source.height, source.width) == (node.channels, node.height, node.width)
-        if not same or len(view.nodes) > 1 or not np.array_equal(view.channels, np.arange(node.channels)):
+        if not same or view.runs[2:].T.tolist() != [[0, node.channels]]:
             return False
     return True

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import assert_never
 
 import numpy as np
@@ -49,7 +50,7 @@ class Activation:
 
 
 @brief
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: what was found of its channels is kept
 class View:
     """Channels gathered from earlier nodes: channel k of the view is channel `channels[k]` of node `sources[k]`.
 
@@ -59,11 +60,17 @@ class View:
     sources: IntArray
     channels: IntArray
 
-    @property
+    @cached_property
+    def runs(self) -> LongArray:
+        """int64[4, runs]: channels side by side in a node, as place in the view, source, first channel and number."""
+        breaks = (self.sources[1:] != self.sources[:-1]) | (self.channels[1:] != self.channels[:-1] + 1)
+        edges = np.flatnonzero(np.r_[len(self.sources) > 0, breaks, True])
+        return np.stack([edges[:-1], self.sources[edges[:-1]], self.channels[edges[:-1]], np.diff(edges)])
+
+    @cached_property
     def nodes(self) -> list[int]:
         """The sources, each once, ascending."""
-        starts = np.diff(self.sources, prepend=~self.sources[:1]) != 0  # of runs: few in wide views
-        return sorted(set(self.sources[starts].tolist()))
+        return sorted(set(self.runs[1].tolist()))
 
 
 def whole(source: int, channels: int) -> View:
@@ -127,9 +134,8 @@ class Conv:
 class Pool:
     """Max or average pooling. `count_padding`: average divides by the kernel size even at the border.
 
-    Padding never contributes to a maximum and adds zero to a sum; windows that reach beyond the explicit pads
-    (ceil_mode) are expressed by larger bottom/right pads with `overhang` = (rows, columns) of those that never count
-    in the divisor.
+    Padding never contributes to a maximum and adds zero to a sum; windows beyond the explicit pads (ceil_mode) have
+    larger bottom/right pads, of which `overhang` = (rows, columns) never count in the divisor.
     """
 
     method: str  # "max" | "avg"
@@ -140,8 +146,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Eltwise:
-    """Element-wise "add", "sub" or "mul" over two or more operands ("sub": exactly two); a 1 x 1 operand is
-    broadcast."""
+    """Element-wise "add" or "mul" of two or more operands, "sub" of exactly two; a 1 x 1 operand is broadcast."""
 
     method: str
 
@@ -380,9 +385,8 @@ def _eltwise_shape(operation: Eltwise, operands: Sequence[Shape]) -> Shape:
 
 
 def _check_weights(conv: Conv, operand: Shape) -> None:
-    outs, per_group, *kernel = conv.weights.shape
+    shape = outs, per_group, *kernel = conv.weights.shape
     if tuple(kernel) != conv.window.kernel or per_group * conv.groups != operand[0] or outs % conv.groups:
-        shape = conv.weights.shape
         raise ValueError(f"weights of shape {shape} in {conv.groups} groups for an input of shape {operand}")
     if conv.bias is not None and conv.bias.shape != (outs,):
         raise ValueError(f"a bias of shape {conv.bias.shape} for {outs} channels")
@@ -391,10 +395,6 @@ def _check_weights(conv: Conv, operand: Shape) -> None:
 def _windows(window: Window, operand: Shape) -> tuple[int, int]:
     """Rows and columns of windows over a map."""
     top, left, bottom, right = window.pads
-    rows, columns = (
-        (size + pads - extent) // stride + 1
-        for size, pads, extent, stride in zip(
-            operand[1:], (top + bottom, left + right), window.extent, window.stride, strict=True
-        )
-    )
+    axes = zip(operand[1:], (top + bottom, left + right), window.extent, window.stride, strict=True)
+    rows, columns = ((size + pads - extent) // stride + 1 for size, pads, extent, stride in axes)
     return rows, columns

@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Unfoldings
 from pimcomp.ir.graph import Conv, Graph, Node
@@ -47,18 +45,13 @@ def _is_depthwise(node: Node) -> bool:
     return 1 < conv.groups == node.channels == len(view.channels)
 
 
-def _runs(node: Node) -> int:
-    view = node.inputs[0]
-    return 1 + int(((np.diff(view.channels) != 1) | (np.diff(view.sources) != 0)).sum())
-
-
 def _vector_wins(graph: Graph, index: int, arch: Arch, unfold: Unfold) -> bool:
     """Whether all pixels' products and sums take less time than the MVMs of the best unfolding and what goes with
     them."""
     node = graph.nodes[index]
     conv = node.operation
     assert isinstance(conv, Conv)
-    runs = _runs(node)
+    runs = len(node.inputs[0].runs[1])
     if runs > MOST_RUNS:
         return False
     instruction_ns = arch.vector_ns(-(-node.channels // runs), 2) + PLANNED_OVERHEAD_CYCLES * arch.core_period_ns

@@ -234,8 +234,8 @@ def _load_rows(height: int, width: int, loaders: LongArray) -> Segments:
 
 def main_source(view: View) -> int:
     """The node that contributes most channels of a view (the latest among equals)."""
-    sources, counts = np.unique(view.sources, return_counts=True)
-    return int(sources[len(counts) - 1 - np.argmax(counts[::-1])])
+    counts = np.bincount(view.runs[1], weights=view.runs[3])
+    return int(len(counts) - 1 - np.argmax(counts[::-1]))
 
 
 def leader(node: Node, pixels: Sequence[int]) -> int:

@@ -127,6 +127,15 @@ def test_the_sources_of_a_view_are_each_named_once_in_order() -> None:
         assert view.nodes == sorted(set(sources))
 
 
+def test_the_channels_of_a_view_are_runs_of_its_sources_found_once() -> None:
+    channels = [(3, 4), (3, 5), (1, 6), (1, 7), (1, 7), (0, 0), (0, 2), (0, 1)]
+    view = View(*np.array(channels, np.int32).T)
+    assert view.runs.T.tolist() == [
+        [0, 3, 4, 2], [2, 1, 6, 2], [4, 1, 7, 1], [5, 0, 0, 1], [6, 0, 2, 1], [7, 0, 1, 1]
+    ]  # fmt: skip
+    assert view.runs is view.runs  # stages ask again and again, of up to a million channels
+
+
 def test_every_output_reads_from_where_its_window_stands() -> None:
     window = Window(kernel=(3, 2), stride=(2, 1), pads=(1, 0, 1, 0), dilation=(2, 1))
     at = np.arange(3)

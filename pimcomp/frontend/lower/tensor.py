@@ -92,7 +92,8 @@ class Tensor:
 
 def node_cells(source: int, channels: int) -> Cells:
     """The codes of all channels of a node, in order."""
-    return (np.int64(source) << _SOURCE_SHIFT) + np.arange(channels, dtype=np.int64)
+    first = source << _SOURCE_SHIFT
+    return np.arange(first, first + channels, dtype=np.int64)
 
 
 def of_map(source: int, channels: int, height: int, width: int, order: str = "nchw") -> Tensor:

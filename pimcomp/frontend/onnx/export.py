@@ -100,16 +100,12 @@ class _GraphWriter:
 
     def _gather(self, view: View) -> str:
         """Concatenated channel runs, or one Gather over the whole sources where the runs are many and short."""
-        sources, channels = np.asarray(view.sources, np.int64), np.asarray(view.channels, np.int64)
-        starts = np.flatnonzero(np.r_[True, (np.diff(sources) != 0) | (np.diff(channels) != 1)])
-        lengths = np.diff(np.r_[starts, len(sources)])
-        distinct = np.unique(sources)
-        if len(starts) <= 2 * len(distinct):
-            runs = zip(sources[starts].tolist(), channels[starts].tolist(), lengths.tolist(), strict=True)
-            return self._concat([self._channel_run(*run) for run in runs])
-        pool = self._concat([self.maps[s].name for s in distinct.tolist()])
-        offsets = np.cumsum([0] + [self.maps[s].channels for s in distinct.tolist()])
-        indices = offsets[np.searchsorted(distinct, sources)] + channels
+        distinct, runs = view.nodes, view.runs[1:].T
+        if len(runs) <= 2 * len(distinct):
+            return self._concat([self._channel_run(*run) for run in runs.tolist()])
+        pool = self._concat([self.maps[s].name for s in distinct])
+        offsets = np.cumsum([0] + [self.maps[s].channels for s in distinct])
+        indices = offsets[np.searchsorted(distinct, view.sources)] + view.channels
         return self.writer.add("Gather", [pool, self.writer.integers("gather.channels", indices)], "gather", axis=1)
 
     def _concat(self, tensors: list[str]) -> str:

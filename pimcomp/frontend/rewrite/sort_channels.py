@@ -44,7 +44,7 @@ def _follow(view: View, places: list[IntArray | None]) -> View:
         if place is not None:
             at = view.sources == source
             channels = np.where(at, place[np.where(at, view.channels, 0)], channels)
-    return View(view.sources, channels.astype(np.int32))
+    return view if channels is view.channels else View(view.sources, channels.astype(np.int32))
 
 
 def _inverse(order: Order) -> IntArray:
@@ -58,6 +58,8 @@ def _sorting(node: Node) -> Order | None:
     if not node.inputs:
         return None
     view = node.inputs[0]
+    if view.runs.shape[1] == 1:
+        return None  # sorted
     if isinstance(node.operation, Conv):
         group = np.arange(len(view.channels)) // node.operation.weights.shape[1]
         if is_depthwise(node):

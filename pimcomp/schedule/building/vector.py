@@ -98,15 +98,8 @@ def copied_columns(node: Node, width: int) -> tuple[int, ...]:
 
 def _runs(view: View, tensor: int, whole: Run) -> list[Run]:
     """Channel runs of one source of an operand: contiguous in the source and in the destination."""
-    position = np.flatnonzero(view.sources == tensor)
-    channel = view.channels[position]
-    breaks = np.flatnonzero((np.diff(position) != 1) | (np.diff(channel) != 1)) + 1
-    starts = np.concatenate([[0], breaks])
-    lengths = np.diff(np.append(starts, len(position)))
-    return [
-        whole._replace(src=int(channel[a]), dst=int(position[a]), channels=int(n))
-        for a, n in zip(starts, lengths, strict=True)
-    ]
+    own = view.runs[:, view.runs[1] == tensor].T.tolist()
+    return [whole._replace(src=channel, dst=at, channels=channels) for at, _, channel, channels in own]
 
 
 class _Description(NamedTuple):
