@@ -49,6 +49,7 @@ def test_help_loads_nothing_heavy() -> None:
         "simulate",
         "inspect",
         "compare",
+        "precision",
         "sweep",
         "report",
         "pick",
@@ -59,7 +60,9 @@ def test_help_loads_nothing_heavy() -> None:
         assert re.search(rf"\b{command}\b", done.stdout)
 
 
-@pytest.mark.parametrize("command", ["compile", "verify", "simulate", "inspect", "compare", "sweep", "report", "pick"])
+@pytest.mark.parametrize(
+    "command", ["compile", "verify", "simulate", "inspect", "compare", "precision", "sweep", "pick"]
+)
 def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert f"pimdse {command} " in capsys.readouterr().out

@@ -72,6 +72,7 @@ def content(folder: Path) -> dict[str, bytes]:
         ("map compiled --out mine/map.png", "mine/map.png"),
         ("export-json net.onnx --out mine/net.json", "mine/net.json"),
         ("import-config compiled/config.json --out mine/chip.yaml", "mine/chip.yaml"),
+        ("precision net.onnx --arch chip.yaml --out mine/net.yaml", "mine/net.yaml"),
         ("compare net.onnx --arch chip.yaml --solvers balance --png mine/a.png", "mine/a.png"),
     ],
 )

@@ -1,0 +1,104 @@
+"""Bits per layer: fewer crossbars at an accuracy that is kept, and narrow layers on converters that clip."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pimcomp.config import load_arch
+from pimcomp.errors import ConfigError
+from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import Conv
+from pimcomp.plan.levers import group_sizes
+from pimcomp.plan.merge_siblings import merge_siblings
+from pimcomp.plan.precision import with_precision
+from pimcomp.proof.trained import find_test_set
+from spaces import precision
+from spaces.accuracy import crossbars_of, execute_on
+from spaces.precision import narrow
+
+ISAAC = replace(load_arch("isaac"), weight_bits=8, activation_bits=8, psum_bits=8)
+SMALL = replace(ISAAC, crossbar_rows=32, crossbar_cols=32, dac_count=32)
+NETWORK = load_network("digits_mlp")
+TESTED = find_test_set("digits_mlp", NETWORK)
+NAMES = tuple(NETWORK.graph.nodes[node].name for node in NETWORK.graph.weighted())
+
+
+def test_a_quarter_of_the_crossbars_is_saved_for_at_most_a_point() -> None:
+    seen: list[object] = []
+    found = narrow(NETWORK, TESTED, SMALL, max_loss=1, observe=lambda stage, accuracy: seen.append(accuracy))
+    assert found.accuracy_before - found.accuracy <= 1
+    assert found.crossbars <= 0.75 * found.crossbars_before
+    graph = with_precision(NETWORK.graph, found.weight_bits, SMALL)
+    assert found.crossbars == group_sizes(graph, SMALL).sum() == sum(layer.crossbars for layer in found.layers)
+    assert found.crossbars_before == group_sizes(NETWORK.graph, SMALL).sum()
+    executed = execute_on(replace(NETWORK, graph=graph), TESTED, crossbars_of(SMALL))
+    assert found.accuracy == executed
+    assert found.measurements == len(seen)
+
+
+def test_without_test_images_the_limit_is_one_of_signal_to_noise() -> None:
+    found = narrow(NETWORK, None, SMALL, max_loss=12, start_bits=6)
+    assert found.bits_before == 6
+    assert 1 < found.accuracy_before - found.accuracy <= 12
+    assert found.crossbars < found.crossbars_before
+
+
+def test_siblings_have_the_same_bits_and_without_a_limit_crossbars_are_as_few_as_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Narrowing one of the siblings alone would part them and cost crossbars."""
+    monkeypatch.setattr(precision, "execute_on", lambda *_: 100.0)
+    graph, chip = load_network("digits_incnet").graph, replace(SMALL, cell_bits=4)
+    found = narrow(load_network("digits_incnet"), None, chip, max_loss=0)
+    families = [layer.name.split(" + ") for layer in found.layers]
+    assert max(map(len, families)) > 1
+    assert sorted(name for family in families for name in family) == sorted(found.weight_bits)
+    assert all(len({found.weight_bits[name] for name in family}) == 1 for family in families)
+    least = merge_siblings(with_precision(graph, dict.fromkeys(found.weight_bits, 4), chip))
+    assert found.crossbars == sum(layer.crossbars for layer in found.layers) == group_sizes(least, chip).sum()
+
+
+def test_a_step_that_costs_too_much_is_undone_and_the_cheapest_per_crossbar_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Layers save 2, 4 and 1 crossbars by their first step: the second goes first, the third would be too much."""
+    lost_by_two_bits = dict(zip(NAMES, (0.9, 0.3, 1.0), strict=True))
+    tried: list[tuple[int, ...]] = []
+
+    def fake(network: LoadedNetwork, known: object, crossbars: Arch) -> float:
+        bits = [n.operation.weight_bits for n in network.graph.nodes if isinstance(n.operation, Conv)]
+        tried.append(tuple(bits))
+        return 100 - sum(lost_by_two_bits[name] * (8 - b) / 2 for name, b in zip(NAMES, bits, strict=True))
+
+    monkeypatch.setattr(precision, "execute_on", fake)
+    found = narrow(NETWORK, None, SMALL, max_loss=1.9)
+    assert (found.accuracy_before, found.accuracy) == (100, pytest.approx(100 - 0.9 - 3 * 0.3))
+    assert tuple(found.weight_bits.values()) == (6, 2, 8)
+    assert len(tried) == len(set(tried)) == found.measurements
+
+
+def test_narrow_layers_are_converted_as_wide_ones() -> None:
+    """Enough resolution loses nothing, whatever the bits of a layer; too little clips."""
+    network = replace(NETWORK, graph=with_precision(NETWORK.graph, dict(zip(NAMES, (4, 6, 6), strict=True)), ISAAC))
+    exact, serial, coarse = ISAAC, replace(ISAAC, stuck_cells=1e-30), replace(ISAAC, adc_bits=5)
+    kept, converted, clipped = (execute_on(network, None, crossbars_of(a)) for a in (exact, serial, coarse))
+    assert kept == converted > clipped + 3, "dB"
+    found = narrow(NETWORK, TESTED, replace(SMALL, adc_bits=5), max_loss=2)
+    assert found.crossbars < found.crossbars_before
+    assert found.accuracy_before - found.accuracy <= 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_loss": -1}, "--max-loss: expected a number from 0 on"),
+        ({"max_loss": np.nan}, "--max-loss: expected a number from 0 on"),
+        ({"start_bits": 9}, r"--bits: expected an integer from 2 to 8 \(isaac: weight_bits\), found 9"),
+        ({"arch": replace(SMALL, cell_bits=8, adc_bits=0)}, "nothing to narrow"),
+    ],
+)
+def test_what_cannot_be_narrowed_is_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        narrow(NETWORK, TESTED, **({"arch": SMALL, "max_loss": 1} | given))  # type: ignore[arg-type]
