@@ -37,10 +37,10 @@ warm:
 test:  ## fast tests
 	$(PYTHON) -m pytest -q -n $(JOBS) --durations=10
 
-check-oldest:  ## the fast tests with the oldest versions that pyproject.toml allows, in an environment of their own
+check-oldest:  ## the fast tests (TESTS=... for some) with the oldest versions that pyproject.toml allows, in an environment of their own
 	environment=$$(mktemp -d) && trap 'rm -rf "$$environment"' EXIT && \
 	$(PYTHON) tests/oldest.py > "$$environment/oldest.txt" && $(PYTHON) -m venv "$$environment/venv" && \
-	"$$environment/venv/bin/python" -m pip install --quiet --constraint "$$environment/oldest.txt" --editable '.[dev]' && \
+	"$$environment/venv/bin/python" -m pip install --quiet --no-compile --constraint "$$environment/oldest.txt" --editable '.[dev]' && \
 	"$$environment/venv/bin/python" -m pytest -q -n $(JOBS) $(TESTS)
 
 test-slow:  ## end to end on real networks, the built wheel, real simulators when PIMSIM_NN names one
