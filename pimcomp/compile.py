@@ -82,9 +82,10 @@ def pose(
     graph: Graph, arch: Arch, parts: Partition, pipeline: Pipeline, options: ScheduleOptions, seed: int
 ) -> tuple[Scheduler, MappingProblem, Judges]:
     """The scheduler, what solvers decide about a rewritten, partitioned network, and who judges their plans."""
-    scheduler = Scheduler(graph, arch, parts, pipeline, options, data_ranges(graph, seed))
+    ranges = data_ranges(graph, seed)
+    scheduler = Scheduler(graph, arch, parts, pipeline, options, ranges)
     problem = build_problem(graph, arch, parts, pipeline)
-    estimate = EstimateJudge(lambda: Estimator.of(graph, arch, parts), problem, options)
+    estimate = EstimateJudge(lambda: Estimator.of(graph, arch, parts, ranges=ranges), problem, options)
     return scheduler, problem, {PROGRAM: scheduler, ESTIMATE: estimate}
 
 

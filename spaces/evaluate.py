@@ -136,7 +136,7 @@ def _planned(graph: Graph, sweep: Sweep) -> Callable[[Arch, Point, Solver], Metr
 
     def prepare(rewritten: Graph, arch: Arch) -> Prepared:
         found = partition(rewritten, arch)
-        return Prepared(rewritten, found, least_work(rewritten, arch, found), network_of(rewritten, found))
+        return Prepared(rewritten, found, least_work(rewritten, arch, found), network_of(rewritten, found, {}))
 
     def on_chip(arch: Arch, options: ScheduleOptions) -> OnChip:
         rewritten = rewrite(graph, arch, options, unfold)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.estimate.calibration import SCALE
+from pimcomp.estimate.instruction_costs import Ranges
 from pimcomp.estimate.population import (
     BUSIEST_NS,
     CORES,
@@ -84,12 +85,15 @@ class Estimator:
     chip: Chip
 
     @staticmethod
-    def of(graph: Graph, arch: Arch, partition: Partition, network: Network | None = None) -> "Estimator":
+    def of(
+        graph: Graph, arch: Arch, partition: Partition, network: Network | None = None, ranges: Ranges | None = None
+    ) -> "Estimator":
         """Prepare the graph that was partitioned (after `pimcomp.plan.rewrite`).
 
-        network: its `network_of`, where that is at hand from another chip with the same partition.
+        network: its `network_of`, where that is at hand from another chip with the same partition. ranges: of the data
+        (`proof/calibrate.py`), where they are known.
         """
-        network = network_of(graph, partition) if network is None else network
+        network = network_of(graph, partition, ranges or {}) if network is None else network
         return Estimator(arch, priced(network, arch, partition.flat), chip_table(arch))
 
     def estimate(

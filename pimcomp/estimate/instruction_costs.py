@@ -1,5 +1,6 @@
 """Time and energy of the instructions that a task consists of, before there is a program (docs/timing.md)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never
 
@@ -23,13 +24,15 @@ from pimcomp.ir.graph import (
     Standalone,
     Turn,
 )
-from pimcomp.schedule.constants import ERF_TERMS, is_mean
-from pimcomp.schedule.durations import SCHEDULED_OVERHEAD_CYCLES
+from pimcomp.schedule.constants import ERF_TERMS, fit_lrn, is_mean
+from pimcomp.schedule.durations import LEAST_OVERHEAD_CYCLES
 from pimcomp.schedule.emission.finish import ERF_LANES
 
 Amount = Any  # float, or float64 with one value per element of what was asked about
 
-LRN_TERMS = 6  # polynomial coefficients of a typical fit (schedule/constants.py)
+LRN_TERMS = 6  # coefficients of a typical polynomial, where the range of the data is not known (schedule/constants.py)
+REGISTER_LOADS = 0.45  # `sldi` per instruction of a compiled program, each a cycle
+Ranges = Mapping[int, tuple[float, float]]  # of the data, per node: see `proof/calibrate.py`
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class NodeWork(NamedTuple):
     two, one, copies: instructions of two and one operand and copies per output pixel, over its channels. Per segment:
     gathers (copies of `gathered` elements) and means (one operand, over `averaged` elements). Instructions that take a
     segment as one vector: one_operand and two_operand over its output elements, window_rows (two operands) over its
-    input columns. dots: inner products of `dotted` elements per output pixel. constants: elements that a core keeps for
+    input columns, once per source. more_runs: pieces beside the first that instructions of two operands take a pixel
+    in. dots: inner products of `dotted` elements per output pixel. constants: elements that a core keeps for
     it.
     """
 
@@ -66,6 +70,7 @@ class NodeWork(NamedTuple):
     one_operand: int = 0
     two_operand: int = 0
     window_rows: int = 0
+    more_runs: int = 0
     dots: int = 0
     dotted: int = 0
     constants: int = 0
@@ -80,7 +85,7 @@ class Price:
     @property
     def instruction_ns(self) -> float:
         """Dispatch, retirement and register loads of one instruction."""
-        return SCHEDULED_OVERHEAD_CYCLES * self.arch.core_period_ns
+        return (LEAST_OVERHEAD_CYCLES + REGISTER_LOADS) * self.arch.core_period_ns
 
     @property
     def instruction_pj(self) -> float:
@@ -121,18 +126,18 @@ class Price:
         write = -(-arch.weight_cols_at(weight_bits) * arch.element_bytes * crossbars // arch.local_width_bytes)
         memory_pj = read * arch.local_read_pj + write * arch.local_write_pj
         return InstructionCost(
-            arch.mvm_ns(crossbars, weight_bits) + self.instruction_ns,
+            arch.mvm_ns(crossbars, weight_bits) + self.instruction_ns + arch.core_period_ns,
             crossbars * crossbar_pj + memory_pj + self.instruction_pj,
         )
 
 
-def node_work(graph: Graph, index: int, weighted: bool) -> NodeWork:
+def node_work(graph: Graph, index: int, weighted: bool, ranges: Ranges) -> NodeWork:
     """Vector work of a node: of a weighted layer what follows its sums."""
-    own, activation = _operation(graph, index, weighted), _activation(graph.nodes[index])
+    own, activation = _operation(graph, index, weighted, ranges), _activation(graph.nodes[index])
     return NodeWork(*(a + b for a, b in zip(own, activation, strict=True)))
 
 
-def _operation(graph: Graph, index: int, weighted: bool) -> NodeWork:
+def _operation(graph: Graph, index: int, weighted: bool, ranges: Ranges) -> NodeWork:
     node = graph.nodes[index]
     operation, channels = node.operation, node.channels
     match operation:
@@ -147,7 +152,8 @@ def _operation(graph: Graph, index: int, weighted: bool) -> NodeWork:
         case Pool():
             return _pool(graph, index, operation)
         case Lrn():
-            return NodeWork(two=operation.size + 2 * LRN_TERMS, constants=LRN_TERMS * channels)
+            terms = len(fit_lrn(operation, ranges[index][1])) if index in ranges else LRN_TERMS
+            return NodeWork(two=operation.size + 2 * terms - 1, constants=terms * channels)
         case Softmax() | Normalise() | Product() | Turn():
             return _attention(node, operation)
         case Input():
@@ -178,6 +184,7 @@ def _attention(node: Node, operation: Softmax | Normalise | Product | Turn) -> N
 
 def _pool(graph: Graph, index: int, pool: Pool) -> NodeWork:
     channels, (rows, columns) = graph.nodes[index].channels, pool.window.kernel
+    view = graph.nodes[index].inputs[0]
     if is_mean(graph, index):
         return NodeWork(gathers=rows, gathered=columns * channels, means=channels, averaged=rows * columns)
     average = pool.method == "avg"
@@ -185,6 +192,7 @@ def _pool(graph: Graph, index: int, pool: Pool) -> NodeWork:
         two=columns - 1 + average,
         copies=int(columns == 1),
         window_rows=rows - 1,
+        more_runs=int(np.count_nonzero((np.diff(view.sources) != 0) | (np.diff(view.channels) != 1))),
         constants=channels if average else 0,
     )
 

@@ -76,7 +76,7 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
 
     window_columns: columns of a shared node that one core should compute at most, 0: nodes are not shared.
     """
-    kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
+    kind, layer, base, width = net.kind, net.layer, net.base, net.width
     option_start, group_start, block = net.option_start, net.group_start, net.block
     column_start, columns_before, share_ns = net.column_start, net.columns_before, net.share_ns
     nodes = len(kind)
@@ -90,6 +90,7 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
     columns = _Columns(low, high, head, replica)
+    set_of = _set_of_rows(net, sets)
     at, replicas = 0, 0
     for n in range(nodes):
         start[n] = at
@@ -106,22 +107,22 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
                 for s in range(set_start[n, chosen], at):
                     head[s] = plan.core_of[plan.core_start[k] + replica[s] * (group_start[o + 1] - group_start[o])]
             else:
-                b = base[n]
-                for z in range(set_start[b, chosen], set_start[b, chosen + 1]):
+                for z in range(set_start[base[n], chosen], set_start[base[n], chosen + 1]):
                     a, e = columns_before[before + low[z]], columns_before[before + high[z]]
                     if share_ns[n] == 0.0 or window_columns == 0:
                         low[at], high[at], head[at] = a, e, head[z]
                         at += 1
-                    elif e > a:
-                        work_ns = share_ns[n] * (height[n] / sets[n])
-                        earlier = (start[n], set_start[n, chosen])
-                        at = _share(columns, at, idle, (a, e), window_columns, head[z], work_ns, earlier)
+                    else:  # who gets what is decided row by row
+                        at += -(-(e - a) // window_columns)
             row_set[set_start[n, chosen] : at] = chosen
         set_start[n, sets[n] :] = at
+        if kind[n] == VECTOR and share_ns[n] > 0.0 and window_columns > 0:
+            own = set_of[net.row_start[n] : net.row_start[n + 1]]
+            leaders = (set_start[base[n]], columns_before[before:])
+            _share_rows(columns, idle, own, leaders, set_start[n], window_columns, share_ns[n])
         if kind[n] == LAYER:
             replicas += plan.replication[k]
     start[nodes] = at
-    set_of = _set_of_rows(net, sets)
     rows, middle, period, needed_set = _rows_of_sets(net, sets, set_of)
     return Layout(
         start, sets, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set
@@ -194,13 +195,45 @@ def _set_of_rows(net: Network, sets: LongArray) -> LongArray:
 
 
 @kernel
+def _share_rows(
+    sites: _Columns, idle: _Idle, set_of: LongArray, leaders: tuple[LongArray, LongArray], starts: LongArray,
+    columns: int, pixel_ns: float,
+) -> None:  # fmt: skip
+    """Share out a node's sites, a row set when its first row comes.
+
+    set_of: of the node's rows. leaders: where the row sets of the node it follows begin, and how many of the node's
+    columns follow columns in front of each. starts: where the node's own row sets begin.
+    """
+    set_start, before = leaders
+    low, high, head = sites.low, sites.high, sites.head
+    rows = np.zeros(len(starts), np.int64)
+    for chosen in set_of:
+        rows[chosen] += 1
+    for y in range(len(set_of)):
+        chosen = set_of[y]
+        at = starts[chosen]
+        if at == starts[chosen + 1] or high[at] > 0:
+            continue
+        for z in range(set_start[chosen], set_start[chosen + 1]):
+            span = before[low[z]], before[high[z]]
+            if span[0] == span[1]:
+                continue
+            times = 0  # rows that this core has from this column on
+            for other in range(len(set_start) - 1):
+                for x in range(set_start[other], set_start[other + 1]):
+                    times += rows[other] * (head[x] == head[z] and before[low[x]] == span[0] < before[high[x]])
+            at = _share(sites, at, idle, span, columns, head[z], times * pixel_ns, (starts[0], starts[-1]))
+
+
+@kernel
 def _share(
     sites: _Columns, at: int, idle: _Idle, span: tuple[int, int], columns: int, owner: int, work_ns: float,
     earlier: tuple[int, int],
 ) -> int:  # fmt: skip
     """Cut a span of columns evenly; all but the first piece go to the least loaded cores. Returns the next free site.
 
-    earlier: sites [first, stop) of earlier row sets, whose equal pieces are on the same cores.
+    work_ns: of a column. earlier: sites [first, stop), of which those that have columns are on the same cores where
+    their pieces are equal.
     """
     low, high, head, given = sites
     load, queue, queued_ns = idle
@@ -208,10 +241,10 @@ def _share(
     count = -(-(end - begin) // columns)
     for i in range(count):
         a, b = begin + (end - begin) * i // count, begin + (end - begin) * (i + 1) // count
-        core = -1
+        core, known = -1, False
         for s in range(earlier[0], earlier[1]):
             if low[s] == a and high[s] == b and given[s] == owner:
-                core = head[s]
+                core, known = head[s], True
         if core < 0 and i == 0:
             core = owner
         while core < 0:
@@ -220,7 +253,7 @@ def _share(
                 _sink(queue, queued_ns)
             else:
                 core = queue[0]
-        load[core] += (b - a) * work_ns
+        load[core] += 0.0 if known else (b - a) * work_ns
         low[at], high[at], head[at], given[at] = a, b, core, owner
         at += 1
     return at

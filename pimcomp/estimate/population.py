@@ -48,7 +48,7 @@ def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt
         layout = place(net, chip.cores, plan, rules.loaders, rules.window_columns)
         work = work_of(net, chip, plan, layout)
         strips = strips_of(net, layout, rules.most_strips)
-        busiest = busiest_ns(layout, work, chip.cores)
+        busiest = busiest_ns(net, layout, work, chip.cores)
         bucket_ns = max(busiest * images, 1.0) / BUCKETS_PER_LOAD
         ends, peak = stream(net, chip.cores, layout, work, strips, images, bucket_ns)
         out[p, IMAGE_NS] = ends[0] if images == 1 else max(ends[-1] - ends[-2], busiest)

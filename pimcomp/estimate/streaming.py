@@ -125,8 +125,9 @@ def _insert(idle: _Idle, core: int, ready: float, need: float) -> tuple[float, f
 
 
 @kernel
-def busiest_ns(layout: Layout, work: CoreWork, cores: int) -> float:
-    """Issue time of the busiest core for one image."""
+def busiest_ns(net: Network, layout: Layout, work: CoreWork, cores: int) -> float:
+    """What one image takes of the busiest core's time: its work, both ends of its messages, and its loads."""
+    load_ns = net.load_ns
     start, core, own, receive, join, send = (
         work.start, work.core, work.own_ns, work.receive_ns, work.join_ns, work.send_ns
     )  # fmt: skip
@@ -135,7 +136,7 @@ def busiest_ns(layout: Layout, work: CoreWork, cores: int) -> float:
     for n in range(len(first_site) - 1):
         for s in range(first_site[n], first_site[n + 1]):
             rows = set_rows[n, row_set[s]]
-            load[head[s]] += rows * (join[s] + send[s])
+            load[head[s]] += rows * (join[s] + send[s] + load_ns[n])
             for i in range(start[s], start[s + 1]):
                 load[core[i]] += rows * (own[i] + receive[i])
     return float(load.max())

@@ -1,8 +1,7 @@
 """A network on a chip as plain arrays: everything an estimate needs that no plan changes.
 
-Times are unit times (docs/timing.md) with `SCHEDULED_OVERHEAD_CYCLES` per instruction, energies what the simulator
-charges for the same instructions. Node n is a node of the graph, edge e one of its sources, layer k a weighted node in
-order.
+Times are unit times (docs/timing.md) and what the front end adds per instruction, energies what the simulator charges
+for the same instructions. Node n is a node of the graph, edge e one of its sources, layer k a weighted node in order.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.instruction_costs import NodeWork, Price, node_work
+from pimcomp.estimate.instruction_costs import NodeWork, Price, Ranges, node_work
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, window_of
@@ -56,15 +55,16 @@ class Network(NamedTuple):
     row_start int64[nodes + 1] into followed_row (the base's row that decides who computes a row) and needed_before
     (needed rows in front of each row, int64[rows + 1]). column_start into columns_before (per column of the base, and
     its width: how many of the node's columns follow columns in front of it). shared: taps of a node (kernel rows +
-    columns) whose long segments are shared out, 0 for others; share_ns: of a pixel of it. work int64[nodes, 11]: the
+    columns) whose long segments are shared out, 0 for others; share_ns: of a pixel of it. work int64[nodes, 14]: the
     columns of NodeWork. node_price float64[nodes, 7]: vector work of a node, see FIXED_NS and the following.
     constant_bytes, constant_ns: vectors a core loads once, at the memory server. load_ns, store_ns: a row at the
     server. edge_start int64[nodes + 1]; per edge its source, extent (rows of the window, dilation included), base_start
-    into base_row (first row read, may be negative), reach_start into first_column and last_column (clipped to the map).
+    into base_row (first row read, may be negative), reach_start into base_column (first column read, may be
+    negative), first_column and last_column (clipped to the map).
     outputs: nodes that are stored. layer: k or -1. option_start int64[layers + 1]; per option: block, scatter, kernel
     int64[options, 2], group_start int64[options + 1], scratch_bytes, option_crossbars, firings. Per array group:
     group_price float64[groups, 4], see FIRE_NS and the following; mvm_ns; covers (all columns), rows (mask of the
-    source rows it reads).
+    source rows it reads), reach (see `_columns_read`).
     flit_ns, flit_pj float64[cores + 1, cores + 1].
     """
 
@@ -93,6 +93,7 @@ class Network(NamedTuple):
     base_start: LongArray
     base_row: LongArray
     reach_start: LongArray
+    base_column: LongArray
     first_column: LongArray
     last_column: LongArray
     outputs: LongArray
@@ -108,6 +109,7 @@ class Network(NamedTuple):
     mvm_ns: DoubleArray
     covers: npt.NDArray[np.bool_]
     rows: LongArray
+    reach: LongArray
     flit_ns: DoubleArray
     flit_pj: DoubleArray
 
@@ -135,7 +137,7 @@ def chip_table(arch: Arch) -> Chip:
     )
 
 
-def network_of(graph: Graph, partition: Partition) -> Network:
+def network_of(graph: Graph, partition: Partition, ranges: Ranges) -> Network:
     """The network's arrays, without prices: equal on all chips with crossbars of this shape."""
     layer = np.full(len(graph.nodes), -1)
     layer[list(partition.nodes)] = np.arange(len(partition.nodes))
@@ -151,7 +153,7 @@ def network_of(graph: Graph, partition: Partition) -> Network:
         "width": np.array([node.width for node in graph.nodes]),
         "channels": np.array([node.channels for node in graph.nodes]),
         "outputs": stored.astype(np.int64),
-        "work": np.array([node_work(graph, n, bool(k >= 0)) for n, k in enumerate(layer)], dtype=np.int64),
+        "work": np.array([node_work(graph, n, bool(k >= 0), ranges) for n, k in enumerate(layer)], dtype=np.int64),
         **_followed(graph, layer >= 0),
         **_edges(graph),
         "option_start": starts([len(options) for options in partition.options]),
@@ -162,6 +164,7 @@ def network_of(graph: Graph, partition: Partition) -> Network:
         "firings": flat.firings,
         "option_crossbars": sums(flat.crossbars, flat.group_start),
         "rows": _rows_read(graph, partition),
+        "reach": _columns_read(graph, partition),
         "covers": flat.group_columns == np.repeat(flat.columns, np.diff(flat.group_start)),
     }
     return Network(**{name: np.ascontiguousarray(columns[name]) for name in Network._fields})
@@ -170,8 +173,9 @@ def network_of(graph: Graph, partition: Partition) -> Network:
 def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
     """The network's arrays with what everything costs on a chip. flat: of the partition that it was made of."""
     price, work = Price(arch), NodeWork(*network.work.T)
-    two, one, copy = price.vector(network.channels, 2), price.vector(network.channels, 1), price.copy(network.channels)
-    pixel = two * work.two + one * work.one + copy * work.copies + price.vector(work.dotted, 2) * work.dots
+    one, copy, runs = price.vector(network.channels, 1), price.copy(network.channels), work.more_runs + 1
+    two = price.vector(-(-network.channels // runs), 2)
+    pixel = two * (work.two * runs) + one * work.one + copy * work.copies + price.vector(work.dotted, 2) * work.dots
     fixed = price.copy(work.gathered) * work.gathers + price.vector(work.averaged, 1) * work.means
     fire, gather = price.fire(flat.crossbars, flat.weight_bits, mvm_crossbar_pj(arch)), price.copy(flat.copy)
     add = price.vector(flat.span, 2)
@@ -236,7 +240,7 @@ def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.nda
 
 def _edges(graph: Graph) -> dict[str, np.ndarray]:
     """What every node reads of each of its sources."""
-    source, extent, base, first, last, counts = [], [], [], [], [], []
+    source, extent, base, columns, first, last, counts = [], [], [], [], [], [], []
     for node in graph.nodes:
         extents = window_of(node.operation).extent
         y, x = (
@@ -253,6 +257,7 @@ def _edges(graph: Graph) -> dict[str, np.ndarray]:
             source.append(s)
             extent.append(tall)
             base.append(rows)
+            columns.append(begin)
             first.append(begin.clip(0, other.width - 1))
             last.append((begin + wide - 1).clip(0, other.width - 1))
     return {
@@ -262,6 +267,7 @@ def _edges(graph: Graph) -> dict[str, np.ndarray]:
         "base_start": starts([len(b) for b in base]),
         "base_row": np.concatenate([*base, np.zeros(0, np.int64)]).astype(np.int64),
         "reach_start": starts([len(f) for f in first]),
+        "base_column": np.concatenate([*columns, np.zeros(0, np.int64)]).astype(np.int64),
         "first_column": np.concatenate([*first, np.zeros(0, np.int64)]).astype(np.int64),
         "last_column": np.concatenate([*last, np.zeros(0, np.int64)]).astype(np.int64),
     }
@@ -281,3 +287,18 @@ def _rows_read(graph: Graph, partition: Partition) -> LongArray:
         bits = np.int64(1) << np.minimum(edge * extent + row, MASK_BITS)
         masks += [np.bitwise_or.reduce(bits[group.row_start : group.row_stop]) for group in matrix.groups]
     return np.array(masks, dtype=np.int64)
+
+
+def _columns_read(graph: Graph, partition: Partition) -> LongArray:
+    """int64[array groups, window rows, 2]: the first and the last column that each reads of a block of windows; -1:
+    none, or all, as scattering layers do."""
+    matrices = [matrix for offered in partition.options for matrix in offered]
+    tallest = max((window_of(graph.nodes[node].operation).extent[0] for node in partition.nodes), default=1)
+    ends = np.full((sum(len(matrix.groups) for matrix in matrices), tallest, 2), -1, np.int64)
+    groups = [(matrix, group) for matrix in matrices for group in matrix.groups]
+    for own, (matrix, group) in zip(ends, groups, strict=True):
+        held = slice(group.row_start, group.row_stop)
+        for dy in () if matrix.unfolding.scatter else np.unique(matrix.row_dy[held]):
+            dx = matrix.row_dx[held][matrix.row_dy[held] == dy]
+            own[dy] = dx.min(), dx.max()
+    return ends

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.estimate.layout import Assignment, Layout
+from pimcomp.estimate.messages import ALL_COLUMNS, ALL_ROWS, ROUNDING, Needs, Traffic, message_cost, receive_inputs
 from pimcomp.estimate.tables import (
     ADD_NS,
     ADD_PJ,
@@ -19,7 +20,6 @@ from pimcomp.estimate.tables import (
     FIXED_PJ,
     INPUT,
     LAYER,
-    MASK_BITS,
     ONE_OPERAND,
     PIXEL_NS,
     PIXEL_PJ,
@@ -32,9 +32,6 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import FLAT_JOIN, DoubleArray, LongArray
 
 Cost: TypeAlias = tuple[float, float]  # ns, pJ
-
-ALL_ROWS = -1  # mask of a core that reads every row of the windows
-ROUNDING = 1e-9  # of a product with a reciprocal, which is faster than a division
 
 
 class CoreWork(NamedTuple):
@@ -80,23 +77,13 @@ def fill_cost(chip: Chip, size_bytes: int) -> Cost:
     return beats * chip.local_write_ns + chip.instruction_ns, beats * chip.local_beat_pj[1] + chip.instruction_pj
 
 
-@kernel
-def message_cost(chip: Chip, hop_ns: float, flit_pj: float, size_bytes: int) -> tuple[float, float, float]:
-    """(ns of the sender, ns of the receiver, pJ) of one message (docs/timing.md, Rendezvous)."""
-    beats = np.ceil(size_bytes * chip.beats_per_byte - ROUNDING)
-    flits = np.ceil(size_bytes * chip.flits_per_byte - ROUNDING)
-    send = 2 * hop_ns + beats * chip.local_read_ns + chip.instruction_ns
-    receive = send + flits * hop_ns + beats * chip.local_write_ns
-    pj = (2 + flits) * flit_pj + beats * (chip.local_beat_pj[0] + chip.local_beat_pj[1]) + 2 * chip.instruction_pj
-    return send, receive, pj
-
-
 class _Groups(NamedTuple):
     """Array groups: see `Network`."""
 
     price: DoubleArray
     covers: npt.NDArray[np.bool_]
     rows: LongArray
+    reach: LongArray
 
 
 class _Entries(NamedTuple):
@@ -105,18 +92,10 @@ class _Entries(NamedTuple):
 
     core: LongArray
     rows_read: LongArray
+    reach: LongArray
     own_ns: DoubleArray
     spared: DoubleArray
     of_core: LongArray
-
-
-class _Traffic(NamedTuple):
-    """What messages add to: see `CoreWork`."""
-
-    receive_ns: DoubleArray
-    new_bytes: DoubleArray
-    held_bytes: DoubleArray
-    send_ns: DoubleArray
 
 
 class _Wires(NamedTuple):
@@ -140,12 +119,16 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
     sites = first_site[-1]
     most = sites + len(core_of)
     start, core, mask = np.zeros(sites + 1, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    reach, blocks = np.full((most, net.reach.shape[1], 2), ALL_COLUMNS), np.ones(sites, np.int64)
     own, spared, receive, new_bytes, held_bytes, sum_bytes = np.zeros((6, most))
     join, send = np.zeros((2, sites))
     base, scratch = np.zeros((2, chip.cores), np.int64)
     entry_of = np.full(chip.cores, -1, np.int64)
-    groups, entries = _Groups(net.group_price, net.covers, net.rows), _Entries(core, mask, own, spared, entry_of)
-    wires, traffic = _Wires(net.flit_ns, net.flit_pj), _Traffic(receive, new_bytes, held_bytes, send)
+    groups, entries = (
+        _Groups(net.group_price, net.covers, net.rows, net.reach),
+        _Entries(core, mask, reach, own, spared, entry_of),
+    )
+    wires, traffic = _Wires(net.flit_ns, net.flit_pj), Traffic(receive, new_bytes, held_bytes, send)
     server_ns, dynamic_pj, at = np.zeros(len(kind)), 0.0, 0
     last_node, last_pixels, last_cost = -1, -1, (0.0, 0.0)
     for n in range(len(kind)):
@@ -162,12 +145,13 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
                 k = layer[n]
                 o = option_start[k] + option[k]
                 begin, end = group_start[o], group_start[o + 1]
+                blocks[s] = block[o]
                 first = core_start[k] + replica[s] * (end - begin)
                 mvms, adds, scatters = -(-pixels // block[o]), (0.0, 0.0), scatter[o] > 0
                 if scatters:
-                    reach = reach_start[edge_start[n]]
+                    at_edge = reach_start[edge_start[n]]
                     mvms, adds = _scattered(
-                        chip, first_column, last_column, reach, low[s], pixels, scatter[o], kernel[o], channels[n]
+                        chip, first_column, last_column, at_edge, low[s], pixels, scatter[o], kernel[o], channels[n]
                     )
                 zeros = fill_cost(chip, (pixels if scatters else block[o]) * channels[n] * chip.element_bytes)
                 cores = core_of[first : first + end - begin]
@@ -178,11 +162,12 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
                 join[s], more = _finish(chip, node_price[n], pixels, channels[n], pieces, entries, at, stop, wires)
                 pj += more
             else:
-                reach = reach_start[edge_start[n]]
-                columns = last_column[reach + pixels - 1] - first_column[reach] + 1
+                at_edge = reach_start[edge_start[n]]
+                columns = last_column[at_edge + pixels - 1] - first_column[at_edge] + 1
                 if n != last_node or pixels != last_pixels:  # many segments are alike
                     last_node, last_pixels = n, pixels
-                    last_cost = _vector_work(chip, node_price[n], pixels, columns, channels[n])
+                    first, end = edge_start[n], edge_start[n + 1]
+                    last_cost = _vector_work(chip, node_price[n], pixels, columns, channels, (n, net.source[first:end]))
                 own[at], pj = last_cost
             sum_bytes[at:stop] = pixels * channels[n] * chip.element_bytes
             server_ns[n] += constant_ns[n]
@@ -191,9 +176,11 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
             at = stop
     start[sites] = at
     base += 2 * scratch
+    needs = Needs(start, core, mask, reach, blocks)
+    seen = np.full((chip.cores, net.height.max(), 3), -1, np.int64)
     for n in range(len(kind)):
         if kind[n] != INPUT:
-            dynamic_pj += _messages(net, chip, layout, n, start, core, mask, traffic)
+            dynamic_pj += receive_inputs(net, chip, layout, n, needs, seen, traffic)
     for n in range(len(kind)):
         for s in range(first_site[n], first_site[n + 1]):
             send[s] /= max(set_rows[n, row_set[s]], 1)
@@ -205,19 +192,26 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
 
 
 @kernel
-def _vector_work(chip: Chip, price: DoubleArray, pixels: int, columns: int, channels: int) -> Cost:
-    """(ns, pJ) of one row segment of a node without crossbars: `pixels` of its columns from `columns` input ones."""
+def _vector_work(
+    chip: Chip, price: DoubleArray, pixels: int, columns: int, channels: LongArray, node: tuple[int, LongArray]
+) -> Cost:
+    """(ns, pJ) of one row segment of a node without crossbars: `pixels` of its columns from `columns` input ones.
+
+    channels: of all nodes. node: its number and its sources.
+    """
+    n, sources = node
     ns = price[FIXED_NS] + pixels * price[PIXEL_NS]
     pj = price[FIXED_PJ] + pixels * price[PIXEL_PJ]
     if price[ONE_OPERAND] > 0:
-        cost = vector_cost(chip, pixels * channels, 1)
+        cost = vector_cost(chip, pixels * channels[n], 1)
         ns, pj = ns + price[ONE_OPERAND] * cost[0], pj + price[ONE_OPERAND] * cost[1]
     if price[TWO_OPERAND] > 0:
-        cost = vector_cost(chip, pixels * channels, 2)
+        cost = vector_cost(chip, pixels * channels[n], 2)
         ns, pj = ns + price[TWO_OPERAND] * cost[0], pj + price[TWO_OPERAND] * cost[1]
     if price[WINDOW_ROWS] > 0:
-        cost = vector_cost(chip, columns * channels, 2)
-        ns, pj = ns + price[WINDOW_ROWS] * cost[0], pj + price[WINDOW_ROWS] * cost[1]
+        for source in sources:  # all of its channels, whatever the node reads of them
+            cost = vector_cost(chip, columns * channels[source], 2)
+            ns, pj = ns + price[WINDOW_ROWS] * cost[0], pj + price[WINDOW_ROWS] * cost[1]
     return ns, pj
 
 
@@ -231,8 +225,8 @@ def _fire(
 
     adds: (ns, pJ) of a scattering group's additions. zeros: of clearing a sum.
     """
-    price, covers, rows = groups
-    core, mask, own, spared, entry_of = entries
+    price, covers, rows, columns = groups
+    core, mask, reach, own, spared, entry_of = entries
     stop, pj = at + 1, 0.0
     mask[at] = 0
     entry_of[core[at]] = at
@@ -244,6 +238,10 @@ def _fire(
             entry_of[c], core[e] = e, c
             stop += 1
         mask[e] |= rows[g]
+        for dy in range(columns.shape[1]):
+            if columns[g, dy, 1] >= 0:
+                least = columns[g, dy, 0] if reach[e, dy, 1] < 0 else min(reach[e, dy, 0], columns[g, dy, 0])
+                reach[e, dy, 0], reach[e, dy, 1] = least, max(reach[e, dy, 1], columns[g, dy, 1])
         own[e] += mvms * price[g, FIRE_NS] + adds[0]
         pj += mvms * price[g, FIRE_PJ] + adds[1]
         if scatters:
@@ -300,80 +298,17 @@ def _finish(
         own[first] += ns
         return 0.0, pj
     add = vector_cost(chip, elements, 2)
+    place = np.arange(first, stop)
+    if members > FLAT_JOIN:
+        place[1:] = first + 1 + np.argsort(core[first + 1 : stop])
     for i in range(1, members):
         parent = 0 if members <= FLAT_JOIN else (i - 1) // 2
-        a, b = core[first + i], core[first + parent]
+        a, b = core[place[i]], core[place[parent]]
         sent, received, spent = message_cost(chip, flit_ns[a, b], flit_pj[a, b], elements * chip.element_bytes)
-        own[first + i] += sent
+        own[place[i]] += sent
         pj += spent + add[1]
         if parent == 0:
             ns += received + add[0]
         else:
-            own[first + parent] += received + add[0]
+            own[place[parent]] += received + add[0]
     return ns, pj
-
-
-@kernel
-def _messages(
-    net: Network, chip: Chip, layout: Layout, n: int, start: LongArray, core: LongArray, mask: LongArray,
-    traffic: _Traffic,
-) -> float:  # fmt: skip
-    """What node n receives from its sources: time at both ends and bytes (added to the arrays). Returns pJ."""
-    receive, new_bytes, held_bytes, send = traffic
-    source, extents, base_start, base_row = net.source, net.extent, net.base_start, net.base_row
-    reach_start, first_column, last_column = net.reach_start, net.first_column, net.last_column
-    height, width, channels = net.height, net.width, net.channels
-    row_start, flit_ns, flit_pj = net.row_start, net.flit_ns, net.flit_pj
-    first_site, low, high, heads = layout.start, layout.low, layout.high, layout.head
-    set_start, set_of = layout.set_start, layout.set_of
-    row_set, set_rows, middle, period = layout.row_set, layout.rows, layout.middle, layout.period
-    total_pj = 0.0
-    for e in range(net.edge_start[n], net.edge_start[n + 1]):
-        p, extent = source[e], extents[e]
-        bit = min(e - net.edge_start[n], max(MASK_BITS // extent, 1) - 1) * extent
-        for s in range(first_site[n], first_site[n + 1]):
-            y = middle[n, row_set[s]]
-            if start[s] == start[s + 1] or y < 0:
-                continue
-            rows = set_rows[n, row_set[s]]
-            b = base_start[e] + y
-            step = extent
-            if rows > 1:
-                step = (
-                    base_row[b + period[n]] - base_row[b]
-                    if y + period[n] < height[n]
-                    else (base_row[b] - base_row[b - period[n]] if y >= period[n] else extent)
-                )
-            a, z = first_column[reach_start[e] + low[s]], last_column[reach_start[e] + high[s] - 1] + 1
-            row_bytes = (z - a) * channels[p] * chip.element_bytes
-            for i in range(start[s], start[s + 1]):
-                read = (1 << extent) - 1
-                if mask[i] != ALL_ROWS:
-                    read &= mask[i] >> bit
-                new = read & ~(read >> step) if step < extent else read
-                for dy in range(extent):
-                    row = base_row[b] + dy
-                    if not (read >> dy) & 1 or row < 0 or row >= height[p]:
-                        continue
-                    if not (new >> dy) & 1:
-                        held_bytes[i] += row_bytes
-                        continue
-                    new_bytes[i] += row_bytes
-                    chosen = set_of[row_start[p] + row]
-                    first, end = set_start[p, chosen], set_start[p, chosen + 1]
-                    q = first + max(a * (end - first) // width[p] - 1, 0)
-                    while q > first and high[q - 1] > a:
-                        q -= 1
-                    q -= 1
-                    while q + 1 < end and low[q + 1] < z:
-                        q += 1
-                        columns = min(z, high[q]) - max(a, low[q])
-                        if columns <= 0 or heads[q] == core[i]:
-                            continue
-                        size = columns * channels[p] * chip.element_bytes
-                        hop, flit = flit_ns[heads[q], core[i]], flit_pj[heads[q], core[i]]
-                        cost = message_cost(chip, hop, flit, size)
-                        send[q] += rows * cost[0]
-                        receive[i] += cost[1]
-                        total_pj += rows * cost[2]
-    return total_pj

@@ -14,6 +14,7 @@ from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.heap import HEAP_COLUMNS, ITEM, pop, push
 from pimcomp.schedule.list_schedule import DURATION_NS, FLITS, LATENCY_NS, MEMORY_NS, READ_NS, WRITE_NS
 from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, LongArray
+from pimcomp.timeline.work import message_ends_ns
 
 # Cycles per instruction besides its unit: 2 for dispatch and retirement, and 1 to 2 `sldi` on compiled programs.
 SCHEDULED_OVERHEAD_CYCLES = 3.5
@@ -81,8 +82,7 @@ class Lengths(NamedTuple):
 def lengths_of(times: DoubleArray, tasks: int) -> Lengths:
     """times: as `list_schedule` wants them; the first `tasks` are those of tasks."""
     task, move = times[:tasks], times[tasks:]
-    source = 2 * move[:, LATENCY_NS] + move[:, READ_NS]
-    target = source + move[:, FLITS] * move[:, LATENCY_NS] + move[:, WRITE_NS]
+    source, target = message_ends_ns(move[:, LATENCY_NS], move[:, READ_NS], move[:, WRITE_NS], move[:, FLITS])
     return Lengths(np.append(task[:, DURATION_NS] + task[:, MEMORY_NS], target), source, target)
 
 

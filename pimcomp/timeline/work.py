@@ -4,7 +4,7 @@ All times are integer picoseconds: the simulator's own resolution, so sums are e
 durations"; each is the behaviour of pimsim-nn, factors and floors included.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -271,6 +271,16 @@ def durations(
             elif kind == STORE:
                 service = beats_ps(units(n, shared, shared_shift), 3, tables)
     return read, leg, write, payload, service
+
+
+def message_ends_ns(latency_ns: Any, read_ns: Any, write_ns: Any, flits: Any) -> tuple[Any, Any]:
+    """(sender's, receiver's) time of a message whose ends come at the same time (docs/timing.md, Rendezvous): request
+    and grant, then the sender reads, and the receiver waits for the data and writes. Numbers or arrays."""
+    send_ns = 2 * latency_ns + read_ns
+    return send_ns, send_ns + flits * latency_ns + write_ns
+
+
+message_ends = kernel(message_ends_ns)  # for kernels
 
 
 @kernel
