@@ -135,9 +135,12 @@ def _message(root: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
     inner = root if not loc else submodel(field.annotation) if field else None
-    expected = (
-        f"the keys {', '.join(inner.model_fields)}" if inner else expected_text(field, error["input"]) if field else ""
-    )
+    missing = [name for name, key in inner.model_fields.items() if key.is_required()] if inner else []
+    if inner:
+        optional = "; others have defaults" if len(missing) < len(inner.model_fields) else ""
+        expected = f"the keys {', '.join(missing or inner.model_fields)}{optional if missing else ''}"
+    else:
+        expected = expected_text(field, error["input"]) if field else ""
     if error["type"] == "missing":
         return f"missing: expected {expected}" if expected else "missing"
     if not expected:

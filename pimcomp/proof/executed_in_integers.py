@@ -106,7 +106,12 @@ def verify_integer(
     expected = expected_output(run_reference(network.onnx_bytes(), given, name=graph.name), output)
     if output.name not in maps:
         raise ModelError(f"{graph.name}: no segment computes the output {output.name}")
-    return _judge(maps[output.name].reshape(expected.shape), expected, labels)
+    report = _judge(maps[output.name].reshape(expected.shape), expected, labels)
+    if report.passed or arch is None or not arch.clips:
+        return report
+    have, need = arch.adc_resolution, arch.adc_bits_needed
+    remedy = f"; its converters clip, {have} bits where {need} are needed: crossbar.adc.bits: auto, or fewer rows"
+    return replace(report, reason=report.reason + remedy)
 
 
 def _execute(

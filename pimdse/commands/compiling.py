@@ -33,8 +33,8 @@ pimdse compile resnet18 --weights random:0 --save evaluation,weights --json
 
 [bold]Coming from PIMCOMP-NN[/bold]
 
--m=NAME is MODEL · -r=balance is --solver balance (-r balance) · -p=element is --pipeline element (-p element) ·
--o, -v, -i=YES are --save evaluation,verification,intermediate · -s=YES is always on: program.gz and config.json load
+-m=NAME is MODEL · -r=balance is --solver balance (-r balance) · -p=element is --pipeline element (-p element) · \
+-o, -v, -i=YES are --save evaluation,verification,intermediate · -s=YES is always on: program.gz and config.json load \
 in pimsim-nn as they are."""
 
 

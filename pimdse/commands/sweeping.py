@@ -24,8 +24,9 @@ pimdse sweep isaac --objectives latency,energy --limit 'crossbars<=8000' --out r
 
 pimdse sweep configs/isaac.yaml --cluster tls://scheduler.lan:8786   (workers on other hosts)
 
-Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. A larger --trials
-continues a finished sweep. The rest stands in the file's [bold]sweep:[/bold] section, which options go before."""
+Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. A larger --trials \
+continues a finished sweep. The rest stands in the file's [bold]sweep:[/bold] section, \
+which options go before."""
 
 
 def register(app: typer.Typer) -> None:

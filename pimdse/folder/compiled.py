@@ -103,7 +103,9 @@ def read_compiled_folder(path: Path) -> CompiledFolder:
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder; `pimdse compile MODEL --out {path}` makes one")
     if not file.is_file():
-        raise OutputError(f"{path}: no report.json there, so this is no complete compile")
+        below = sorted(str(found.parent) for found in path.glob("*/" + REPORT))[:4]
+        other = f"; complete ones are {', '.join(below)}" if below else ""
+        raise OutputError(f"{path}: no report.json there, so this is no complete compile{other}")
     try:
         data: dict[str, Any] = orjson.loads(file.read_bytes())
         return CompiledFolder(

@@ -22,7 +22,7 @@ function key() {
   }
   entry(stroke("ink"), "front");
   if (feasible.some(t => t.bound_ns)) entry(stroke("axis", "4 3"), "proven bound");
-  if (data.published !== null) entry(ring("published"), "published chip");
+  if (data.published !== null) entry(ring("published"), "the file's chip");
   if (data.knee !== null) entry(ring("knee"), "knee");
   entry(ring("ink"), "selected");
 }

@@ -1,5 +1,5 @@
 // ---------------------------------------------------------------- two designs side by side, one parameter changed
-const role = t => t.trial === data.knee ? " (knee)" : t.trial === data.published ? " (published)" : "";
+const role = t => t.trial === data.knee ? " (knee)" : t.trial === data.published ? " (the file's chip)" : "";
 const numbered = new Map(data.trials.map(t => [t.trial, t]));
 const published = numbered.get(data.published);
 

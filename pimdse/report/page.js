@@ -120,7 +120,7 @@ function line(t, columns) {
   const first = tr.cells[0];
   first.append(make("a", t.trial, {href: `#trial=${t.trial}`}));
   if (t.trial === data.knee) first.append(make("span", "knee", {className: "tag"}));
-  if (t.trial === data.published) first.append(make("span", "published", {className: "tag own"}));
+  if (t.trial === data.published) first.append(make("span", "file's chip", {className: "tag own"}));
   tr.addEventListener("click", e => { if (!e.ctrlKey && !e.metaKey) { e.preventDefault(); choose(t.trial); } });
   return tr;
 }
@@ -153,7 +153,7 @@ function tiles() {
     tile(show(metrics[name].maximize ? Math.max(...values) : Math.min(...values), name), `${metrics[name].maximize ? "highest" : "lowest"} ${title(name)}`);
   }
   const own = data.trials.find(t => t.trial === data.published);
-  if (own) tile(show(own[data.objectives[0]], data.objectives[0]), `${title(data.objectives[0])}, chip as published (${own.crossbars.toLocaleString("en")} crossbars)`);
+  if (own) tile(show(own[data.objectives[0]], data.objectives[0]), `${title(data.objectives[0])}, the file's chip (${own.crossbars.toLocaleString("en")} crossbars)`);
 }
 function reasons() {
   const body = byId("reasons").tBodies[0];

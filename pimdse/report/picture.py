@@ -94,7 +94,7 @@ def _panel(axes: "Axes", findings: Findings, x: str, y: str) -> None:
                         label=f"{pipeline}, {solver}" if timed else "estimates",
                     )
     _front_line(axes, findings, x, y)
-    _ring(axes, findings.published, x, y, "#666666", "published chip")
+    _ring(axes, findings.published, x, y, "#666666", "the file's chip")
     _ring(axes, findings.knee, x, y, "#009E73", "knee")
     _scales(axes, findings, x, y)
 

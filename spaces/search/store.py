@@ -164,6 +164,8 @@ def make_store(folder: Path, sweep: Sweep) -> Store:
 
 
 def _earlier(folder: Path) -> str:
+    if (folder / "program.gz").exists():
+        return ": it is a compiled network; give a folder that `pimdse sweep` wrote"
     if not (folder / _OLD_JOURNAL).exists():
         return ""
     return f": its {_OLD_JOURNAL} was made by an earlier version; sweep again, into another --out"

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,14 +73,56 @@ def run(step: Step, folder: Path, timeout_s: float, **more: str) -> "subprocess.
 
 
 def masked(line: str) -> str:
-    """A line of output without what changes from version to version: numbers, units, widths."""
+    """A line of output without numbers, units and widths."""
     line = re.sub(r"\d[\d,.]*\d(?:e-?\d+)?|\d(?:e-?\d+)?", "0", line)
     line = _UNITS.sub("0", line)
-    line = re.sub(r"[─━]+", "─", line)
+    line = re.sub(r"[─━]+", "─", line).replace(" * ", " ")  # the knee's row
     return re.sub(r"0(?:, 0)+", "0", " ".join(line.split()))
 
 
+def repeating(line: str) -> str:
+    """A line of output without what a run need not repeat: seconds, rounding errors of libraries, widths."""
+    line = re.sub(r"\d[\d.]* (s\b|MB\b)|(largest error) \S+", r"0 \1\2", line)
+    return " ".join(re.sub(r"[─━]+", "─", line).split())
+
+
 def missing_lines(shown: str, printed: str) -> list[str]:
-    """Lines that the page shows and the command does not print; `...` stands for any."""
-    there = {masked(line) for line in printed.splitlines()}
-    return [line for line in shown.splitlines() if line.strip() not in ("", "...") and masked(line) not in there]
+    """Lines that the page shows and the command does not print, figures included; `...` stands for any."""
+    there = {repeating(line) for line in printed.splitlines()}
+    return [line for line in shown.splitlines() if line.strip() not in ("", "...") and repeating(line) not in there]
+
+
+def refreshed(shown: str, printed: str) -> str:
+    """What a page shows with the figures that its command prints: each line becomes the next one of the same words."""
+    rest, lines = printed.splitlines(), []
+    for line in shown.splitlines():
+        alike = [place for place, other in enumerate(rest) if masked(other) == masked(line)]
+        if alike and line.strip() not in ("", "..."):
+            lines.append(rest[alike[0]].rstrip())
+            rest = rest[alike[0] + 1 :]
+        else:
+            lines.append(line)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def refresh(page: Path) -> None:
+    """Run what a page tells its reader to run, and write the figures that come out into it."""
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "docs").symlink_to(ROOT / "docs")
+        for step in steps(page):
+            if step.file:
+                (folder / step.file).write_text(step.content, encoding="utf-8")
+                continue
+            printed = run(step, folder, 1800).stdout
+            if step.shown:
+                text = text.replace(step.shown, refreshed(step.shown, printed), 1)
+                for line in missing_lines(refreshed(step.shown, printed), printed):
+                    print(f"{page.name}: `{step.command}` does not print: {line}")
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        refresh(ROOT / "docs" / given)

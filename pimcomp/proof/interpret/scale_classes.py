@@ -22,6 +22,7 @@ from pimcomp.proof.interpret.run import Prepared
 from pimcomp.proof.interpret.world import Cells
 
 ANY = -1  # the class of zero, which is zero in every scale, and of cells that hold nothing
+_PRODUCT = types.UniTuple(types.int64, 3)  # a kind of operation and the classes of its operands
 _SWEEPS = 4  # merging changes which products count as the same; it settles in two sweeps in practice
 
 
@@ -84,14 +85,14 @@ def find_classes(prepared: Prepared, row_node: IntArray) -> Classes:
     constant_class[p.memory.global_values.ravel() == 0] = ANY
     parent = np.arange(first_sum + nodes + groups + 3 * len(stream.op), dtype=np.int32)
     row_start = np.concatenate([[0], np.cumsum(p.matrices.rows)]).astype(np.int64)
-    products = Dict.empty(types.UniTuple(types.int64, 3), types.int32)
+    products = _no_products()
     book = _Book(parent, products, first_constant, first_sum, first_sum + nodes + groups)
     rows = _Rows(sums, row_node, row_start, p.matrices.cols)
     for _ in range(_SWEEPS):
-        before, known_products = _roots(parent, np.arange(len(parent), dtype=np.int32)), len(products)
+        before, known_products = _roots(parent, np.arange(len(parent), dtype=np.int32)), _count(products)
         found = _follow(p.steps, stream, p.cells, book, rows, (input_class, constant_class), len(p.outputs.address))
         after = _roots(parent, np.arange(len(parent), dtype=np.int32))
-        if (before == after).all() and len(products) == known_products:
+        if (before == after).all() and _count(products) == known_products:
             break
     else:
         raise InvariantError("scales of the program's values do not settle")
@@ -105,6 +106,17 @@ def _roots(parent: IntArray, classes: IntArray) -> IntArray:
     while (root[root] != root).any():
         root = root[root]
     return np.where(classes >= 0, root[np.maximum(classes, 0)], ANY).astype(np.int32)
+
+
+@kernel
+def _no_products() -> Any:
+    """An empty dictionary: made outside of kernels, numba would compile that anew in every process."""
+    return Dict.empty(_PRODUCT, types.int32)
+
+
+@kernel
+def _count(products: Any) -> Whole:
+    return len(products)
 
 
 @kernel
