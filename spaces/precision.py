@@ -13,14 +13,13 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.partition import unfold
-from pimcomp.plan.precision import with_precision
+from pimcomp.plan.precision import LEAST_BITS, check_weight_bits, with_precision
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.proof.trained import LabelledImages
 from spaces.accuracy import crossbars_of, execute_on
 
 Bits = tuple[int, ...]  # of the weights of every layer, in graph order
 Unit = tuple[int, ...]  # layers with equal bits: siblings are one matrix on the crossbars, any other is alone
-LEAST_BITS = 2
 _ROUNDING = 1e-9
 
 
@@ -117,9 +116,8 @@ def narrow(
     """
     if not (math.isfinite(max_loss) and max_loss >= 0):
         raise ConfigError("--max-loss", f"expected a number from 0 on, found {max_loss}")
-    if start_bits is not None and not LEAST_BITS <= start_bits <= arch.weight_bits:
-        expected = f"an integer from {LEAST_BITS} to {arch.weight_bits} ({arch.name}: weight_bits)"
-        raise ConfigError("--bits", f"expected {expected}, found {start_bits}")
+    if start_bits is not None:
+        check_weight_bits("--bits", start_bits, arch)
     trials, units = _Trials(network, known, arch, observe), _units(network.graph)
     start: Bits = (start_bits or arch.weight_bits,) * len(trials.names)
     first = {unit: step for unit in units if (step := trials.step(start, unit, arch.cell_bits))}

@@ -192,7 +192,7 @@ def _pool(graph: Graph, index: int, pool: Pool) -> NodeWork:
         two=columns - 1 + average,
         copies=int(columns == 1),
         window_rows=rows - 1,
-        more_runs=int(np.count_nonzero((np.diff(view.sources) != 0) | (np.diff(view.channels) != 1))),
+        more_runs=max(view.runs.shape[1] - 1, 0),
         constants=channels if average else 0,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
-from pimcomp.frontend.model_index import find_model, is_shipped, is_torch, network_name
+from pimcomp.frontend.model_index import find_model, is_factory, is_shipped, is_torch, network_name
 from pimcomp.frontend.torch_module import export_torch
 from pimcomp.ir.graph import Graph
 
@@ -80,7 +80,7 @@ def locate(source: str | Path) -> Path:
     path = Path(source)
     if os.path.isfile(path):  # unlike `Path.is_file`, False for a name that no file can have
         return path
-    if is_torch(str(source)) and path.suffix != ".pt2":
+    if is_factory(str(source)):
         return path
     if is_shipped(str(source)):  # also beside a folder of that name
         return find_model(str(source))
@@ -98,7 +98,7 @@ def locate_from(source: str, folders: Iterable[Path], remedy: str) -> str:
     is nowhere. Raises ModelError.
     """
     path = Path(source)
-    if os.path.isfile(path) or is_shipped(source) or (is_torch(source) and path.suffix != ".pt2"):
+    if os.path.isfile(path) or is_shipped(source) or is_factory(source):
         return source
     near = () if path.is_absolute() else (folder / path for folder in folders)
     for file in near:

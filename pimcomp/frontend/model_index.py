@@ -59,11 +59,16 @@ def _index_rows(index: Path) -> dict[str, tuple[str, str]]:
     return rows
 
 
+def is_factory(source: str) -> bool:
+    """Whether a network's name is `package.module:factory`."""
+    return _FACTORY.fullmatch(source) is not None
+
+
 def is_torch(source: str) -> bool:
-    """Whether a network's name says that torch has to export it."""
-    return _FACTORY.fullmatch(source) is not None or source.lower().endswith(".pt2")
+    """Whether a network's name says that torch has to export it: a factory's, or a .pt2 file's."""
+    return is_factory(source) or source.lower().endswith(".pt2")
 
 
 def network_name(source: str) -> str:
     """What a network is called whose file, shipped name or factory is `source`."""
-    return source.rpartition(":")[2] if _FACTORY.fullmatch(source) else Path(source).stem
+    return source.rpartition(":")[2] if is_factory(source) else Path(source).stem

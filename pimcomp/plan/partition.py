@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
-from pimcomp.ir.graph import Conv, FloatArray, Graph
+from pimcomp.ir.graph import Conv, FloatArray, Graph, Node
 from pimcomp.plan.rows import sources_of
 from pimcomp.plan.unfoldings import firings, unfoldings_of
 
@@ -44,7 +44,7 @@ def _layers_read(graph: Graph, nodes: tuple[int, ...]) -> tuple[tuple[int, ...],
 
 def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix, ...]:
     """Unfoldings in growing block size, each with fewer MVMs per inference than all before it."""
-    reach = _reach(_conv(graph, node))
+    reach = _reach(conv_of(graph.nodes[node]))
     plain = unfold(graph, node, arch, Unfolding(1), reach)
     chosen, best = [plain], firings(graph, plain) * len(plain.groups)
     for block in range(2, min(MAX_BLOCK, graph.nodes[node].width) + 1):
@@ -64,7 +64,7 @@ def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix,
 def scatters(graph: Graph, node: int) -> bool:
     """Whether input-side unfolding is defined for a layer: dense, stride and dilation 1, a kernel of more than one
     tap."""
-    conv = _conv(graph, node)
+    conv = conv_of(graph.nodes[node])
     window = conv.window
     out = graph.nodes[node]
     dense = conv.groups == 1 and window.stride == (1, 1) and window.dilation == (1, 1)
@@ -77,7 +77,7 @@ def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding, reach: Boo
 
     reach: the layer's `_reach`, where it is at hand.
     """
-    conv, view = _conv(graph, node), graph.nodes[node].inputs[0]
+    conv, view = conv_of(graph.nodes[node]), graph.nodes[node].inputs[0]
     kernel_h, kernel_w = conv.window.kernel
     dilation_h, dilation_w = conv.window.dilation
     taps = np.arange(kernel_w) * dilation_w
@@ -103,7 +103,7 @@ def unfold(graph: Graph, node: int, arch: Arch, unfolding: Unfolding, reach: Boo
 
 def weights_of(graph: Graph, matrix: LayerMatrix, group: ArrayGroup) -> FloatArray:
     """float32[rows, columns] that the crossbars of an array group hold."""
-    conv = _conv(graph, matrix.node)
+    conv = conv_of(graph.nodes[matrix.node])
     out_channels = graph.nodes[matrix.node].channels
     rows = slice(group.row_start, group.row_stop)
     columns = np.concatenate([np.arange(start, stop) for start, stop in group.col_spans])
@@ -137,10 +137,10 @@ def _scattering_weights(conv: Conv, matrix: LayerMatrix, rows: slice) -> FloatAr
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2)).reshape(len(tap), -1).astype(np.float32)
 
 
-def _conv(graph: Graph, node: int) -> Conv:
-    operation = graph.nodes[node].operation
-    assert isinstance(operation, Conv), graph.nodes[node].name
-    return operation
+def conv_of(node: Node) -> Conv:
+    """The operation of a node that is known to have weights."""
+    assert isinstance(node.operation, Conv), node.name
+    return node.operation
 
 
 def _cut(

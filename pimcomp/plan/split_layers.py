@@ -19,6 +19,7 @@ from pimcomp.ir.graph import Conv, Eltwise, Graph, IntArray, Node, View, whole
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.cores_needed import cores_needed
 from pimcomp.plan.levers import fits
+from pimcomp.plan.partition import conv_of
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.plan.segments import Span, segment, unused
 
@@ -38,12 +39,12 @@ def split_layers(graph: Graph, arch: Arch, options: ScheduleOptions, price: Call
     it is.
     """
     for index in reversed(graph.weighted()):
-        conv = _conv(graph.nodes[index])
+        conv = conv_of(graph.nodes[index])
         if conv.groups > 1 and not _alone_fits(graph, index, arch, options):
             graph = _split_groups(graph, index, arch, options)
     for index in reversed(graph.weighted()):
         if not _alone_fits(graph, index, arch, options):
-            blocks = blocks_that_fit(_conv(graph.nodes[index]), arch)
+            blocks = blocks_that_fit(conv_of(graph.nodes[index]), arch)
             choices = [_split_and_price(graph, index, block, price) for block in blocks]
             graph = min(choices, key=lambda choice: choice[1], default=(graph, 0.0))[0]
     return graph
@@ -55,7 +56,7 @@ def _alone_fits(graph: Graph, index: int, arch: Arch, options: ScheduleOptions) 
 
 def _split_groups(graph: Graph, index: int, arch: Arch, options: ScheduleOptions) -> Graph:
     """A layer with groups as layers of as many of them as fit, or of one."""
-    conv = _conv(graph.nodes[index])
+    conv = conv_of(graph.nodes[index])
     outputs, inputs = len(conv.weights) // conv.groups, conv.weights.shape[1]
     for parts in range(2, conv.groups + 1):
         most = -(-conv.groups // parts)
@@ -70,7 +71,7 @@ def _split_groups(graph: Graph, index: int, arch: Arch, options: ScheduleOptions
 def _split_and_price(
     graph: Graph, index: int, block: Block, price: Callable[[Graph], float | None]
 ) -> tuple[Graph, float]:
-    conv = _conv(graph.nodes[index])
+    conv = conv_of(graph.nodes[index])
     outputs, inputs = (_spans(size, most) for size, most in zip(conv.weights.shape[:2], block, strict=True))
     divided = _replaced(graph, index, [(span, inputs) for span in outputs])
     # the last block of the first outputs is a largest one
@@ -150,7 +151,7 @@ def _replaced(graph: Graph, index: int, blocks: Sequence[tuple[Span, Sequence[Sp
 
 def _block(node: Node, outputs: Span, inputs: Span, *, first: bool, last: bool) -> Node:
     """Some filters of a layer over some of its inputs. first: the one with the bias; last: with the activation."""
-    conv, view, channels = _conv(node), node.inputs[0], outputs[1] - outputs[0]
+    conv, view, channels = conv_of(node), node.inputs[0], outputs[1] - outputs[0]
     weights = conv.weights[slice(*outputs)]
     if conv.groups == 1:
         weights = weights[:, slice(*inputs)]
@@ -168,8 +169,3 @@ def _block(node: Node, outputs: Span, inputs: Span, *, first: bool, last: bool) 
 
 def _named(node: Node, outputs: Span, inputs: Span) -> str:
     return f"{node.name}[{outputs[0]}:{outputs[1]}, {inputs[0]}:{inputs[1]}]"
-
-
-def _conv(node: Node) -> Conv:
-    assert isinstance(node.operation, Conv), node.name
-    return node.operation

@@ -1,6 +1,5 @@
 """`pimdse precision`: as few bits for the weights of single layers as a loss of accuracy allows."""
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,11 +50,11 @@ def precision(
     from pimcomp.foundation.own_files import check_free, write_file
     from pimcomp.frontend import load_network
     from pimcomp.proof.trained import find_test_set
+    from pimdse.compiling.building import file_label
     from spaces.precision import narrow
 
     output, chip = output_of(context), read_arch(arch)[0]
-    label = re.sub(r"[^\w.\-]+", "_", f"{Path(model).stem}-{chip.name}")
-    target = out if out is not None else Path("results") / "precision" / f"{label}.yaml"
+    target = out if out is not None else Path("results") / "precision" / f"{file_label(model, chip.name)}.yaml"
     check_free(target.parent, [target.name], "precision", (model, arch))
     with output.stages(f"narrowing {model} on {chip.name}") as observe:
         network = load_network(model, weights=weights)

@@ -57,8 +57,12 @@ class Recipe:
     @property
     def label(self) -> str:
         """NAME-ARCH-PIPELINE, usable as a folder's name."""
-        text = f"{network_name(self.model)}-{self.arch.name}-{self.pipeline}"
-        return re.sub(r"[^\w.\-]+", "_", text)
+        return file_label(self.model, self.arch.name, self.pipeline)
+
+
+def file_label(model: str, *rest: str) -> str:
+    """The network's name and more, joined by dashes, usable as a file's or folder's name."""
+    return re.sub(r"[^\w.\-]+", "_", "-".join((network_name(model), *rest)))
 
 
 @brief

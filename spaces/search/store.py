@@ -21,6 +21,7 @@ from spaces.space import Fidelity, Sweep
 
 STUDY = "study.db"
 _OLD_JOURNAL = "journal.log"
+_OF_EARLIER = f": its {_OLD_JOURNAL} was made by an earlier version; sweep again, into another --out"
 _OWNER_LOCK = ".sweep.lock"
 _TABLES = """
 BEGIN;
@@ -53,7 +54,7 @@ class Store:
         """Open the file, which must exist. Raises OutputError."""
         self.path = folder / STUDY
         if not self.path.is_file():
-            raise OutputError(f"{folder}: no sweep is stored there (expected a file {STUDY})" + _earlier(folder))
+            raise OutputError(f"{folder}: no sweep is stored there (expected a file {STUDY})" + _instead(folder))
         self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
         with self._said():
             found = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -149,7 +150,7 @@ def make_store(folder: Path, sweep: Sweep) -> Store:
     path = folder / STUDY
     if not path.exists():
         if (folder / _OLD_JOURNAL).exists():
-            raise OutputError(f"{folder}{_earlier(folder)}")
+            raise OutputError(f"{folder}{_OF_EARLIER}")
         fresh = path.with_suffix(".new")  # a kill leaves no half-made study
         try:
             fresh.write_bytes(empty_tables(sweep))
@@ -163,12 +164,11 @@ def make_store(folder: Path, sweep: Sweep) -> Store:
     return Store(folder)
 
 
-def _earlier(folder: Path) -> str:
+def _instead(folder: Path) -> str:
+    """What a folder holds in place of a sweep, where that is known."""
     if (folder / "program.gz").exists():
         return ": it is a compiled network; give a folder that `pimdse sweep` wrote"
-    if not (folder / _OLD_JOURNAL).exists():
-        return ""
-    return f": its {_OLD_JOURNAL} was made by an earlier version; sweep again, into another --out"
+    return _OF_EARLIER if (folder / _OLD_JOURNAL).exists() else ""
 
 
 @contextmanager

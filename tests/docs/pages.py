@@ -117,8 +117,9 @@ def refresh(page: Path) -> None:
                 continue
             printed = run(step, folder, 1800).stdout
             if step.shown:
-                text = text.replace(step.shown, refreshed(step.shown, printed), 1)
-                for line in missing_lines(refreshed(step.shown, printed), printed):
+                now = refreshed(step.shown, printed)
+                text = text.replace(step.shown, now, 1)
+                for line in missing_lines(now, printed):
                     print(f"{page.name}: `{step.command}` does not print: {line}")
     page.write_text(text, encoding="utf-8")
 

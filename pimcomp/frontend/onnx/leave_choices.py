@@ -34,8 +34,7 @@ def leave_choices(model: onnx.ModelProto) -> tuple[str, ...]:
             value.name, value.type.tensor_type.elem_type = scores, TensorProto.FLOAT
             outputs[scores] = value
     if notes:
-        kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in outputs.values()]
         del graph.output[:]
-        graph.output.extend(kept)
+        graph.output.extend(outputs.values())
         drop_dead_nodes(model)
     return tuple(notes)
