@@ -20,7 +20,6 @@ from pimcomp.frontend.random_weights import parse_weights_option
 from pimcomp.frontend.rewrite.check_graph import check_graph
 from pimcomp.frontend.rewrite.fold_scales import fold_scales
 from pimcomp.frontend.rewrite.fuse_activations import fuse_activations
-from pimcomp.frontend.rewrite.fuse_hard_swish import fuse_hard_swish
 from pimcomp.frontend.rewrite.merge_padding import merge_padding
 from pimcomp.frontend.rewrite.rewire import drop_dead
 from pimcomp.frontend.rewrite.sort_channels import sort_channels
@@ -32,9 +31,6 @@ PASSES = (
     fold_scales,
     fuse_activations,
     fold_scales,  # through the activations that are fused now
-    fuse_hard_swish,
-    drop_dead,
-    fuse_activations,  # HardSwish into its producer
     merge_padding,
     sort_channels,
     drop_dead,

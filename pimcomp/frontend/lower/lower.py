@@ -5,7 +5,7 @@ all; where a node could not be lowered, ONNX shape inference supplies a stand-in
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -30,6 +30,7 @@ from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
 from pimcomp.frontend.onnx.mixed_batch import Shapes, static_shapes
 from pimcomp.frontend.onnx.read import used_names
+from pimcomp.frontend.onnx.recognise import recognise
 from pimcomp.ir.graph import Graph, Input
 
 Lowered = Tensor | Constant | tuple[Operand, ...]
@@ -156,8 +157,9 @@ def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     model: as `read_onnx` leaves it. Raises UnsupportedOp listing every node that cannot be lowered,
     ModelError naming the node whose shapes contradict each other.
     """
-    lowering = _Lowering(model, source)
-    for node in model.graph.node:
+    nodes = recognise(model)
+    lowering = _Lowering(model, nodes, source)
+    for node in nodes:
         lowering.add(node)
     return lowering.graph(name)
 
@@ -178,7 +180,7 @@ def node_label(proto: onnx.NodeProto) -> str:
 class _Lowering:
     """What is known so far: tensors and constants by name, offenders, and names whose value is unknown."""
 
-    def __init__(self, model: onnx.ModelProto, source: str) -> None:
+    def __init__(self, model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], source: str) -> None:
         self.model, self.source, self.opset = model, source, opset_of(model)
         self.builder = GraphBuilder()
         self.values: dict[str, Operand] = {}
@@ -187,7 +189,7 @@ class _Lowering:
         self.inferred: Shapes | None = None
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self.used = used_names(model.graph)
-        axes = input_axes(model, self.opset)
+        axes = input_axes(model, nodes, self.opset)
         for value in model.graph.input:
             if value.name in self.weights:
                 continue

@@ -7,7 +7,7 @@ neighbouring numbers along its axes say which axis of the input is which.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,12 @@ _SMALL_BYTES = 4096
 _LARGEST_INPUT = 1 << 24
 
 
-def input_axes(model: onnx.ModelProto, opset: int) -> Mapping[str, tuple[Factors, ...]]:
+def input_axes(
+    model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], opset: int
+) -> Mapping[str, tuple[Factors, ...]]:
     """The factors of every axis of the inputs whose order some reader tells; a dynamic batch counts as 1."""
     walk = _Walk(model, opset)
-    for node in model.graph.node:
+    for node in nodes:
         walk.visit(node)
     return walk.found
 

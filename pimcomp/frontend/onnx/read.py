@@ -232,7 +232,7 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
     ]  # IR version 3 lists weights there, too
     for value in inputs:
         _check_input(value, where)
-    axes = input_axes(model, opset_of(model))
+    axes = input_axes(model, model.graph.node, opset_of(model))
     several = any(
         value.type.tensor_type.shape.dim[:1] and value.type.tensor_type.shape.dim[0].dim_value > 1 for value in inputs
     )
@@ -354,17 +354,22 @@ def _target_for_one(target: npt.NDArray[np.generic], batch: int) -> npt.NDArray[
 
 def drop_dead_nodes(model: onnx.ModelProto) -> None:
     """Remove, in place, the nodes that no output of the model depends on."""
-    graph = model.graph
-    needed = {output.name for output in graph.output}
+    live = live_nodes(model.graph.node, [output.name for output in model.graph.output])
+    if len(live) < len(model.graph.node):
+        del model.graph.node[:]
+        model.graph.node.extend(live)
+
+
+def live_nodes(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes that some outputs depend on, in their order."""
+    needed = set(outputs)
     live: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
+    for node in reversed(nodes):
         if not needed.isdisjoint(node.output):
             live.append(node)
             needed.update(node.input)
             needed.update(_captured(node))
-    if len(live) < len(graph.node):
-        del graph.node[:]
-        graph.node.extend(reversed(live))
+    return live[::-1]
 
 
 def _captured(node: onnx.NodeProto) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Every pass keeps the function of any graph, and does what it is for.
 
-Covers: check_graph, fold_scales, fuse_activations, fuse_hard_swish, merge_padding, rewire, sort_channels,
+Covers: check_graph, fold_scales, fuse_activations, merge_padding, rewire, sort_channels,
 split_pools.
 """
 
@@ -18,7 +18,6 @@ from pimcomp.frontend.import_onnx import clean
 from pimcomp.frontend.rewrite.check_graph import check_graph
 from pimcomp.frontend.rewrite.fold_scales import fold_scales
 from pimcomp.frontend.rewrite.fuse_activations import fuse_activations
-from pimcomp.frontend.rewrite.fuse_hard_swish import fuse_hard_swish
 from pimcomp.frontend.rewrite.merge_padding import merge_padding
 from pimcomp.frontend.rewrite.rewire import drop_dead
 from pimcomp.frontend.rewrite.sort_channels import sort_channels
@@ -42,7 +41,7 @@ from tests.frontend.small_onnx import load, make, op
 from tests.frontend.small_onnx import normals as weights_of
 from tests.graph_oracle import evaluate
 
-PASSES = [fold_scales, fuse_activations, fuse_hard_swish, merge_padding, sort_channels, drop_dead, clean]
+PASSES = [fold_scales, fuse_activations, merge_padding, sort_channels, drop_dead, clean]
 ACTIVATIONS = [
     None,
     Activation(kind=ActivationKind.RELU),
