@@ -53,20 +53,29 @@ class ModelError(PimdseError):
 
 @dataclass(frozen=True, slots=True)
 class Offender:
-    """One node that cannot be lowered: its name, operator, opset version and why."""
+    """One node that cannot be lowered: its name, operator, opset version and why.
+
+    repeatable: whether its outputs follow from its inputs, so that a host can compute it.
+    """
 
     node: str
     op: str
     opset: int
     reason: str
+    repeatable: bool = True
 
 
 class UnsupportedOp(PimdseError):
-    """The network uses operators outside the instruction set; `offenders` lists every one of them."""
+    """The network uses operators outside the instruction set; `offenders` lists every one of them.
 
-    def __init__(self, model: str, offenders: Sequence[Offender]) -> None:
-        lines = "\n".join(f"  {o.node}: {o.op} (opset {o.opset}): {o.reason}" for o in offenders)
-        super().__init__(f"{model}: {len(offenders)} unsupported node(s):\n{lines}")
+    host: why the host cannot compute them either, where that was asked.
+    """
+
+    def __init__(self, model: str, offenders: Sequence[Offender], host: str = "") -> None:
+        lines = [f"  {o.node}: {o.op} (opset {o.opset}): {o.reason}" for o in offenders]
+        super().__init__(
+            "\n".join([f"{model}: {len(offenders)} unsupported node(s):", *lines, *([host] if host else [])])
+        )
         self.offenders = tuple(offenders)
 
 

@@ -1,6 +1,7 @@
 """ONNX file -> Graph: read, lower every operator on its own, then clean up pass by pass."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,19 +59,33 @@ def import_model(given: onnx.ModelProto, *, weights: str | None = None) -> Loade
 
 
 def _imported(model: onnx.ModelProto, path: Path, weights: str | None) -> LoadedNetwork:
+    notes = leave_choices(model) + with_weights(model, path, weights)
+    network = import_part(model, path.stem, str(path))
+    return replace(network, graph=replace(network.graph, notes=(*network.graph.notes, *notes)))
+
+
+def with_weights(model: onnx.ModelProto, path: Path, weights: str | None) -> tuple[str, ...]:
+    """Give a model as `read_onnx` leaves it real numbers and its weights, in place; notes on what was changed."""
     seed = None if weights is None else parse_weights_option(weights)
-    notes = leave_choices(model) + in_real_numbers(model, path)
+    notes = in_real_numbers(model, path)
     _fill_missing(model, str(path), seed)
     if seed is not None:
         randomize(model, seed)
+    return notes
+
+
+def import_part(model: onnx.ModelProto, name: str, source: str) -> LoadedNetwork:
+    """The network of a model whose every node can be lowered; the model becomes its reference.
+
+    Raises ModelError, UnsupportedOp.
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # folded weights beyond float32 are found below
-        lowered = lower(model, path.stem, str(path))
+        lowered = lower(model, name, source)
         graph = clean(lowered)
-    graph = replace(graph, notes=(*graph.notes, *notes))
-    _refuse_infinities(graph, str(path))
+    _refuse_infinities(graph, source)
     _match_interface(model, graph)
     _spell_out_padding(model, lowered)
-    return LoadedNetwork(graph, _Reference(model, str(path)), str(path))
+    return LoadedNetwork(graph, Reference(model, source), source)
 
 
 def _fill_missing(model: onnx.ModelProto, source: str, seed: int | None) -> None:
@@ -120,17 +135,21 @@ def _refuse_infinities(graph: Graph, source: str) -> None:
 
 def _match_interface(model: onnx.ModelProto, graph: Graph) -> None:
     """Give the reference model the graph's inputs and the concrete shapes of its outputs, in place."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    kept = weights | {node.name for node in graph.nodes}
-    inputs = [value for value in model.graph.input if value.name in kept]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
+    keep_inputs(model, {node.name for node in graph.nodes})
     shapes = {output.name: output.onnx_shape for output in graph.outputs}
     for value in model.graph.output:
         shape = value.type.tensor_type.shape
         del shape.dim[:]
         for size in shapes[value.name]:
             shape.dim.add().dim_value = size
+
+
+def keep_inputs(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Drop the other inputs of a model, but those that are weights."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name in weights or value.name in names]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
 
 
 def _spell_out_padding(model: onnx.ModelProto, lowered: Graph) -> None:
@@ -153,13 +172,14 @@ def _spell_out_padding(model: onnx.ModelProto, lowered: Graph) -> None:
             proto.attribute.append(onnx.helper.make_attribute("pads", pads))
 
 
-class _Reference:
+class Reference:
     """Serialises the model when called."""
 
     def __init__(self, model: onnx.ModelProto, source: str) -> None:
         self.model, self.source = model, source
 
     def __call__(self) -> bytes:
+        """Raises ModelError for more than protobuf can hold."""
         if self.model.ByteSize() > SERIALISED_LIMIT_BYTES:
             raise ModelError(f"{self.source}: the model with its weights is larger than 2 GB, more than ONNX can hold")
         return bytes(self.model.SerializeToString(deterministic=True))

@@ -42,6 +42,24 @@ def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNe
     return import_onnx(path, weights=weights)
 
 
+def load_whole(source: ModelSource, *, weights: str | None = None) -> LoadedNetwork:
+    """As `load_network`, for a network with nodes that have no instructions: its graph has the inputs alone.
+
+    `pimcomp.frontend.divide` tells what the chip and what the host computes. Raises ModelError, ConfigError, and for a
+    node list of PIMCOMP-NN, which is no model of ONNX Runtime, UnsupportedOp.
+    """
+    from pimcomp.frontend.divide import whole_network
+    from pimcomp.frontend.onnx.read import copy_onnx, read_onnx
+
+    if not isinstance(source, (str, Path)):
+        return whole_network(copy_onnx(source), Path(source.graph.name or "model"), weights)
+    path = locate(source)
+    if path.suffix.lower() == ".json":
+        return load_network(source, weights=weights)
+    model = copy_onnx(export_torch(str(source))) if is_torch(str(source)) else read_onnx(path)
+    return whole_network(model, path, weights)
+
+
 def load_structure(source: str | Path) -> Graph:
     """The network of a file or a shipped name in its own channel order, for writing it in another format.
 

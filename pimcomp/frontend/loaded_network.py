@@ -1,6 +1,6 @@
 """What loading a network gives: the Graph, and the ONNX model that is its reference."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pimcomp.ir.brief import brief
@@ -19,3 +19,17 @@ class LoadedNetwork:
     graph: Graph
     onnx_bytes: Callable[[], bytes]
     source: str
+
+
+@brief
+@dataclass(frozen=True, slots=True, eq=False)
+class HostPart:
+    """Nodes of a network that ONNX Runtime computes on the host, as a model of their own.
+
+    nodes: name and operator of each. inputs, outputs: bytes of one image's tensors; None: it depends on the data.
+    """
+
+    nodes: tuple[tuple[str, str], ...]
+    inputs: Mapping[str, int | None]
+    outputs: Mapping[str, int | None]
+    onnx_bytes: Callable[[], bytes]

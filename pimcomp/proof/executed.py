@@ -51,9 +51,10 @@ class OutputReport:
 class VerifyReport:
     """The verdict. max_error, range, tolerance: of the worst output. images: how many were compared.
 
-    maps: of how many graph nodes the intermediate results were compared, too (of one lane). reason: empty if
-    passed. wrong: the first wrong element, if one could be found; node, core, index: where it or the fault is, when
-    known.
+    maps: of how many graph nodes the intermediate results were compared, too (of one lane). host_ns: what ONNX Runtime
+    took here per image for segments of the host. chosen: outputs that differ because the host chooses among almost
+    equal values; then every segment is judged on the maps that ONNX Runtime computes. reason: empty if passed. wrong:
+    the first wrong element, if one could be found; node, core, index: where it or the fault is, when known.
     """
 
     passed: bool
@@ -63,6 +64,8 @@ class VerifyReport:
     tolerance: float
     outputs: tuple[OutputReport, ...]
     maps: int = 0
+    host_ns: float = 0.0
+    chosen: tuple[str, ...] = ()
     reason: str = ""
     wrong: Wrong | None = None
     node: str = ""

@@ -10,21 +10,21 @@ from pimcomp.emit.decode import nodes_of
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import FloatArray, Input, IntArray, image_shape
+from pimcomp.ir.graph import FloatArray, IntArray, image_shape
 from pimcomp.proof.cells import cells_of
 from pimcomp.proof.executed import (
     Emitted,
-    expected_output,
     fault_report,
     host_epilogue,
     named_output,
     read_emitted,
 )
 from pimcomp.proof.feeds import count_images, feed_inputs, images_needed, observed_outputs, plan_feed, random_inputs
+from pimcomp.proof.in_segments import maps_read, reference_outputs
 from pimcomp.proof.interpret.integer_run import execute_integer
 from pimcomp.proof.interpret.run import prepare
 from pimcomp.proof.quantize import group_weight_bits, quantize, write_integer
-from pimcomp.proof.reference import run_reference
+from pimcomp.proof.reference import ByImage, run_on_host, run_reference
 
 ACCURACY_POINTS = 1.0
 """With labels: how many percentage points of top-1 accuracy integers may lose (the project's acceptance limit)."""
@@ -58,7 +58,7 @@ class IntegerReport:
 
 
 def verify_integer(
-    program: Path | Sequence[tuple[Path, LoadedNetwork]],
+    program: Path | Sequence[tuple[Path, LoadedNetwork | bytes]],
     network: LoadedNetwork,
     *,
     arch: Arch | None = None,
@@ -70,8 +70,8 @@ def verify_integer(
 ) -> IntegerReport:
     """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime.
 
-    program: its folder; or those of a network's segments, in order, each with its own network. Every segment computes
-    on what those before it did, with scales of its own.
+    program: its folder; or those of a network's segments, in order, each with its own network, or with its ONNX model
+    where the host computes it. Every segment computes on what those before it did, with scales of its own.
     arch: the chip, whose cells and converters decide what an MVM gives (`cells_of`); None: exact products.
 
     images, calibration: per network input float32[images, *shape without the batch], or how many seeded random ones;
@@ -83,35 +83,46 @@ def verify_integer(
     """
     parts = [(program, network)] if isinstance(program, Path) else program
     graph = network.graph
-    emitted = [read_emitted(folder) for folder, _ in parts]
-    least = max(images_needed(each.memory) for each in emitted)
+    emitted = {folder: read_emitted(folder) for folder, part in parts if isinstance(part, LoadedNetwork)}
+    least = max(images_needed(each.memory) for each in emitted.values())
     given = random_inputs(graph, max(images, least), seed) if isinstance(images, int) else images
     known = random_inputs(graph, max(_CALIBRATION_IMAGES, least), seed + 1) if calibration is None else calibration
     count = count_images(given)
     if labels is not None and len(labels) != count:
         raise ModelError(f"{len(labels)} labels for {count} images")
-    maps, known_maps = dict(given), dict(known)
-    for number, ((folder, part), files) in enumerate(zip(parts, emitted, strict=True)):
-        wanted = [node.name for node in part.graph.nodes if isinstance(node.operation, Input)]
-        if len(parts) > 1 and (missing := sorted(set(wanted) - maps.keys())):
-            raise ModelError(f"{folder}: reads {', '.join(missing)}, which nothing before it computes")
-        own, own_known = ({name: values[name] for name in wanted if name in values} for values in (maps, known_maps))
-        done = _execute(folder, files, part, arch, own_known, own, save=save)
+    maps: dict[str, ByImage] = {**given}
+    known_maps: dict[str, ByImage] = {**known}
+    for number, (folder, part) in enumerate(parts):
+        if isinstance(part, bytes):
+            maps |= run_on_host(part, maps, name=str(folder))[0]
+            known_maps |= run_on_host(part, known_maps, name=str(folder))[0]
+            continue
+        own, own_known = (maps_read(folder, part, values) for values in (maps, known_maps))
+        done = _execute(folder, emitted[folder], part, arch, own_known, own, save=save)
         if isinstance(done, IntegerReport):
             return done if len(parts) == 1 else replace(done, reason=f"segment {folder.name}: {done.reason}")
         maps |= done
         if number < len(parts) - 1:
             known_maps |= run_reference(part.onnx_bytes(), own_known, name=part.graph.name)
-    output = graph.outputs[0]
-    expected = expected_output(run_reference(network.onnx_bytes(), given, name=graph.name), output)
-    if output.name not in maps:
-        raise ModelError(f"{graph.name}: no segment computes the output {output.name}")
-    report = _judge(maps[output.name].reshape(expected.shape), expected, labels)
+    name, expected = _first_real(reference_outputs(network, given), graph.name)
+    if name not in maps:
+        raise ModelError(f"{graph.name}: no segment computes the output {name}")
+    if any(np.size(array) != expected.shape[1] for array in maps[name]):
+        raise ModelError(f"{graph.name}: output {name}: in integers the host chooses another number of elements")
+    report = _judge(np.stack([np.ravel(array) for array in maps[name]]), expected, labels)
     if report.passed or arch is None or not arch.clips:
         return report
     have, need = arch.adc_resolution, arch.adc_bits_needed
     remedy = f"; its converters clip, {have} bits where {need} are needed: crossbar.adc.bits: auto, or fewer rows"
     return replace(report, reason=report.reason + remedy)
+
+
+def _first_real(outputs: Mapping[str, ByImage], name: str) -> tuple[str, FloatArray]:
+    """The first output of real numbers, as many for every image: its name, float32[images, elements]."""
+    for output, arrays in outputs.items():
+        if len({np.size(array) for array in arrays}) == 1 and np.asarray(arrays[0]).dtype.kind == "f":
+            return output, np.stack([np.ravel(array) for array in arrays])
+    raise ModelError(f"{name}: no output of real numbers, as many for every image: nothing to correlate")
 
 
 def _execute(

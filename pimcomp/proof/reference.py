@@ -4,11 +4,13 @@ The only home of onnxruntime; it is imported when a function runs, so that impor
 """
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.onnx.export import exposed_names, graph_to_onnx
@@ -17,6 +19,8 @@ from pimcomp.ir.graph import FloatArray, Graph, image_shape
 if TYPE_CHECKING:
     import onnxruntime
 
+AnyArray = npt.NDArray[Any]
+ByImage = list[AnyArray] | AnyArray  # an array per image
 THREADS = 2  # fixed, so that the order of additions does not depend on the machine
 
 
@@ -46,6 +50,55 @@ def run_reference(onnx_bytes: bytes, inputs: Mapping[str, FloatArray], *, name: 
             image[key] = inputs[key][i].reshape(shape)
         parts.append(_run(session, outputs, image, name))
     return {key: np.stack([part[key].reshape(image_shape(part[key].shape)) for part in parts]) for key in outputs}
+
+
+def output_types(onnx_bytes: bytes, name: str) -> dict[str, tuple[str, tuple[int | str | None, ...]]]:
+    """Type, as "tensor(float)", and shape of every output; a dimension that depends on the data is no number.
+
+    Raises ModelError with `name` for a model that ONNX Runtime cannot load.
+    """
+    session = _session(onnx_bytes, name)
+    return {tensor.name: (tensor.type, tuple(tensor.shape)) for tensor in session.get_outputs()}
+
+
+def run_on_host(
+    onnx_bytes: bytes, inputs: Mapping[str, ByImage], *, name: str
+) -> tuple[dict[str, list[AnyArray]], float]:
+    """Execute a model image by image, whatever its types: per output an array per image, and the seconds per image.
+
+    inputs: per model input an array per image; what an input of integers takes is rounded. Raises ModelError with
+    `name` for missing inputs and for whatever ONNX Runtime refuses.
+    """
+    session = _session(onnx_bytes, name)
+    expected = {tensor.name: (_numpy_type(tensor.type), tuple(tensor.shape)) for tensor in session.get_inputs()}
+    if missing := sorted(expected.keys() - inputs.keys()):
+        raise ModelError(f"{name}: reads {', '.join(missing)}, which nothing before it computes")
+    outputs = [tensor.name for tensor in session.get_outputs()]
+    total, spent = len(next(iter(inputs.values()))), 0.0
+    found: dict[str, list[AnyArray]] = {key: [] for key in outputs}
+    for i in range(total):
+        image = {key: _as_input(inputs[key][i], *form) for key, form in expected.items()}
+        started = time.perf_counter()
+        try:
+            arrays = session.run(outputs, image)
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            raise ModelError(f"{name}: ONNX Runtime cannot execute the model: {_one_line(error)}") from error
+        spent += time.perf_counter() - started
+        for key, array in zip(outputs, arrays, strict=True):
+            found[key].append(np.asarray(array))
+    return found, spent / total
+
+
+def _numpy_type(text: str) -> np.dtype[Any]:
+    names = {"float": "float32", "double": "float64"}
+    inside = text.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(names.get(inside, inside))
+
+
+def _as_input(array: AnyArray, kind: np.dtype[Any], shape: tuple[int | str | None, ...]) -> AnyArray:
+    values = np.rint(array) if kind.kind in "iu" and array.dtype.kind == "f" else np.asarray(array)
+    known = [size for size in shape if isinstance(size, int)]
+    return np.ascontiguousarray(values.reshape(known) if known and len(known) == len(shape) else values, kind)
 
 
 def intermediate_maps(

@@ -90,6 +90,14 @@ PrecisionOption = Annotated[
         help="YAML or JSON with the weight bits of single layers: {layer: {weight_bits: 4}}.",
     ),
 ]
+HostOption = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="allow|forbid",
+        help="Nodes without instructions: left to the host, or the network is refused with all of them.",
+    ),
+]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option(

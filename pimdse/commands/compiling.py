@@ -10,6 +10,7 @@ from pimcomp.emit.choices import SAVES
 from pimdse.commands.arguments import (
     DEFAULT_ARCH,
     ArchOption,
+    HostOption,
     Model,
     PipelineOption,
     PrecisionOption,
@@ -60,6 +61,7 @@ def compile_(
             "--segments", help="Cut the network into programs that follow each other, crossbars written anew."
         ),
     ] = False,
+    host: HostOption = "allow",
     precision: PrecisionOption = None,
     out: Annotated[Path | None, out_option("Folder to write; default results/compile/NAME-ARCH-PIPELINE.")] = None,
     save: Annotated[
@@ -74,7 +76,7 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
-    from pimcomp.errors import CapacityError, ConfigError
+    from pimcomp.errors import CapacityError, ConfigError, UnsupportedOp, check_name
     from pimdse.compiling.building import build, check_target, make_recipe, with_precision_file, write
     from pimdse.compiling.segmented import compile_segments, with_lever
     from pimdse.compiling.summary import show_compiled, show_segments
@@ -88,22 +90,27 @@ def compile_(
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
-    if segments:
-        if precision is not None:
-            raise ConfigError("--precision", "it names layers of a whole network: not with --segments")
-        with output.stages(f"compiling {recipe.label} in segments") as observe:
-            content = compile_segments(recipe, folder, observe, form=form, save=further)
-        show_segments(output, content, folder)
-        return
-    with output.stages(f"compiling {recipe.label}") as observe:
+    check_name("--host", host, ("allow", "forbid"))
+    if not segments:
         try:
-            built = build(recipe, observe)
+            with output.stages(f"compiling {recipe.label}") as observe:
+                built = build(recipe, observe)
+                started = time.perf_counter()
+                report = write(built, folder, form=form, save=further)
+            show_compiled(output, report, folder, (*built.stages_s, ("write", time.perf_counter() - started)))
+            return
         except CapacityError as error:
             raise with_lever(error, recipe) from None
-        started = time.perf_counter()
-        report = write(built, folder, form=form, save=further)
-        stages = (*built.stages_s, ("write", time.perf_counter() - started))
-    show_compiled(output, report, folder, stages)
+        except UnsupportedOp:
+            if host == "forbid":
+                raise
+    if precision is not None:
+        raise ConfigError("--precision", "it names layers of a whole network: not of segments")
+    with output.stages(f"compiling {recipe.label} in segments") as observe:
+        content = compile_segments(
+            recipe, folder, observe, form=form, save=further, cutting=segments, host=host == "allow"
+        )
+    show_segments(output, content, folder)
 
 
 _INSPECT_EPILOG = """[bold]Examples[/bold]

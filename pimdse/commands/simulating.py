@@ -68,7 +68,7 @@ def simulate(
         if mode == "throughput":
             raise ConfigError("--mode", "segments run one after the other, a round each: only latency")
         index = read_segments(folder)
-        in_order = [simulated(part, "latency") for part, _ in index.segments]
+        in_order = [simulated(part, "latency") for part in index.programs]
         write_ns = index.content.get("write_ns")
         output.show(
             _segments_data(folder, in_order, write_ns), lambda console: _show_segments(console, in_order, write_ns)

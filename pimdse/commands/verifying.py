@@ -9,6 +9,7 @@ import typer
 from pimdse.commands.arguments import (
     DEFAULT_ARCH,
     ArchOption,
+    HostOption,
     PipelineOption,
     PrecisionOption,
     ScheduleOption,
@@ -67,11 +68,13 @@ def verify(
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     options: ScheduleOption = None,
+    host: HostOption = "allow",
     precision: PrecisionOption = None,
 ) -> None:
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
-    from pimcomp.errors import ConfigError
+    from pimcomp.errors import ConfigError, UnsupportedOp, check_name
     from pimdse.compiling.building import build, make_recipe, with_precision_file, write
+    from pimdse.compiling.segmented import compile_segments
     from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
     from pimdse.folder.proof import prove, prove_integer, prove_segments, show_verdict
     from pimdse.folder.segments import is_segments_folder, read_segments
@@ -117,10 +120,18 @@ def verify(
         options=options,
     )  # fmt: skip
     recipe = with_precision_file(recipe, precision)
+    check_name("--host", host, ("allow", "forbid"))
     with output.stages(f"verifying {recipe.label}") as observe, tempfile.TemporaryDirectory() as temporary:
-        built = build(recipe, observe)
         program = Path(temporary) / "program"
-        write(built, program)
+        try:
+            built = build(recipe, observe)
+            write(built, program)
+            network = built.network
+        except UnsupportedOp:
+            if host == "forbid":
+                raise
+            compile_segments(recipe, program, observe, cutting=False)
+            network = read_segments(program).whole(target)
         observe("write", None)
-        report = proven(program, built.network, target, weights, save=False)
+        report = proven(program, network, target, weights, save=False)
     show_verdict(output, report, recipe.label)

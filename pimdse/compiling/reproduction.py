@@ -36,12 +36,12 @@ class Reproduction:
 def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: None) -> Reproduction:
     """Write the files of `folder` once more into `out`, from its manifest and plan alone, and compare them.
 
-    Of a folder of segments every segment is made again, from the network that lies in its folder.
+    Of a folder of segments every program is made again, from the network that lies in its folder.
 
     Raises OutputError where the manifest or the plan cannot be used, ModelError if the network is another one now.
     """
     if is_segments_folder(folder):
-        parts = [part for part, _ in read_segments(folder).segments]
+        parts = read_segments(folder).programs
         return _together(parts, [rebuild(part, out / part.name, observe) for part in parts])
     content = _manifest(folder)
     try:

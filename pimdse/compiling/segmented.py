@@ -1,4 +1,5 @@
-"""A network larger than the chip: cut into segments, each compiled as a network of its own, all in one folder."""
+"""A network larger than the chip, or with nodes for the host: segments, each compiled as a network of its own or left
+to ONNX Runtime, all in one folder."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from pimcomp.emit.report import Report
-from pimcomp.errors import CapacityError
+from pimcomp.errors import CapacityError, UnsupportedOp
 from pimcomp.estimate import Estimator
 from pimcomp.foundation.own_files import COMPILE, RECORD, check_free, staged
 from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.frontend.load_network import load_whole
+from pimcomp.frontend.loaded_network import HostPart
 from pimcomp.frontend.onnx.export import graph_to_onnx
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
@@ -24,9 +27,10 @@ from pimcomp.plan.problem import build_problem
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.plan.segments import Cuts, cheapest_cuts, cut, cut_candidates, segment
 from pimcomp.plan.split_layers import split_layers
+from pimcomp.proof.reference import output_types
 from pimdse.compiling.building import Built, Observe, Recipe, build, write
 from pimdse.display.output import json_object
-from pimdse.folder.compiled import INDEX
+from pimdse.folder.compiled import INDEX, network_digest
 from pimdse.foundation.digest import digest
 from solvers import get_solver
 
@@ -41,35 +45,64 @@ def compile_segments(
     *,
     form: str = "gz",
     save: Collection[str] = (),
+    cutting: bool = True,
+    host: bool = True,
 ) -> dict[str, Any]:
-    """Cut the network where it is cheapest, compile every segment and write all of them; the content of the index.
+    """Compile every segment and write all of them; the content of the index.
+
+    cutting: cut what the chip computes where it is cheapest; without, it is as few programs as the host allows.
+    host: leave nodes without instructions to the host.
 
     Raises what `build` and `write` raise; CapacityError names a layer that does not fit the chip by itself.
     """
     check_free(folder, (INDEX,), COMPILE)
-    network = load_network(recipe.model, weights=recipe.weights)
+    network, stages = _stages(recipe, host)
     observe("load", network)
-    prices = Prices(recipe)
-    graph = split_layers(network.graph, recipe.arch, recipe.options, prices.of)
-    observe("layers", graph)
-    positions, price_ns = cheapest(graph, prices)
-    observe("cuts", positions)
-    parts = cut(graph, positions)
+    parts: list[Graph | HostPart] = []
+    price_ns = 0.0
+    for stage in stages:
+        if isinstance(stage, HostPart) or not cutting:
+            parts.append(stage if isinstance(stage, HostPart) else stage.graph)
+            continue
+        prices = Prices(recipe)
+        graph = split_layers(stage.graph, recipe.arch, recipe.options, prices.of)
+        observe("layers", graph)
+        cuts = cheapest(graph, prices)
+        observe("cuts", cuts.positions)
+        parts += cut(graph, cuts.positions)
+        price_ns += cuts.price
+    digits = max(2, len(str(len(parts) - 1)))
     with staged(folder, COMPILE, whole=True, last=INDEX) as staging:
         entries = []
         for k, part in enumerate(parts):
-            entries.append(_compile_one(recipe, part, staging / part.name.rpartition("-")[2], form, save))
+            name = f"{network.graph.name}-{k:0{digits}d}"
+            entries.append(_write_one(recipe, part, name, staging / name.rpartition("-")[2], form, save))
             observe(f"segment {k + 1} of {len(parts)}", entries[-1])
-        content = _index(recipe, network, entries, price_ns)
+        content = _index(recipe, network, entries, price_ns if cutting else None)
         (staging / INDEX).write_text(json_object(INDEX, content) + "\n", encoding="utf-8")
     return content
 
 
-def with_lever(error: CapacityError, recipe: Recipe) -> CapacityError:
-    """The refusal of a network that segments would help, naming them."""
+def _stages(recipe: Recipe, host: bool) -> tuple[LoadedNetwork, Sequence[LoadedNetwork | HostPart]]:
+    """The network, and what the chip and the host compute of it in turn. Raises UnsupportedOp."""
+    try:
+        network = load_network(recipe.model, weights=recipe.weights)
+    except UnsupportedOp:
+        if not host:
+            raise
+    else:
+        return network, [network]
+    from pimcomp.frontend.divide import divide
+
+    network = load_whole(recipe.model, weights=recipe.weights)
+    return network, divide(network, output_types)
+
+
+def with_lever(error: CapacityError, recipe: Recipe, graph: Graph | None = None) -> CapacityError:
+    """The refusal of a network, or of what the chip computes of it in one go, that segments would help, naming them."""
     if not error.resource.startswith(("crossbars", "cores")):
         return error
-    graph = load_network(recipe.model, weights=recipe.weights).graph
+    graph = load_network(recipe.model, weights=recipe.weights).graph if graph is None else graph
     graph = split_layers(graph, recipe.arch, recipe.options, lambda part: 1.0)  # any blocks that fit will do
     if any(not fits(part, recipe.arch) for part in cut(graph, cut_candidates(graph))):
         return error
@@ -158,12 +191,30 @@ def _write_ns(arch: Arch, rows: int) -> float | None:
     return arch.row_write_ns * -(-rows // arch.rows_written_at_once) or None
 
 
-def _compile_one(recipe: Recipe, part: Graph, folder: Path, form: str, save: Collection[str]) -> dict[str, Any]:
-    """Compile one segment from its own ONNX file, as any other network; its entry in the index."""
+def _write_one(
+    recipe: Recipe, part: Graph | HostPart, name: str, folder: Path, form: str, save: Collection[str]
+) -> dict[str, Any]:
+    """Compile one segment from its own ONNX file, as any other network, or leave that file to the host.
+
+    Gives its entry in the index.
+    """
     folder.mkdir()
-    file = folder / f"{part.name}.onnx"
+    file = folder / f"{name}.onnx"
+    if isinstance(part, HostPart):
+        file.write_bytes(part.onnx_bytes())
+        return {
+            "folder": folder.name,
+            "network": file.name,
+            "host": [{"node": node, "op": op} for node, op in part.nodes],
+            "inputs_bytes": dict(part.inputs),
+            "outputs_bytes": dict(part.outputs),
+        }
+    part = replace(part, name=name)
     file.write_bytes(graph_to_onnx(part))
-    built = build(replace(recipe, model=file.name, weights=None), source=file)
+    try:
+        built = build(replace(recipe, model=file.name, weights=None), source=file)
+    except CapacityError as error:
+        raise with_lever(error, recipe, part) from None
     report = write(built, folder, form=form, save=save)
     (folder / RECORD).unlink()  # the record of the whole folder has these files
     return _entry(built, report, part, folder.name)
@@ -191,18 +242,19 @@ def _entry(built: Built, report: Report, graph: Graph, folder: str) -> dict[str,
 
 
 def _index(
-    recipe: Recipe, network: LoadedNetwork, entries: Sequence[dict[str, Any]], price_ns: float
+    recipe: Recipe, network: LoadedNetwork, entries: Sequence[dict[str, Any]], price_ns: float | None
 ) -> dict[str, Any]:
-    """One visit of every segment with one round of images, added up."""
+    """One visit of every segment with one round of images, added up; what the host takes is not."""
+    programs = [entry for entry in entries if "host" not in entry]
     return {
         "model": recipe.model,
         "weights": recipe.weights,
-        "network_sha256": digest(network.graph),
+        "network_sha256": network_digest(network),
         "arch": recipe.arch.name,
         "solver": recipe.solver,
         "pipeline": str(recipe.pipeline),
         "seed": recipe.seed,
-        **{name: _sum(entries, name) for name in ("latency_ns", "write_ns", "energy_pj", "write_pj", "rows_written")},
+        **{name: _sum(programs, name) for name in ("latency_ns", "write_ns", "energy_pj", "write_pj", "rows_written")},
         "cuts_price_ns": price_ns,
         "segments": list(entries),
     }

@@ -1,6 +1,7 @@
 """What `pimdse compile` and `pimdse pick` print."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,29 +41,16 @@ def show_segments(output: Output, content: Mapping[str, Any], folder: Path) -> N
 
 
 def _render_segments(console: Console, content: Mapping[str, Any], folder: Path) -> None:
-    segments = content["segments"]
+    programs = [entry for entry in content["segments"] if "host" not in entry]
     header = ("segment", "layers", "crossbars", "rows", "written", "bytes in", "bytes out", "latency", "energy")
-    rows = [
-        (
-            entry["folder"],
-            " to ".join(dict.fromkeys(entry["layers"][:1] + entry["layers"][-1:])) or "none",
-            count_text(entry["crossbars_written"]),
-            count_text(entry["rows_written"]),
-            _known_time(entry["write_ns"]),
-            size_text(sum(entry["inputs_bytes"].values())),
-            size_text(sum(entry["outputs_bytes"].values())),
-            time_text(entry["latency_ns"]),
-            energy_text(entry["energy_pj"]),
-        )
-        for entry in segments
-    ]
+    rows = [_segment_row(entry) for entry in content["segments"]]
     wide_table(console, header, rows, numeric=(header[0], *header[2:]))
-    images = segments[0]["images_per_round"]
+    images = programs[0]["images_per_round"]
     rows_table(
         console,
         [
             ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
-            ("segments", f"{len(segments)}, one after the other; {count_text(content['rows_written'])} rows written"),
+            ("segments", f"{len(rows)}, one after the other; {count_text(content['rows_written'])} rows written"),
             ("programs", f"{time_text(content['latency_ns'])} for {images} image{'s' if images > 1 else ''}"),
             ("writing", _known_time(content["write_ns"])),
             ("energy", f"{energy_text(content['energy_pj'])} per image, without writing crossbars"),
@@ -70,7 +58,41 @@ def _render_segments(console: Console, content: Mapping[str, Any], folder: Path)
     )
     if content["write_ns"] is None:
         plain(console, "note: the chip's description has no crossbar.write.row_ns: writing is not counted", "yellow")
-    plain(console, f"wrote {folder}/ (segments.json, {segments[0]['folder']}/, ...)")
+    if hosted := [node for entry in content["segments"] for node in entry.get("host", ())]:
+        plain(console, f"note: {host_text(hosted)}; --host forbid tells why", "yellow")
+    plain(console, f"wrote {folder}/ (segments.json, {content['segments'][0]['folder']}/, ...)")
+
+
+def host_text(nodes: Sequence[Mapping[str, str]]) -> str:
+    """How many nodes the host computes, and which operators they are."""
+    counts = Counter(node["op"] for node in nodes)
+    which = ", ".join(op if count == 1 else f"{count} {op}" for op, count in counts.items())
+    which = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} ({which})"
+    return f"ONNX Runtime computes {which} on the host: in no figure here"
+
+
+def _segment_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    ways = (
+        "-" if None in tensors.values() else size_text(sum(tensors.values()))
+        for tensors in (entry["inputs_bytes"], entry["outputs_bytes"])
+    )
+    if "host" in entry:
+        names = [node["op"] for node in entry["host"]]
+        return entry["folder"], f"host: {_ends(names)}", "-", "-", "-", *ways, "-", "-"
+    return (
+        entry["folder"],
+        _ends(entry["layers"]) or "none",
+        count_text(entry["crossbars_written"]),
+        count_text(entry["rows_written"]),
+        _known_time(entry["write_ns"]),
+        *ways,
+        time_text(entry["latency_ns"]),
+        energy_text(entry["energy_pj"]),
+    )
+
+
+def _ends(names: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys([*names[:1], *names[-1:]]))
 
 
 def _known_time(ns: float | None) -> str:

@@ -77,20 +77,28 @@ def named_by(folder: Path) -> Iterator[None]:
         raise ModelError(f"{folder} names a network that cannot be read: {error}") from None
 
 
+def network_digest(network: LoadedNetwork, name: str | None = None) -> str:
+    """Of a network's content, as if it were called `name`; of one with nodes for the host that is its ONNX model."""
+    graph = network.graph if name is None else replace(network.graph, name=name)
+    return digest(graph) if graph.outputs else digest((graph, network.onnx_bytes()))
+
+
 def expect_network(folder: Path, content: Mapping[str, Any], network: LoadedNetwork, source: str) -> None:
     """Raise ModelError if `network`, read from `source`, is another one than `folder` was made from.
 
     content: of its manifest or index, with `model` and `network_sha256`.
     """
     name = network_name(str(content["model"]))  # a copy may be called as it likes
-    if digest(replace(network.graph, name=name)) != content.get("network_sha256"):
+    if network_digest(network, name) != content.get("network_sha256"):
         raise ModelError(f"{source}: not the network that {folder} was made from (its content differs)")
 
 
 def refuse_segments(path: Path) -> None:
-    """Raise OutputError for a folder of segments where one program is expected."""
+    """Raise OutputError for a folder of segments, or of one for the host, where one program is expected."""
+    if (path.parent / INDEX).is_file() and [*path.glob("*.onnx")] and not (path / REPORT).is_file():
+        raise OutputError(f"{path}: is a segment for the host, which ONNX Runtime computes: there is no program")
     if (path / INDEX).is_file():
-        first = min((entry.name for entry in path.iterdir() if entry.is_dir()), default="00")
+        first = min((report.parent.name for report in path.glob("*/" + REPORT)), default="00")
         raise OutputError(
             f"{path}: holds segments, each a program of its own: give one of its folders, as {path / first}"
         )

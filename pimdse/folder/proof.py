@@ -13,6 +13,7 @@ from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
 from pimcomp.proof.in_segments import verify_segments
 from pimcomp.proof.trained import find_test_set
 from pimdse.display.output import Output, json_object, plain
+from pimdse.display.units import time_text
 from pimdse.folder.input_images import read_inputs
 from pimdse.folder.program import chip_of_folder
 from pimdse.folder.segments import is_segments_folder, read_segments
@@ -56,11 +57,11 @@ def prove_integer(
     known = find_test_set(model, network, weights=weights)
     labels = known.labels if known and input_file is None else None
     given = known.images if known else None
-    parts = read_segments(folder).networks() if is_segments_folder(folder) else [(folder, network)]
+    index = read_segments(folder) if is_segments_folder(folder) else None
     return verify_integer(
-        parts,
+        folder if index is None else index.networks(),
         network,
-        arch=chip_of_folder(parts[0][0]),
+        arch=chip_of_folder(folder if index is None else index.programs[0]),
         images=read_inputs(input_file, network.graph) if input_file is not None else given or images,
         seed=seed,
         labels=labels,
@@ -102,13 +103,21 @@ def render_verdict(console: Console, report: VerifyReport | IntegerReport, what:
         )
         return
     if isinstance(report, VerifyReport):
+        what_equals = "every segment" if report.chosen else "every output"
         found = (
-            f", every output equals onnxruntime; largest error {report.share:.2g} of the output's range "
+            f", {what_equals} equals onnxruntime; largest error {report.share:.2g} of the output's range "
             f"(allowed {report.tolerance:g})"
         )
     else:
         found = f" in the chip's integers; {_agreement(report)}"
     plain(console, f"verified: {what}: {report.images} images{found}", "green")
+    if isinstance(report, VerifyReport) and report.chosen:
+        names = ", ".join(report.chosen)
+        plain(console, f"note: {names}: the host chooses otherwise among values equal within the tolerance", "yellow")
+    if isinstance(report, VerifyReport) and report.host_ns:
+        plain(
+            console, f"host: {time_text(report.host_ns)} per image by ONNX Runtime on this machine, in no other figure"
+        )
 
 
 def _agreement(report: IntegerReport) -> str:

@@ -7,31 +7,45 @@ from typing import Any
 
 import orjson
 
-from pimcomp.errors import OutputError
+from pimcomp.errors import ModelError, OutputError
 from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.frontend.load_network import load_whole
 from pimdse.folder.compiled import INDEX, expect_network, named_by, recorded_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentsFolder:
-    """What the index says. content: all of it (docs/file-formats.md); segments: folder and network file of each."""
+    """What the index says. content: all of it (docs/file-formats.md); segments: folder and network file of each.
+
+    hosted: the folders whose networks ONNX Runtime computes.
+    """
 
     path: Path
     content: dict[str, Any]
     segments: tuple[tuple[Path, Path], ...]
+    hosted: frozenset[Path]
+
+    @property
+    def programs(self) -> list[Path]:
+        """The folders with a program, in order."""
+        return [folder for folder, _ in self.segments if folder not in self.hosted]
 
     def whole(self, model: str | None) -> LoadedNetwork:
         """The network that was cut, from `model` or where the index says. Raises ModelError if it is another one."""
         source = model or recorded_model(self.content["model"], self.path, ", or --model PATH says where it is now")
         with nullcontext() if model else named_by(self.path):
-            network = load_network(source, weights=self.content["weights"])
+            load = load_whole if self.hosted else load_network
+            network = load(source, weights=self.content["weights"])
         expect_network(self.path, self.content, network, source)
         return network
 
-    def networks(self) -> list[tuple[Path, LoadedNetwork]]:
-        """Folder and network of every segment."""
+    def networks(self) -> list[tuple[Path, LoadedNetwork | bytes]]:
+        """Folder and network of every segment, of the host's its ONNX model."""
         with named_by(self.path):
-            return [(folder, load_network(network)) for folder, network in self.segments]
+            return [
+                (folder, _bytes(network) if folder in self.hosted else load_network(network))
+                for folder, network in self.segments
+            ]
 
 
 def is_segments_folder(target: str | Path) -> bool:
@@ -51,11 +65,19 @@ def read_segments(path: Path) -> SegmentsFolder:
         for name in (name for pair in names for name in pair):
             if Path(name).name != name or name in ("", ".", ".."):
                 raise ValueError(f"segments: expected a name, found {name!r}")
-        if not names:
-            raise ValueError("segments: expected at least one")
+        hosted = frozenset(path / str(entry["folder"]) for entry in content["segments"] if "host" in entry)
+        if len(hosted) == len(names):
+            raise ValueError("segments: expected at least one with a program")
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{file}: not an index of segments: {type(error).__name__}: {error}") from None
     pairs = tuple((path / folder, path / folder / network) for folder, network in names)
-    return SegmentsFolder(path=path, content=content, segments=pairs)
+    return SegmentsFolder(path=path, content=content, segments=pairs, hosted=hosted)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file}: cannot read the model: {error.strerror}") from None

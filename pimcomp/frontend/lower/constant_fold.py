@@ -13,7 +13,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported, of_proto, opset_of
+from pimcomp.frontend.lower.onnx_node import (
+    BadShape,
+    Constant,
+    NotRepeatable,
+    OnnxNode,
+    Unsupported,
+    of_proto,
+    opset_of,
+)
 
 FOLD_LIMIT_BYTES = 512 << 20
 _KNOWN_BYTES = 4096  # operands up to this size may be shapes, axes, counts: shape inference sees their values
@@ -46,7 +54,7 @@ def fold(node: OnnxNode) -> tuple[Constant, ...]:
         return (tensor_values(node.attributes["value"].t),)
     values = [None if value is None else np.asarray(value) for value in node.operands]
     if node.op in _RANDOM or (node.op == "Dropout" and any(np.any(v) for v in values[2:3] if v is not None)):
-        raise Unsupported("random numbers: export the model in evaluation mode")
+        raise NotRepeatable("random numbers: export the model in evaluation mode")
     if any(attribute.HasField("g") for attribute in node.attributes.values()):
         raise Unsupported("control flow is not supported: instruction streams have no branches")
     if node.op == "ConstantOfShape" and values and values[0] is not None:

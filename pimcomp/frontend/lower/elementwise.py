@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.move import as_map, constant, in_channels
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, NotRepeatable, OnnxNode, Unsupported
 from pimcomp.frontend.lower.rearrange import map_order, of_rank
 from pimcomp.frontend.lower.tensor import Cells, Factor, Tensor, node_cells, tidy
 from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, Pick, View
@@ -124,7 +124,7 @@ def lower_batch_norm(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     # Before opset 14 there is no training_mode: having statistics as outputs says it, whether they are used or not.
     asked = node.outputs[1:] if node.opset < 14 else node.used_outputs.intersection(node.outputs[1:])
     if node.integer("training_mode", 0) or any(asked):
-        raise Unsupported("training mode: export the model in evaluation mode")
+        raise NotRepeatable("training mode: export the model in evaluation mode")
     if not node.integer("spatial", 1) and tensor.height * tensor.width > 1:
         raise Unsupported("spatial=0: statistics per pixel")
     named = ("scale", "bias", "mean", "variance")

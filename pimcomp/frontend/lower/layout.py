@@ -20,7 +20,7 @@ from pimcomp.frontend.lower.layout_parameters import (
     slice_indices,
     split_sizes,
 )
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Unsupported, normal_axes
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, NotRepeatable, OnnxNode, Unsupported, normal_axes
 from pimcomp.frontend.lower.tensor import LayoutError, Softmax, Tensor
 from pimcomp.ir.graph import Conv, Crop, Window
 
@@ -33,7 +33,7 @@ def lower_identity(node: OnnxNode, _: GraphBuilder) -> Tensor:
         raise Unsupported("its mask output is used")
     training = node.constant_or_none(2, "training_mode") if node.op == "Dropout" else None
     if training is not None and np.any(training):
-        raise Unsupported("training mode")
+        raise NotRepeatable("training mode: export the model in evaluation mode")
     return node.tensor(0)
 
 

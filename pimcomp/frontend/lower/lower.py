@@ -6,8 +6,10 @@ all; where a node could not be lowered, ONNX shape inference supplies a stand-in
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -24,14 +26,22 @@ from pimcomp.frontend.lower import weighted as lower_weighted
 from pimcomp.frontend.lower.constant_fold import fold, tensor_values
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, OnnxNode, Operand, Unsupported, opset_of
+from pimcomp.frontend.lower.onnx_node import (
+    BadShape,
+    Constant,
+    NotRepeatable,
+    OnnxNode,
+    Operand,
+    Unsupported,
+    opset_of,
+)
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
 from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
 from pimcomp.frontend.onnx.mixed_batch import Shapes, static_shapes
 from pimcomp.frontend.onnx.read import used_names
 from pimcomp.frontend.onnx.recognise import recognise
-from pimcomp.ir.graph import Graph, Input
+from pimcomp.ir.graph import Graph, Input, Node
 
 Lowered = Tensor | Constant | tuple[Operand, ...]
 Lower = Callable[[OnnxNode, GraphBuilder], Lowered]
@@ -100,6 +110,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "LogSoftmax": lower_layout.lower_softmax,
     }
 )
+_RANDOM = "random numbers: export the model in evaluation mode"
 # Why operators that no pass lowers cannot be lowered, for the message that lists them.
 _REASONS = {
     "the vector unit has no exponential, logarithm, root or division": (
@@ -121,9 +132,7 @@ _REASONS = {
     ),
     "write it as other operators: MatMul with a constant, ConvTranspose, Slice and Pad": "Einsum Col2Im CenterCropPad",
     "it is for training": "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
-    "random numbers: export the model in evaluation mode": (
-        "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
-    ),
+    _RANDOM: "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike",
     "it makes a constant, and its operands are computed by the network": (
         "Constant ConstantOfShape EyeLike OneHot Range Size BlackmanWindow HammingWindow HannWindow MelWeightMatrix"
     ),
@@ -162,6 +171,30 @@ def lower(model: onnx.ModelProto, name: str, source: str) -> Graph:
     for node in nodes:
         lowering.add(node)
     return lowering.graph(name)
+
+
+class Examined(NamedTuple):
+    """What lowering finds without refusing: the nodes that cannot be lowered, what constants alone give, and the
+    network's inputs."""
+
+    offenders: tuple[Offender, ...]
+    constants: dict[str, Constant]
+    inputs: tuple[Node, ...]
+
+
+def examine(model: onnx.ModelProto, source: str) -> Examined:
+    """Which nodes `lower` would refuse. Raises ModelError as `lower` does."""
+    nodes = recognise(model)
+    lowering = _Lowering(model, nodes, source)
+    inputs = tuple(lowering.builder.nodes)
+    for node in nodes:
+        lowering.add(node)
+    values = lowering.values.items()
+    constants = {k: v for k, v in values if not isinstance(v, Tensor) and k not in lowering.weights}
+    if not any(value.name in constants for value in model.graph.output):
+        with suppress(UnsupportedOp):
+            lowering.graph("")
+    return Examined(tuple(lowering.offenders.values()), constants, inputs)
 
 
 def why_not(operator: str) -> str:
@@ -204,14 +237,14 @@ class _Lowering:
         if proto.op_type == "If" and proto.domain in ("", "ai.onnx") and self._is_constant(proto.input[0]):
             self._take_branch(proto, label)
             return
-        reason = self._unknown_operator(proto)
+        reason, repeatable = self._unknown_operator(proto), _WHY_NOT.get(proto.op_type) != _RANDOM
         if not reason and any(name in self.unknown for name in proto.input):
             reason = self._always_unsupported(proto)
         elif not reason:
             try:
                 self._lower(proto, label)
             except (Unsupported, LayoutError) as error:
-                reason = str(error)
+                reason, repeatable = str(error), not isinstance(error, NotRepeatable)
             except BadShape as error:
                 if not self.offenders:
                     raise ModelError(f"{self.source}: node {label!r} ({proto.op_type}): {error}") from error
@@ -219,7 +252,7 @@ class _Lowering:
             else:
                 return
         if reason:
-            self.offenders.setdefault(label, Offender(label, proto.op_type, self.opset, reason))
+            self.offenders.setdefault(label, Offender(label, proto.op_type, self.opset, reason, repeatable))
         for output in proto.output:
             self._stand_in(output)
 

@@ -20,6 +20,10 @@ class Unsupported(ValueError):
     """The node cannot be lowered; the text is the reason shown to the user."""
 
 
+class NotRepeatable(Unsupported):
+    """Nor can anything else compute it: what comes out does not follow from what goes in."""
+
+
 class BadShape(ValueError):
     """The node's shapes contradict each other; the text says how."""
 

@@ -5,7 +5,7 @@ is in it too. Inputs and outputs keep the names, shapes and layouts of the netwo
 batch dimension is dynamic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -41,6 +41,15 @@ def graph_to_onnx(graph: Graph, *, expose: Sequence[int] = ()) -> bytes:
     for index in dict.fromkeys(expose):
         model.graph.output.append(writer.expose(index))
     return writer.writer.serialise()
+
+
+def with_outputs(model_bytes: bytes, names: Iterable[str]) -> bytes:
+    """A serialised model that gives these tensors too, as far as its nodes compute them."""
+    model = onnx.ModelProto.FromString(model_bytes)
+    computed = {name for node in model.graph.node for name in node.output}
+    known = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in dict.fromkeys(names) if n in computed - known)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def exposed_names(graph: Graph) -> list[str]:
@@ -131,10 +140,13 @@ class _GraphWriter:
             tensor = self.writer.reshape(tensor, shape, f"{output.name}.flat")
         if output.epilogue in ("softmax", "log_softmax"):
             axis = output.epilogue_axis - (len(output.onnx_shape) if output.epilogue_axis >= 0 else 0)
-            tensor = self.writer.reshape(tensor, output.onnx_shape, f"{output.name}.logits")
             operator = "Softmax" if output.epilogue == "softmax" else "LogSoftmax"
-            tensor = self.writer.add(operator, [tensor], f"{output.name}.{output.epilogue}", axis=axis)
-            self.writer.reshape_named(tensor, shape, output.name)
+            if -axis <= len(shape):
+                self.writer.add_named(operator, [tensor], output.name, axis=axis)
+            else:  # over the batch of one
+                tensor = self.writer.reshape(tensor, output.onnx_shape, f"{output.name}.logits")
+                tensor = self.writer.add(operator, [tensor], f"{output.name}.{output.epilogue}", axis=axis)
+                self.writer.reshape_named(tensor, shape, output.name)
         elif output.epilogue is None:
             self.writer.add_named("Identity", [tensor], output.name)
         else:

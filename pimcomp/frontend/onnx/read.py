@@ -256,8 +256,7 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
 
 def used_names(graph: onnx.GraphProto) -> set[str]:
     """The tensors that a node, the body of one, or the world reads."""
-    inner = {name for node in graph.node for name in _captured(node)}
-    return inner | {name for node in graph.node for name in node.input} | {out.name for out in graph.output}
+    return {name for node in graph.node for name in names_read(node)} | {out.name for out in graph.output}
 
 
 def inputs_without_values(model: onnx.ModelProto) -> set[str]:
@@ -367,15 +366,15 @@ def live_nodes(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[
     for node in reversed(nodes):
         if not needed.isdisjoint(node.output):
             live.append(node)
-            needed.update(node.input)
-            needed.update(_captured(node))
+            needed.update(names_read(node))
     return live[::-1]
 
 
-def _captured(node: onnx.NodeProto) -> Iterable[str]:
-    """Names that the bodies of control flow read from around them."""
+def names_read(node: onnx.NodeProto) -> Iterable[str]:
+    """What a node reads, and what the bodies of control flow read, some of it from around them."""
+    yield from node.input
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
             for inner in body.node:
-                yield from inner.input
-                yield from _captured(inner)
+                yield from names_read(inner)
+            yield from (value.name for value in body.output)

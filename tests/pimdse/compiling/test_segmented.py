@@ -127,7 +127,7 @@ def test_a_wrong_segment_and_a_damaged_index_are_named(made: Path, capsys: pytes
     for change, said in (
         ({"segments": []}, "expected at least one"),
         ({"segments": [{"folder": "../out", "network": "n"}]}, "expected a name, found '../out'"),
-        ({"segments": index["segments"][1:]}, "which no segment before it computes"),
+        ({"segments": index["segments"][1:]}, "which nothing before it computes"),
         ({"segments": index["segments"][:1]}, "no segment computes the output"),
         ({"network_sha256": "0"}, "not the network that"),
         ({"model": 3}, "expected texts"),
