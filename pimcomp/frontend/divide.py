@@ -183,7 +183,9 @@ class _Division:
         needed = {name for node in part.nodes for name in names_read(node)} | {o.name for o in self.model.graph.output}
         from_host = {*part.reads} - {value.name for value in self.model.graph.input}
         for node in part.nodes:
-            if node.op_type in _RENAMING and (needed.isdisjoint(node.output) or not from_host.isdisjoint(node.input[:1])):
+            if node.op_type in _RENAMING and (
+                needed.isdisjoint(node.output) or not from_host.isdisjoint(node.input[:1])
+            ):
                 yield _key(node)
 
     def _refused(self, part: _Slice) -> set[str]:
