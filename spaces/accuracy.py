@@ -12,6 +12,7 @@ from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.arch import Arch
 from pimcomp.plan.cores_needed import cores_needed
 from pimcomp.plan.levers import group_sizes
+from pimcomp.plan.partition import conv_of
 from pimcomp.proof.executed_in_integers import verify_integer
 from pimcomp.proof.trained import LabelledImages
 from solvers import get_solver
@@ -23,12 +24,13 @@ _CONVERTED = (
 _CORE, _COLUMNS, _MEMORY_BYTES = 64, 256, 1 << 23  # crossbars, their columns, local memory: all networks find room
 
 
-def crossbars_of(arch: Arch) -> Arch:
+def crossbars_of(arch: Arch, *, narrow: bool = False) -> Arch:
     """A core whose crossbars compute as the chip's do; equal for chips on which a network is equally accurate.
 
     What costs only time or area is not the chip's: how many crossbars there are, their columns, the converters' number.
+    narrow: of a network whose layers have bits of their own, which fill whole cells.
     """
-    names = _EXACT if arch.is_lossless else (*_EXACT, *_CONVERTED)
+    names = (*_EXACT, *(("cell_bits",) if narrow else ())) if arch.is_lossless else (*_EXACT, *_CONVERTED)
     given = {"dac_count": arch.crossbar_rows, **{name: getattr(arch, name) for name in names}}
     resolution = {"adc_mode": "ideal"} if arch.is_lossless else {"adc_bits": arch.adc_resolution}
     return Arch(
@@ -40,9 +42,10 @@ def crossbars_of(arch: Arch) -> Arch:
 def accuracy_by(network: LoadedNetwork, known: LabelledImages | None) -> Callable[[Arch], float]:
     """A function from chips to what the network gets right there, executed once for chips with equal crossbars."""
     found: dict[Arch, float] = {}
+    narrow = any(conv_of(network.graph.nodes[node]).weight_bits for node in network.graph.weighted())
 
     def accuracy(arch: Arch) -> float:
-        crossbars = crossbars_of(arch)
+        crossbars = crossbars_of(arch, narrow=narrow)
         if crossbars not in found:
             found[crossbars] = execute_on(network, known, crossbars)
         return found[crossbars]

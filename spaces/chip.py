@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.schedule_options import ScheduleOptions
-from spaces.space import AUTO, CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, Parameters, Scalar, Sweep
+from pimcomp.plan.precision import ALL, check_weight_bits, with_precision
+from spaces.space import AUTO, CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, PRECISION, Parameters, Scalar, Sweep
 
 
 def chip_of(sweep: Sweep, parameters: Parameters) -> Arch:
@@ -14,13 +16,32 @@ def chip_of(sweep: Sweep, parameters: Parameters) -> Arch:
     """
     given = dict(parameters)
     base = {chip.name: chip for chip in (sweep.arch, *sweep.other_chips)}[str(given.get(CHIP, sweep.arch.name))]
-    return apply(base, tuple((n, v) for n, v in parameters if n != CHIP and n not in OPTION_NAMES))
+    arch = apply(base, tuple((n, v) for n, v in parameters if n not in (CHIP, PRECISION, *OPTION_NAMES)))
+    for bits in set(precision_of(sweep, parameters).values()):
+        check_weight_bits(_named(parameters), bits, arch)
+    return arch
 
 
 def options_of(parameters: Parameters) -> ScheduleOptions:
     """The compile options of a point."""
     given = {name: value for name, value in parameters if name in OPTION_NAMES}
     return dataclasses.replace(OPTIONS, **given)  # type: ignore[arg-type]
+
+
+def precision_of(sweep: Sweep, parameters: Parameters) -> dict[str, int]:
+    """Bits of the weights by layer: a point's precision is a number for all of them, or a file."""
+    chosen = dict(parameters).get(PRECISION)
+    return {ALL: chosen} if isinstance(chosen, int) else dict(dict(sweep.precisions).get(str(chosen), ()))
+
+
+def at_precision(sweep: Sweep, network: LoadedNetwork, parameters: Parameters, arch: Arch) -> LoadedNetwork:
+    """A network with the precision of a point. Raises ConfigError where the network, or the chip, cannot have it."""
+    graph = with_precision(network.graph, precision_of(sweep, parameters), arch, _named(parameters))
+    return dataclasses.replace(network, graph=graph)
+
+
+def _named(parameters: Parameters) -> str:
+    return f"precision {dict(parameters).get(PRECISION)}"
 
 
 def apply(arch: Arch, parameters: tuple[tuple[str, Scalar], ...]) -> Arch:

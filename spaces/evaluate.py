@@ -14,7 +14,7 @@ from pimcomp.emit.report import make_report
 from pimcomp.errors import CapacityError, ConfigError
 from pimcomp.estimate import EstimateJudge, Estimator
 from pimcomp.estimate.tables import Network, network_of
-from pimcomp.frontend import load_network
+from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.brief import brief
@@ -33,12 +33,13 @@ from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
 from spaces.accuracy import accuracy_by
 from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
-from spaces.chip import chip_of, options_of
+from spaces.chip import at_precision, chip_of, options_of
 from spaces.estimate import estimate
 from spaces.inside import Inside, inside_of
 from spaces.metrics import ACCURACY, METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
 from spaces.proof import Proof, execute
-from spaces.space import Fidelity, Limit, Parameters, Point, Sweep
+from spaces.space import PRECISION, Fidelity, Limit, Parameters, Point, Scalar, Sweep
+from spaces.space import Network as SweptNetwork
 
 # Reasons are counted: which core ran out of memory does not make another reason.
 _SOME_CORE = re.compile(r" on core \d+")
@@ -47,46 +48,50 @@ _SOME_CORE = re.compile(r" on core \d+")
 _PARTITIONS, _CHIPS, _PLANS = 32, 4, 64
 
 
+class Precise(NamedTuple):
+    """A network with bits of its own for some layers, as its figures need it. accuracy: None where nobody asks."""
+
+    label: str
+    network: LoadedNetwork
+    at_cost: "Callable[[Arch, Point, Solver], Metrics]"
+    accuracy: Callable[[Arch], float] | None
+
+
 def compile_evaluator(sweep: Sweep) -> Evaluator:
     """The judge that compiles: the networks are loaded once, every point runs as much of the compiler as is needed."""
-    networks = {n.label: load_network(n.model, weights=n.weights) for n in sweep.networks}
-    graphs = tuple((label, network.graph) for label, network in networks.items())
-    planned = {label: _planned(graph, sweep) for label, graph in graphs}
+    networks = tuple((n, load_network(n.model, weights=n.weights)) for n in sweep.networks)
     named = {name: get_solver(name) for name in sweep.solvers}
     chip = lru_cache(_CHIPS)(lambda parameters: chip_of(sweep, parameters))
+    known: dict[Scalar | None, tuple[Precise, ...]] = {}
 
-    accuracy = {
-        n.label: accuracy_by(networks[n.label], find_test_set(n.model, networks[n.label], weights=n.weights))
-        for n in sweep.networks
-        if sweep.judges(ACCURACY)
-    }
+    def precise(point: Point, arch: Arch) -> tuple[Precise, ...]:
+        """The networks with a point's precision, which its chip can have."""
+        precision = dict(point.parameters).get(PRECISION)
+        if precision not in known:
+            own = [(n, at_precision(sweep, w, point.parameters, arch)) for n, w in networks]
+            known[precision] = tuple(_precise(sweep, n, w) for n, w in own)
+        return known[precision]
 
     def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
-        parts = timed_or_estimated(point, arch, fidelity)
-        if not accuracy:
-            return parts
-        return tuple(p._replace(metrics=replace(p.metrics, accuracy=accuracy[p.label](arch))) for p in parts)
+        solver, parts = named[point.solver], []
+        for label, network, at_cost, accuracy in precise(point, arch):
+            if fidelity is Fidelity.COST:
+                part = Part(label, at_cost(arch, point, solver))
+            else:
+                program = _compiled(network.graph, arch, solver, point, sweep)
+                proof = execute(program, network, label) if fidelity is Fidelity.EXECUTED else None
+                part = Part(label, figures(program), inside_of(program, label), proof)
+            if accuracy is not None:
+                part = part._replace(metrics=replace(part.metrics, accuracy=accuracy(arch)))
+            parts.append(part)
+        return tuple(parts)
 
-    def timed_or_estimated(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
-        if fidelity is Fidelity.COST:
-            return tuple(Part(label, planned[label](arch, point, named[point.solver])) for label, _ in graphs)
-        programs = [(label, _compiled(g, arch, named[point.solver], point, sweep)) for label, g in graphs]
-        executed = fidelity is Fidelity.EXECUTED
-        return tuple(
-            Part(
-                label,
-                figures(program),
-                inside_of(program, label),
-                execute(program, networks[label], label) if executed else None,
-            )
-            for label, program in programs
-        )
+    works: dict[tuple[object, ...], tuple[LeastWork, ...]] = {}
 
-    works: dict[tuple[int, int], tuple[LeastWork, ...]] = {}
-
-    def bounds_on(arch: Arch) -> tuple[Bounds, ...]:
-        shape = (arch.crossbar_rows, arch.weight_cols)
-        found = _remembered(works, shape, lambda: tuple(least_work(graph, arch) for _, graph in graphs), _PARTITIONS)
+    def bounds_on(arch: Arch, point: Point) -> tuple[Bounds, ...]:
+        own = precise(point, arch)
+        shape = (dict(point.parameters).get(PRECISION), *_crossbars(arch))
+        found = _remembered(works, shape, lambda: tuple(least_work(p.network.graph, arch) for p in own), _PARTITIONS)
         return tuple(bounds_of(work, arch) for work in found)
 
     return Evaluator(
@@ -94,6 +99,12 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
         content=content_by(chip),
         bound=lambda point: bound_point(point, chip, bounds_on, sweep),
     )
+
+
+def _precise(sweep: Sweep, named: SweptNetwork, network: LoadedNetwork) -> Precise:
+    known = find_test_set(named.model, network, weights=named.weights) if sweep.judges(ACCURACY) else None
+    accuracy = accuracy_by(network, known) if sweep.judges(ACCURACY) else None
+    return Precise(named.label, network, _planned(network.graph, sweep), accuracy)
 
 
 @brief
@@ -169,8 +180,8 @@ def _planned(graph: Graph, sweep: Sweep) -> Callable[[Arch, Point, Solver], Metr
     return figures_at_cost
 
 
-def _crossbars(arch: Arch) -> tuple[int, int, int]:
-    return arch.crossbar_rows, arch.weight_cols, arch.crossbars_per_core
+def _crossbars(arch: Arch) -> tuple[int, int, int, int]:
+    return arch.crossbar_rows, arch.weight_cols, arch.cell_bits, arch.crossbars_per_core
 
 
 def _what_it_reads(point: Point, solver: Solver, here: OnChip) -> tuple[object, ...]:
@@ -276,7 +287,8 @@ def content_by(chip: ChipOf) -> Callable[[Point], str]:
         arch = chip(parameters)
         values = arch.described() | {"name": ""}
         table = asdict(arch.noc_table) if arch.noc_table is not None else None
-        text = json.dumps([values, table, asdict(options_of(parameters))], sort_keys=True)
+        precision = dict(parameters).get(PRECISION)
+        text = json.dumps([values, table, precision, asdict(options_of(parameters))], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def content(point: Point) -> str:
@@ -289,7 +301,7 @@ def content_by(chip: ChipOf) -> Callable[[Point], str]:
 
 
 def bound_point(
-    point: Point, chip: ChipOf, bounds_of: Callable[[Arch], tuple[Bounds, ...]], sweep: Sweep
+    point: Point, chip: ChipOf, bounds_of: Callable[[Arch, Point], tuple[Bounds, ...]], sweep: Sweep
 ) -> Candidate | None:
     """What no program of the point can beat. None for a chip that cannot exist: evaluating it says why."""
     try:
@@ -298,7 +310,7 @@ def bound_point(
         return None
     if (refused := _refused_by_size(point, arch, sweep)) is not None:
         return refused
-    parts = tuple(_ideal(arch, bound) for bound in bounds_of(arch))
+    parts = tuple(_ideal(arch, bound) for bound in bounds_of(arch, point))
     labels = tuple(n.label for n in sweep.networks)
     candidate = Candidate(
         point=point,

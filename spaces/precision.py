@@ -64,7 +64,7 @@ class _Trials:
         graph = network.graph
         self.names = tuple(graph.nodes[node].name for node in graph.weighted())
         self.number = 0
-        executed = replace(crossbars_of(arch), cell_bits=arch.cell_bits)  # weights fill whole cells
+        executed = crossbars_of(arch, narrow=True)
 
         def graph_of(bits: Bits) -> Graph:
             return with_precision(graph, dict(zip(self.names, bits, strict=True)), arch)

@@ -16,6 +16,7 @@ from spaces.metrics import OF_THE_CHIP
 Scalar = int | float | bool | str
 CROSSBAR_SIZE = "crossbar_size"
 CHIP = "chip"
+PRECISION = "precision"
 AUTO = "auto"  # adc_bits: as many as are needed
 OPTIONS = ScheduleOptions()
 OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in fields(ScheduleOptions))
@@ -125,6 +126,7 @@ class Limit:
 
 
 Parameters = tuple[tuple[str, Scalar], ...]  # values of a space's parameters, sorted by name
+Precision = tuple[str, tuple[tuple[str, int], ...]]  # a file, and bits of weights by layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ class Sweep:
     """A checked `sweep:` section: what to evaluate, how often, what counts as better. `file` only names its origin.
 
     arch: the chip that the search starts from; other_chips: more to start from, chosen by a parameter `chip`.
+    precisions: what the files say that a parameter `precision` lists.
     combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
     COST the front is timed, with at most `timed` timelines, and a space of up to `enumerate` points is judged
     completely, and `trials` of them are kept. lag: the sampler proposes number k knowing the verdicts up to k - lag.
@@ -161,6 +164,7 @@ class Sweep:
     objectives: tuple[str, ...]
     limits: tuple[Limit, ...] = ()
     other_chips: tuple[Arch, ...] = ()
+    precisions: tuple[Precision, ...] = ()
     combine: str = "worst"
     fidelity: Fidelity = Fidelity.TIMELINE
     timed: int = 40
@@ -245,7 +249,8 @@ class Sweep:
 
 _SIZES = ("cores", "chips", "crossbars_per_core")
 # What partitions depend on, and plans: the slowest to change in an enumeration.
-_SHAPES = (CHIP, CROSSBAR_SIZE, "crossbar_rows", "crossbar_cols", "cell_bits", "weight_bits", "crossbars_per_core")
+_CROSSBARS = (CROSSBAR_SIZE, "crossbar_rows", "crossbar_cols", "cell_bits", "weight_bits", "crossbars_per_core")
+_SHAPES = (CHIP, PRECISION, *_CROSSBARS)
 _CORES = ("cores", "chips")
 
 
@@ -264,7 +269,7 @@ def own_value(arch: Arch, name: str) -> Scalar:
     return value
 
 
-_FIELD = {CROSSBAR_SIZE: "crossbar_rows"}
+_FIELD = {CROSSBAR_SIZE: "crossbar_rows", PRECISION: "weight_bits"}
 
 
 def each_network(objectives: tuple[str, ...], networks: tuple[Network, ...]) -> tuple[str, ...]:

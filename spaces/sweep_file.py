@@ -14,7 +14,8 @@
         images_per_round: [1, 2, 4]
 
 Names under `space` are the fields of `Arch` and of `ScheduleOptions`; `crossbar_size` sets crossbar_rows and
-crossbar_cols together, `chip` lists published chips to start from.
+crossbar_cols together, `chip` lists published chips to start from, `precision` bits of all layers' weights, or files
+with those of single layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ from spaces.space import (
     CHIP,
     CROSSBAR_SIZE,
     OPTION_NAMES,
+    PRECISION,
     Choice,
     Fidelity,
     FloatRange,
@@ -249,7 +251,8 @@ def _known(names: Sequence[str], known: Sequence[str], where: str) -> None:
 
 def _searchable() -> list[str]:
     """Every name that may stand under `space`."""
-    return [CROSSBAR_SIZE, CHIP, *(f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE), *OPTION_NAMES]
+    own = (f.name for f in fields(Arch) if f.name not in _NOT_SEARCHABLE)
+    return [CROSSBAR_SIZE, CHIP, PRECISION, *own, *OPTION_NAMES]
 
 
 def _parameters(space: dict[str, Any], arch: Arch, where: str) -> tuple[Parameter, ...]:
@@ -290,8 +293,8 @@ def _choice(name: str, values: list[object], own: Scalar, where: str) -> Choice:
     kind = type(own)
     checked: list[Scalar] = []
     for position, value in enumerate(values):
-        if name == "adc_bits" and value == AUTO:
-            checked.append(AUTO)
+        if isinstance(value, str) and (name == PRECISION or (name == "adc_bits" and value == AUTO)):
+            checked.append(value)
             continue
         if not isinstance(value, (int, float, bool, str)) or not (
             type(value) is kind or (kind is float and type(value) is int)

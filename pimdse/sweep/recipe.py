@@ -1,7 +1,7 @@
 """From a trial of a sweep to what compiles it again."""
 
 from pimdse.compiling.building import Recipe
-from spaces.chip import chip_of, options_of
+from spaces.chip import chip_of, options_of, precision_of
 from spaces.search.study import Trial
 from spaces.space import Network, Sweep
 
@@ -19,5 +19,6 @@ def recipe_of(sweep: Sweep, chosen: Trial, network: Network) -> Recipe:
         time_limit_s=sweep.time_limit_s,
         seed=sweep.seed,
         options=options_of(point.parameters),
+        precision=precision_of(sweep, point.parameters),
         notes=(f"trial {chosen.number} of the sweep {sweep.name}",),
     )

@@ -2,13 +2,15 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pimcomp.config import find_arch, load_arch, load_yaml
+from pimcomp.config.precision_file import read_precision
 from pimcomp.errors import ConfigError, ModelError
 from pimcomp.frontend import load_network
+from pimcomp.plan.precision import check_layers
 from pimdse.folder.compiled import recorded_model
 from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import own_version
@@ -16,7 +18,7 @@ from pimdse.sweep.words import full_name, read_limit
 from spaces.candidate import Evaluator
 from spaces.evaluate import compile_evaluator
 from spaces.metrics import ALIASES
-from spaces.space import Network, Sweep
+from spaces.space import PRECISION, Precision, Sweep
 from spaces.sweep_file import parse_sweep
 
 
@@ -55,7 +57,8 @@ def load_sweep(
             raise
         option = "--limit" if name.startswith("limits") else f"--{name}"
         raise ConfigError(option, str(error).removeprefix(f"{error.where}: ")) from None
-    return dataclasses.replace(sweep, networks=tuple(_near(n, path.parent) for n in sweep.networks))
+    networks = tuple(dataclasses.replace(n, model=_near(n.model, path.parent)) for n in sweep.networks)
+    return dataclasses.replace(sweep, networks=networks, precisions=tuple(_precisions(sweep, path.parent)))
 
 
 def _with_given(section: dict[str, Any], given: dict[str, object]) -> dict[str, Any]:
@@ -82,11 +85,20 @@ def _with_limits(section: object, words: Sequence[str]) -> dict[str, Any]:
     return merged
 
 
-def _near(network: Network, folder: Path) -> Network:
-    """A network is named as seen from here, or from its sweep's folder."""
-    beside = folder / network.model
-    there = not os.path.isfile(network.model) and os.path.isfile(beside)
-    return dataclasses.replace(network, model=str(beside)) if there else network
+def _near(file: str, folder: Path) -> str:
+    """A file is named as seen from here, or from its sweep's folder."""
+    beside = folder / file
+    return str(beside) if not os.path.isfile(file) and os.path.isfile(beside) else file
+
+
+def _precisions(sweep: Sweep, folder: Path) -> Iterator[Precision]:
+    """What the files say that a parameter `precision` lists. Raises ConfigError."""
+    listed = next((p.values or () for p in sweep.parameters if p.name == PRECISION), ())
+    for file in (value for value in listed if isinstance(value, str)):
+        if len(sweep.networks) > 1:
+            where = f"{sweep.file}: sweep.space.{PRECISION}"
+            raise ConfigError(where, f"expected bits of all layers, as there are several networks, found {file!r}")
+        yield file, tuple(read_precision(_near(file, folder)).items())
 
 
 def same_networks(sweep: Sweep, content: dict[str, str], folder: Path) -> Sweep:
@@ -104,12 +116,14 @@ def same_networks(sweep: Sweep, content: dict[str, str], folder: Path) -> Sweep:
 def study_content(sweep: Sweep) -> dict[str, str]:
     """Digest of the networks and version of pimdse: with others, stored figures would not be comparable.
 
-    Raises ModelError, which names the sweep's file, or UnsupportedOp before any worker starts.
+    Raises ModelError, which names the sweep's file, UnsupportedOp, or ConfigError before any worker starts.
     """
     try:
         graphs = tuple(load_network(n.model, weights=n.weights).graph for n in sweep.networks)
     except ModelError as error:
         raise ModelError(f"sweep of {sweep.file}: {error}") from None
+    for file, bits in sweep.precisions:
+        check_layers(file, dict(bits), graphs[0])
     return {"network": digest(graphs if len(graphs) > 1 else graphs[0]), "version": own_version()}
 
 

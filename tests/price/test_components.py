@@ -19,13 +19,16 @@ named = pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: c.name)
 def test_a_price_grows_with_its_parameters_and_has_a_source(component: Component) -> None:
     assert component.source
     assert component.law
-    for name in component.grows_with:
-        own = getattr(ISAAC, name)
+    for name, own in ISAAC._asdict().items():
         values = np.linspace(7, 130, 60) if name == "node_nm" else np.arange(1, 17) * max(own / 8, 1)
         p = ISAAC._replace(**{name: values})
-        found = [np.asarray(law(p)) + 0 * values for law in (component.area_mm2, component.energy_pj)]
-        assert all((np.diff(law) >= 0).all() for law in found), name
-        assert any((np.diff(law) > 0).all() for law in found), name
+        laws = (component.area_mm2, component.energy_pj, component.static_mw)
+        steps = [np.diff(np.asarray(law(p)) + 0 * values) for law in laws]
+        if name in component.grows_with:
+            assert all((step >= 0).all() for step in steps), name
+            assert any((step > 0).all() for step in steps), name
+        else:
+            assert all((step <= 0).all() for step in steps), f"{name}: grows, and is not said to"
 
 
 def test_many_chips_are_priced_like_each_alone() -> None:

@@ -9,6 +9,7 @@ from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch
 from pimcomp.price.adc import adc_energy_pj
 from pimcomp.price.figures import PARTS, prices_at
+from pimcomp.timeline.energy import mvm_stages_pj
 
 ISAAC = load_arch("isaac")
 
@@ -26,6 +27,42 @@ def test_parts_and_total_are_the_papers(name: str, total_mm2: float) -> None:
     assert arch.area_mm2 == pytest.approx(total_mm2, rel=0.001)
     parts_mm2 = sum(getattr(arch, f"{part}_mm2") for part in PARTS)
     assert 0.8 * arch.core_area_mm2 < parts_mm2 < arch.core_area_mm2
+
+
+MVMU = ("cells", "dac", "registers", "sample_hold", "adc", "shift_add")
+# mm2 of a tile, as the papers print them: ISAAC, Table 1, 12 IMAs and a quarter of a router; PUMA, Table 3, 16 MVMUs.
+PUBLISHED_PARTS = [
+    ("isaac", ("adc",), 12 * 0.0096),
+    ("isaac", ("dac",), 12 * 0.00017),
+    ("isaac", ("cells",), 12 * 0.0002),
+    ("isaac", ("registers",), 12 * 0.0021),
+    ("isaac", ("sample_hold",), 12 * 0.00004),
+    ("isaac", ("shift_add",), 12 * (0.00024 + 0.00077)),
+    ("isaac", ("local_memory",), 0.083),
+    ("isaac", ("local_bus",), 0.09),
+    ("isaac", ("router",), 0.151 / 4),
+    ("puma", MVMU, 16 * 0.012),
+    ("puma", ("local_memory",), 0.086),
+    ("puma", ("local_bus",), 0.09),
+    ("puma", ("vector",), 8 * 0.004),
+    ("puma", ("router",), 1.622 / 138),
+]
+
+
+@pytest.mark.parametrize(("name", "parts", "published_mm2"), PUBLISHED_PARTS)
+def test_a_part_of_a_published_chip_has_its_papers_area(
+    name: str, parts: tuple[str, ...], published_mm2: float
+) -> None:
+    arch = load_arch(name)
+    found = sum(arch.area_by_mm2[part] for part in parts) / arch.total_cores
+    assert found == pytest.approx(published_mm2, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "read_ns", "published_mw"), [("isaac", 100, 24.08), ("puma", 144, 19.09)])
+def test_eight_crossbars_at_work_draw_their_papers_power(name: str, read_ns: float, published_mw: float) -> None:
+    """An IMA of ISAAC (parts of Table 1), an MVMU of PUMA (Table 3), while they read."""
+    energy_pj = 8 * sum(mvm_stages_pj(load_arch(name)).values())
+    assert energy_pj / read_ns == pytest.approx(published_mw, rel=0.05)
 
 
 def test_models_of_isaacs_parts_are_near_the_paper_where_it_is_their_source() -> None:

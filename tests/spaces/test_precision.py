@@ -1,22 +1,35 @@
-"""Bits per layer: fewer crossbars at an accuracy that is kept, and narrow layers on converters that clip."""
+"""Bits per layer: fewer crossbars at an accuracy that is kept, narrow layers on converters that clip, and precisions as
+points of a sweep.
+"""
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pimcomp.config import load_arch
+from pimcomp.compile import compile_network
+from pimcomp.config import arch_to_yaml, load_arch
+from pimcomp.config.precision_file import precision_to_yaml
 from pimcomp.errors import ConfigError
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv
 from pimcomp.plan.levers import group_sizes
 from pimcomp.plan.merge_siblings import merge_siblings
-from pimcomp.plan.precision import with_precision
+from pimcomp.plan.precision import ALL, with_precision
 from pimcomp.proof.trained import find_test_set
+from pimdse.sweep.settings import load_sweep, study_content
+from solvers import get_solver
 from spaces import precision
 from spaces.accuracy import crossbars_of, execute_on
+from spaces.chip import precision_of
+from spaces.evaluate import compile_evaluator, figures
 from spaces.precision import narrow
+from spaces.search.settings import settings_from_json, settings_to_json
+from spaces.space import Fidelity
 
 ISAAC = replace(load_arch("isaac"), weight_bits=8, activation_bits=8, psum_bits=8)
 SMALL = replace(ISAAC, crossbar_rows=32, crossbar_cols=32, dac_count=32)
@@ -78,6 +91,72 @@ def test_a_step_that_costs_too_much_is_undone_and_the_cheapest_per_crossbar_come
     assert found.accuracy == pytest.approx(100 - 0.9 - 3 * 0.3)
     assert tuple(found.weight_bits.values()) == (6, 2, 8)
     assert len(tried) == len(set(tried)) == found.measurements
+
+
+def test_a_point_of_a_sweep_has_a_precision_which_all_its_figures_follow(tmp_path: Path) -> None:
+    """Bits of all layers, or a file: other crossbars, programs and accuracy, and picked and made again with it."""
+    of_layers = {NAMES[0]: 4, NAMES[1]: 2}
+    (tmp_path / "narrow.yaml").write_text(precision_to_yaml(of_layers))
+    (tmp_path / "chip.yaml").write_text(
+        arch_to_yaml(replace(SMALL, cores=4))
+        + """
+sweep:
+  model: digits_mlp
+  objectives: [latency_ns, crossbars_used, accuracy]
+  fidelity: cost
+  space: {precision: [8, narrow.yaml, 2]}
+  solvers: [stream]
+  pipelines: [batch]
+"""
+    )
+    sweep = load_sweep(str(tmp_path / "chip.yaml"))
+    study_content(sweep)
+    assert settings_from_json(json.loads(json.dumps(settings_to_json(sweep)))) == sweep
+    assert dict(sweep.anchors()[0].parameters) == {"precision": 8}
+    judge, points = compile_evaluator(sweep), list(sweep.points())
+    assert len({judge.content(point) for point in points}) == len(points)
+    for point, bits in zip(points, ({ALL: 8}, of_layers, {ALL: 2}), strict=True):
+        own = replace(NETWORK, graph=with_precision(NETWORK.graph, bits, SMALL))
+        estimated, timed = (judge.evaluate(point, f).metrics for f in (Fidelity.COST, Fidelity.TIMELINE))
+        program = compile_network(own.graph, sweep.arch, get_solver("stream"), pipeline=point.pipeline)
+        assert estimated is not None
+        assert timed is not None
+        assert estimated.crossbars_used == timed.crossbars_used == program.plan.crossbars_used(program.problem)
+        assert timed.latency_ns == figures(program).latency_ns
+        assert estimated.accuracy == timed.accuracy == execute_on(own, TESTED, crossbars_of(SMALL, narrow=True))
+        assert judge.bound(point) is not None
+    assert precision_of(sweep, points[1].parameters) == of_layers
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("[8, FILE]", "narrow.yaml: expected .*did you mean"),
+        ("[8, none.yaml]", "none.yaml"),
+        ("[8, 1]", "precision 1: .*expected an integer from 2 to 8"),
+        ("{low: 8, high: 9}", "precision 9: .*expected an integer from 2 to 8"),
+    ],
+)
+def test_a_precision_that_cannot_be_is_refused_or_infeasible(listed: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "narrow.yaml"
+    file.write_text(precision_to_yaml({NAMES[0][:-1]: 4}))
+    section = (
+        "sweep: {model: digits_mlp, solvers: [stream], pipelines: [batch], fidelity: cost, space: {precision: %s}}"
+    )
+    (tmp_path / "chip.yaml").write_text(
+        arch_to_yaml(replace(SMALL, cores=4)) + "\n" + section % listed.replace("FILE", str(file))
+    )
+
+    def refused() -> str:
+        try:
+            sweep = load_sweep(str(tmp_path / "chip.yaml"))
+            study_content(sweep)
+        except ConfigError as error:
+            return str(error)
+        judge = compile_evaluator(sweep)
+        return " ".join(judge.evaluate(point, Fidelity.COST).reason for point in sweep.points())
+
+    assert re.search(message, refused())
 
 
 def test_narrow_layers_are_converted_as_wide_ones() -> None:
