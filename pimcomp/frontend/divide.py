@@ -28,6 +28,7 @@ TypesOf = Callable[[bytes, str], Mapping[str, tuple[str, Dimensions]]]
 Part = LoadedNetwork | HostPart
 
 _ON_CROSSBARS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv"})
+_NEITHER = "The host cannot compute them either"
 _RENAMING = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
 
 
@@ -37,6 +38,7 @@ def whole_network(model: onnx.ModelProto, path: Path, weights: str | None) -> Lo
     model: as `read_onnx` leaves it. Raises ModelError, ConfigError.
     """
     with_weights(model, path, weights)
+    _name_nodes(model.graph)
     found = examine(model, str(path))
     keep_inputs(model, {node.name for node in found.inputs})
     return LoadedNetwork(Graph(name=path.stem, nodes=found.inputs, outputs=()), Reference(model, str(path)), str(path))
@@ -49,23 +51,25 @@ def divide(whole: LoadedNetwork, types_of: TypesOf) -> tuple[Part, ...]:
     node that has no instructions, where the host cannot compute them either or nothing is left for the crossbars.
     """
     model, name, source = onnx.ModelProto.FromString(whole.onnx_bytes()), whole.graph.name, whole.source
-    _name_nodes(model.graph)
     found = examine(model, source)
 
     def refused(why: str) -> UnsupportedOp:
-        return UnsupportedOp(source, found.offenders, f"The host cannot compute them either: {why}")
+        return UnsupportedOp(source, found.offenders, why)
 
     if lost := [offender.node for offender in found.offenders if not offender.repeatable]:
-        raise refused(f"what comes out of {', '.join(lost)} does not follow from what goes in")
+        raise refused(f"{_NEITHER}: what comes out of {', '.join(lost)} does not follow from what goes in")
     try:
         types = _types(model, types_of, source)
     except ModelError as error:
-        raise refused(f"{error} (an operator of your own can be a local function of the model)") from None
+        foreign = any(node.domain not in ("", "ai.onnx") for node in model.graph.node)
+        advice = "; an operator of your own can be a local function of the model" if foreign else ""
+        raise refused(f"{_NEITHER}: {error}{advice}") from None
     slices = _Division(model, types, source).settled(found)
     if strange := [tensor for part in slices for tensor in (*part.reads, *part.gives) if tensor not in types]:
-        raise refused(f"{', '.join(dict.fromkeys(strange))}: texts and sequences do not pass between chip and host")
+        names = ", ".join(dict.fromkeys(strange))
+        raise refused(f"{_NEITHER}: {names}: texts and sequences do not pass between chip and host")
     if all(part.host for part in slices):
-        raise refused("nothing is left that crossbars compute")
+        raise refused("If the host computes them, nothing is left for the crossbars")
     return tuple(_finished(model, part, types, name, source) for part in slices)
 
 
@@ -109,11 +113,11 @@ def _key(node: onnx.NodeProto) -> str:
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Give every node a name of its own, which no tensor has but its own first one, in place."""
+    """Give every node a name of its own, which no tensor has, in place: maps that cross a cut are called as nodes."""
     taken = {name for node in graph.node for name in node.output} | {value.name for value in graph.input}
     for node in graph.node:
-        name = node_label(node)
-        while name in taken and name != _key(node):
+        name = node.name or f"{node.op_type}:{_key(node)}"
+        while name in taken:
             name += "'"
         node.name = name
         taken.add(name)
@@ -258,6 +262,8 @@ def _model(model: onnx.ModelProto, part: _Slice, types: Mapping[str, _Type]) -> 
     made.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in names)
     for tensors, values in ((part.reads, made.graph.input), (part.gives, made.graph.output)):
         for name in tensors:
+            if name not in types:
+                continue  # no tensor of numbers: its node will be the host's, or `divide` refuses it
             element, shape = types[name]
             values.append(helper.make_tensor_value_info(name, element, shape or None))
     return made

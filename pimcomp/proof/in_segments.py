@@ -36,7 +36,7 @@ def verify_segments(
 
     segments: folder and network of each; of those for the host the ONNX model, which ONNX Runtime computes. Every
     program's outputs and intermediate maps are compared with ONNX Runtime on the segment, given the same inputs; at the
-    end the outputs of `network` with ONNX Runtime on the whole of it.
+    end the outputs of `network`, and what passes between chip and host, with ONNX Runtime on the whole of it.
 
     Raises ModelError for files or inputs that do not belong together.
     """
@@ -46,28 +46,26 @@ def verify_segments(
     report, maps = _in_order(segments, given, {})
     if not report.passed:
         return report
-    expected = reference_outputs(network, given)
+    expected = reference_outputs(network, given, [*maps])
     if missing := sorted(expected.keys() - maps.keys()):
         raise ModelError(f"{network.graph.name}: no segment computes the output {', '.join(missing)}")
     reports = tuple(_judge(name, values, maps[name]) for name, values in expected.items())
     worst = max(reports, key=lambda r: (not r.passed, r.max_error / r.range))
     error = f"error {worst.max_error:.3g} of a range of {worst.range:.3g}, allowed {worst.tolerance:g} of it"
+    reason = f"every segment is right by itself, but of all in order output {worst.name}: {error}"
     whole = replace(
         report,
         passed=worst.passed,
         max_error=worst.max_error,
         range=worst.range,
         outputs=reports,
-        reason=""
-        if worst.passed
-        else f"every segment is right by itself, but of all in order output {worst.name}: {error}",
+        reason="" if worst.passed else reason,
     )
     if worst.passed or len(programs) == len(segments):
         return whole
     # What the host chooses among almost equal values, it may choose otherwise: is every segment right on the whole
     # network's own maps?
-    every = reference_outputs(network, given, [*maps])
-    alone, _ = _in_order(segments, given, every)
+    alone, _ = _in_order(segments, given, expected)
     chosen = tuple(judged.name for judged in reports if not judged.passed)
     return replace(alone, chosen=chosen, host_ns=report.host_ns) if alone.passed else whole
 
@@ -124,7 +122,7 @@ def reference_outputs(
 def _judge(name: str, expected: ByImage, found: ByImage) -> OutputReport:
     """The report of one output. Integers have to be the same, and how many elements there are."""
     wanted, computed = (np.concatenate([np.ravel(array) for array in arrays]) for arrays in (expected, found))
-    if wanted.dtype.kind == "f" and [np.size(a) for a in expected] == [np.size(a) for a in found]:
+    if wanted.size and wanted.dtype.kind == "f" and [np.size(a) for a in expected] == [np.size(a) for a in found]:
         return judge_output(name, wanted[None], computed[None], 0.0)
     same = np.array_equal(wanted, computed)
     return OutputReport(name=name, max_error=0.0 if same else np.inf, range=1.0, tolerance=0.0, passed=same)
@@ -133,19 +131,22 @@ def _judge(name: str, expected: ByImage, found: ByImage) -> OutputReport:
 def maps_read(folder: Path, part: LoadedNetwork, maps: Mapping[str, ByImage]) -> dict[str, FloatArray]:
     """What a segment's program reads of all images: per input float32[images, *shape of one image].
 
-    maps: per name an array per image. Raises ModelError if one is missing, or of another size.
+    maps: per name an array per image. Raises ModelError if one is missing, of another size or not finite.
     """
     wanted = {n.name: image_shape(n.operation.onnx_shape) for n in part.graph.nodes if isinstance(n.operation, Input)}
     if missing := sorted(wanted.keys() - maps.keys()):
         raise ModelError(f"{folder}: reads {', '.join(missing)}, which nothing before it computes")
     for name, shape in wanted.items():
         if any(array.size != math.prod(shape) for array in maps[name]):
-            found = [list(array.shape) for array in maps[name]]
-            raise ModelError(f"{folder}: {name}: expected maps of {list(shape)}, found {found}")
-    return {
+            others = sorted({array.shape for array in maps[name]})
+            raise ModelError(f"{folder}: {name}: expected maps of {list(shape)}, found {', '.join(map(str, others))}")
+    found = {
         name: np.stack([np.asarray(array, np.float32).reshape(shape) for array in maps[name]])
         for name, shape in wanted.items()
     }
+    if strange := [name for name, values in found.items() if not np.isfinite(values).all()]:
+        raise ModelError(f"{folder}: reads infinite numbers or NaN in {', '.join(strange)}: expected finite ones")
+    return found
 
 
 def _one(folder: Path, part: LoadedNetwork, maps: Mapping[str, ByImage]) -> tuple[VerifyReport, dict[str, FloatArray]]:

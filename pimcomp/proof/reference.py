@@ -66,8 +66,8 @@ def run_on_host(
 ) -> tuple[dict[str, list[AnyArray]], float]:
     """Execute a model image by image, whatever its types: per output an array per image, and the seconds per image.
 
-    inputs: per model input an array per image; what an input of integers takes is rounded. Raises ModelError with
-    `name` for missing inputs and for whatever ONNX Runtime refuses.
+    inputs: per model input an array per image; for inputs of integers they are rounded, and for those without sign made
+    positive. Raises ModelError with `name` for missing inputs and for whatever ONNX Runtime refuses.
     """
     session = _session(onnx_bytes, name)
     expected = {tensor.name: (_numpy_type(tensor.type), tuple(tensor.shape)) for tensor in session.get_inputs()}
@@ -97,6 +97,7 @@ def _numpy_type(text: str) -> np.dtype[Any]:
 
 def _as_input(array: AnyArray, kind: np.dtype[Any], shape: tuple[int | str | None, ...]) -> AnyArray:
     values = np.rint(array) if kind.kind in "iu" and array.dtype.kind == "f" else np.asarray(array)
+    values = np.abs(values) if kind.kind == "u" else values
     known = [size for size in shape if isinstance(size, int)]
     return np.ascontiguousarray(values.reshape(known) if known and len(known) == len(shape) else values, kind)
 

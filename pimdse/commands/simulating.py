@@ -1,9 +1,9 @@
 """`pimdse simulate`: what a program takes and why, and the real simulator's answer beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,9 +70,8 @@ def simulate(
         index = read_segments(folder)
         in_order = [simulated(part, "latency") for part in index.programs]
         write_ns = index.content.get("write_ns")
-        output.show(
-            _segments_data(folder, in_order, write_ns), lambda console: _show_segments(console, in_order, write_ns)
-        )
+        data = {**_segments_data(folder, in_order, write_ns), "host": index.host_entries}
+        output.show(data, lambda console: _show_segments(console, in_order, write_ns, index.host_entries))
     else:
         one = simulated(folder, mode)
         output.show(one.data(), one.render)
@@ -190,8 +189,11 @@ def _path_ns(part: _Simulated) -> list[float]:
     return by_unit
 
 
-def _show_segments(console: "Console", parts: Sequence[_Simulated], write_ns: float | None) -> None:
+def _show_segments(
+    console: "Console", parts: Sequence[_Simulated], write_ns: float | None, hosted: Sequence[Mapping[str, Any]]
+) -> None:
     from pimcomp.attribution.critical_path import UNITS
+    from pimdse.compiling.summary import host_text
     from pimdse.display.units import energy_text, share_text, time_text
 
     both = parts[0].theirs is not None
@@ -211,6 +213,8 @@ def _show_segments(console: "Console", parts: Sequence[_Simulated], write_ns: fl
     wide_table(console, [name.replace("_", " ") for name in header], rows, numeric=header)
     written = "not known" if write_ns is None else time_text(write_ns)
     plain(console, f"one round in each, one after the other; writing crossbars, not counted here: {written}")
+    for entry in hosted:
+        plain(console, f"{entry['folder']}: {host_text(entry['host'])}; pimdse verify measures its time")
 
 
 def _data(figures: "Figures", layers: "tuple[LayerEnergy, ...]") -> dict[str, object]:

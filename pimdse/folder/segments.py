@@ -15,15 +15,21 @@ from pimdse.folder.compiled import INDEX, expect_network, named_by, recorded_mod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentsFolder:
-    """What the index says. content: all of it (docs/file-formats.md); segments: folder and network file of each.
-
-    hosted: the folders whose networks ONNX Runtime computes.
-    """
+    """What the index says. content: all of it (docs/file-formats.md); segments: folder and network file of each."""
 
     path: Path
     content: dict[str, Any]
     segments: tuple[tuple[Path, Path], ...]
-    hosted: frozenset[Path]
+
+    @property
+    def host_entries(self) -> list[dict[str, Any]]:
+        """What the index says of segments for the host."""
+        return [entry for entry in self.content["segments"] if "host" in entry]
+
+    @property
+    def hosted(self) -> set[Path]:
+        """Their folders."""
+        return {self.path / entry["folder"] for entry in self.host_entries}
 
     @property
     def programs(self) -> list[Path]:
@@ -65,7 +71,7 @@ def read_segments(path: Path) -> SegmentsFolder:
         for name in (name for pair in names for name in pair):
             if Path(name).name != name or name in ("", ".", ".."):
                 raise ValueError(f"segments: expected a name, found {name!r}")
-        hosted = frozenset(path / str(entry["folder"]) for entry in content["segments"] if "host" in entry)
+        hosted = [[str(node["op"]) for node in entry["host"]] for entry in content["segments"] if "host" in entry]
         if len(hosted) == len(names):
             raise ValueError("segments: expected at least one with a program")
     except OSError as error:
@@ -73,7 +79,7 @@ def read_segments(path: Path) -> SegmentsFolder:
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{file}: not an index of segments: {type(error).__name__}: {error}") from None
     pairs = tuple((path / folder, path / folder / network) for folder, network in names)
-    return SegmentsFolder(path=path, content=content, segments=pairs, hosted=hosted)
+    return SegmentsFolder(path=path, content=content, segments=pairs)
 
 
 def _bytes(file: Path) -> bytes:

@@ -40,6 +40,7 @@ from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
 from pimcomp.frontend.onnx.mixed_batch import Shapes, static_shapes
 from pimcomp.frontend.onnx.read import used_names
+from pimcomp.frontend.onnx.real_inputs import INTEGERS
 from pimcomp.frontend.onnx.recognise import recognise
 from pimcomp.ir.graph import Graph, Input, Node
 
@@ -109,6 +110,9 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Softmax": lower_layout.lower_softmax,
         "LogSoftmax": lower_layout.lower_softmax,
     }
+)
+_NO_INTEGERS = (
+    "expected real numbers, found integers: an input that only Cast or DequantizeLinear reads is taken as real"
 )
 _RANDOM = "random numbers: export the model in evaluation mode"
 # Why operators that no pass lowers cannot be lowered, for the message that lists them.
@@ -227,6 +231,8 @@ class _Lowering:
             if value.name in self.weights:
                 continue
             if value.name in self.used:
+                if value.type.tensor_type.elem_type in INTEGERS:
+                    self.offenders[value.name] = Offender(value.name, "input", self.opset, _NO_INTEGERS)
                 self.values[value.name] = declare_input(value, axes.get(value.name), self.builder, source)
             else:
                 self.builder.notes.append(f"input {value.name!r} dropped: no output depends on it")

@@ -21,7 +21,7 @@ from pimcomp.frontend.lower.onnx_node import BadShape, opset_of
 from pimcomp.frontend.onnx.expand_fused import expand_fused
 from pimcomp.frontend.onnx.input_axes import OVER_MAPS, Factors, input_axes
 from pimcomp.frontend.onnx.mixed_batch import NO_DATA, Shapes, refuse_mixed_batch, static_shapes
-from pimcomp.frontend.onnx.real_inputs import take_integers_as_real
+from pimcomp.frontend.onnx.real_inputs import INTEGERS, take_integers_as_real
 from pimcomp.frontend.onnx.widen_halves import WIDENED
 
 OPSETS = range(7, 29)  # 7 gave the element-wise operators today's broadcasting; 28 is the newest one looked at
@@ -284,13 +284,10 @@ def _fixed_batch(value: onnx.ValueInfoProto, axes: Sequence[Factors] | None, map
 
 def _check_input(value: onnx.ValueInfoProto, where: str) -> None:
     kind = value.type.tensor_type
-    if kind.elem_type not in (TensorProto.FLOAT, *WIDENED):
+    if kind.elem_type not in (TensorProto.FLOAT, *WIDENED, *INTEGERS):  # what integers are for, lowering says
         known = kind.elem_type in TensorProto.DataType.values()
         name = TensorProto.DataType.Name(kind.elem_type) if kind.elem_type and known else value.type.WhichOneof("value")
-        raise ModelError(
-            f"{where}: input {value.name!r}: expected real numbers, found {name}: one that only Cast or "
-            "DequantizeLinear reads is taken as real"
-        )
+        raise ModelError(f"{where}: input {value.name!r}: expected numbers, found {name}")
     if not kind.HasField("shape"):
         raise ModelError(f"{where}: input {value.name!r} has no shape: {FIX_DIMENSION}")
     for axis, dim in enumerate(kind.shape.dim):

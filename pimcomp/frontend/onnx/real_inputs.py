@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-_INTEGERS = (
+INTEGERS = (
     TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
     TensorProto.BOOL,
 )  # fmt: skip
@@ -20,7 +20,7 @@ def take_integers_as_real(model: onnx.ModelProto) -> None:
     for value in model.graph.input:
         kind = value.type.tensor_type
         readers = [node for node in model.graph.node if value.name in node.input]
-        if kind.elem_type not in _INTEGERS or not readers or not all(_makes_real(n, constants) for n in readers):
+        if kind.elem_type not in INTEGERS or not readers or not all(_makes_real(n, constants) for n in readers):
             continue
         kind.elem_type = TensorProto.FLOAT
         for node in readers:

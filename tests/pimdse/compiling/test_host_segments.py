@@ -2,13 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto
 
 from pimcomp.foundation.own_files import RECORD
+from pimcomp.frontend import LoadedNetwork
+from pimcomp.proof import in_segments
+from pimcomp.proof.executed import Emitted, compare_outputs
 from pimdse.cli import run
 from tests.frontend.hosted import detector, lstm, middle, own_operator
+from tests.frontend.small_onnx import make, normals, op
 
 CHIP = """
 name: tiny
@@ -64,6 +71,67 @@ def test_everything_that_reads_a_folder_of_segments_knows_the_hosts(
     files = [file.relative_to(again) for file in again.rglob("*.*") if file.name != RECORD]
     assert Path("01/net-01.onnx") in files
     assert [file for file in files if (again / file).read_bytes() != (tmp_path / "out" / file).read_bytes()] == []
+
+
+def test_the_host_may_choose_otherwise_among_equal_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two channels are the same; a program that is off by less than the tolerance makes the second the largest."""
+    weights = np.ones((2, 3, 1, 1), np.float32)
+    nodes = [op("Conv", "x w", "s"), op("ArgMax", "s", "c", axis=1), op("Cast", "c", "f", to=1), op("Exp", "f", "y")]
+    out = str(tmp_path / "out")
+    assert run([*words(tmp_path, "compile", make(nodes, {"x": (1, 3, 4, 4)}, {"w": weights})), "--out", out]) == 0
+
+    def slightly_off(emitted: Emitted, part: LoadedNetwork, inputs: Any) -> Any:
+        report, computed = compare_outputs(emitted, part, inputs)
+        return report, {
+            name: values + np.linspace(0, 1e-5, values.shape[1], dtype=np.float32) for name, values in computed.items()
+        }
+
+    monkeypatch.setattr(in_segments, "compare_outputs", slightly_off)
+    capsys.readouterr()
+    assert run(["--json", "verify", out]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["passed"], report["chosen"]) == (True, ["y"])
+    assert run(["verify", out]) == 0
+    assert "note: y: the host chooses otherwise among values equal within the tolerance" in capsys.readouterr().out
+
+    def wrong(emitted: Emitted, part: LoadedNetwork, inputs: Any) -> Any:
+        report, computed = compare_outputs(emitted, part, inputs)
+        return report, {name: -values for name, values in computed.items()}
+
+    monkeypatch.setattr(in_segments, "compare_outputs", wrong)
+    assert run(["verify", out]) == 1
+    assert "every segment is right by itself, but of all in order output " in capsys.readouterr().out
+
+
+def test_what_the_chip_computes_between_is_cut_where_it_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tokens, three layers of which two fit at a time, the host, and one more; nothing is found in the end."""
+    nodes = [
+        op("Gather", "table tokens", "e"), op("MatMul", "e m1", "a"), op("Relu", "a", "b"), op("MatMul", "b m2", "c"),
+        op("Relu", "c", "d"), op("MatMul", "d m3", "f"), op("Elu", "f", "g"), op("MatMul", "g m1", "h"),
+        op("Add", "h b", "i"), op("Greater", "i far", "j"), op("NonZero", "j", "k"), op("Cast", "k", "y", to=1),
+    ]  # fmt: skip
+    weights = {
+        "table": normals(20, 64),
+        "far": np.array(1e9, np.float32),
+        **{f"m{k}": normals(64, 64, seed=k) for k in (1, 2, 3)},
+    }
+    model = make(nodes, {"tokens": (1, 6)}, weights, elem_type=TensorProto.INT64)
+    compile_ = [*words(tmp_path, "compile", model), "--out", str(tmp_path / "out")]
+    (tmp_path / "tiny.yaml").write_text(
+        CHIP.replace("cores: 4, crossbars_per_core: 16", "cores: 2, crossbars_per_core: 4")
+    )
+    assert run(compile_) == 2
+    assert "or --segments, which cuts it into programs that follow each other" in capsys.readouterr().err
+    assert run([*compile_, "--segments"]) == 0
+    index = json.loads((tmp_path / "out" / "segments.json").read_text())
+    parts = [e["layers"] if "layers" in e else [node["op"] for node in e["host"]] for e in index["segments"]]
+    assert (parts[0], parts[-1], ["Elu"] in parts) == (["Gather"], ["Greater", "NonZero", "Cast"], True)
+    assert len(parts) > 5
+    assert run(["verify", str(tmp_path / "out")]) == 0
 
 
 def test_the_host_can_be_forbidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
