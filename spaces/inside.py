@@ -1,13 +1,14 @@
 """What a design looks like from inside: which layer has what, and what every core holds and does."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
+from pimcomp.plan.partition import conv_of
 from pimcomp.timeline.energy import mvm_stages_pj
 
 
@@ -33,8 +34,8 @@ class Inside:
     """A network's layers in their order, and what every core does.
 
     core_crossbars: it holds. core_busy: its share of the latency at work. core_layer: with most of its crossbars, -1 if
-    it holds none. mesh: (rows, columns) of one chip. adc_bits: of its converters, and those that can never clip.
-    area_mm2, energy_pj: of the chip and of one image, by component.
+    it holds none. mesh: (rows, columns) of one chip. area_mm2, energy_pj: of the chip and of one image, by component.
+    accuracy_by: what decides it, in words. lossless: whether an MVM gives exact products of integers.
     """
 
     network: str
@@ -45,7 +46,8 @@ class Inside:
     core_crossbars: tuple[int, ...]
     core_busy: tuple[float, ...]
     core_layer: tuple[int, ...]
-    adc_bits: tuple[int, int] = (0, 0)
+    accuracy_by: dict[str, str] = field(default_factory=dict)
+    lossless: bool = False
     area_mm2: dict[str, float] = field(default_factory=dict)
     energy_pj: dict[str, float] = field(default_factory=dict)
 
@@ -56,7 +58,8 @@ class Inside:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Inside":
         """The inverse of `to_json`."""
-        plain: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
+        known = {f.name for f in fields(Inside)}  # earlier versions stored other fields
+        plain = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items() if k in known}
         return Inside(**{**plain, "layers": tuple(LayerUse(**layer) for layer in data["layers"])})
 
 
@@ -89,10 +92,26 @@ def inside_of(compiled: Compiled, network: str) -> Inside:
         core_crossbars=tuple(map(int, held.sum(axis=1))),
         core_busy=tuple(round(float(share), 3) for share in busy),
         core_layer=tuple(int(row.argmax()) if row.any() else -1 for row in held),
-        adc_bits=(arch.adc_resolution, arch.adc_bits_needed),
+        accuracy_by=_accuracy_by(compiled),
+        lossless=arch.is_lossless,
         area_mm2=arch.area_by_mm2,
         energy_pj=_energy_by(compiled),
     )
+
+
+def _accuracy_by(compiled: Compiled) -> dict[str, str]:
+    """What the accuracy of a network on its chip rests on."""
+    arch, graph = compiled.arch, compiled.graph
+    bits = sorted({conv_of(graph.nodes[node]).weight_bits or arch.weight_bits for node in graph.weighted()})
+    weights = f"{bits[0]} bits" if len(bits) == 1 else f"{bits[0]} to {bits[-1]} bits by layer"
+    needed = f"of {arch.adc_bits_needed} needed by {arch.dac_count} rows at a time"
+    wrong = f"noise {100 * arch.cell_noise:g} %, {100 * arch.stuck_cells:g} % stuck"
+    return {
+        "weights": f"{weights}, {arch.cell_bits} per cell",
+        "activations": f"{arch.activation_bits} bits, {arch.dac_bits} at a time",
+        "converters": "ideal" if arch.adc_mode == "ideal" else f"{arch.adc_resolution} bits {needed}",
+        "cells": wrong if arch.cell_noise or arch.stuck_cells else "as written",
+    }
 
 
 def _energy_by(compiled: Compiled) -> dict[str, float]:

@@ -17,16 +17,20 @@ function bars(heading, shares) {
   }
   return list;
 }
-// What the design's area and energy are spent on, and whether its converters can tell all sums apart.
+// What the design's area and energy are spent on, and what its accuracy rests on.
 function breakdown(p) {
-  const [bits, needed] = p.adc_bits, trial = data.trials.find(t => t.trial === p.trial), exact = bits >= needed;
-  byId("converters").textContent = !bits ? "" : `Converters: ${bits} bits, ${exact ? "which lose nothing" : `${needed} are needed: large sums clip`}.`
-    + (known(trial.accuracy) ? ` Accuracy (top-1 in %, or dB): ${show(trial.accuracy, "accuracy")}.` : exact ? "" : " Accuracy: --objectives latency,accuracy measures it.");
+  const trial = data.trials.find(t => t.trial === p.trial), measured = known(trial.accuracy);
   const parts = [["area_mm2", p.area_mm2], ["energy_pj", p.energy_pj]].filter(([, by]) => Object.keys(by).length);
-  byId("breakdown").replaceChildren(...parts.map(([name, by]) => {
+  const boxes = parts.map(([name, by]) => {
     const total = d3.sum(Object.values(by));
     return bars(`${title(name)}: ${show(total, name)}`, Object.fromEntries(Object.entries(by).map(([k, v]) => [k, v / total])));
-  }));
+  });
+  const box = make("div", undefined, {className: "facts"}), facts = Object.entries(p.accuracy_by);
+  box.append(make("h3", `accuracy: ${measured ? show(trial.accuracy, "accuracy") : "not measured"}`));
+  for (const [name, text] of facts) box.append(make("span", name), make("span", text));
+  box.append(make("p", (p.lossless ? "MVMs lose nothing: results are those of exact integers." : "MVMs lose something: large sums clip, or cells are not as written.")
+    + (measured ? "" : " With --objectives latency,accuracy a sweep measures what the network makes of that."), {className: "soft"}));
+  byId("breakdown").replaceChildren(...boxes, ...(facts.length ? [box] : []));
 }
 
 function importance() {

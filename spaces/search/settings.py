@@ -23,6 +23,8 @@ def settings_to_json(sweep: Sweep) -> dict[str, Any]:
         for kind, cls in _KINDS.items()
         if type(p) is cls
     ]
+    if not sweep.precisions:
+        del data["precisions"]  # as studies had it before
     plain: dict[str, Any] = as_json(data)
     return plain
 
@@ -32,7 +34,7 @@ def settings_from_json(data: dict[str, Any]) -> Sweep:
     values = dict(data)
     values["arch"] = _arch(data["arch"])
     values["other_chips"] = tuple(_arch(chip) for chip in data["other_chips"])
-    values["precisions"] = tuple((file, tuple((n, b) for n, b in bits)) for file, bits in data["precisions"])
+    values["precisions"] = tuple((file, tuple((n, b) for n, b in bits)) for file, bits in data.get("precisions", ()))
     values["networks"] = tuple(Network(**network) for network in data["networks"])
     values["parameters"] = tuple(_parameter(p) for p in data["parameters"])
     values["limits"] = tuple(Limit(**limit) for limit in data["limits"])

@@ -19,5 +19,6 @@ def test_parts_add_up_to_the_whole(chip: str) -> None:
     assert sum(inside.area_mm2.values()) == pytest.approx(arch.area_mm2)
     assert sum(inside.energy_pj.values()) == pytest.approx(compiled.energy_pj)
     assert {"adc", "cells"} <= inside.area_mm2.keys() or chip == "puma"
-    assert inside.adc_bits == (5, arch.adc_bits_needed)
+    assert inside.lossless == (arch.adc_mode == "ideal")
+    assert inside.accuracy_by["converters"].startswith("ideal" if inside.lossless else "5 bits of")
     assert Inside.from_json(inside.to_json()) == inside

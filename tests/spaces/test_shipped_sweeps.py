@@ -41,7 +41,20 @@ def test_readme_shows_what_its_first_command_prints(tmp_path: Path) -> None:
     done = run(Step(command="pimdse sweep configs/isaac.yaml"), tmp_path, 3600, COLUMNS=WIDTH)
     assert done.returncode == 0, done.stdout
     assert shown() in without_blanks(done.stdout), f"`make readme` after a change of programs:\n{done.stdout}"
-    right(tmp_path / "results" / "isaac")
+    answers(right(tmp_path / "results" / "isaac"))
+
+
+def answers(findings: Findings) -> None:
+    """Designs differ in kind: no parameter is at one end of its range in all of them, and each is seen from inside."""
+    assert len(findings.front) >= 8
+    for parameter in findings.sweep.parameters:
+        chosen = {dict(t.candidate.point.parameters)[parameter.name] for t in findings.front}
+        assert len(chosen) > 1 or len(parameter.values or ()) == 1, parameter.name
+    for trial in findings.front:
+        (inside,) = trial.candidate.inside
+        assert inside.area_mm2
+        assert inside.energy_pj
+        assert inside.accuracy_by
 
 
 def right(folder: Path) -> Findings:

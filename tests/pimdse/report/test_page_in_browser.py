@@ -164,6 +164,9 @@ def test_what_is_selected_shows_everywhere(page: "Page", address: str, findings:
     shows(unproven)
     assert page.url == f"{address}#trial={unproven}"
     assert page.locator("#proven").is_visible(), "every design of the front is seen from inside"
+    shown = [heading.partition(":")[0] for heading in page.locator("#breakdown h3").all_inner_texts()]
+    assert shown == ["area", "energy per image", "accuracy"]
+    assert "those of exact integers" in page.locator("#breakdown").inner_text()
     assert f"--trial {unproven}" in page.locator("#verdict").inner_text()
     page.goto(f"{address}#trial={inner}")
     assert not page.locator("#proven").is_visible(), "the map of another trial"
