@@ -59,7 +59,7 @@ class Inside:
     def from_json(data: Mapping[str, Any]) -> "Inside":
         """The inverse of `to_json`."""
         known = {f.name for f in fields(Inside)}  # earlier versions stored other fields
-        plain = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items() if k in known}
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
         return Inside(**{**plain, "layers": tuple(LayerUse(**layer) for layer in data["layers"])})
 
 
