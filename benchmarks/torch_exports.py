@@ -18,7 +18,8 @@ import numpy as np
 from pimcomp.errors import PimdseError
 from pimcomp.frontend import load_network
 from pimcomp.frontend.onnx.export import graph_to_onnx
-from pimcomp.ir.graph import Input, image_shape
+from pimcomp.ir.graph import Input
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.reference import run_reference
 
 ROOT = Path(__file__).resolve().parents[1]

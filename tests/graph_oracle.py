@@ -14,6 +14,7 @@ from pimcomp.ir.graph import (
     Conv,
     Crop,
     Eltwise,
+    Fixed,
     Graph,
     Input,
     Lrn,
@@ -39,6 +40,8 @@ def evaluate(graph: Graph, inputs: Mapping[str, npt.NDArray[np.floating]]) -> tu
     for node in graph.nodes:
         if isinstance(node.operation, Input):
             result = _input_map(node, np.asarray(inputs[node.name], np.float64))
+        elif isinstance(node.operation, Fixed):
+            result = node.operation.values.astype(np.float64)
         else:
             result = _compute(node, [gather(maps, view) for view in node.inputs])
         result = activate(node.activation, result)
@@ -150,7 +153,7 @@ def _compute(node: Node, operands: list[Map]) -> Map:
             picked[:, np.array(rows) < 0] = 0
             picked[:, :, np.array(columns) < 0] = 0
             return picked
-        case Input():
+        case Input() | Fixed():
             raise AssertionError("inputs are given")
         case _:
             assert_never(operation)

@@ -10,21 +10,32 @@ from tests.frontend.small_onnx import Array, make, op
 OPSET = 20
 
 
-def encoder(tokens: int, channels: int, heads: int, blocks: int = 1, seed: int = 0) -> onnx.ModelProto:
-    """x [1, tokens, channels] through blocks of attention and a perceptron with GELU, normalised before each."""
+def encoder(
+    tokens: int, channels: int, heads: int, blocks: int = 1, seed: int = 0, *, framed: bool = False
+) -> onnx.ModelProto:
+    """x [1, tokens, channels] through blocks of attention and a perceptron with GELU, normalised before each.
+
+    framed: a class token ahead of the others, learned positions, and no attention to later tokens.
+    """
     rng, tensor = np.random.default_rng(seed), "x"
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, Array] = {}
+    inputs = {"x": [1, tokens, channels]}
+    if framed:
+        tokens, tensor = tokens + 1, "framed"
+        weights["token"] = rng.standard_normal((1, 1, channels)).astype(np.float32)
+        weights["positions"] = rng.standard_normal((1, tokens, channels)).astype(np.float32)
+        nodes += [op("Concat", "token x", "longer", axis=1), op("Add", "longer positions", tensor)]
     for number in range(blocks):
-        found, own, tensor = _block(f"b{number}_", tensor, tokens, channels, heads, rng)
+        found, own, tensor = _block(f"b{number}_", tensor, tokens, channels, heads, rng, framed)
         nodes += found
         weights |= own
     nodes.append(op("Identity", tensor, "y"))
-    return make(nodes, {"x": [1, tokens, channels]}, weights, opset=OPSET, ir_version=9)
+    return make(nodes, inputs, weights, opset=OPSET, ir_version=9)
 
 
 def _block(
-    stem: str, x: str, tokens: int, channels: int, heads: int, rng: np.random.Generator
+    stem: str, x: str, tokens: int, channels: int, heads: int, rng: np.random.Generator, masked: bool
 ) -> tuple[list[onnx.NodeProto], dict[str, Array], str]:
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, Array] = {}
@@ -52,7 +63,11 @@ def _block(
     q, k, v = (add("Squeeze", f"{stem}{part}1 {axis}", part) for part in "qkv")
     scores = add("MatMul", f"{q} {add('Transpose', k, 'kt', perm=(0, 1, 3, 2))}", "s")
     weights[f"{stem}root"] = np.array(np.sqrt(width), np.float32)
-    shares = add("Softmax", add("Div", f"{scores} {stem}root", "sd"), "a", axis=-1)
+    scores = add("Div", f"{scores} {stem}root", "sd")
+    if masked:
+        weights[f"{stem}mask"] = np.triu(np.full((tokens, tokens), -np.inf, np.float32), 1)
+        scores = add("Add", f"{scores} {stem}mask", "sm")
+    shares = add("Softmax", scores, "a", axis=-1)
     y = add("Transpose", add("MatMul", f"{shares} {v}", "o"), "ot", perm=(0, 2, 1, 3))
     y = add("Reshape", f"{y} {fixed('join', 1, tokens, channels)}", "or")
     y = add("MatMul", f"{y} {weight('out', channels, channels)}", "w")

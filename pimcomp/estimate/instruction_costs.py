@@ -12,6 +12,7 @@ from pimcomp.ir.graph import (
     Conv,
     Crop,
     Eltwise,
+    Fixed,
     Graph,
     Input,
     Lrn,
@@ -156,7 +157,7 @@ def _operation(graph: Graph, index: int, weighted: bool, ranges: Ranges) -> Node
             return NodeWork(two=operation.size + 2 * terms - 1, constants=terms * channels)
         case Softmax() | Normalise() | Product() | Turn():
             return _attention(node, operation)
-        case Input():
+        case Input() | Fixed():
             return NodeWork()
         case Crop() | Pick():
             return NodeWork(copies=1)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pimcomp.estimate.instruction_costs import NodeWork, Price, Ranges, node_work
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition, Unfoldings
-from pimcomp.ir.graph import Graph, Input, Pick, Windowed, first_read, window_of
+from pimcomp.ir.graph import Graph, Loaded, Pick, Windowed, first_read, window_of
 from pimcomp.plan.rows import needed_rows, read_whole, sources_of
 from pimcomp.plan.unfoldings import starts, sums
 from pimcomp.schedule.sites import centre, leader
@@ -141,7 +141,7 @@ def network_of(graph: Graph, partition: Partition, ranges: Ranges) -> Network:
     """The network's arrays, without prices: equal on all chips with crossbars of this shape."""
     layer = np.full(len(graph.nodes), -1)
     layer[list(partition.nodes)] = np.arange(len(partition.nodes))
-    inputs = np.array([isinstance(node.operation, Input) for node in graph.nodes])
+    inputs = np.array([isinstance(node.operation, Loaded) for node in graph.nodes])
     stored = np.unique(np.concatenate([output.view.sources for output in graph.outputs]))
     flat = partition.flat
     kernels = [graph.nodes[node].operation.window.kernel for node in flat.node]
@@ -218,7 +218,7 @@ def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.nda
     for index, node in enumerate(graph.nodes):
         y, x = np.arange(node.height), np.arange(node.width)
         operation = node.operation
-        if not weighted[index] and not isinstance(operation, Input):
+        if not weighted[index] and not isinstance(operation, Loaded):
             base[index] = leader(node, pixels)
             ahead = graph.nodes[base[index]]
             y = centre(operation, 0, node.height, ahead.height)

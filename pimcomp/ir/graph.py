@@ -105,12 +105,12 @@ class Input:
     layout: str = "NCHW"
 
 
-def image_shape(onnx_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of one image's part of an input or output: without the batch axis.
+@brief
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """A map of constants, float32[channels, height, width]: positions, masks. It lies in global memory as inputs do."""
 
-    A model exported without a batch has none ([C, H, W], [n], a scalar); then the whole tensor is the image's.
-    """
-    return onnx_shape[1:] if onnx_shape[:1] == (1,) else onnx_shape
+    values: FloatArray
 
 
 @brief
@@ -176,11 +176,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """Rows and columns chosen one by one: output (y, x) is input (rows[y], columns[x]), zero where either is -1.
-
-    Nearest-neighbour resizing repeats them, a transposed convolution puts zeros between them, a reflected border
-    mirrors them.
-    """
+    """Rows and columns, repeated, mirrored ...: output (y, x) is input (rows[y], columns[x]), 0 where either is -1."""
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
@@ -212,10 +208,11 @@ class Turn:
     """Channels and pixels exchanged: channel k of pixel c, all in one row, is channel c of the operand's pixel k."""
 
 
+Loaded = Input | Fixed  # what lies in global memory before the network runs
 Windowed = Conv | Pool  # what has a `window` that slides over the operand
 Copying = Crop | Pick  # what moves pixels as they are
 PerPixel = Standalone | Lrn | Softmax | Normalise  # what computes every pixel from the same pixel of one operand
-Operation = Input | Windowed | Copying | Eltwise | PerPixel | Product | Turn
+Operation = Loaded | Windowed | Copying | Eltwise | PerPixel | Product | Turn
 
 
 @brief
@@ -299,7 +296,9 @@ def window_of(operation: Operation) -> Window:
             return operation.window
         case Crop():
             return Window(kernel=(1, 1), pads=(-operation.top, -operation.left, 0, 0))
-        case Input() | Eltwise() | Standalone() | Lrn() | Softmax() | Normalise() | Pick() | Product() | Turn():
+        case Input() | Fixed() | Eltwise() | Pick() | Product() | Turn():
+            return Window(kernel=(1, 1))
+        case Standalone() | Lrn() | Softmax() | Normalise():
             return Window(kernel=(1, 1))
         case _:
             assert_never(operation)
@@ -321,7 +320,7 @@ def spreads(node: Node, source: Node) -> bool:
 def vector_passes(node: Node) -> int:
     """Vector instructions per output pixel, about: how often the vector unit goes over a node's data."""
     match operation := node.operation:
-        case Input():
+        case Input() | Fixed():
             return 0
         case Conv():
             return 0 if on_crossbars(operation) else 2 * math.prod(operation.window.kernel)
@@ -343,11 +342,11 @@ def expected_shape(node: Node, operands: Sequence[Shape]) -> Shape:
     Raises ValueError, with what is wrong, where an operation cannot have such operands.
     """
     operation, found = node.operation, (node.channels, node.height, node.width)
-    arity = 0 if isinstance(operation, Input) else 2 if isinstance(operation, Product) else 1
+    arity = 0 if isinstance(operation, Loaded) else 2 if isinstance(operation, Product) else 1
     if not isinstance(operation, Eltwise) and len(operands) != arity:
         raise ValueError(f"{type(operation).__name__} with {len(operands)} operands")
     match operation:
-        case Input():
+        case Input() | Fixed():
             return found
         case Eltwise():
             return _eltwise_shape(operation, operands)

@@ -42,7 +42,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, LongArray, Partition
-from pimcomp.ir.graph import Conv, Eltwise, Graph, Input, Pool, Standalone, Windowed
+from pimcomp.ir.graph import Conv, Eltwise, Graph, Loaded, Pool, Standalone, Windowed
 from pimcomp.ir.report import Bounds
 from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.rows import needed_rows, sources_of
@@ -132,7 +132,7 @@ def least_work(graph: Graph, arch: Arch, partition: Partition | None = None) -> 
     loaded = [
         int(rows.sum()) * node.width * node.channels
         for node, rows in zip(graph.nodes, needed, strict=True)
-        if isinstance(node.operation, Input)
+        if isinstance(node.operation, Loaded)
     ]
     return LeastWork(
         loaded=np.array(loaded, np.int64),

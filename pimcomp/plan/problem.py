@@ -6,7 +6,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition, Unfolding, Unfoldings
-from pimcomp.ir.graph import Graph, Input, Node, vector_passes
+from pimcomp.ir.graph import Graph, Loaded, Node, vector_passes
 from pimcomp.ir.plan import Layer, LayerOption, MappingProblem, Pipeline
 from pimcomp.plan.unfoldings import sums
 
@@ -43,7 +43,7 @@ def build_problem(graph: Graph, arch: Arch, partition: Partition, pipeline: Pipe
         layers=tuple(layers),
         vector_work_ns=sum(_vector_work_ns(graph, arch, index) for index in range(len(graph.nodes))),
         hops_ns=arch.noc_latency_ns[:-1, :-1],
-        load_ns=sum(_load_ns(arch, node) for node in graph.nodes if isinstance(node.operation, Input)),
+        load_ns=sum(_load_ns(arch, node) for node in graph.nodes if isinstance(node.operation, Loaded)),
     )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pimcomp.ir.graph import Graph, Input, Node, Output, Softmax, View
+from pimcomp.ir.graph import Graph, Input, Loaded, Node, Output, Softmax, View
 
 Span = tuple[int, int]  # the first, and the one behind the last
 
@@ -126,7 +126,7 @@ def segment(graph: Graph, first: int, stop: int, read: Mapping[int, Collection[S
 
 
 def _own(graph: Graph, first: int, stop: int) -> list[int]:
-    return [i for i in range(first, stop) if not isinstance(graph.nodes[i].operation, Input)]
+    return [i for i in range(first, stop) if not isinstance(graph.nodes[i].operation, Loaded)]
 
 
 def _outputs(graph: Graph, first: int, stop: int) -> list[Output]:
@@ -145,14 +145,14 @@ def _entering(graph: Graph, first: int, stop: int) -> dict[int, Span]:
             low, high = found.get(source, (np.iinfo(np.int32).max, 0))
             found[source] = min(low, int(channels.min())), max(high, int(channels.max()) + 1)
     for source in found:
-        if isinstance(graph.nodes[source].operation, Input):
+        if isinstance(graph.nodes[source].operation, Loaded):
             found[source] = 0, graph.nodes[source].channels
     return dict(sorted(found.items()))
 
 
 def _home(graph: Graph, output: Output) -> int:
     """The node whose segment gives an output: the last computed one that it shows; of inputs alone, the first."""
-    computed = [i for i in output.view.nodes if not isinstance(graph.nodes[i].operation, Input)]
+    computed = [i for i in output.view.nodes if not isinstance(graph.nodes[i].operation, Loaded)]
     return max(computed, default=0)
 
 
@@ -163,7 +163,7 @@ def _read_behind(graph: Graph, readers: set[int], stop: int) -> bool:
 
 def _as_input(graph: Graph, index: int, span: Span) -> Node:
     node = graph.nodes[index]
-    if isinstance(node.operation, Input):
+    if isinstance(node.operation, Loaded):
         return node
     shape = (1, span[1] - span[0], node.height, node.width)
     name = map_name(graph, index, span)

@@ -4,7 +4,8 @@ images."""
 import numpy as np
 
 from pimcomp.errors import InvariantError
-from pimcomp.ir.graph import Graph, Input, Lrn, Node, Normalise, View, image_shape
+from pimcomp.ir.graph import Graph, Input, Lrn, Node, Normalise, View
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.reference import intermediate_maps
 
 IMAGES = 4

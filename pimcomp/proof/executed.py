@@ -12,7 +12,8 @@ from pimcomp.emit.decode import Decoded, EmittedCheckpoints, MemoryImage, decode
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.brief import brief
-from pimcomp.ir.graph import FloatArray, Graph, Output, image_shape
+from pimcomp.ir.graph import FloatArray, Graph, Output
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.proof.feeds import (
     Feed,

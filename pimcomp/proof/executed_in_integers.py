@@ -10,7 +10,8 @@ from pimcomp.emit.decode import nodes_of
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import FloatArray, IntArray, image_shape
+from pimcomp.ir.graph import FloatArray, IntArray
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.cells import cells_of
 from pimcomp.proof.executed import (
     Emitted,

@@ -7,7 +7,8 @@ import numpy as np
 
 from pimcomp.emit.decode import MemoryImage
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import FloatArray, Graph, Input, image_shape
+from pimcomp.ir.graph import FloatArray, Graph, Input
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.ir.program import LongArray
 
 

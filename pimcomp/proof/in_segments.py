@@ -11,7 +11,8 @@ from pimcomp.emit.decode import read_memory
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.onnx.export import with_outputs
-from pimcomp.ir.graph import FloatArray, Input, image_shape
+from pimcomp.ir.graph import FloatArray, Input
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.executed import (
     OutputReport,
     VerifyReport,

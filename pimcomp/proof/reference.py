@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.onnx.export import exposed_names, graph_to_onnx
-from pimcomp.ir.graph import FloatArray, Graph, image_shape
+from pimcomp.ir.graph import FloatArray, Graph
+from pimcomp.ir.image_shape import image_shape
 
 if TYPE_CHECKING:
     import onnxruntime

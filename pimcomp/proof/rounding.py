@@ -14,6 +14,7 @@ from pimcomp.ir.graph import (
     ActivationKind,
     Conv,
     Eltwise,
+    Fixed,
     FloatArray,
     Graph,
     Input,
@@ -49,7 +50,7 @@ def rounding(graph: Graph, maps: Mapping[int, FloatArray]) -> list[float]:
         values, before = ([_gather(of, view) for view in node.inputs] for of in (size, carried))
         error, whole, additions = _root_sum(before), np.asarray(sum(values)), max(len(values) - 1, 1)
         match node.operation:
-            case Input():  # the same on both sides
+            case Input() | Fixed():  # the same on both sides
                 error = np.zeros(node.channels)
             case Conv() as conv:
                 error, whole = _through(conv, before[0]), _through(conv, values[0])

@@ -104,7 +104,7 @@ def _task_rows(flow: Flow, placed: Placed, position: LongArray, layout: GlobalLa
     node = flow.task.node[task][action]
     src, dst = resolve(1, tape.src_buffer, tape.src_offset), resolve(0, tape.dst_buffer, tape.dst_offset)
     image_offset = image * layout.image_bytes
-    loads_input = (op == Op.LD) & (flow.task.kind[task][action] == LOAD)
+    loads_input = (op == Op.LD) & (flow.task.kind[task][action] == LOAD) & (layout.loaded[node] >= layout.first_image)
     return _Rows(
         op=op,
         group=tape.group[row].astype(np.int64),

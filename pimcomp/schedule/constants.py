@@ -13,6 +13,7 @@ from pimcomp.ir.graph import (
     Conv,
     Crop,
     Eltwise,
+    Fixed,
     FloatArray,
     Graph,
     Input,
@@ -94,7 +95,7 @@ def collect_constants(graph: Graph, element_bytes: int, ranges: dict[int, tuple[
             case Lrn() | Softmax() | Normalise():
                 parts, terms[index] = _iteration(node, operation, ranges.get(index, (0.0, 0.0)))
                 coefficients[index] = add(np.concatenate(parts))
-            case Input() | Eltwise() | Standalone() | Crop() | Pick() | Product() | Turn():
+            case Input() | Fixed() | Eltwise() | Standalone() | Crop() | Pick() | Product() | Turn():
                 pass
             case _:
                 assert_never(operation)

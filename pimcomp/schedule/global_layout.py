@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pimcomp.ir.graph import FloatArray, Graph, Input
+from pimcomp.ir.graph import Fixed, FloatArray, Graph, Input
 from pimcomp.schedule.constants import Constants
 from pimcomp.schedule.work import ALIGNMENT_BYTES, LongArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GlobalLayout:
-    """Byte addresses in global memory: where each node's constants, input map and stored map begin (-1: none).
+    """Byte addresses in global memory: where each node's constants, loaded map and stored map begin (-1: none).
 
     first_image: where the maps of image 0 begin. image_bytes: input and
     output of one image; the next image's follow.
@@ -40,6 +40,9 @@ def global_layout(graph: Graph, constants: Constants, eb: int) -> GlobalLayout:
     for index, vector in enumerate(constants.vectors):
         if len(vector):
             constant_at[index] = take(len(vector) * eb)
+    for index, node in enumerate(graph.nodes):
+        if isinstance(node.operation, Fixed):
+            loaded[index] = take(int(row_bytes[index]) * node.height)
     begin = top
     for index, node in enumerate(graph.nodes):
         if isinstance(node.operation, Input):
@@ -49,10 +52,14 @@ def global_layout(graph: Graph, constants: Constants, eb: int) -> GlobalLayout:
     return GlobalLayout(constant_at, stored, loaded, begin, top - begin)
 
 
-def constant_image(constants: Constants, layout: GlobalLayout, eb: int) -> tuple[LongArray, FloatArray]:
+def constant_image(graph: Graph, constants: Constants, layout: GlobalLayout, eb: int) -> tuple[LongArray, FloatArray]:
     """Byte address and value of every constant element in global memory."""
+    parts = list(zip(layout.constants.tolist(), constants.vectors, strict=True))
+    for start, node in zip(layout.loaded.tolist(), graph.nodes, strict=True):
+        if isinstance(node.operation, Fixed):
+            parts.append((start, node.operation.values.transpose(1, 2, 0).ravel()))
     addresses, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    for start, vector in zip(layout.constants, constants.vectors, strict=True):
+    for start, vector in parts:
         if start >= 0:
             addresses.append(start + np.arange(len(vector), dtype=np.int64) * eb)
             values.append(vector)

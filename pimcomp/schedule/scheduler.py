@@ -73,7 +73,7 @@ class Scheduler:
         groups, flow, placed = self._made = self._ordered(plan, self.options, self.images, known)
         assembled = assemble(flow, placed, self.layout, arch)
         images = assembled.images
-        constant_addresses, constant_values = constant_image(self.constants, self.layout, eb)
+        constant_addresses, constant_values = constant_image(graph, self.constants, self.layout, eb)
         return Program(
             cores=arch.total_cores,
             element_bytes=eb,

@@ -18,8 +18,8 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import (
     Graph,
-    Input,
     IntArray,
+    Loaded,
     LongArray,
     Node,
     Operation,
@@ -103,7 +103,7 @@ def place_work(
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
             segments = _deal(node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
-        elif isinstance(operation, Input):
+        elif isinstance(operation, Loaded):
             segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
         else:
             segments = _follow(owners, node)

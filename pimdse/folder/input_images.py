@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from pimcomp.emit.decode import UNREADABLE_ARRAYS
 from pimcomp.errors import ModelError
-from pimcomp.ir.graph import FloatArray, Graph, Input, Node, image_shape
+from pimcomp.ir.graph import FloatArray, Graph, Input, Node
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.feeds import count_images
 
 _ONE, _PICTURE = "", "\0picture"  # not the names of an archive's arrays

@@ -29,6 +29,7 @@ FORMS = {
     "ConvTranspose": "1-D and 2-D, constant weights",
     "Gemm": "constant B",
     "MatMul": "vector unit where no matrix is constant",
+    "Where": "constant condition",
     "LayerNormalization": "over channels",
     "RMSNormalization": "over channels",
     "MaxPool": "1-D and 2-D, no Indices",

@@ -5,7 +5,21 @@ import pytest
 
 from pimcomp.frontend import load_network
 from pimcomp.frontend.lower.lower import LOWERINGS, why_not
-from pimcomp.ir.graph import Conv, Crop, Eltwise, Input, Lrn, Normalise, Pick, Pool, Product, Softmax, Standalone, Turn
+from pimcomp.ir.graph import (
+    Conv,
+    Crop,
+    Eltwise,
+    Fixed,
+    Input,
+    Lrn,
+    Normalise,
+    Pick,
+    Pool,
+    Product,
+    Softmax,
+    Standalone,
+    Turn,
+)
 from tests.docs.operator_table import FORMS, PAGE, operators, place, with_table
 from tests.frontend.judged import judge, random_feeds
 from tests.frontend.single_operators import draw
@@ -19,7 +33,7 @@ WORK = {
     "layout": (Conv, Eltwise),
     "host, last": (Standalone,),
 }
-EVERYWHERE = (Input, Crop, Pick, Conv, Eltwise)
+EVERYWHERE = (Input, Fixed, Crop, Pick, Conv, Eltwise)
 PRODUCTS = (Product, Turn)  # a MatMul is on crossbars where it can be
 
 

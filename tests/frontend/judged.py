@@ -16,7 +16,8 @@ from onnx.reference import ReferenceEvaluator
 
 from pimcomp.errors import ModelError, UnsupportedOp
 from pimcomp.frontend import load_network
-from pimcomp.ir.graph import Graph, Input, image_shape
+from pimcomp.ir.graph import Graph, Input
+from pimcomp.ir.image_shape import image_shape
 from tests.graph_oracle import evaluate
 
 Values = dict[str, npt.NDArray[Any]]

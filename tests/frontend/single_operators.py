@@ -179,6 +179,18 @@ def _several(d: Draw, most: int) -> None:
         d.inputs["x0"] = shape
 
 
+def _where(d: Draw) -> None:
+    shape = d.shape(1, 2, 3, 4)
+    tensor, chosen = d.number(0, 1), np.asarray(d.rng.random(_broadcast(d, shape)) < 0.5)
+    chosen.flat[0] = tensor == 0  # an operand that is computed is chosen somewhere
+    d.weight(chosen, bool)
+    for place in range(2):
+        if place == tensor or d.some(0.3):
+            d.feature(shape)
+        else:
+            d.weight(d.normal(*_broadcast(d, shape)))
+
+
 def _power(d: Draw) -> None:
     d.feature(d.shape(2, 3, 4))
     d.weight(d.among(1, 2, 3, 4, 2, 3, 0.5))
@@ -520,7 +532,14 @@ RULES: dict[str, Callable[[Draw], object]] = {
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _blocks),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _layer_norm),
-    **{"Pow": _power, "Clip": _clip, "PRelu": _prelu, "BatchNormalization": _normalisation, "LRN": _lrn},
+    **{
+        "Pow": _power,
+        "Where": _where,
+        "Clip": _clip,
+        "PRelu": _prelu,
+        "BatchNormalization": _normalisation,
+        "LRN": _lrn,
+    },
     **{"Gemm": _gemm, "MatMul": _matmul, "Transpose": _transpose, "Concat": _concat, "Gather": _gather},
     **{
         "SwiGLU": _two_alike,

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.frontend.rewrite.check_graph import check_graph
-from pimcomp.ir.graph import Graph, Input, Node, image_shape
+from pimcomp.ir.graph import Graph, Input, Node
+from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.reference import run_reference
 from tests.graph_oracle import evaluate
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from pimcomp.frontend.lower.elementwise import affine
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
+from pimcomp.frontend.lower.move import as_map, turned
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import of_rank
+from pimcomp.frontend.lower.rearrange import ORDERS, of_rank
 from pimcomp.frontend.lower.tensor import Factor, Tensor, channel_dims, channels_of, node_cells, tidy
-from pimcomp.ir.graph import Normalise, Product, Softmax, Turn
+from pimcomp.ir.graph import Normalise, Product, Softmax
 
 
 def applied_softmax(builder: GraphBuilder, tensor: Tensor) -> Tensor:
@@ -40,7 +41,10 @@ def _across(
 ) -> Tensor:
     """An operation across the channels of some axes, one node for each combination of the channels of the others."""
     if any(kind != "c" for axis in axes for kind, _ in tensor.axes[axis]):
-        raise Unsupported(f"over rows or columns of {list(tensor.shape)}; over channels it can be computed")
+        orders = [order for order in ORDERS if len(order) == len(tensor.axes) and order.find("c") in axes]
+        if len(axes) > 1 or not orders:
+            raise Unsupported(f"over rows or columns of {list(tensor.shape)}; over channels it can be computed")
+        tensor, _ = as_map(name, builder, tensor, orders)
     results = [builder.unary(name, operation, part).cells for part in _maps(tensor, axes)]
     dims = channel_dims(tensor, axes)
     behind = range(-len(dims), 0)
@@ -90,16 +94,10 @@ def _common(left: Sequence[tuple[Factor, ...]], right: Sequence[tuple[Factor, ..
 def _heads(name: str, builder: GraphBuilder, tensor: Tensor, pixels: int, channels: int) -> list[Tensor]:
     """The maps of all heads, the pixels of axis `pixels` and the channels of axis `channels`."""
     kinds = [[kind for kind, _ in tensor.axes[axis]] for axis in (pixels, channels)]
-    turned = "c" in kinds[0] and "c" not in kinds[1]
-    if turned:
+    exchanged = "c" in kinds[0] and "c" not in kinds[1]
+    if exchanged:
         pixels, channels = channels, pixels
     if tensor.axes[pixels] != tensor.pixels or any(kind != "c" for kind, _ in tensor.axes[channels]):
         raise Unsupported(f"an operand {list(tensor.shape)} whose axes mix channels with rows or columns")
     parts = _maps(tensor, [channels])
-    return [_turned(name, builder, part) for part in parts] if turned else parts
-
-
-def _turned(name: str, builder: GraphBuilder, part: Tensor) -> Tensor:
-    pixels, channels = part.height * part.width, part.cells.size
-    index = builder.emit(f"{name}.turned", Turn(), (part.view,), (pixels, 1, channels))
-    return Tensor((), node_cells(index, pixels), 1, channels)
+    return [turned(name, builder, part, "cw") for part in parts] if exchanged else parts

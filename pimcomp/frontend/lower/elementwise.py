@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
-from pimcomp.frontend.lower.move import as_map, constant, in_channels
+from pimcomp.frontend.lower.move import as_map, constant
 from pimcomp.frontend.lower.onnx_node import BadShape, Constant, NotRepeatable, OnnxNode, Unsupported
-from pimcomp.frontend.lower.rearrange import map_order, of_rank
+from pimcomp.frontend.lower.rearrange import of_rank
 from pimcomp.frontend.lower.tensor import Cells, Factor, Tensor, node_cells, tidy
 from pimcomp.ir.graph import Activation, ActivationKind, Eltwise, Lrn, Pick, View
 
 Reals = npt.NDArray[np.float64]
 
+_FAR_BELOW = -1e8  # added to values of below 30 in size, float32 rounds to it
+_LEAST = float(np.finfo(np.float32).min)
 LARGEST_EXPONENT = 4  # of Pow, by repeated multiplication
 
 
@@ -101,6 +103,30 @@ def lower_bound(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     return clip(node.name, builder, bounded, low, high)
 
 
+def lower_where(node: OnnxNode, builder: GraphBuilder) -> Tensor | Constant:
+    """Where by a constant condition: each operand times whether it is chosen, and the sum.
+
+    A constant that is far below, as in masks, is only added: nothing is left of what was there.
+    """
+    chosen = np.asarray(node.constant(0, "the condition"), bool)
+    terms, shift = list[Tensor](), np.zeros(())
+    for position, where in ((1, chosen), (2, ~chosen)):
+        operand = node.operand(position)
+        if isinstance(operand, Tensor):
+            other = node.operand(3 - position)
+            below = not isinstance(other, Tensor) and np.all(np.where(where, _FAR_BELOW, other) <= _FAR_BELOW)
+            factor = None if below else where.astype(np.float64)
+            terms += [affine(node, builder, operand, factor, np.zeros(where.shape))] if where.any() else []
+        else:
+            shift = np.where(where, operand, 0.0)
+    if not terms:
+        return np.broadcast_to(
+            shift, np.broadcast_shapes(*(operand.shape for operand in node.operands if operand is not None))
+        )
+    whole = eltwise(node.name, builder, "add", terms) if len(terms) > 1 else terms[0]
+    return affine(node, builder, whole, None, shift)
+
+
 def extreme(name: str, builder: GraphBuilder, a: Tensor, b: Tensor, op: str) -> Tensor:
     """max(a, b) = b + relu(a - b) for "Max"; min(a, b) = a - relu(a - b) for "Min"."""
     difference = eltwise(f"{name}.difference", builder, "sub", [a, b])
@@ -158,8 +184,9 @@ def affine(
 ) -> Tensor:
     """factor * tensor + shift with constants that broadcast to the tensor.
 
-    Where they vary over rows or columns, these become channels; constants that know no channels become maps.
+    What varies over rows or columns is a map of its own.
     """
+    shift = None if shift is None else np.maximum(np.asarray(shift, np.float64), _LEAST)  # masks have minus infinity
     rank = max(np.ndim(value) for value in (factor, shift) if value is not None)
     tensor = of_rank(tensor, rank)
     ones, zeros = np.ones(tensor.cells.size), np.zeros(tensor.cells.size)
@@ -171,30 +198,11 @@ def affine(
             zeros if shift is None else per_channel(tensor, shift),
         )
     except NotPerChannel:
-        given = [(value, how) for value, how in ((factor, "mul"), (shift, "add")) if value is not None]
-        order = map_order(tensor)
-        if all(_enlarges(tensor, value) or (order and _one_for_channels(tensor, value)) for value, _ in given):
-            for value, how in given:
-                fixed = constant(node.name, builder, np.reshape(value, _aligned(tensor, value)), tensor)
-                if order and not _enlarges(tensor, value):
-                    fixed, _ = as_map(node.name, builder, fixed, (order,))
-                tensor = eltwise(node.name, builder, how, [tensor, fixed])
-            return tensor
-        return affine(node, builder, in_channels(node.name, builder, tensor), factor, shift)
-
-
-def _aligned(tensor: Tensor, value: Constant) -> tuple[int, ...]:
-    return (1,) * (len(tensor.axes) - np.ndim(value)) + np.shape(value)
-
-
-def _enlarges(tensor: Tensor, value: Constant) -> bool:
-    return any(size > own == 1 for size, own in zip(_aligned(tensor, value), tensor.shape, strict=True))
-
-
-def _one_for_channels(tensor: Tensor, value: Constant) -> bool:
-    """Whether a constant is the same for all channels, as far as its shape says."""
-    shape = _aligned(tensor, value)
-    return all(size == 1 or all(k != "c" for k, _ in axis) for size, axis in zip(shape, tensor.axes, strict=True))
+        if factor is not None and shift is not None:
+            return affine(node, builder, affine(node, builder, tensor, factor, None), None, shift)
+        how, value = ("add", shift) if factor is None else ("mul", factor)
+        assert value is not None
+        return eltwise(node.name, builder, how, [tensor, constant(node.name, builder, value, tensor)])
 
 
 def per_channel(tensor: Tensor, constant: Constant) -> Reals:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.lower.tensor import LARGEST_CHANNELS, Tensor, of_map
-from pimcomp.ir.graph import Activation, Conv, Node, Operation, Pick, Shape, Standalone, View, Window
+from pimcomp.ir.graph import Activation, Conv, Fixed, Node, Operation, Pick, Shape, Standalone, View, Window
 
 LARGEST_ROWS = 1 << 15  # of a map: work is dealt out row by row; long signals lie along columns
 LARGEST_SIDE = 1 << 19  # columns of a map
@@ -22,6 +22,7 @@ class GraphBuilder:
         self.nodes: list[Node] = []
         self.notes: list[str] = []
         self._names: dict[str, int] = {}  # and how many nodes asked for each
+        self._fixed: dict[tuple[Shape, bytes], int] = {}
 
     def emit(
         self,
@@ -62,6 +63,15 @@ class GraphBuilder:
             )
         )
         return len(self.nodes) - 1
+
+    def fixed(self, name: str, values: npt.NDArray[np.float64]) -> int:
+        """A map of constants [channels, height, width], the same node for the same values."""
+        narrow = values.astype(np.float32)
+        channels, height, width = narrow.shape
+        key = (channels, height, width), narrow.tobytes()
+        if key not in self._fixed:
+            self._fixed[key] = self.emit(f"{name}.constant", Fixed(narrow), (), key[0])
+        return self._fixed[key]
 
     def unary(self, name: str, operation: Operation, tensor: Tensor, activation: Activation | None = None) -> Tensor:
         """A node that computes every element from the same element of `tensor`; the result keeps its layout."""

@@ -12,7 +12,7 @@ from pimcomp.frontend.lower.onnx_node import BadShape
 from pimcomp.frontend.lower.rearrange import ORDERS
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, node_cells, of_map, tidy
 from pimcomp.frontend.onnx.input_axes import Factors
-from pimcomp.ir.graph import Crop, Input, Output
+from pimcomp.ir.graph import Crop, Input, Loaded, Output
 
 _EPILOGUES = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 
@@ -64,7 +64,7 @@ def describe_output(name: str, tensor: Tensor, builder: GraphBuilder) -> Output:
         move = as_map if len(tensor.axes) in ranks and not tensor.axes[0] else in_channels
         found = move(f"{name}.order", builder, tensor)
         return describe_output(name, found if isinstance(found, Tensor) else found[0], builder)
-    if any(isinstance(builder.nodes[source].operation, Input) for source in set(tensor.view.sources.tolist())):
+    if any(isinstance(builder.nodes[source].operation, Loaded) for source in set(tensor.view.sources.tolist())):
         tensor = builder.unary(f"{name}.copy", Crop(0, 0), tensor)
     softmax = tensor.softmax
     return Output(

@@ -78,10 +78,12 @@ def lower_concat(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Concatenation: of channels by a view, of rows and columns by adding maps with zeros around them."""
     operands = [node.operand(position) for position in range(len(node.operands))]
     like = next(operand for operand in operands if isinstance(operand, Tensor))
-    tensors = [o if isinstance(o, Tensor) else move.constant(node.name, builder, o, like) for o in operands]
-    tensors = [tensor for tensor in tensors if 0 not in tensor.shape]
-    rank = len(tensors[0].axes)
-    axis = node.axis(rank, 1)
+    axis = node.axis(len(like.axes), 1)
+    tensors = [
+        o if isinstance(o, Tensor) else move.constant(node.name, builder, o, like, axis)
+        for o in operands
+        if 0 not in o.shape
+    ]
     for tensor in tensors:
         same = [s for i, s in enumerate(tensor.shape) if i != axis] == [
             s for i, s in enumerate(tensors[0].shape) if i != axis

@@ -73,6 +73,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
         "Pow": lower_elementwise.lower_power,
         "Min": lower_elementwise.lower_bound,
         "Max": lower_elementwise.lower_bound,
+        "Where": lower_elementwise.lower_where,
         "BatchNormalization": lower_elementwise.lower_batch_norm,
         "LRN": lower_elementwise.lower_lrn,
         "LayerNormalization": lower_attention.lower_layer_norm,
@@ -125,7 +126,7 @@ _REASONS = {
         "InstanceNormalization GroupNormalization LpNormalization MeanVarianceNormalization"
     ),
     "it jumps at a threshold, and the vector unit compares nothing": (
-        "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Where Hardmax "
+        "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Hardmax "
         "Mod IsInf IsNaN"
     ),
     "no roots, and no products of many elements": "ReduceL2 ReduceProd LpPool GlobalLpPool Det CumProd",

@@ -15,7 +15,7 @@ from pimcomp.frontend.lower import rearrange
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
 from pimcomp.frontend.lower.onnx_node import Constant
 from pimcomp.frontend.lower.tensor import Cells, LayoutError, Tensor, node_cells, tidy
-from pimcomp.ir.graph import Crop, Eltwise, Pick, View
+from pimcomp.ir.graph import Eltwise, Pick, Turn
 
 MOST_PICKS = 4096  # for one rearrangement
 MOST_ELEMENTS = 1 << 28  # that all of them write
@@ -100,13 +100,16 @@ def _primes(number: int) -> list[int]:
 def as_map(
     name: str, builder: GraphBuilder, tensor: Tensor, orders: Sequence[str] = rearrange.ORDERS
 ) -> tuple[Tensor, str]:
-    """The tensor with axes in one of the given orders, and that order: as it is, or by the fewest picks.
+    """The tensor with axes in one of the given orders, and that order: as it is, turned, or by the fewest picks.
 
     Raises LayoutError if the tensor has no such number of axes, or that takes more than the limits.
     """
     found = rearrange.map_order(tensor)
     if found is not None and found in orders:
         return tensor, found
+    exchanged = next((o for o in orders if _exchanged(tensor, o)), None)
+    if exchanged is not None:
+        return turned(name, builder, tensor, exchanged), exchanged
     costs = {o: _picks(tensor, o) for o in orders if len(o) == len(tensor.axes) and not _batch(tensor, o)}
     if not costs:
         raise LayoutError(f"{_needs(tensor)}; expected {' or '.join(_spelt(o) for o in orders)}")
@@ -125,6 +128,19 @@ def as_map(
             near = next(i for i in at if not own or abs(i - own[0]) == 1)
             tensor = _to_lines(name, builder, tensor, axis, near, kind)
     return tensor, order
+
+
+def _exchanged(tensor: Tensor, order: str) -> bool:
+    """Whether channels and pixels, each one axis, are in each other's place."""
+    wanted = {"c": tensor.pixels, "w": tuple(factor for factor in tensor.factors if factor[0] == "c")}
+    same = len(order) == len(tensor.axes) and "w" in order and "h" not in order and len(wanted["w"]) == 1
+    return same and all(own == wanted.get(kind, ()) for own, kind in zip(tensor.axes, order, strict=True))
+
+
+def turned(name: str, builder: GraphBuilder, tensor: Tensor, order: str) -> Tensor:
+    """Channels as columns and pixels as channels; `order` names the axes of the result."""
+    shape = (tensor.height * tensor.width, 1, tensor.cells.size)
+    return builder.layer(f"{name}.turned", Turn(), tensor, shape, order)
 
 
 def _batch(tensor: Tensor, order: str) -> bool:
@@ -165,16 +181,34 @@ def in_channels(name: str, builder: GraphBuilder, tensor: Tensor, axes: Sequence
     return tensor
 
 
-def constant(name: str, builder: GraphBuilder, values: Constant, like: Tensor) -> Tensor:
-    """A constant as a tensor of channels: a pixel of `like` times zero, plus the values."""
-    pixel = like.cells.ravel()[:1]
-    if like.height * like.width > 1:
-        view = View(*(array[:1] for array in (like.view.sources, like.view.channels)))
-        pixel = node_cells(builder.emit(f"{name}.pixel", Crop(0, 0), (view,), (1, 1, 1)), 1)
-    numbers = np.asarray(values, np.float64)
-    axes = [[("c", size)] for size in numbers.shape]
-    tensor = tidy(axes, np.broadcast_to(pixel, numbers.size), replace(like, height=1, width=1, softmax=None))
-    return builder.scale(f"{name}.constant", tensor, np.zeros(numbers.size), numbers.ravel())
+def constant(name: str, builder: GraphBuilder, values: Constant, like: Tensor, beside: int = -1) -> Tensor:
+    """A constant as a tensor over a map of its own, laid out as `like`, to which it broadcasts; along the axis `beside`
+    it keeps its size.
+
+    It has all rows and columns of `like` or one of each. Channels that it is the same for are repeated in the map
+    only where others do not lie further inside: a view repeats them at no cost.
+    """
+    rank = max(len(like.axes), np.ndim(values))
+    like = rearrange.of_rank(like, rank)
+    numbers = np.reshape(values, (1,) * (rank - np.ndim(values)) + np.shape(values)).astype(np.float64)
+    order = (rearrange.map_order(like) or "").replace("n", "c") or "c" * rank
+    axes = [
+        own if size == whole else ((kind, size),) if size > 1 else ()
+        for kind, size, whole, own in zip(order, numbers.shape, like.shape, like.axes, strict=True)
+    ]
+    spatial = any(kind != "c" for axis in axes for kind, _ in axis)
+    inner = max((at for at, axis in enumerate(axes) if any(kind == "c" for kind, _ in axis)), default=-1)
+    for at, own in enumerate(like.axes):
+        if at != beside and not axes[at] and ((spatial and any(kind != "c" for kind, _ in own)) or at > inner):
+            axes[at] = tuple(factor for factor in own if spatial or factor[0] == "c")
+    shape = [math.prod(size for _, size in axis) for axis in axes]
+    factors = [factor for axis in axes for factor in axis]
+    sizes = {"h": 1, "w": 1} | dict(factors)
+    places = sorted(range(len(factors)), key=lambda place: "chw".index(factors[place][0]))
+    split = np.broadcast_to(numbers, shape).reshape([size for _, size in factors]).transpose(places)
+    index = builder.fixed(name, split.reshape(-1, sizes["h"], sizes["w"]))
+    cells = node_cells(index, split.size // (sizes["h"] * sizes["w"]))
+    return tidy(axes, cells, replace(like, height=sizes["h"], width=sizes["w"], softmax=None, border=None))
 
 
 def _needs(tensor: Tensor) -> str:

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper
 from pimcomp.errors import InvariantError
 from pimcomp.frontend.onnx.operations import emit_activation, emit_operation
 from pimcomp.frontend.onnx.writer import MapTensor, OnnxWriter
-from pimcomp.ir.graph import Graph, Input, Node, Output, View, image_shape
+from pimcomp.ir.graph import Fixed, Graph, Input, Node, Output, View
+from pimcomp.ir.image_shape import image_shape
 
 OPSET = 19  # the first with dilated average pooling
 IR_VERSION = 9
@@ -83,6 +84,8 @@ class _GraphWriter:
     def _node(self, node: Node) -> MapTensor:
         if isinstance(node.operation, Input):
             tensor = self._input(node, node.operation)
+        elif isinstance(node.operation, Fixed):
+            tensor = self._fixed(node, node.operation)
         else:
             tensor = emit_operation(self.writer, node, [self._view(view) for view in node.inputs])
         tensor = emit_activation(self.writer, node.name, node.activation, tensor)
@@ -99,6 +102,16 @@ class _GraphWriter:
         if shape != natural:
             tensor = self.writer.reshape(tensor, natural, f"{node.name}.map")
         return self.writer.add("Transpose", [tensor], f"{node.name}.nchw", perm=[0, 3, 1, 2]) if last else tensor
+
+    def _fixed(self, node: Node, operation: Fixed) -> str:
+        """A constant, for as many images as the first input has."""
+        first = next(other.name for other in self.graph.nodes if isinstance(other.operation, Input))
+        images = self.writer.add("Shape", [first], f"{node.name}.images", start=0, end=1)
+        target = [images, self.writer.integers(f"{node.name}.map", operation.values.shape)]
+        shape = self.writer.add("Concat", target, f"{node.name}.shape", axis=0)
+        return self.writer.add(
+            "Expand", [self.writer.constant(f"{node.name}.values", operation.values), shape], node.name
+        )
 
     def _view(self, view: View) -> MapTensor:
         """The channels of a view as one tensor; the same view is gathered only once."""

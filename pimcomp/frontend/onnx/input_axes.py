@@ -22,6 +22,7 @@ Numbers = npt.NDArray[np.int64]
 _MOVING = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split"})
 _KEEPING = frozenset(
     {"Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Pad", "Clip", "Relu", "Neg"}
+    | {"Concat"}  # with constants: the others keep their numbers
     | {"QuantizeLinear", "DequantizeLinear", "Sigmoid", "Tanh", "LeakyRelu", "PRelu", "Softmax", "Gelu", "Erf"}
 )
 OVER_MAPS = frozenset(

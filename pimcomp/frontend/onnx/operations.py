@@ -13,6 +13,7 @@ from pimcomp.ir.graph import (
     Conv,
     Crop,
     Eltwise,
+    Fixed,
     FloatArray,
     Input,
     Lrn,
@@ -50,8 +51,8 @@ def emit_operation(writer: OnnxWriter, node: Node, operands: list[MapTensor]) ->
             return _attention(writer, node, operation, operands)
         case Standalone():
             return operands[0].name
-        case Input():
-            raise InvariantError(f"{node.name}: an input is no node of an ONNX graph")
+        case Input() | Fixed():
+            raise InvariantError(f"{node.name}: what is loaded is no node of an ONNX graph")
         case other:
             assert_never(other)
 

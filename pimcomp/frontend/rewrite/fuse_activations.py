@@ -7,7 +7,7 @@ of it. A source takes it only if nothing else reads that source.
 from dataclasses import replace
 
 from pimcomp.frontend.rewrite.rewire import resolve, rewire
-from pimcomp.ir.graph import Graph, Input, Node, Standalone, View
+from pimcomp.ir.graph import Graph, Loaded, Node, Standalone, View
 
 
 def fuse_activations(graph: Graph) -> Graph:
@@ -32,4 +32,4 @@ def fuse_activations(graph: Graph) -> Graph:
 
 def _takes(node: Node) -> bool:
     """Whether a node can apply an activation to its own result."""
-    return node.activation is None and not isinstance(node.operation, Input)
+    return node.activation is None and not isinstance(node.operation, Loaded)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.ir.graph import Input, on_crossbars
+from pimcomp.ir.graph import Loaded, on_crossbars
 from pimcomp.schedule.building.conv import conv_site
 from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.building.scatter import scatter_site
@@ -67,7 +67,7 @@ def build_work(ledger: Ledger, constants: Constants, scratch_bytes: int) -> Task
         numbers = np.arange(ledger.segment_start[index], ledger.segment_start[index + 1])
         if on_crossbars(node.operation):
             _weighted(ledger, index, numbers)
-        elif isinstance(node.operation, Input):
+        elif isinstance(node.operation, Loaded):
             ledger.final_task[numbers] = ledger.add_tasks(LOAD, index, segments, segments.owner, out=numbers)
         else:
             runs[index] = vector_tasks(ledger, index, segments, numbers)

@@ -10,6 +10,7 @@ from pimcomp.ir.graph import (
     Copying,
     Crop,
     Eltwise,
+    Fixed,
     Input,
     Lrn,
     Node,
@@ -173,7 +174,7 @@ def _described(ledger: Ledger, index: int, source: Node, scratch_bytes: int) -> 
         case Eltwise():
             kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
             return row._replace(kind=kinds[operation.method])
-        case Standalone() | Input():
+        case Standalone() | Input() | Fixed():
             return row._replace(kind=emit_vector.IDENTITY)
         case _:
             assert_never(operation)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pimcomp.errors import UnsupportedOp
-from pimcomp.ir.graph import Normalise, Product, Softmax, Turn
+from pimcomp.ir.graph import Fixed, Normalise, Product, Softmax, Turn
 from tests.frontend.small_onnx import agree, check, kinds, load, make, normals, only, op
 from tests.transformer import encoder
 
@@ -39,10 +39,29 @@ def test_normalising_channels_of_a_map_whose_axes_were_exchanged(tmp_path: Path)
     check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"k": normals(6, 3, 1, 1), "g": normals(6)}, opset=17)
 
 
-def test_normalising_rows_is_refused_with_its_reason(tmp_path: Path) -> None:
+def test_rows_and_columns_are_brought_into_channels_to_be_normalised_but_not_both_at_once(tmp_path: Path) -> None:
     nodes = [op("MaxPool", "x", "p", kernel_shape=[1, 1]), op("LayerNormalization", "p g", "y", axis=-1)]
+    check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"g": normals(5)}, opset=17)
+    nodes[1] = op("LayerNormalization", "p g", "y", axis=-2)
     with pytest.raises(UnsupportedOp, match=r"over rows or columns of \[1, 3, 4, 5\]"):
-        load(make(nodes, {"x": [1, 3, 4, 5]}, {"g": normals(5)}, opset=17), tmp_path)
+        load(make(nodes, {"x": [1, 3, 4, 5]}, {"g": normals(4, 5)}, opset=17), tmp_path)
+
+
+def test_a_mixer_exchanges_tokens_and_channels_in_one_step_each(tmp_path: Path) -> None:
+    nodes = [
+        op("Conv", "x k", "c", kernel_shape=[2, 2], strides=[2, 2]),
+        op("Reshape", "c flat", "f"),
+        op("Transpose", "f", "t", perm=(0, 2, 1)),
+        op("LayerNormalization", "t g", "n", axis=-1),
+        op("Transpose", "n", "tn", perm=(0, 2, 1)),
+        op("MatMul", "tn w", "m"),
+        op("Transpose", "m", "u", perm=(0, 2, 1)),
+        op("Add", "t u", "y"),
+    ]
+    weights = {"k": normals(5, 3, 2, 2), "flat": np.array([0, 5, -1]), "g": normals(5), "w": normals(6, 6)}
+    graph = check(tmp_path, nodes, {"x": [1, 3, 4, 6]}, weights, opset=17)
+    assert "Pick" not in kinds(graph)
+    assert kinds(graph).count("Turn") == 2
 
 
 @pytest.mark.parametrize(
@@ -111,3 +130,40 @@ def test_a_product_and_a_turn_say_what_is_wrong_with_their_operands(tmp_path: Pa
     graph = agree(load(encoder(tokens=3, channels=4, heads=1), tmp_path))
     assert [node.channels for node in graph.nodes if isinstance(node.operation, Product)] == [3, 4]
     assert [(n.channels, n.width) for n in graph.nodes if isinstance(n.operation, Turn)] == [(3, 4)]
+
+
+def test_a_class_token_positions_and_a_mask_are_maps_of_their_own(tmp_path: Path) -> None:
+    graph = agree(load(encoder(tokens=5, channels=12, heads=3, blocks=2, framed=True), tmp_path))
+    shapes = [node.operation.values.shape for node in graph.nodes if isinstance(node.operation, Fixed)]
+    assert shapes == [(12, 1, 1), (12, 1, 6), (6, 1, 6)]  # one mask for all heads of all blocks
+    assert kinds(graph).count("Pick") == 0
+
+
+@pytest.mark.parametrize("written", ["Where", "Where far below", "Add", "Trilu"])
+def test_masks_as_exporters_write_them(written: str, tmp_path: Path) -> None:
+    seen = np.tril(np.ones((5, 5), bool))
+    weights = {"w": normals(6, 5), "seen": seen, "low": np.array(-np.inf, np.float32)}
+    nodes = [op("MatMul", "x w", "s")]
+    if written.startswith("Where"):
+        weights["low"] = weights["low"] if written == "Where" else np.array(-1e9, np.float32)
+        nodes.append(op("Where", "seen s low", "m"))
+    elif written == "Add":
+        weights["mask"] = np.where(seen, 0, -1e9).astype(np.float32)
+        nodes.append(op("Add", "mask s", "m"))
+    else:
+        nodes += [op("Shape", "s", "size", start=1), op("Expand", "low size", "full")]
+        nodes += [op("Trilu", "full k", "mask", upper=1), op("Add", "s mask", "m")]
+        weights["k"] = np.array(1)
+    nodes += [op("Softmax", "m", "a", axis=-1), op("MatMul", "a v", "y")]
+    weights["v"] = normals(5, 4)
+    graph = check(tmp_path, nodes, {"x": [1, 5, 6]}, weights, opset=17)
+    assert kinds(graph) == ["Conv", "Fixed", "Eltwise", "Softmax", "Conv"]
+
+
+def test_a_choice_between_maps_by_a_constant(tmp_path: Path) -> None:
+    chosen = np.array([[True, False, True], [False, False, True]])
+    nodes = [op("MatMul", "x w", "a"), op("MatMul", "x v", "b"), op("Where", "c a b", "y")]
+    check(tmp_path, nodes, {"x": [1, 2, 3]}, {"w": normals(3, 3), "v": normals(3, 3, seed=1), "c": chosen})
+    nodes = [op("MatMul", "x w", "a"), op("Where", "none a five", "f"), op("Add", "a f", "y")]
+    weights = {"w": normals(3, 3), "none": np.zeros((1, 1), bool), "five": np.array(5, np.float32)}
+    assert kinds(check(tmp_path, nodes, {"x": [1, 2, 3]}, weights)) == ["Conv"]
