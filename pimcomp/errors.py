@@ -68,7 +68,7 @@ class Offender:
 class UnsupportedOp(PimdseError):
     """The network uses operators outside the instruction set; `offenders` lists every one of them.
 
-    host: why the host cannot compute them either, where that was asked.
+    host: which commands leave them to the host, or why it cannot compute them either.
     """
 
     def __init__(self, model: str, offenders: Sequence[Offender], host: str = "") -> None:

@@ -18,7 +18,8 @@ from pimcomp.errors import ModelError, Offender, UnsupportedOp
 from pimcomp.frontend.import_onnx import Reference, import_part, keep_inputs, with_weights
 from pimcomp.frontend.loaded_network import HostPart, LoadedNetwork
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP
-from pimcomp.frontend.lower.lower import LOWERINGS, Examined, examine, node_label
+from pimcomp.frontend.lower.lower import LOWERINGS, examine, node_label
+from pimcomp.frontend.lower.onnx_node import Constant
 from pimcomp.frontend.onnx.export import with_outputs
 from pimcomp.frontend.onnx.read import names_read
 from pimcomp.ir.graph import Graph
@@ -58,13 +59,14 @@ def divide(whole: LoadedNetwork, types_of: TypesOf) -> tuple[Part, ...]:
 
     if lost := [offender.node for offender in found.offenders if not offender.repeatable]:
         raise refused(f"{_NEITHER}: what comes out of {', '.join(lost)} does not follow from what goes in")
+    _fold(model.graph, found.constants)
     try:
         types = _types(model, types_of, source)
     except ModelError as error:
         foreign = any(node.domain not in ("", "ai.onnx") for node in model.graph.node)
         advice = "; an operator of your own can be a local function of the model" if foreign else ""
         raise refused(f"{_NEITHER}: {error}{advice}") from None
-    slices = _Division(model, types, source).settled(found)
+    slices = _Division(model, types, source).settled()
     if strange := [tensor for part in slices for tensor in (*part.reads, *part.gives) if tensor not in types]:
         names = ", ".join(dict.fromkeys(strange))
         raise refused(f"{_NEITHER}: {names}: texts and sequences do not pass between chip and host")
@@ -123,6 +125,18 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
         taken.add(name)
 
 
+def _fold(graph: onnx.GraphProto, constants: Mapping[str, Constant]) -> None:
+    """Make initializers of what constants alone give, in place."""
+    for name in (name for node in graph.node for name in node.output):
+        if name in constants:
+            values = np.asarray(constants[name])
+            values = values.astype(np.float32) if values.dtype.kind == "f" else values  # as everywhere in a network
+            graph.initializer.append(numpy_helper.from_array(values, name))
+    kept = [node for node in graph.node if not all(name in constants for name in node.output if name)]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
 def _types(model: onnx.ModelProto, types_of: TypesOf, source: str) -> dict[str, _Type]:
     """Of every tensor that holds numbers. Raises ModelError where ONNX Runtime cannot load the model."""
     computed = [name for node in model.graph.node for name in node.output if name]
@@ -145,9 +159,8 @@ class _Division:
         self.host: set[str] = set()
         self.lowered: set[tuple[str, ...]] = set()  # parts that can be, by the keys of their nodes
 
-    def settled(self, first: Examined) -> list[_Slice]:
+    def settled(self) -> list[_Slice]:
         """The parts in their order."""
-        self._fold(first)
         while True:
             slices = _slices(self.model, self.host)
             of_chip = [part for part in slices if not part.host]
@@ -158,31 +171,24 @@ class _Division:
             if before == (len(self.host), len(self.model.graph.node)):
                 return slices
 
-    def _fold(self, found: Examined) -> None:
-        """Make initializers of what constants alone give, in place."""
-        graph = self.model.graph
-        for name in (name for node in graph.node for name in node.output):
-            if name in found.constants:
-                values = found.constants[name]
-                if name in self.types and values.dtype.kind == "f":
-                    values = values.astype(helper.tensor_dtype_to_np_dtype(self.types[name].element))
-                graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
-        kept = [node for node in graph.node if not all(n in found.constants for n in node.output if n)]
-        del graph.node[:]
-        graph.node.extend(kept)
-
     def _apart(self, part: _Slice) -> Iterator[str]:
         """Nodes that nothing on crossbars is connected to, that read what is no map, or that only rename what comes
         from the host or goes there."""
-        group = list(range(len(part.nodes)))
+        parent = list(range(len(part.nodes)))
+
+        def group(at: int) -> int:
+            while parent[at] != at:
+                parent[at] = at = parent[parent[at]]
+            return at
+
         made: dict[str, int] = {}
         for at, node in enumerate(part.nodes):
-            for near in {group[made[name]] for name in names_read(node) if name in made}:
-                group = [group[at] if old == near else old for old in group]
+            for near in (made[name] for name in names_read(node) if name in made):
+                parent[group(near)] = group(at)
             made.update(dict.fromkeys(node.output, at))
         weights = {tensor.name for tensor in self.model.graph.initializer}
-        layers = {group[at] for at, n in enumerate(part.nodes) if n.op_type in _ON_CROSSBARS and weights & {*n.input}}
-        yield from (_key(node) for at, node in enumerate(part.nodes) if group[at] not in layers)
+        layers = {group(at) for at, n in enumerate(part.nodes) if n.op_type in _ON_CROSSBARS and weights & {*n.input}}
+        yield from (_key(node) for at, node in enumerate(part.nodes) if group(at) not in layers)
         yield from part.those_that_read({n for n in part.reads if n not in self.types or not self.types[n].is_map})
         needed = {name for node in part.nodes for name in names_read(node)} | {o.name for o in self.model.graph.output}
         from_host = {*part.reads} - {value.name for value in self.model.graph.input}
@@ -208,7 +214,7 @@ class _Division:
         moved = set(_first(part, found.offenders))
         if not moved:
             self.lowered.add(keys)
-        self._fold(found)
+        _fold(self.model.graph, found.constants)
         return moved
 
 

@@ -115,6 +115,7 @@ LOWERINGS: Mapping[str, Lower] = MappingProxyType(
 _NO_INTEGERS = (
     "expected real numbers, found integers: an input that only Cast or DequantizeLinear reads is taken as real"
 )
+_LEFT_TO_THE_HOST = "`pimdse compile` and `pimdse verify` leave such nodes to the host, without --host forbid"
 _RANDOM = "random numbers: export the model in evaluation mode"
 # Why operators that no pass lowers cannot be lowered, for the message that lists them.
 _REASONS = {
@@ -372,7 +373,7 @@ class _Lowering:
             elif value.name not in self.unknown:
                 raise ModelError(f"{self.source}: output {value.name!r} is produced by no node")
         if self.offenders:
-            raise UnsupportedOp(self.source, tuple(self.offenders.values()))
+            raise UnsupportedOp(self.source, tuple(self.offenders.values()), _LEFT_TO_THE_HOST)
         return Graph(
             name=name, nodes=tuple(self.builder.nodes), outputs=tuple(outputs), notes=tuple(self.builder.notes)
         )

@@ -16,6 +16,7 @@ from pimcomp.proof.executed import Emitted, compare_outputs
 from pimdse.cli import run
 from tests.frontend.hosted import detector, lstm, middle, own_operator
 from tests.frontend.small_onnx import make, normals, op
+from tests.frontend.yolo import yolo
 
 CHIP = """
 name: tiny
@@ -49,6 +50,19 @@ def test_chip_and_host_together_give_what_onnxruntime_gives(
     report = json.loads(capsys.readouterr().out)
     assert report["passed"]
     assert report["host_ns"] > 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", ["element", "batch"])
+def test_a_detector_like_yolo_with_its_tail(pipeline: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(yolo(), tmp_path / "yolo.onnx")
+    out = tmp_path / "out"
+    assert run(["-q", "compile", str(tmp_path / "yolo.onnx"), "-r", "balance", "-p", pipeline, "--out", str(out)]) == 0
+    tail = json.loads((out / "segments.json").read_text())["segments"][1]["host"]
+    assert [node["op"] for node in tail][:2] == ["Transpose", "NonMaxSuppression"]
+    assert run(["--json", "verify", str(out)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["passed"], len(report["outputs"])) == (True, 4)
 
 
 def test_everything_that_reads_a_folder_of_segments_knows_the_hosts(
