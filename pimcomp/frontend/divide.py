@@ -28,7 +28,7 @@ Dimensions = tuple[int | str | None, ...]
 TypesOf = Callable[[bytes, str], Mapping[str, tuple[str, Dimensions]]]
 Part = LoadedNetwork | HostPart
 
-_ON_CROSSBARS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv"})
+_ON_CROSSBARS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _NEITHER = "The host cannot compute them either"
 _RENAMING = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
 
@@ -63,9 +63,7 @@ def divide(whole: LoadedNetwork, types_of: TypesOf) -> tuple[Part, ...]:
     try:
         types = _types(model, types_of, source)
     except ModelError as error:
-        foreign = any(node.domain not in ("", "ai.onnx") for node in model.graph.node)
-        advice = "; an operator of your own can be a local function of the model" if foreign else ""
-        raise refused(f"{_NEITHER}: {error}{advice}") from None
+        raise refused(f"{_NEITHER}: {error}") from None
     slices = _Division(model, types, source).settled()
     if strange := [tensor for part in slices for tensor in (*part.reads, *part.gives) if tensor not in types]:
         names = ", ".join(dict.fromkeys(strange))

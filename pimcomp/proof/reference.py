@@ -4,6 +4,7 @@ The only home of onnxruntime; it is imported when a function runs, so that impor
 """
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.errors import InvariantError, ModelError
+from pimcomp.errors import ConfigError, InvariantError, ModelError
 from pimcomp.frontend.onnx.export import exposed_names, graph_to_onnx
 from pimcomp.ir.graph import FloatArray, Graph
 from pimcomp.ir.image_shape import image_shape
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 AnyArray = npt.NDArray[Any]
 ByImage = list[AnyArray] | AnyArray  # an array per image
+EXTENSIONS = "PIMDSE_ORT_EXTENSIONS"  # of the environment: libraries of operators for ONNX Runtime, as PATH has folders
+_OWN_OPERATORS = (
+    f": an operator of your own can be a local function of the model, or come from a library that {EXTENSIONS} names"
+)
 THREADS = 2  # fixed, so that the order of additions does not depend on the machine
 
 
@@ -151,10 +156,17 @@ def _session(onnx_bytes: bytes, name: str, *, optimised: bool = True) -> "onnxru
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # nothing: what is an error is raised, too, and told once
+    for library in filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)):
+        try:
+            options.register_custom_ops_library(library)
+        except Exception as error:  # as below
+            raise ConfigError(EXTENSIONS, f"{library}: ONNX Runtime cannot load it: {_one_line(error)}") from error
     try:
         return onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
-        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {_one_line(error)}") from error
+        said = _one_line(error)
+        advice = _OWN_OPERATORS if "is not a registered function/op" in said else ""
+        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {said}{advice}") from error
 
 
 def _run(

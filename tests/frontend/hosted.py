@@ -60,6 +60,24 @@ def middle() -> onnx.ModelProto:
     return make(nodes, {"x": (1, 8, 4, 4)}, weights)
 
 
+def library_operator(*, sized: bool) -> onnx.ModelProto:
+    """An operator of the package onnxruntime-extensions: what is below zero, and what is above, a layer for each.
+
+    sized: whether the file says how large they are, for a batch of any size; nothing else knows.
+    """
+    nodes = [
+        op("Conv", "x w", "a"), op("NegPos", "a", "below above", domain="ai.onnx.contrib"), op("Conv", "below v", "b"),
+        op("Conv", "above v", "c"), op("Add", "b c", "y"),
+    ]  # fmt: skip
+    model = make(nodes, {"x": ("N", 8, 4, 4)}, {"w": normals(8, 8, 1, 1), "v": normals(4, 8, 1, 1)})
+    model.opset_import.append(helper.make_opsetid("ai.onnx.contrib", 1))
+    if sized:
+        shape = ("N", 8, 4, 4)
+        tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("below", "above")]
+        model.graph.value_info.extend(tensors)
+    return model
+
+
 def own_operator(*, function: bool) -> onnx.ModelProto:
     """An operator of a domain of its own between two layers; a local function may say what it computes."""
     nodes = [op("Conv", "x w", "a"), op("Bend", "a", "b", domain="my.own"), op("Conv", "b v", "y")]

@@ -244,7 +244,7 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
         if dims and (batches[value.name] or not dims[0].dim_value > 0):
             dims[0].Clear()
             dims[0].dim_value = 1
-    del model.graph.value_info[:]
+    _keep_what_only_the_file_knows(model)
     sizes = {batch: name for name, batch in batches.items() if batch}
     if len(sizes) > 1:
         said = " and another one ".join(f"of {batch} ({name!r})" for batch, name in sizes.items())
@@ -252,6 +252,23 @@ def set_batch_to_one(model: onnx.ModelProto, where: str) -> None:
     for batch in sizes:
         _rewrite_constants(model, before, {name for name, found in batches.items() if found}, batch, where)
         refuse_mixed_batch(model, before, batch, where)
+
+
+def _keep_what_only_the_file_knows(model: onnx.ModelProto) -> None:
+    """Drop what a model says of its tensors, but for real numbers of loops and of operators that ONNX does not know.
+
+    Those have the batch 1, too. In place.
+    """
+    foreign = (n for n in model.graph.node if n.domain not in ("", "ai.onnx") or n.op_type in ("If", "Loop", "Scan"))
+    names = {name for node in foreign for name in node.output}
+    kept = [value for value in model.graph.value_info if value.name in names]
+    kept = [value for value in kept if value.type.tensor_type.elem_type in (TensorProto.FLOAT, *WIDENED)]
+    for value in kept:
+        value.type.tensor_type.elem_type = TensorProto.FLOAT
+        for dim in value.type.tensor_type.shape.dim[:1]:
+            dim.dim_value = 1
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
 
 
 def used_names(graph: onnx.GraphProto) -> set[str]:

@@ -1,6 +1,7 @@
 """Networks with nodes that have no instructions: the host computes them between the chip's programs."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pimcomp.frontend import LoadedNetwork
 from pimcomp.proof import in_segments
 from pimcomp.proof.executed import Emitted, compare_outputs
 from pimdse.cli import run
-from tests.frontend.hosted import detector, lstm, middle, own_operator
+from tests.frontend.hosted import detector, library_operator, lstm, middle, own_operator
 from tests.frontend.small_onnx import make, normals, op
 from tests.frontend.yolo import yolo
 
@@ -50,6 +51,24 @@ def test_chip_and_host_together_give_what_onnxruntime_gives(
     report = json.loads(capsys.readouterr().out)
     assert report["passed"]
     assert report["host_ns"] > 0.0
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_operators_of_a_library(
+    *, sized: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer behind them is the chip's where the file says how large their results are."""
+    out = tmp_path / "out"
+    compile_ = [*words(tmp_path, "compile", library_operator(sized=sized)), "--out", str(out)]
+    assert run(compile_) == 2
+    assert "NegPos(-1) is not a registered function/op: an operator of your own can be" in capsys.readouterr().err
+    monkeypatch.setenv("PIMDSE_ORT_EXTENSIONS", import_module("onnxruntime_extensions").get_library_path())
+    assert run(compile_) == 0
+    assert run(["verify", str(out)]) == 0
+    assert len(json.loads((out / "segments.json").read_text())["segments"]) == (3 if sized else 2)
+    monkeypatch.setenv("PIMDSE_ORT_EXTENSIONS", str(tmp_path / "none.so"))
+    assert run(["verify", str(out)]) == 2
+    assert "PIMDSE_ORT_EXTENSIONS: " in capsys.readouterr().err
 
 
 @pytest.mark.slow
