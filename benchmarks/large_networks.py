@@ -65,15 +65,22 @@ class Network:
         """Flatten."""
         return self.node("Flatten", [x])
 
-    def model(self, name: str, result: str) -> onnx.ModelProto:
+    def model(
+        self,
+        name: str,
+        result: str,
+        given: tuple[int, ...] = (1, 3, SIDE, SIDE),
+        wanted: tuple[int, ...] = (1, CLASSES),
+        opset: int = OPSET,
+    ) -> onnx.ModelProto:
         """The finished model."""
-        image = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, SIDE, SIDE])
-        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, CLASSES])
+        image = helper.make_tensor_value_info("input", TensorProto.FLOAT, given)
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, wanted)
         self.nodes.append(helper.make_node("Identity", [result], ["logits"], name="logits"))
         sizes = [numpy_helper.from_array(np.array(shape, np.int64), key) for key, shape in self.shapes.items()]
         graph = helper.make_graph(self.nodes, name, [image], [logits], sizes)
-        opset = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="pimdse")
+        imports = [helper.make_opsetid("", opset)]
+        return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="pimdse")
 
 
 def resnet(blocks: tuple[int, int, int, int], name: str) -> onnx.ModelProto:
@@ -127,31 +134,23 @@ NETWORKS: dict[str, tuple[str, Callable[[], onnx.ModelProto]]] = {
 }
 
 
-def main() -> None:
-    """Write all of them into the folder given."""
+def index_row(model: onnx.ModelProto, name: str, summary: str, folder: Path) -> str:
+    """Write a network; its line of models/INDEX.md."""
     from pimcomp.frontend import load_network
     from pimcomp.ir.graph import Conv
 
-    folder = Path(sys.argv[1])
-    for name, (summary, build) in NETWORKS.items():
-        model = build()
-        sizes = {tensor.name: int(np.prod(numpy_helper.to_array(tensor))) for tensor in model.graph.initializer}
-        parameters = sum(sizes[node.input[0]] for node in model.graph.node if node.op_type == "ConstantOfShape")
-        path = folder / f"{name}.onnx"
-        path.write_bytes(model.SerializeToString(deterministic=True))
-        graph = load_network(path).graph
-        convs = [(node, node.operation) for node in graph.nodes if isinstance(node.operation, Conv)]
-        macs = sum(conv.weights.size * node.height * node.width for node, conv in convs)
-        cells = (
-            name,
-            "own definition",
-            summary,
-            f"1x3x{SIDE}x{SIDE}",
-            f"{parameters / 1e6:.3f}M",
-            f"{macs / 1e6:.2f}M",
-        )
-        print("| " + " | ".join(cells) + " | own |  |")
+    sizes = {tensor.name: int(np.prod(numpy_helper.to_array(tensor))) for tensor in model.graph.initializer}
+    parameters = sum(sizes[node.input[0]] for node in model.graph.node if node.op_type == "ConstantOfShape")
+    path = folder / f"{name}.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    graph = load_network(path).graph
+    convs = [(node, node.operation) for node in graph.nodes if isinstance(node.operation, Conv)]
+    macs = sum(conv.weights.size * node.height * node.width for node, conv in convs)
+    shape = "x".join(str(dim.dim_value) for dim in model.graph.input[0].type.tensor_type.shape.dim)
+    cells = (name, "own definition", summary, shape, f"{parameters / 1e6:.3f}M", f"{macs / 1e6:.2f}M")
+    return "| " + " | ".join(cells) + " | own |  |"
 
 
 if __name__ == "__main__":
-    main()
+    for name, (summary, build) in NETWORKS.items():
+        print(index_row(build(), name, summary, Path(sys.argv[1])))

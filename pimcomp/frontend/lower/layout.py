@@ -37,13 +37,16 @@ def lower_identity(node: OnnxNode, _: GraphBuilder) -> Tensor:
     return node.tensor(0)
 
 
-def lower_cast(node: OnnxNode, _: GraphBuilder) -> Tensor:
+def lower_cast(node: OnnxNode, _: GraphBuilder) -> Tensor | Constant:
     """Cast and CastLike between floating-point types: number formats belong to the chip."""
-    like = node.constant(1, "the tensor whose type it takes") if node.op == "CastLike" else None
-    to = node.integer("to", 0) if like is None else helper.np_dtype_to_tensor_dtype(like.dtype)
-    if to not in _FLOATS:
-        raise Unsupported("to a type that is not floating point")
-    return node.tensor(0)
+    like = node.operand(1) if node.op == "CastLike" else None
+    of_like = None if like is None or isinstance(like, Tensor) else helper.np_dtype_to_tensor_dtype(like.dtype)
+    if like is None or of_like is not None:
+        to = of_like if of_like is not None else node.integer("to", 0)
+        if to not in _FLOATS:
+            raise Unsupported("to a type that is not floating point")
+    given = node.operand(0)
+    return given if isinstance(given, Tensor) else np.asarray(given, np.float32)
 
 
 def lower_reshape(node: OnnxNode, builder: GraphBuilder) -> Tensor:

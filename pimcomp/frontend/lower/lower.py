@@ -24,6 +24,7 @@ from pimcomp.frontend.lower import resample as lower_resample
 from pimcomp.frontend.lower import transposed as lower_transposed
 from pimcomp.frontend.lower import weighted as lower_weighted
 from pimcomp.frontend.lower.constant_fold import fold, tensor_values
+from pimcomp.frontend.lower.definitions import BODY_OPSET, definition, is_defined
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
 from pimcomp.frontend.lower.onnx_node import (
@@ -39,7 +40,7 @@ from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
 from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
 from pimcomp.frontend.onnx.mixed_batch import Shapes, static_shapes
-from pimcomp.frontend.onnx.read import used_names
+from pimcomp.frontend.onnx.read import live_nodes, used_names
 from pimcomp.frontend.onnx.real_inputs import INTEGERS
 from pimcomp.frontend.onnx.recognise import recognise
 from pimcomp.ir.graph import Graph, Input, Node
@@ -153,7 +154,7 @@ _REASONS = {
     "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
     ),
-    "export attention as MatMul, Softmax and MatMul": ("Attention LinearAttention RotaryEmbedding"),
+    "export attention as MatMul, Softmax and MatMul": ("LinearAttention RotaryEmbedding"),
     "which elements come out depends on the data": "NonZero NonMaxSuppression Unique Compress",
     "which elements come out depends on the data (behind the last layer the host chooses)": "ArgMax ArgMin TopK",
 }
@@ -250,7 +251,7 @@ class _Lowering:
             reason = self._always_unsupported(proto)
         elif not reason:
             try:
-                self._lower(proto, label)
+                self._lower(proto, label, self.opset)
             except (Unsupported, LayoutError) as error:
                 reason, repeatable = str(error), not isinstance(error, NotRepeatable)
             except BadShape as error:
@@ -281,6 +282,8 @@ class _Lowering:
 
     def _unknown_operator(self, proto: onnx.NodeProto) -> str:
         constant = all(self._is_constant(name) for name in proto.input if name)
+        if is_defined(proto):
+            return ""
         if proto.domain not in ("", "ai.onnx") and not (constant and proto.op_type in QUANTIZING):
             return f"operators of domain {proto.domain!r} are not supported"
         if proto.op_type in LOWERINGS or constant:
@@ -299,11 +302,11 @@ class _Lowering:
     def _is_constant(self, name: str) -> bool:
         return name in self.weights or (name in self.values and not isinstance(self.values[name], Tensor))
 
-    def _lower(self, proto: onnx.NodeProto, label: str) -> None:
+    def _lower(self, proto: onnx.NodeProto, label: str, opset: int) -> None:
         node = OnnxNode(
             name=label,
             op=proto.op_type,
-            opset=self.opset,
+            opset=opset,
             operands=tuple(self._operand(name, label) if name else None for name in proto.input),
             outputs=tuple(proto.output),
             attributes={attribute.name: attribute for attribute in proto.attribute},
@@ -311,6 +314,10 @@ class _Lowering:
         )
         if not any(isinstance(operand, Tensor) for operand in node.operands):
             results: Lowered = fold(node)
+        elif is_defined(proto):
+            for inner in live_nodes(definition(proto, node), self.used.intersection(proto.output)):
+                self._lower(inner, inner.name, max(opset, BODY_OPSET))
+            return
         else:
             results = LOWERINGS[node.op](self._with_softmax_applied(proto, node), self.builder)
         found = results if isinstance(results, tuple) else (results,)

@@ -1,0 +1,134 @@
+"""Operators that are lowered as what they are defined by: ONNX's own function bodies, and those of ONNX Runtime's fused
+transformer operators, written here in ONNX's text form."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import onnx
+import onnx.parser
+from onnx import TensorProto, helper
+
+from pimcomp.frontend.lower.onnx_node import OnnxNode, Unsupported
+from pimcomp.frontend.lower.tensor import Tensor
+
+DEFINED = frozenset({"Attention"})  # by ONNX, in operators that are lowered
+BODY_OPSET = 23  # whose operators the bodies are made of, in a network of any opset up to it
+
+# Inputs that a body does not read, and attributes that it does not declare, are refused where they are given.
+_TEXTS = """
+SimplifiedLayerNormalization <axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1> (x, scale) => (y)
+{ y = RMSNormalization <axis: int = @axis, epsilon: float = @epsilon> (x, scale) }
+
+SkipLayerNormalization <epsilon: float = 1e-12> (x, skip, scale, shift, bias) => (y, mean, deviation, sum)
+{
+  sum = Sum (x, skip, bias)
+  y = LayerNormalization <axis = -1, epsilon: float = @epsilon> (sum, scale, shift)
+}
+
+SkipSimplifiedLayerNormalization <epsilon: float = 1e-5> (x, skip, scale, bias) => (y, mean, deviation, sum)
+{
+  sum = Sum (x, skip, bias)
+  y = RMSNormalization <axis = -1, epsilon: float = @epsilon> (sum, scale)
+}
+
+Gelu (x) => (y)
+{ y = Gelu (x) }
+
+BiasGelu (x, bias) => (y)
+{ sum = Sum (x, bias)  y = Gelu (sum) }
+
+FastGelu (x, bias) => (y)
+{ sum = Sum (x, bias)  y = Gelu <approximate = "tanh"> (sum) }
+
+QuickGelu <alpha: float = 1.702> (x) => (y)
+{ y = Swish <alpha: float = @alpha> (x) }
+
+Attention <num_heads, scale, unidirectional: int = 0, mask_filter_value> (x, weights, bias, mask, past, added) => (y)
+{
+  product = MatMul (x, weights)
+  sum = Sum (product, bias)
+  q, k, v = Split <axis = -1, num_outputs = 3> (sum)
+  y = Attention <q_num_heads: int = @num_heads, kv_num_heads: int = @num_heads, scale: float = @scale,
+                 is_causal: int = @unidirectional> (q, k, v, added)
+}
+
+MultiHeadAttention <num_heads, scale, unidirectional: int = 0, mask_filter_value> (q, k, v, bias, mask, added) => (y)
+{
+  b, c, d = Split <axis = 0, num_outputs = 3> (bias)
+  s = Sum (q, b)
+  t = Sum (k, c)
+  u = Sum (v, d)
+  y = Attention <q_num_heads: int = @num_heads, kv_num_heads: int = @num_heads, scale: float = @scale,
+                 is_causal: int = @unidirectional> (s, t, u, added)
+}
+"""
+_WRITTEN = {
+    found.name: found
+    for text in _TEXTS.strip().split("\n\n")
+    for found in [onnx.parser.parse_function(f'<domain: "com.microsoft", opset_import: ["" : {BODY_OPSET}]>\n{text}')]
+}
+
+
+def is_defined(proto: onnx.NodeProto) -> bool:
+    """Whether an operator is lowered as its definition."""
+    if proto.domain in ("", "ai.onnx"):
+        return proto.op_type in DEFINED or proto.op_type == "SimplifiedLayerNormalization"
+    return proto.domain == "com.microsoft" and proto.op_type in _WRITTEN
+
+
+def definition(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
+    """The nodes that a node stands for; it gives the node's own outputs.
+
+    node: the same node with its operands, whose shapes may decide. Raises Unsupported.
+    """
+    by_onnx = proto.op_type in DEFINED and proto.domain in ("", "ai.onnx")
+    body = _onnx_body(proto, node) if by_onnx else _WRITTEN[proto.op_type]
+    given = {attribute.name: attribute for attribute in proto.attribute}
+    declared = {attribute.name: attribute for attribute in body.attribute_proto}
+    unread = [name for name in given if name not in declared and name not in body.attribute]
+    read = {name for inner in body.node for name in inner.input}
+    names = dict(zip(body.input, proto.input))
+    unread += [f"input {place!r}" for place, name in names.items() if name and place not in read]
+    unread += [f"input {place}" for place in range(len(body.input), len(proto.input)) if proto.input[place]]
+    if unread:
+        raise Unsupported(f"{', '.join(unread)} of {proto.op_type}")
+    names = {name: names.get(name, "") for name in body.input} | dict(zip(body.output, proto.output))
+    return list(_renamed(body.node, names, node.name, declared | given))
+
+
+def _renamed(
+    nodes: Iterable[onnx.NodeProto], names: dict[str, str], stem: str, attributes: Mapping[str, onnx.AttributeProto]
+) -> Iterable[onnx.NodeProto]:
+    """Nodes of a body with names that are the caller's. What only reads operands that are left out is left out."""
+    for inner in nodes:
+        if inner.input and not any(names[name] for name in inner.input):
+            names.update(dict.fromkeys(inner.output, ""))
+            continue
+        for name in inner.output:
+            if not names.get(name):
+                names[name] = f"{stem}/{name}"
+        found = onnx.NodeProto(op_type=inner.op_type, domain=inner.domain, name=f"{stem}/{inner.op_type}")
+        found.input.extend(names[name] if name else "" for name in inner.input)
+        found.output.extend(names[name] for name in inner.output)
+        for attribute in inner.attribute:
+            if not attribute.ref_attr_name:
+                found.attribute.append(attribute)
+            elif attribute.ref_attr_name in attributes:
+                found.attribute.append(attributes[attribute.ref_attr_name])
+                found.attribute[-1].name = attribute.name
+        yield found
+
+
+def _onnx_body(proto: onnx.NodeProto, node: OnnxNode) -> onnx.FunctionProto:
+    """The definition of attention, which depends on its attributes and the shapes of its operands."""
+    types = []
+    for operand in node.operands:
+        if operand is None:
+            types.append(b"")
+            continue
+        kind = TensorProto.FLOAT if isinstance(operand, Tensor) else helper.np_dtype_to_tensor_dtype(operand.dtype)
+        types.append(helper.make_tensor_type_proto(kind, operand.shape).SerializeToString())
+    schema: Any = onnx.defs.get_schema(proto.op_type, max(node.opset, BODY_OPSET))
+    body = onnx.FunctionProto()
+    body.ParseFromString(schema.get_context_dependent_function(proto.SerializeToString(), types))
+    return body
