@@ -15,7 +15,7 @@ from pimcomp.frontend.lower.graph_builder import LARGEST_MAP
 from pimcomp.frontend.lower.lower import lower, node_label
 from pimcomp.frontend.onnx.drop_quantization import drop_quantization
 from pimcomp.frontend.onnx.leave_choices import leave_choices
-from pimcomp.frontend.onnx.read import copy_onnx, inputs_without_values, read_onnx
+from pimcomp.frontend.onnx.read import inputs_without_values
 from pimcomp.frontend.onnx.widen_halves import widen_halves
 from pimcomp.frontend.random_weights import parse_weights_option
 from pimcomp.frontend.rewrite.check_graph import check_graph
@@ -40,25 +40,11 @@ PASSES = (
 SERIALISED_LIMIT_BYTES = 2**31 - 1  # protobuf's limit for one message
 
 
-def import_onnx(path: Path, *, weights: str | None = None) -> LoadedNetwork:
-    """The network in an ONNX file; `weights` "random:SEED" replaces its weights by seeded ones, in memory only.
+def import_onnx(model: onnx.ModelProto, path: Path, weights: str | None) -> LoadedNetwork:
+    """The network in a model as `read_onnx` leaves it; `weights` "random:SEED" replaces its weights by seeded ones.
 
-    Raises ModelError (file missing, corrupt or inconsistent), UnsupportedOp (every operator that cannot be lowered),
-    ConfigError (another form of `weights`).
+    Raises ModelError, UnsupportedOp (every operator that cannot be lowered), ConfigError (another form of `weights`).
     """
-    return _imported(read_onnx(path), path, weights)
-
-
-def import_model(given: onnx.ModelProto, *, weights: str | None = None) -> LoadedNetwork:
-    """`import_onnx` for a model in memory; its graph's name stands for a file's. The model itself stays as it is.
-
-    Raises ModelError also for something that is no ModelProto, or one whose weights are in files.
-    """
-    model = copy_onnx(given)
-    return _imported(model, Path(model.graph.name or "model"), weights)
-
-
-def _imported(model: onnx.ModelProto, path: Path, weights: str | None) -> LoadedNetwork:
     notes = leave_choices(model) + with_weights(model, path, weights)
     network = import_part(model, path.stem, str(path))
     return replace(network, graph=replace(network.graph, notes=(*network.graph.notes, *notes)))

@@ -24,22 +24,7 @@ def load_network(source: ModelSource, *, weights: str | None = None) -> LoadedNe
     A ModelProto is copied, not changed. weights: None keeps the file's; "random:SEED" replaces them by seeded ones, in
     memory only. Raises ModelError, UnsupportedOp or ConfigError with the file and what is wrong with it.
     """
-    if not isinstance(source, (str, Path)):
-        from pimcomp.frontend.import_onnx import import_model
-
-        return import_model(source, weights=weights)
-    path = locate(source)
-    if is_torch(str(source)):
-        from pimcomp.frontend.import_onnx import import_model
-
-        return import_model(export_torch(str(source)), weights=weights)
-    if path.suffix.lower() == ".json":
-        from pimcomp.frontend.node_list.load import load_pimcomp
-
-        return load_pimcomp(path, weights=weights)
-    from pimcomp.frontend.import_onnx import import_onnx
-
-    return import_onnx(path, weights=weights)
+    return _load(source, weights, whole=False)
 
 
 def load_whole(source: ModelSource, *, weights: str | None = None) -> LoadedNetwork:
@@ -48,16 +33,27 @@ def load_whole(source: ModelSource, *, weights: str | None = None) -> LoadedNetw
     `pimcomp.frontend.divide` tells what the chip and what the host computes. Raises ModelError, ConfigError, and for a
     node list of PIMCOMP-NN, which is no model of ONNX Runtime, UnsupportedOp.
     """
+    return _load(source, weights, whole=True)
+
+
+def _load(source: ModelSource, weights: str | None, *, whole: bool) -> LoadedNetwork:
+    if isinstance(source, (str, Path)):
+        path = locate(source)
+        if path.suffix.lower() == ".json":
+            from pimcomp.frontend.node_list.load import load_pimcomp
+
+            return load_pimcomp(path, weights=weights)
+        source = export_torch(str(source)) if is_torch(str(source)) else path
     from pimcomp.frontend.divide import whole_network
+    from pimcomp.frontend.import_onnx import import_onnx
     from pimcomp.frontend.onnx.read import copy_onnx, read_onnx
 
-    if not isinstance(source, (str, Path)):
-        return whole_network(copy_onnx(source), Path(source.graph.name or "model"), weights)
-    path = locate(source)
-    if path.suffix.lower() == ".json":
-        return load_network(source, weights=weights)
-    model = copy_onnx(export_torch(str(source))) if is_torch(str(source)) else read_onnx(path)
-    return whole_network(model, path, weights)
+    if isinstance(source, (str, Path)):
+        model, path = read_onnx(Path(source)), Path(source)
+    else:
+        model = copy_onnx(source)
+        path = Path(model.graph.name or "model")
+    return whole_network(model, path, weights) if whole else import_onnx(model, path, weights)
 
 
 def load_structure(source: str | Path) -> Graph:

@@ -52,7 +52,10 @@ def _render_segments(console: Console, content: Mapping[str, Any], folder: Path)
             ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
             ("segments", f"{len(rows)}, one after the other; {count_text(content['rows_written'])} rows written"),
             ("programs", f"{time_text(content['latency_ns'])} for {images} image{'s' if images > 1 else ''}"),
-            ("writing", _known_time(content["write_ns"])),
+            (
+                "writing",
+                _known_time(content["write_ns"]) + (", once: there is one program" if len(programs) == 1 else ""),
+            ),
             ("energy", f"{energy_text(content['energy_pj'])} per image, without writing crossbars"),
         ],
     )
