@@ -1,6 +1,7 @@
 """How fast sweeps estimate, and how time and memory grow with the space.
 
     python benchmarks/sweep_rate.py           # candidates per second and core: 300 of resnet18 wanted, 100 of googlenet
+    python benchmarks/sweep_rate.py --prices  # what it costs that prices follow the parameters
     python benchmarks/sweep_rate.py --growth  # whole sweeps of 1,000, 10,000 and 100,000 points, 2 jobs
 
 The machine has to be quiet. Exit status 1 when a rate is below what is wanted.
@@ -15,16 +16,21 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
 
 from pimcomp.config import find_arch
+from pimcomp.price.figures import Rating, prices_at
 from pimdse.sweep.settings import load_sweep
+from spaces.chip import chip_of
 from spaces.evaluate import compile_evaluator
-from spaces.space import Fidelity
+from spaces.space import Fidelity, Point, Sweep
 
 WANTED = {"resnet18": 300.0, "googlenet": 100.0}
 SHAPE = 1008  # points of isaac's sweep that share a crossbar's shape
+SHAPES = (0, 7, 17)  # that are looked at
+MOST_FOR_PRICES = 0.1  # of a sweep's rate
 CORES = {1_000: range(8, 24, 8), 10_000: range(8, 88, 4), 100_000: range(8, 208, 1)}  # 500 points each
 
 
@@ -32,17 +38,25 @@ def main() -> int:
     """Measure and print; 1 if a rate is too low."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--prices", action="store_true")
     parser.add_argument("--model", default="digits_lenet5", help="of the growth curve")
     options = parser.parse_args()
+    if options.prices:
+        return int(share_of_prices("resnet18") > MOST_FOR_PRICES)
     return growth(options.model) if options.growth else int(any(rate(m) < least for m, least in WANTED.items()))
 
 
-def rate(model: str) -> float:
-    """Candidates of isaac's sweep per second of one core: all points of three crossbar shapes, kernels compiled."""
+def points_of(model: str) -> tuple[Sweep, list[Point]]:
+    """Isaac's sweep for a network, and all its points of three crossbar shapes."""
     sweep = load_sweep("isaac")
     sweep = replace(sweep, networks=tuple(replace(network, model=model) for network in sweep.networks))
     points = list(sweep.points())
-    chosen = [p for shape in (0, 7, 17) for p in points[shape * SHAPE : (shape + 1) * SHAPE]]
+    return sweep, [p for shape in SHAPES for p in points[shape * SHAPE : (shape + 1) * SHAPE]]
+
+
+def rate(model: str) -> float:
+    """Candidates of isaac's sweep per second of one core, kernels compiled."""
+    sweep, chosen = points_of(model)
     warm = compile_evaluator(sweep)
     for point in chosen[::200]:
         warm.evaluate(point, Fidelity.COST)
@@ -52,6 +66,26 @@ def rate(model: str) -> float:
     found = len(chosen) / (time.process_time() - started)
     print(f"{model}: {found:.0f} candidates per second and core ({len(chosen)} points, {feasible} feasible)")
     return found
+
+
+def share_of_prices(model: str) -> float:
+    """How much of an estimate's processor time goes to figures that follow a chip's parameters."""
+    sweep, points = points_of(model)
+    chips = list(dict.fromkeys(point.parameters for point in points))
+
+    def chips_s() -> float:
+        prices_at.cache_clear()
+        started = time.process_time()
+        for parameters in chips:
+            chip_of(sweep, parameters)
+        return time.process_time() - started
+
+    spent_s = chips_s()
+    with patch.object(Rating, "figures_at", lambda rating, parameters, given: given):
+        spent_s -= chips_s()
+    share = spent_s / len(points) * rate(model)
+    print(f"prices: {1e6 * spent_s / len(chips):.0f} us per chip, {100 * share:.1f} % of an estimate's time")
+    return share
 
 
 def growth(model: str) -> int:
