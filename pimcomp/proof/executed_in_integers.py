@@ -71,6 +71,8 @@ def verify_integer(
 ) -> IntegerReport:
     """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime.
 
+    Where the host computes segments, the first output of the last program: what a host chooses is no measure.
+
     program: its folder; or those of a network's segments, in order, each with its own network, or with its ONNX model
     where the host computes it. Every segment computes on what those before it did, with scales of its own.
     arch: the chip, whose cells and converters decide what an MVM gives (`cells_of`); None: exact products.
@@ -105,25 +107,18 @@ def verify_integer(
         maps |= done
         if number < len(parts) - 1:
             known_maps |= run_reference(part.onnx_bytes(), own_known, name=part.graph.name)
-    name, expected = _first_real(reference_outputs(network, given), graph.name)
-    if name not in maps:
+    outputs = graph.outputs or [p for _, p in parts if isinstance(p, LoadedNetwork)][-1].graph.outputs
+    name = outputs[0].name
+    reference = reference_outputs(network, given, [name])
+    if name not in maps or name not in reference:
         raise ModelError(f"{graph.name}: no segment computes the output {name}")
-    if any(np.size(array) != expected.shape[1] for array in maps[name]):
-        raise ModelError(f"{graph.name}: output {name}: in integers the host chooses another number of elements")
-    report = _judge(np.stack([np.ravel(array) for array in maps[name]]), expected, labels)
+    found, expected = (np.reshape(np.asarray(values), (count, -1)) for values in (maps[name], reference[name]))
+    report = _judge(found, expected, labels)
     if report.passed or arch is None or not arch.clips:
         return report
     have, need = arch.adc_resolution, arch.adc_bits_needed
     remedy = f"; its converters clip, {have} bits where {need} are needed: crossbar.adc.bits: auto, or fewer rows"
     return replace(report, reason=report.reason + remedy)
-
-
-def _first_real(outputs: Mapping[str, ByImage], name: str) -> tuple[str, FloatArray]:
-    """The first output of real numbers, as many for every image: its name, float32[images, elements]."""
-    for output, arrays in outputs.items():
-        if len({np.size(array) for array in arrays}) == 1 and np.asarray(arrays[0]).dtype.kind == "f":
-            return output, np.stack([np.ravel(array) for array in arrays])
-    raise ModelError(f"{name}: no output of real numbers, as many for every image: nothing to correlate")
 
 
 def _execute(

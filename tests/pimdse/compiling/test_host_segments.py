@@ -1,7 +1,6 @@
 """Networks with nodes that have no instructions: the host computes them between the chip's programs."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,7 @@ def test_chip_and_host_together_give_what_onnxruntime_gives(
     report = json.loads(capsys.readouterr().out)
     assert report["passed"]
     assert report["host_ns"] > 0.0
+    assert run(["verify", out, "--integer"]) == 0
 
 
 @pytest.mark.parametrize("sized", [True, False])
@@ -58,11 +58,12 @@ def test_operators_of_a_library(
     *, sized: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer behind them is the chip's where the file says how large their results are."""
+    library = pytest.importorskip("onnxruntime_extensions").get_library_path()  # not for every Python and machine
     out = tmp_path / "out"
     compile_ = [*words(tmp_path, "compile", library_operator(sized=sized)), "--out", str(out)]
     assert run(compile_) == 2
     assert "NegPos(-1) is not a registered function/op: an operator of your own can be" in capsys.readouterr().err
-    monkeypatch.setenv("PIMDSE_ORT_EXTENSIONS", import_module("onnxruntime_extensions").get_library_path())
+    monkeypatch.setenv("PIMDSE_ORT_EXTENSIONS", library)
     assert run(compile_) == 0
     assert run(["verify", str(out)]) == 0
     assert len(json.loads((out / "segments.json").read_text())["segments"]) == (3 if sized else 2)
@@ -91,7 +92,6 @@ def test_everything_that_reads_a_folder_of_segments_knows_the_hosts(
     compile_ = words(tmp_path, "compile", middle())
     assert run([*compile_, "--out", out]) == 0
     assert "computes 1 node (Softplus) on the host: in no figure here" in capsys.readouterr().out
-    assert run(["verify", out, "--integer"]) == 0
     assert run(["simulate", out]) == 0
     assert run(["reproduce", out]) == 0
     assert run(["map", out]) == 2
