@@ -15,8 +15,10 @@ from pimcomp.proof import in_segments
 from pimcomp.proof.executed import Emitted, compare_outputs
 from pimdse.cli import run
 from tests.frontend.hosted import detector, library_operator, lstm, middle, own_operator
+from tests.frontend.mixed import mixed
 from tests.frontend.small_onnx import make, normals, op
 from tests.frontend.yolo import yolo
+from tests.seeds import seeds
 
 CHIP = """
 name: tiny
@@ -51,6 +53,13 @@ def test_chip_and_host_together_give_what_onnxruntime_gives(
     assert report["passed"]
     assert report["host_ns"] > 0.0
     assert run(["verify", out, "--integer"]) == 0
+
+
+@pytest.mark.parametrize("seed", seeds(2, 16))
+def test_any_mixture_gives_what_onnxruntime_gives(seed: int, tmp_path: Path) -> None:
+    options = ["--pipeline", ("element", "batch")[seed % 2], *(["--segments"] if seed % 4 < 2 else [])]
+    assert run([*words(tmp_path, "compile", mixed(seed)), *options, "--out", str(tmp_path / "out")]) == 0
+    assert run(["verify", str(tmp_path / "out")]) == 0
 
 
 @pytest.mark.parametrize("sized", [True, False])
