@@ -34,6 +34,7 @@ _ELSEWHERE = {
 FORMS = {
     "Conv": "1-D and 2-D, constant weights",
     "ConvTranspose": "1-D and 2-D, constant weights",
+    "Einsum": "products of two operands, as MatMul",
     "Attention": "without a cache, as what ONNX defines it by",
     "Gemm": "constant B",
     "MatMul": "vector unit where no matrix is constant",

@@ -1,6 +1,7 @@
 """Operators that are lowered as what they are defined by: ONNX's own function bodies, and those of ONNX Runtime's fused
 transformer operators, written here in ONNX's text form."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,10 +9,10 @@ import onnx
 import onnx.parser
 from onnx import TensorProto, helper
 
-from pimcomp.frontend.lower.onnx_node import OnnxNode, Unsupported
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.frontend.lower.tensor import Tensor
 
-DEFINED = frozenset({"Attention"})  # by ONNX, in operators that are lowered
+DEFINED = frozenset({"Attention", "Einsum"})  # by ONNX, in operators that are lowered
 BODY_OPSET = 23  # whose operators the bodies are made of, in a network of any opset up to it
 
 # Inputs that a body does not read, and attributes that it does not declare, are refused where they are given.
@@ -81,6 +82,8 @@ def definition(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
 
     node: the same node with its operands, whose shapes may decide. Raises Unsupported.
     """
+    if proto.op_type == "Einsum":
+        return _contraction(proto, node)
     by_onnx = proto.op_type in DEFINED and proto.domain in ("", "ai.onnx")
     body = _onnx_body(proto, node) if by_onnx else _WRITTEN[proto.op_type]
     given = {attribute.name: attribute for attribute in proto.attribute}
@@ -94,6 +97,51 @@ def definition(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
         raise Unsupported(f"{', '.join(unread)} of {proto.op_type}")
     names = {name: names.get(name, "") for name in body.input} | dict(zip(body.output, proto.output))
     return list(_renamed(body.node, names, node.name, declared | given))
+
+
+def _contraction(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
+    """An Einsum of two operands as MatMul between rearrangements.
+
+    What comes first in the result is of the left factor: its rows are the result's rows.
+    """
+    equation = node.text("equation", "").replace(" ", "")
+    terms, _, result = equation.partition("->")
+    left, _, right = terms.partition(",")
+    result = result or "".join(sorted(k for k in set(left + right) if (left + right).count(k) == 1))
+    alone = set(left) ^ set(right)
+    if len(node.operands) != 2 or not equation.replace(",", "").replace("->", "").isalpha() or not alone <= set(result):
+        raise Unsupported(f"the equation {equation!r}: products of two operands are supported")
+    if any(len(set(term)) < len(term) for term in (left, right, result)):
+        raise Unsupported(f"the equation {equation!r} takes a diagonal")
+    shapes = [node.operand(place).shape for place in (0, 1)]
+    if (len(left), len(right)) != (len(shapes[0]), len(shapes[1])):
+        raise BadShape(f"the equation {equation!r} for operands of {list(shapes[0])} and {list(shapes[1])}")
+    size = {k: n for term, shape in zip((left, right), shapes) for k, n in zip(term, shape)}
+    names = list(proto.input)
+    if next((k in right for k in result if k in alone), False):
+        left, right, names = right, left, names[::-1]
+    shared = [k for k in result if k not in alone]
+    inner = [k for k in left if k in right and k not in result]
+    rows, columns = ([k for k in result if k in alone and k in term] for term in (left, right))
+    nodes: list[onnx.NodeProto] = []
+
+    def add(operator: str, inputs: list[str], **attributes: Any) -> str:
+        nodes.append(helper.make_node(operator, inputs, [f"{node.name}/{len(nodes)}"], **attributes))
+        nodes[-1].name = f"{node.name}/{operator}"
+        return str(nodes[-1].output[0])
+
+    def shaped(name: str, *groups: list[str]) -> str:
+        merged = [size[k] for k in groups[0]] + [math.prod(size[k] for k in group) for group in groups[1:]]
+        return add("Reshape", [name, add("Constant", [], value_ints=merged)])
+
+    factors = []
+    for name, term, order in ((names[0], left, (rows, inner)), (names[1], right, (inner, columns))):
+        turned = add("Transpose", [name], perm=[term.index(k) for k in (*shared, *order[0], *order[1])])
+        factors.append(shaped(turned, shared, *order))
+    product = shaped(add("MatMul", factors), [*shared, *rows, *columns])
+    add("Transpose", [product], perm=[[*shared, *rows, *columns].index(k) for k in result])
+    nodes[-1].output[0] = proto.output[0]
+    return nodes
 
 
 def _renamed(

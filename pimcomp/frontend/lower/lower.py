@@ -137,7 +137,7 @@ _REASONS = {
         "GatherElements GatherND Scatter ScatterElements ScatterND TensorScatter ReverseSequence MaxUnpool Trilu "
         "GridSample AffineGrid RoiAlign MaxRoiPool DeformConv"
     ),
-    "write it as other operators: MatMul with a constant, ConvTranspose, Slice and Pad": "Einsum Col2Im CenterCropPad",
+    "write it as other operators: MatMul with a constant, ConvTranspose, Slice and Pad": "Col2Im CenterCropPad",
     "it is for training": "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
     _RANDOM: "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike",
     "it makes a constant, and its operands are computed by the network": (
@@ -315,6 +315,7 @@ class _Lowering:
         if not any(isinstance(operand, Tensor) for operand in node.operands):
             results: Lowered = fold(node)
         elif is_defined(proto):
+            node = self._with_softmax_applied(proto, node)
             for inner in live_nodes(definition(proto, node), self.used.intersection(proto.output)):
                 self._lower(inner, inner.name, max(opset, BODY_OPSET))
             return

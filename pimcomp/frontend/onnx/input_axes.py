@@ -30,7 +30,8 @@ OVER_MAPS = frozenset(
     | {"SpaceToDepth"}
 )
 _OVER_LAST = frozenset(
-    {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "SkipLayerNormalization", "Attention"}
+    {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "SkipLayerNormalization"}
+    | {"Attention", "Einsum"}  # of tokens
 )
 _SMALL_BYTES = 4096
 _LARGEST_INPUT = 1 << 24
@@ -114,7 +115,7 @@ class _Walk:
         elif name == node.input[0] and (
             node.op_type in _OVER_LAST or (node.op_type == "MatMul" and len(self.shapes.get(node.input[1], ())) == 2)
         ):
-            order = {3: "nwc", 4: "" if node.op_type == "Attention" else "nhwc"}.get(rank, "")
+            order = {3: "nwc", 4: "" if node.op_type in ("Attention", "Einsum") else "nhwc"}.get(rank, "")
         elif node.op_type == "MatMul" and name == node.input[1]:
             order = {2: "cw", 3: "ncw"}.get(rank, "")
         elif node.op_type == "Gemm" and any(a.name == "transA" and a.i for a in node.attribute):

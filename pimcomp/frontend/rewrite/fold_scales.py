@@ -5,12 +5,13 @@ them. What remains (between a pooling and a ReLU, say) stays a depthwise 1 x 1 c
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.frontend.rewrite.rewire import as_scale, resolve, rewire
-from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Node, View
+from pimcomp.ir.graph import Activation, ActivationKind, Conv, FloatArray, Graph, Node, Product, View
 
 Reals = npt.NDArray[np.float64]
 
@@ -21,8 +22,11 @@ def fold_scales(graph: Graph) -> Graph:
 
 
 def _fold_backwards(graph: Graph) -> Graph:
-    """A scale all of whose sources are convolutions that nothing else reads moves into them."""
-    read_by = graph.readers()
+    """A scale of channels that convolutions compute and nothing else reads moves into them.
+
+    Where they are inner products, one factor for all moves into the left operands: attention's, into the queries.
+    """
+    uses = _uses(graph)
     nodes: list[Node | None] = list(graph.nodes)
     moved: dict[int, View] = {}
     for index, node in enumerate(graph.nodes):
@@ -30,24 +34,83 @@ def _fold_backwards(graph: Graph) -> Graph:
         if scale is None:
             continue
         view = resolve(node.inputs[0], moved)
-        producers = {source: nodes[source] for source in view.nodes}
-        if _repeats(view) or any(read_by[source] != {index} for source in producers):
-            continue
         factor, shift = scale.weights.ravel().astype(np.float64), _bias(scale)
-        scaled: dict[int, Node] = {}
-        for source, producer in producers.items():
-            at = view.sources == source
-            taken = _take(producer, node.activation, view.channels[at], factor[at], shift[at])
-            if taken is not None:
-                scaled[source] = taken
-        if len(scaled) < len(producers):
+        products = {source for source in view.nodes if isinstance(graph.nodes[source].operation, Product)}
+        target, readers = view, {index}
+        if products and not np.any(shift) and np.ptp(factor) == 0 and node.activation is None:
+            if any(nodes[p] is None or graph.nodes[p].activation or _others(uses[p], {index}) for p in products):
+                continue
+            lefts = [resolve(graph.nodes[p].inputs[0], moved) for p in sorted(products)]
+            target = View(*(np.concatenate(parts) for parts in zip(*((v.sources, v.channels) for v in lefts))))
+            factor, shift, readers = np.full(len(target.sources), factor[0]), np.zeros(len(target.sources)), products
+            if products != set(view.nodes) or len(view.channels) != sum(graph.nodes[p].channels for p in products):
+                continue
+        scaled = (
+            {} if _repeats(view) or _repeats(target) else _all_taken(nodes, uses, node, target, readers, factor, shift)
+        )
+        if not scaled:
             continue
         for source, taken in scaled.items():
             nodes[source] = taken
-            read_by[source] = read_by[index]
+        for source in view.nodes:
+            kept = [use for use in uses[source] if use.reader != index]
+            uses[source] = kept + [_through(use, view, source) for use in uses[index]]
         nodes[index] = None
         moved[index] = view
     return rewire(graph, nodes, moved)
+
+
+class _Use(NamedTuple):
+    """Channels of a node that another one reads as operand `place`; network output k counts as reader -1 - k."""
+
+    reader: int
+    place: int
+    channels: npt.NDArray[np.int32]
+
+
+def _uses(graph: Graph) -> list[list[_Use]]:
+    """For every node who reads which of its channels."""
+    found: list[list[_Use]] = [[] for _ in graph.nodes]
+    views = [(i, place, view) for i, node in enumerate(graph.nodes) for place, view in enumerate(node.inputs)]
+    for reader, place, view in (*views, *((-1 - k, 0, output.view) for k, output in enumerate(graph.outputs))):
+        for source in view.nodes:
+            found[source].append(_Use(reader, place, view.channels[view.sources == source]))
+    return found
+
+
+def _others(uses: list[_Use], readers: set[int]) -> list[_Use]:
+    """Uses but those as the first operand of some readers."""
+    return [use for use in uses if use.reader not in readers or use.place]
+
+
+def _through(use: _Use, view: View, source: int) -> _Use:
+    """The use of a node that showed a view, as one of what the view shows of a source."""
+    read = view.channels[use.channels], view.sources[use.channels] == source
+    return use._replace(channels=read[0][read[1]])
+
+
+def _all_taken(
+    nodes: list[Node | None],
+    uses: list[list[_Use]],
+    scale: Node,
+    target: View,
+    readers: set[int],
+    factor: Reals,
+    shift: Reals,
+) -> dict[int, Node]:
+    """Every producer of the channels of `target` with the scale in it; nothing if one of them cannot take it."""
+    scaled: dict[int, Node] = {}
+    for source in target.nodes:
+        at, producer = target.sources == source, nodes[source]
+        others = _others(uses[source], readers)
+        partly = producer is not None and producer.activation is None and scale.activation is None
+        if others and not (partly and not any(np.isin(use.channels, target.channels[at]).any() for use in others)):
+            return {}
+        taken = _take(producer, scale.activation, target.channels[at], factor[at], shift[at])
+        if taken is None:
+            return {}
+        scaled[source] = taken
+    return scaled
 
 
 def _take(

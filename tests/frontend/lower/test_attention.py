@@ -17,7 +17,16 @@ def test_an_encoder_block_is_products_of_its_heads(tmp_path: Path) -> None:
     assert found.count("Product") == 6
     assert found.count("Softmax") == 3
     assert found.count("Normalise") == 2
+    assert found.count("Conv") == 4  # the factor of the scores is in the queries' weights
     assert found.count("Turn") == 3  # of the values; keys lie as they are
+
+
+def test_the_factor_of_scores_stays_where_queries_are_used_otherwise(tmp_path: Path) -> None:
+    weights = {"w": normals(4, 6), "v": normals(4, 6, seed=1), "half": np.array(0.5, np.float32)}
+    nodes = [op("MatMul", "x w", "q"), op("MatMul", "x v", "k"), op("Transpose", "k", "t", perm=(0, 2, 1))]
+    nodes += [op("MatMul", "q t", "s"), op("Mul", "s half", "m"), op("MatMul", "m q", "y")]
+    graph = check(tmp_path, nodes, {"x": [1, 5, 4]}, weights)
+    assert kinds(graph).count("Conv") == 3
 
 
 @pytest.mark.parametrize("opset", [17, 18, 23])

@@ -98,3 +98,35 @@ def test_what_a_definition_does_not_say_is_refused(tmp_path: Path) -> None:
     nodes = [op("Attention", "x w b m", "y", domain=FUSED, num_heads=2, do_rotary=1)]
     with pytest.raises(UnsupportedOp, match="do_rotary, input 'mask' of Attention"):
         fused(tmp_path, nodes, {"x": [1, 4, 6]}, weights)
+
+
+@pytest.mark.parametrize("seed", seeds(6, 40))
+def test_a_product_by_its_equation(seed: int, tmp_path: Path) -> None:
+    """Letters of both operands and the result, of one and the result, of both alone; a constant or another map."""
+    rng = np.random.default_rng(seed)
+    sizes = {"t": int(rng.integers(2, 6)), "u": int(rng.integers(2, 6))} | {k: int(rng.integers(2, 5)) for k in "hkd"}
+    heads = rng.random() < 0.6
+    weights: dict[str, Array] = {"w": normals(3, sizes["h"] * sizes["k"]), "v": normals(3, sizes["h"] * sizes["k"])}
+    weights |= {"s": np.array([1, 0, sizes["h"], sizes["k"]])}
+    nodes = [op("MatMul", "x w", "p"), op("Reshape", "p s", "a")]
+    inputs = {"x": [1, sizes["t"], 3]}
+    if rng.random() < 0.5:
+        inputs["z"] = [1, sizes["u"], 3]
+        nodes += [op("MatMul", "z v", "q"), op("Reshape", "q s", "b")]
+        left, right, result = "bthk", "buhk", "bhtu" if rng.random() < 0.5 else "bhut"
+    else:
+        left, right = "bthk", "hkd" if heads else "khd"
+        weights["b"] = normals(*(sizes[letter] for letter in right))
+        result = "btd" if heads else "bdt"
+    terms = f"{left},{right}" if rng.random() < 0.5 else f"{right},{left}"
+    operands = "a b" if terms.startswith(left) else "b a"
+    nodes.append(op("Einsum", operands, "y", equation=f"{terms} -> {result}"))
+    check(tmp_path, nodes, inputs, weights)
+
+
+@pytest.mark.parametrize("equation", ["bii,bij->bij", "bij->bji", "bij,bjk->bj", "...ij,...jk->...ik"])
+def test_an_equation_of_another_kind_is_refused(equation: str, tmp_path: Path) -> None:
+    operands = "a a" if "," in equation else "a"
+    nodes = [op("Relu", "x", "a"), op("Einsum", operands, "y", equation=equation)]
+    with pytest.raises(UnsupportedOp, match="the equation"):
+        load(make(nodes, {"x": [1, 4, 4]}), tmp_path)
