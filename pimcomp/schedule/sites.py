@@ -110,6 +110,9 @@ def place_work(
             if isinstance(operation, Windowed):
                 pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
                 segments = _share(segments, load, pixel_ns, options.window_columns)
+            elif isinstance(operation, Product):
+                pixel_ns = node.channels * arch.vector_ns(len(node.inputs[0].channels), 2)
+                segments = _share(segments, load, pixel_ns, options.PRODUCT_COLUMNS)
         if narrow and not (matrix and matrix.unfolding.scatter):
             block = matrix.unfolding.block if matrix else 1
             columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
