@@ -50,13 +50,13 @@ def compile_segments(
 ) -> dict[str, Any]:
     """Compile every segment and write all of them; the content of the index.
 
-    cutting: cut what the chip computes where it is cheapest; without, it is as few programs as the host allows.
-    host: leave nodes without instructions to the host.
+    cutting: cut what the chip computes where it is cheapest; without, a network that `load_network` refuses becomes as
+    few programs as the host allows. host: leave nodes without instructions to the host.
 
     Raises what `build` and `write` raise; CapacityError names a layer that does not fit the chip by itself.
     """
     check_free(folder, (INDEX,), COMPILE)
-    network, stages = _stages(recipe, host)
+    network, stages = _stages(recipe, cutting, host)
     observe("load", network)
     parts: list[Graph | HostPart] = []
     price_ns = 0.0
@@ -83,15 +83,16 @@ def compile_segments(
     return content
 
 
-def _stages(recipe: Recipe, host: bool) -> tuple[LoadedNetwork, Sequence[LoadedNetwork | HostPart]]:
+def _stages(recipe: Recipe, cutting: bool, host: bool) -> tuple[LoadedNetwork, Sequence[LoadedNetwork | HostPart]]:
     """The network, and what the chip and the host compute of it in turn. Raises UnsupportedOp."""
-    try:
-        network = load_network(recipe.model, weights=recipe.weights)
-    except UnsupportedOp:
-        if not host:
-            raise
-    else:
-        return network, [network]
+    if cutting:  # else the host is needed: as one program the network has been refused
+        try:
+            network = load_network(recipe.model, weights=recipe.weights)
+        except UnsupportedOp:
+            if not host:
+                raise
+        else:
+            return network, [network]
     from pimcomp.frontend.divide import divide
 
     network = load_whole(recipe.model, weights=recipe.weights)
