@@ -5,7 +5,7 @@ all; where a node could not be lowered, ONNX shape inference supplies a stand-in
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
@@ -320,7 +320,12 @@ class _Lowering:
                 self._lower(inner, inner.name, max(opset, BODY_OPSET))
             return
         else:
-            results = LOWERINGS[node.op](self._with_softmax_applied(proto, node), self.builder)
+            try:
+                results = LOWERINGS[node.op](self._with_softmax_applied(proto, node), self.builder)
+            except LayoutError:
+                if not any(isinstance(operand, Tensor) and operand.softmax for operand in node.operands):
+                    raise
+                results = LOWERINGS[node.op](self._with_softmax_applied(proto, node, ()), self.builder)
         found = results if isinstance(results, tuple) else (results,)
         self.values.update(zip(node.outputs, found))
 
@@ -331,11 +336,16 @@ class _Lowering:
             self.values[name] = tensor_values(self.weights[name])
         return self.values[name]
 
-    def _with_softmax_applied(self, proto: onnx.NodeProto, node: OnnxNode) -> OnnxNode:
-        """The node, reading what a softmax that is no output gives: computed once, for all its readers."""
+    def _with_softmax_applied(
+        self, proto: onnx.NodeProto, node: OnnxNode, later: Collection[str] = AFTER_SOFTMAX
+    ) -> OnnxNode:
+        """The node, reading what a softmax that is no output gives: computed once, for all its readers.
+
+        later: operators behind which it may still be left to the host.
+        """
         if any(isinstance(o, Tensor) and o.border for o in node.operands) and node.op not in ("MaxPool", "Identity"):
             raise Unsupported("a map padded with minus infinity; only a MaxPool can read that")
-        if node.op in AFTER_SOFTMAX:
+        if node.op in later:
             return node
         for name in proto.input:
             found = self.values.get(name)

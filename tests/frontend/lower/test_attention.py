@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from pimcomp.errors import UnsupportedOp
+from pimcomp.frontend.onnx.export import graph_to_onnx
 from pimcomp.ir.graph import Fixed, Normalise, Product, Softmax, Turn
 from tests.frontend.small_onnx import agree, check, kinds, load, make, normals, only, op
 from tests.transformer import encoder
@@ -102,6 +104,17 @@ def _product(tmp_path: Path, left: tuple[int, ...], right: tuple[int, ...]):  # 
         op("MatMul", "at bt", "y"),
     ]
     return check(tmp_path, nodes, {"a": [1, rows, 3], "b": [1, inner, 3]}, weights)
+
+
+def test_a_softmax_whose_axis_is_rearranged_is_computed_and_what_is_exported_can_be_read(tmp_path: Path) -> None:
+    nodes = [op("Softmax", "x", "s", axis=1), op("Reshape", "s two", "r"), op("Reshape", "r back", "t")]
+    nodes.append(op("Conv", "t w", "y"))
+    weights = {"two": np.array([1, 2, 4, 9]), "back": np.array([1, 8, 3, 3]), "w": normals(4, 8, 1, 1)}
+    check(tmp_path, nodes, {"x": (1, 8, 3, 3)}, weights)
+    graph = check(tmp_path, nodes[:2], {"x": (1, 8, 3, 3)}, weights, ("r",))
+    assert (kinds(graph), graph.outputs[0].epilogue) == (["Softmax"], None)
+    network = load(encoder(5, 8, 2), tmp_path)
+    agree(load(onnx.ModelProto.FromString(graph_to_onnx(network.graph)), tmp_path))
 
 
 def test_a_softmax_inside_the_network_is_computed_and_one_at_its_end_left_to_the_host(tmp_path: Path) -> None:
