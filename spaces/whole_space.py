@@ -85,7 +85,7 @@ class Columns:
 
     def whole(self, first: npt.NDArray[np.int64]) -> WholeSpace:
         """All of them. first: as in `WholeSpace`."""
-        known = {name: column for name, column in self.figures.items() if not np.isnan(column).all()}
+        known = {n: c for n, c in self.figures.items() if n in self._sweep.objectives or not np.isnan(c).all()}
         return WholeSpace(self._sweep, self.verdict, first, known, self._best)
 
 

@@ -64,8 +64,8 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
+        raise ConfigError(str(path), f"cannot be read: {getattr(error, 'strerror', error)}") from None
     if len(content) > MAX_BYTES:
         raise ConfigError(str(path), f"expected at most {MAX_BYTES} bytes of YAML, found more")
     try:

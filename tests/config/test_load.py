@@ -159,6 +159,8 @@ def test_missing_files_and_folders_are_config_errors(tmp_path: Path) -> None:
         load_arch(tmp_path)
     with pytest.raises(ConfigError, match="Is a directory"):
         load_yaml(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be read: embedded null"):
+        load_yaml("a\0b")
 
 
 def test_every_field_of_arch_can_be_set_from_yaml() -> None:

@@ -22,6 +22,7 @@ from pimdse.report.manifest import manifest_yaml
 from pimdse.report.page import report_html
 from pimdse.report.tables import front_csv, trials_csv
 from pimdse.report.write import FILES, write_report
+from spaces.space import Choice, Fidelity
 from tests.pimdse.sweep.stored_sweep import store
 
 
@@ -137,6 +138,15 @@ def test_nothing_feasible_still_makes_a_report(tmp_path: Path) -> None:
     write_report(empty, tmp_path / "r")
     assert "there is no front" in (tmp_path / "r" / "report.html").read_text()
     assert len(_rows((tmp_path / "r" / "front.csv").read_text())) == 0
+
+
+def test_a_whole_space_in_which_nothing_fits_still_makes_a_report(tmp_path: Path) -> None:
+    few = {"adc_count": (4,), "cores": (1, 2, 4), "crossbars_per_core": (4,)}
+    parameters = tuple(Choice(name=name, values=values) for name, values in few.items())
+    empty = find(store(tmp_path / "s", parameters=parameters, fidelity=Fidelity.COST, enumerate=100))
+    assert empty.feasible == ()
+    assert empty.certificate is not None
+    assert "there is no front" in report_html(empty, "r")
 
 
 def test_three_objectives_make_a_report(tmp_path: Path) -> None:
