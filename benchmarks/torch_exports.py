@@ -39,7 +39,12 @@ TIMM = (
     "repvgg_a0 ghostnet_100 mobileone_s0 dla34 res2net50_26w_4s hrnet_w18_small cspresnet50 ese_vovnet19b_dw "
     "tinynet_e lcnet_050 mixnet_s fbnetc_100 rexnet_100 ecaresnet26t resnest14d mixer_s32_224"
 )
-ARCHITECTURES = (*(f"torchvision.{name}" for name in TORCHVISION.split()), *(f"timm.{name}" for name in TIMM.split()))
+OWN = "own.encoder"
+ARCHITECTURES = (
+    OWN,
+    *(f"torchvision.{name}" for name in TORCHVISION.split()),
+    *(f"timm.{name}" for name in TIMM.split()),
+)
 TOLERANCE = 1e-3
 
 
@@ -48,6 +53,8 @@ def module(architecture: str) -> tuple[Any, Any]:
     import torch
 
     torch.manual_seed(0)
+    if architecture == OWN:
+        return encoder(), torch.randn(1, 16, 32)
     family, _, name = architecture.partition(".")
     if family == "timm":
         import timm
@@ -65,6 +72,38 @@ def module(architecture: str) -> tuple[Any, Any]:
         made = torchvision.models.get_model(name.rpartition(".")[2], weights=None, **options)
     side = 224 if name in LARGE else SIDE
     return made.eval(), torch.randn(1, 3, side, side)
+
+
+def encoder() -> Any:
+    """A transformer of 2 blocks over 16 tokens of 32 channels in 2 heads, and a classifier."""
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before, self.between = nn.LayerNorm(32), nn.LayerNorm(32)
+            self.parts, self.joined = nn.Linear(32, 96), nn.Linear(32, 32)
+            self.perceptron = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32))
+
+        def forward(self, x: Any) -> Any:
+            size = x.shape[:2]
+            q, k, v = self.parts(self.before(x)).reshape(*size, 3, 2, 16).permute(2, 0, 3, 1, 4)
+            found = nn.functional.scaled_dot_product_attention(q, k, v)
+            x = x + self.joined(found.transpose(1, 2).reshape(*size, 32))
+            return x + self.perceptron(self.between(x))
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks, self.norm = nn.Sequential(Block(), Block()), nn.LayerNorm(32)
+            self.positions = nn.Parameter(torch.randn(1, 16, 32))
+            self.classifier = nn.Linear(32, 5)
+
+        def forward(self, x: Any) -> Any:
+            return self.classifier(self.norm(self.blocks(x + self.positions)).mean(1))
+
+    return Encoder().eval()
 
 
 def export(made: Any, image: Any, exporter: str, path: Path) -> None:

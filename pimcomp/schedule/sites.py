@@ -112,7 +112,7 @@ def place_work(
                 segments = _share(segments, load, pixel_ns, options.window_columns)
             elif isinstance(operation, Product):
                 pixel_ns = node.channels * arch.vector_ns(len(node.inputs[0].channels), 2)
-                segments = _share(segments, load, pixel_ns, options.PRODUCT_COLUMNS)
+                segments = _share(segments, load, pixel_ns, options.PRODUCT_COLUMNS, stay=False)
         if narrow and not (matrix and matrix.unfolding.scatter):
             block = matrix.unfolding.block if matrix else 1
             columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
@@ -197,9 +197,9 @@ def _loader_cores(load: npt.NDArray[np.float64], cores_used: LongArray, options:
     return np.sort(candidates[: options.LOADERS])
 
 
-def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns: int) -> Segments:
+def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns: int, *, stay: bool = True) -> Segments:
     """Segments cut to at most `columns`; what is cut off goes to the least loaded cores, a column range always to the
-    same one. Adds the work to `load`.
+    same one. Adds the work to `load`. stay: the first piece does not move; heads of attention would all meet there.
 
     Windows overlap, so that neighbouring segments need the same inputs; but one core with a long segment would hold up
     all that follows.
@@ -213,7 +213,7 @@ def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns:
         for i, (a, b) in enumerate(pairwise(cuts.tolist())):
             key = (int(owner), int(a), int(b))
             if key not in owner_of:
-                core = int(owner) if i == 0 else int(load.argmin())
+                core = int(owner) if i == 0 and (stay or count == 1) else int(load.argmin())
                 owner_of[key] = core
                 load[core] += (b - a) * pixel_ns * rows[int(owner), int(start)]
             parts.append((row, a, b, owner_of[key], -1))
