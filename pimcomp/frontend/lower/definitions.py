@@ -5,9 +5,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.parser
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.frontend.lower.tensor import Tensor
@@ -132,7 +133,7 @@ def _contraction(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
 
     def shaped(name: str, *groups: list[str]) -> str:
         merged = [size[k] for k in groups[0]] + [math.prod(size[k] for k in group) for group in groups[1:]]
-        return add("Reshape", [name, add("Constant", [], value_ints=merged)])
+        return add("Reshape", [name, add("Constant", [], value=numpy_helper.from_array(np.array(merged, np.int64)))])
 
     factors = []
     for name, term, order in ((names[0], left, (rows, inner)), (names[1], right, (inner, columns))):
