@@ -33,7 +33,7 @@ Amount = Any  # float, or float64 with one value per element of what was asked a
 
 LRN_TERMS = 6  # coefficients of a typical polynomial, where the range of the data is not known (schedule/constants.py)
 REGISTER_LOADS = 0.45  # `sldi` per instruction of a compiled program, each a cycle
-Ranges = Mapping[int, tuple[float, float]]  # of the data, per node: see `proof/calibrate.py`
+Ranges = Mapping[int, float]  # of the data, per node: see `proof/calibrate.py`
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _operation(graph: Graph, index: int, weighted: bool, ranges: Ranges) -> Node
         case Pool():
             return _pool(graph, index, operation)
         case Lrn():
-            terms = len(fit_lrn(operation, ranges[index][1])) if index in ranges else LRN_TERMS
+            terms = len(fit_lrn(operation, ranges[index])) if index in ranges else LRN_TERMS
             return NodeWork(two=operation.size + 2 * terms - 1, constants=terms * channels)
         case Softmax() | Normalise() | Product() | Turn():
             return _attention(node, operation)

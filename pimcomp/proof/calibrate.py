@@ -14,9 +14,9 @@ IMAGES = 4
 LRN_MARGIN, NORMALISE_MARGIN = 2.0, 16.0
 
 
-def data_ranges(graph: Graph, seed: int) -> dict[int, tuple[float, float]]:
-    """Per LRN node the least and largest sum of squares over its window of channels that its fit must cover; per
-    normalisation those of the mean squares of pixels.
+def data_ranges(graph: Graph, seed: int) -> dict[int, float]:
+    """Per LRN node the largest sum of squares over its window of channels that its fit must cover; per normalisation
+    the largest mean square of a pixel.
 
     Calibration images are standard normal, as are the images of `pimdse verify`. Networks without either run nothing.
     """
@@ -34,14 +34,13 @@ def data_ranges(graph: Graph, seed: int) -> dict[int, tuple[float, float]]:
     return {index: _range(node, _gather(maps, node.inputs[0])) for index, node in wanted.items()}
 
 
-def _range(node: Node, x: np.ndarray) -> tuple[float, float]:
+def _range(node: Node, x: np.ndarray) -> float:
     match operation := node.operation:
         case Lrn():
-            return 0.0, LRN_MARGIN * _largest_sum(x, operation.size)
+            return LRN_MARGIN * _largest_sum(x, operation.size)
         case Normalise():
             squares = (x - x.mean(axis=1, keepdims=True) * operation.centred).astype(np.float64) ** 2
-            found = squares.mean(axis=1)
-            return float(found.min()) / NORMALISE_MARGIN, float(found.max()) * NORMALISE_MARGIN
+            return float(squares.mean(axis=1).max()) * NORMALISE_MARGIN
         case _:
             raise InvariantError(f"{node.name}: {type(operation).__name__} has no range")
 

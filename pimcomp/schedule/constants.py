@@ -64,7 +64,7 @@ class Constants:
     clip_values: FloatArray
 
 
-def collect_constants(graph: Graph, element_bytes: int, ranges: dict[int, tuple[float, float]]) -> Constants:
+def collect_constants(graph: Graph, element_bytes: int, ranges: dict[int, float]) -> Constants:
     """Lay out every node's constants. ranges: see `proof/calibrate.py`."""
     channels = np.array([node.channels for node in graph.nodes], dtype=np.int64)
     bias, low_of, high_of, alpha_of, beta_of = (np.full_like(channels, -1) for _ in range(5))
@@ -93,7 +93,7 @@ def collect_constants(graph: Graph, element_bytes: int, ranges: dict[int, tuple[
                 for n in needed:
                     table[n] = add(np.full(node.channels, 1.0 / n))
             case Lrn() | Softmax() | Normalise():
-                parts, terms[index] = _iteration(node, operation, ranges.get(index, (0.0, 0.0)))
+                parts, terms[index] = _iteration(node, operation, ranges.get(index, 0.0))
                 coefficients[index] = add(np.concatenate(parts))
             case Input() | Fixed() | Eltwise() | Standalone() | Crop() | Pick() | Product() | Turn():
                 pass
@@ -118,18 +118,16 @@ def collect_constants(graph: Graph, element_bytes: int, ranges: dict[int, tuple[
     return Constants(tuple(vectors), finish, vector, np.array(clips, dtype=np.float32))
 
 
-def _iteration(
-    node: Node, operation: Lrn | Softmax | Normalise, spread: tuple[float, float]
-) -> tuple[list[FloatArray], int]:
-    """The constants of a polynomial or an iteration, and how many terms or steps it has. spread: of the data."""
+def _iteration(node: Node, operation: Lrn | Softmax | Normalise, largest: float) -> tuple[list[FloatArray], int]:
+    """The constants of a polynomial or an iteration, and how many terms or steps it has. largest: of the data."""
     match operation:
         case Lrn():
-            fitted = fit_lrn(operation, spread[1])
+            fitted = fit_lrn(operation, largest)
             return [np.full(node.channels, c, np.float32) for c in fitted], len(fitted)
         case Softmax():
             factors, steps = [1.0, 1.0 / node.channels], softmax_steps(node.channels)
         case Normalise():
-            factors, steps = root_terms(operation, node.channels, spread)
+            factors, steps = root_terms(operation, node.channels, largest)
         case _:
             assert_never(operation)
     return [np.full(node.width, factor, np.float32) for factor in factors], steps
@@ -196,15 +194,15 @@ def softmax_steps(channels: int) -> int:
     return max(1, math.ceil(math.log2(18.5 * channels)))
 
 
-def root_terms(operation: Normalise, channels: int, spread: tuple[float, float]) -> tuple[list[float], int]:
+def root_terms(operation: Normalise, channels: int, largest: float) -> tuple[list[float], int]:
     """Newton's iteration y <- y (1.5 - w y y) for the reciprocal root of 2 w, from y = 1: constants and steps.
 
     w is half of a mean square (plus epsilon) over the largest one. Constants: what makes w of a sum of squares, what
-    is added, 1.5, and what makes the result of y. spread: least and largest mean square. Convergence is sure up to
-    three times the largest; y grows by nearly 1.5 a step until it is near, then its error squares.
+    is added, 1.5, and what makes the result of y. largest: mean square. Convergence is sure up to three times it, and
+    down to none at all: y grows by nearly 1.5 a step until it is near, then its error squares.
     """
-    largest = max(spread[1], 1e-12) + operation.epsilon
-    least = max((max(spread[0], 0.0) + operation.epsilon) / largest, 1e-12)
+    largest = max(largest, 1e-12) + operation.epsilon
+    least = max(operation.epsilon / largest, 1e-12)
     steps = math.ceil(math.log(1 / math.sqrt(least)) / math.log(1.45)) + 5
     return [0.5 / (channels * largest), 0.5 * operation.epsilon / largest, 1.5, 1 / math.sqrt(largest)], steps
 

@@ -50,7 +50,7 @@ class Scheduler:
         partition: Partition,
         pipeline: Pipeline,
         options: ScheduleOptions,
-        ranges: dict[int, tuple[float, float]],
+        ranges: dict[int, float],
     ) -> None:
         self.graph, self.arch, self.partition, self.options = graph, arch, partition, options
         self.images = options.images_per_round if pipeline is Pipeline.BATCH else 1

@@ -59,9 +59,7 @@ def stages(seed: int) -> Stages:
     outcome = RandomPlan().solve(build_problem(graph, arch, parts, Pipeline.BATCH), {}, time_limit_s=None, seed=seed)
     plan = outcome.plan
     assert plan is not None, f"seed {seed} has no plan"
-    scheduler = Scheduler(
-        graph, arch, parts, Pipeline.BATCH, options, dict.fromkeys(range(len(graph.nodes)), (0.0, 10.0))
-    )
+    scheduler = Scheduler(graph, arch, parts, Pipeline.BATCH, options, dict.fromkeys(range(len(graph.nodes)), 10.0))
     sites = place_work(graph, arch, parts, plan, options, scheduler.needed)
     groups = number_groups(parts, plan, arch.total_cores)
     eb, half = arch.element_bytes, arch.local_memory_bytes // 2

@@ -19,7 +19,7 @@ NETWORKS = range(12)
 
 def collected(seed: int) -> tuple[Graph, Constants]:
     graph = random_network(seed)
-    return graph, collect_constants(graph, ELEMENT, dict.fromkeys(range(len(graph.nodes)), (0.0, 4.0)))
+    return graph, collect_constants(graph, ELEMENT, dict.fromkeys(range(len(graph.nodes)), 4.0))
 
 
 def vector(constants: Constants, node: int, offset: int, channels: int) -> np.ndarray:

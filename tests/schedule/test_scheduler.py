@@ -20,7 +20,7 @@ from tests.schedule.stages import IMAGES, SEEDS, Stages, inputs_of, stages
 
 def scheduler_of(case: Stages, pipeline: Pipeline, arch: Arch | None = None) -> Scheduler:
     """A scheduler for the case's network on its chip, or on another."""
-    ranges = dict.fromkeys(range(len(case.graph.nodes)), (0.0, 10.0))
+    ranges = dict.fromkeys(range(len(case.graph.nodes)), 10.0)
     return Scheduler(case.graph, arch or case.arch, case.partition, pipeline, case.options, ranges)
 
 
