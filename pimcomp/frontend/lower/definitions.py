@@ -118,6 +118,8 @@ def _contraction(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
     if (len(left), len(right)) != (len(shapes[0]), len(shapes[1])):
         raise BadShape(f"the equation {equation!r} for operands of {list(shapes[0])} and {list(shapes[1])}")
     size = {k: n for term, shape in zip((left, right), shapes) for k, n in zip(term, shape)}
+    if not result or any(size[k] != n for term, shape in zip((left, right), shapes) for k, n in zip(term, shape)):
+        raise Unsupported(f"the equation {equation!r} gives a number, or repeats an operand")
     names = list(proto.input)
     if next((k in right for k in result if k in alone), False):
         left, right, names = right, left, names[::-1]
