@@ -10,7 +10,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op, Table
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.global_layout import GlobalLayout
-from pimcomp.schedule.order import Placed, positions
+from pimcomp.schedule.placing import Placed, positions
 from pimcomp.schedule.rounds import lives
 from pimcomp.schedule.spill import UNMOVED, Spilled
 from pimcomp.schedule.work import LOAD, LongArray, same, select, stack

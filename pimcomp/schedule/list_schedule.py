@@ -21,6 +21,7 @@ DURATION_NS, MEMORY_NS = range(2)
 # Columns of `Queues.until` and `Queues.cores`, both per core.
 _FREE, _SWITCH = range(2)
 _PARKED, _TOKENS, _FIRST, _LAST = range(4)
+ROUNDS = 4  # until rounds follow each other at a steady pace, nearly
 # Entries of `Chosen.clock_ns`.
 _MEMORY, _MAKESPAN = range(2)
 
@@ -193,6 +194,46 @@ def _run(given: Given, queues: Queues, chosen: Chosen) -> int:  # noqa: PLR0912,
                 b, _, held_size = pop(held, held_size)
                 size = push(heap, size, start[b], who[b, ORDER], b)
     return committed
+
+
+def repeat_rounds(
+    order: LongArray, tasks: int, who: LongArray, times: DoubleArray, cores: int
+) -> tuple[DoubleArray, LongArray, float]:
+    """Estimated start and cause of every action in a round that follows others, and the time from round to round, when
+    every core takes its actions in that order. Causes are in the same round (-1: none); the rest as in `list_schedule`.
+    """
+    start, cause, ends = np.zeros(len(order)), np.full(len(order), -1), np.zeros(ROUNDS)
+    _repeat(order, tasks, who, times, np.zeros((cores, 2)), start, cause, ends)
+    return start - ends[-2], cause, float(ends[-1] - ends[-2])
+
+
+@kernel
+def _repeat(
+    order: LongArray,
+    tasks: int,
+    who: LongArray,
+    times: DoubleArray,
+    until: DoubleArray,
+    start: DoubleArray,
+    cause: LongArray,
+    ends: DoubleArray,
+) -> None:
+    """Fill in start and cause of the last round, and the ends of all."""
+    clock_ns = np.zeros(2)
+    for r in range(len(ends)):
+        last = np.full(len(until), -1)
+        for a in order:
+            c, d = who[a, CORE], who[a, PEER]
+            if a < tasks:
+                start[a], cause[a] = until[c, _FREE], last[c]
+                end = _run_task(times[a], until[c], clock_ns, start[a])
+            else:
+                start[a] = max(until[c, _FREE], until[d, _FREE])
+                cause[a] = last[d] if until[d, _FREE] > until[c, _FREE] else last[c]
+                end = _meet(times[a], until[c], until[d], start[a])
+                last[d] = a
+            last[c] = a
+            ends[r] = max(ends[r], end)
 
 
 @kernel
