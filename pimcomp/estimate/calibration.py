@@ -5,4 +5,4 @@
 
 from pimcomp.ir.plan import Pipeline
 
-SCALE = {Pipeline.ELEMENT: 0.98, Pipeline.BATCH: 1.086}  # timeline over estimate, median
+SCALE = {Pipeline.ELEMENT: 0.98, Pipeline.BATCH: 1.09}  # timeline over estimate, median

@@ -13,8 +13,8 @@ from pimcomp.estimate.population import (
     CORES,
     DYNAMIC_PJ,
     FIRST_NS,
-    IMAGE_NS,
     PEAK_BYTES,
+    SERVED_NS,
     Population,
     Rules,
     population,
@@ -28,10 +28,6 @@ from pimcomp.ir.plan import Pipeline, Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
 
 FloatVector = npt.NDArray[np.float64]
-
-# Strips of a map, per site and image: one image row by row in maps of up to 28 rows, several ones more coarsely.
-ONE_IMAGE_STRIPS, MORE_IMAGES_STRIPS = 28, 10
-FOLLOWED_IMAGES = 2  # of the batch pipeline, strip by strip
 
 
 @brief
@@ -111,11 +107,12 @@ class Estimator:
         plans = plans if isinstance(plans, Population) else population_of(plans)
         one = pipeline is Pipeline.ELEMENT
         images = 1 if one else options.images_per_round
-        strips, followed = (ONE_IMAGE_STRIPS, 1) if one else (MORE_IMAGES_STRIPS, FOLLOWED_IMAGES)
-        rules = Rules(followed, options.LOADERS, options.window_columns, strips)
+        rules = Rules(options.LOADERS, options.window_columns)
         raw = population(self.network, self.chip, plans, rules)
-        image_ns = raw[:, IMAGE_NS] * (SCALE[pipeline] if scale is None else scale)
-        rounds = np.maximum(np.ceil(raw[:, FIRST_NS] / (raw[:, IMAGE_NS] * images)), 1)  # until an image's results show
+        alone_ns = raw[:, FIRST_NS]
+        raw_ns = alone_ns if one else np.maximum(raw[:, BUSIEST_NS], raw[:, SERVED_NS])
+        image_ns = raw_ns * (SCALE[pipeline] if scale is None else scale)
+        rounds = np.maximum(np.ceil(alone_ns / (raw_ns * images)), 1)  # until an image's results show
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
         return Estimate(
             images=images,

@@ -20,6 +20,7 @@ from pimcomp.schedule.work import DoubleArray, LongArray
 
 BUCKETS = 128
 BUCKETS_PER_LOAD = 32.0  # of the busiest core: the horizon is 4 times its work; what comes later queues up
+MOST_STRIPS = 28  # of a map: row by row where it has no more rows
 SITE_STRIPS, LEAST_STRIPS = 320, 5  # of a map: strips times sites, and strips whatever the number of sites
 
 
@@ -32,10 +33,10 @@ class Strips(NamedTuple):
 
 
 @kernel
-def strips_of(net: Network, layout: Layout, most: int) -> Strips:
+def strips_of(net: Network, layout: Layout) -> Strips:
     """Strips of rows; a strip's inputs come before it.
 
-    A map is cut into at most `most` strips, and into fewer if it has many sites.
+    A map is cut into at MOST_STRIPS `MOST_STRIPS` strips, and into fewer if it has many sites.
     """
     height, row_start, before, first_site = net.height, net.row_start, net.needed_before, layout.start
     edge_start, source, extent = net.edge_start, net.source, net.extent
@@ -45,7 +46,7 @@ def strips_of(net: Network, layout: Layout, most: int) -> Strips:
     for n in range(nodes):
         beats = (height[n] + period[n] - 1) // period[n]
         fewer = max(SITE_STRIPS // max(first_site[n + 1] - first_site[n], 1), LEAST_STRIPS)
-        cuts = min(most, fewer)
+        cuts = min(MOST_STRIPS, fewer)
         tall[n] = period[n] * ((beats + cuts - 1) // cuts)
         total += -(-height[n] // tall[n])
     for i in range(len(outputs)):
@@ -144,9 +145,9 @@ def busiest_ns(net: Network, layout: Layout, work: CoreWork, cores: int) -> floa
 
 @kernel
 def stream(  # noqa: PLR0915  one pass over strips
-    net: Network, cores: int, layout: Layout, work: CoreWork, strips: Strips, images: int, width: float
-) -> tuple[DoubleArray, float]:
-    """(finish of each image in ns, float64[images]; peak bytes of local memory).
+    net: Network, cores: int, layout: Layout, work: CoreWork, strips: Strips, width: float
+) -> tuple[float, float, float]:
+    """(finish of an image in ns; what the global memory serves for it, in ns; peak bytes of local memory).
 
     width: ns of a bucket.
     """
@@ -166,9 +167,8 @@ def stream(  # noqa: PLR0915  one pass over strips
     count = len(node)
     done, of_set = np.zeros(len(set_of)), np.zeros(layout.rows.shape[1], np.int64)
     constants_ns = work.constants_ns
-    server, image_end = 0.0, np.zeros(images)
-    for turn in range(images * count):
-        u = turn % count
+    server, image_end = 0.0, 0.0
+    for u in range(count):
         n, y0, y1 = node[u], begin[u], end[u]
         g, last = row_start[n], y0
         for s in range(sets[n]):
@@ -186,7 +186,7 @@ def stream(  # noqa: PLR0915  one pass over strips
             row = min(base_row[b + last] + extent[e], height[p]) - 1
             if row >= 0:
                 complete = max(complete, done[row_start[p] + row])
-        if turn < count and y0 == 0 and constants_ns[n] > 0.0:
+        if y0 == 0 and constants_ns[n] > 0.0:
             server += constants_ns[n]
             complete = max(complete, server)
         began, finish, most = ready, 0.0, 1
@@ -218,7 +218,7 @@ def stream(  # noqa: PLR0915  one pass over strips
             finish, began = max(finish, last_end - send_ns[s]), max(began, last_start)
         finish += store_ns[n]
         each = (finish - began) / most
-        image_end[turn // count] = max(image_end[turn // count], finish)
+        image_end = max(image_end, finish)
         latest = done[g + y0 - 1] if y0 > 0 else 0.0
         row_end, beat = began, 0
         for y in range(y0, y1):  # rows of a strip are complete evenly between its start and its end
@@ -227,7 +227,7 @@ def stream(  # noqa: PLR0915  one pass over strips
                 latest = max(latest, row_end)
             beat -= 1
             done[g + y] = latest
-    return image_end, _peak(memory, work.base_bytes)
+    return image_end, server, _peak(memory, work.base_bytes)
 
 
 @kernel

@@ -81,9 +81,8 @@ def _best_order(known: Known, pace: Pace, actions: Actions, orders: int, *, repe
 def _overlapped(known: Known, pace: Pace, actions: Actions, first: Placed, orders: int) -> Placed:
     """The best of rounds that overlap, and of `first`, in which they do not."""
     best = _rotated(known, pace, actions, first, ROTATIONS - 1 + orders)
-    if orders > 1:
-        best = _folded(known, actions, first, _justified(known, pace, best, orders // 2))
-    return best
+    best = _justified(known, pace, best, orders // 2)
+    return _folded(known, actions, first, best) if orders > 1 else best
 
 
 def _justified(known: Known, pace: Pace, best: Placed, turns: int) -> Placed:

@@ -27,12 +27,14 @@ from pimcomp.schedule.constants import collect_constants
 from pimcomp.schedule.critical import critical_share, layer_of_node
 from pimcomp.schedule.durations import order_bounds
 from pimcomp.schedule.global_layout import constant_image, global_layout, input_addresses, output_addresses
-from pimcomp.schedule.order import ROTATIONS, place_actions, place_with_spills
+from pimcomp.schedule.order import place_actions, place_with_spills
 from pimcomp.schedule.placing import Placed, least_memory
 from pimcomp.schedule.sites import place_work
 
 SPILLING_COST = 4  # how much longer it takes to order a program that spills, in units of the search's budget
 NO_PROGRAM = 100_000  # the same for a plan that has no program
+TRIAL_ORDERS = (1, 4)  # the option `orders` when a plan is judged: element, batch
+ORDERED = (1, 12)  # orders that this makes, about
 TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan, at most
 GATHERED, GATHERED_NARROW = 1 / 2, 1 / 8  # shares of local memory in which an average over a whole map gathers it
 
@@ -105,16 +107,16 @@ class Scheduler:
 
         A layer's share is its part of the critical path. What was made of the best plan is kept for its program.
         """
-        single, flows = replace(self.options, orders=1), dict[bool, Flow]()
+        trial, flows = replace(self.options, orders=TRIAL_ORDERS[self.repeated]), dict[bool, Flow]()
         try:
-            _, flow, placed = self._ordered(plan, single, min(self.images, TRIAL_IMAGES), flows)
+            _, flow, placed = self._ordered(plan, trial, min(self.images, TRIAL_IMAGES), flows)
         except CapacityError:
             layers = len(self.partition.nodes)
             return Judgement(time_ns=math.inf, actions=NO_PROGRAM, share=np.zeros(layers))
         if placed.image_ns < self._best.time_ns:
             self._best = _Judged(placed.image_ns, plan, flows)
         share = critical_share(flow, placed, self.layer_of_node, len(self.partition.nodes))
-        orders = 1 + ROTATIONS * self.repeated
+        orders = ORDERED[self.repeated]
         actions = len(placed.actions.core) * (orders if placed.spilled is None else SPILLING_COST)
         return Judgement(time_ns=placed.image_ns, actions=actions, share=share)
 

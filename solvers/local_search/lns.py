@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, Plan, Status
+from pimcomp.ir.plan import Judge, Judgement, Judges, MappingProblem, Outcome, Pipeline, Plan, Status
 from pimcomp.plan.cost import plan_cost
 from pimcomp.plan.judge import ESTIMATE, JUDGE_NAMES, PROGRAM, judge_called
 from solvers.capacity import answer, no_plan
@@ -24,6 +24,9 @@ from solvers.options import setting
 FULL = 0.97  # share of the crossbars that a neighbour may use: packing needs some room
 UNIFORM = 0.25  # share of layers drawn regardless of the critical path
 GROW, SHRINK = (1.5, 2.0, 3.0), (0.5, 0.67)
+AHEAD = 50  # plans that the estimate may judge for one that is ordered
+RESTARTS = 4  # of that search, at most
+FINALISTS = 3  # of the search ahead, judged before the starts
 FAILURES = 40  # neighbours in a row that cannot be packed before the search gives up
 
 
@@ -34,6 +37,7 @@ class Lns:
     budget: float = setting(4.0, "million tasks and messages to be ordered, about 4 s of processor time each")
     most: int = setting(60, "plans to be judged at most")
     judge: str = setting(PROGRAM, "who judges plans: their ordered programs, an estimate, or closed forms", JUDGE_NAMES)
+    ahead: float = setting(0.4, "batch: share of the budget that the estimate searches with first")
     scatter: bool = setting(True, "false: plans without scattering convolutions")
     widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="lns", init=False)
@@ -62,11 +66,22 @@ class Lns:
         Where there are more plans than may be judged, those are that the estimate likes best. Where the judge is not at
         hand, the first of them.
         """
-        if len(starts) > self.most and (estimate := judges.get(ESTIMATE)) is not None:
+        estimate = judges.get(ESTIMATE)
+        if len(starts) > self.most and estimate is not None:
             starts = sorted(starts, key=lambda start: estimate.judge(start[1]).time_ns)[: self.most]
         budget = units(clock.limit_s, ACTIONS_PER_S, int(self.budget * 1e6))
-        found = _Search(problem, judge_called(self.judge, problem, judges), seed, budget, self.most, clock)
-        best = found.run([_shape_of(name, plan) for name, plan in starts])
+        shapes, judge = [_shape_of(name, plan) for name, plan in starts], judge_called(self.judge, problem, judges)
+        if self.judge == PROGRAM and estimate is not None and problem.pipeline is Pipeline.BATCH:
+            left, known = int(budget * self.ahead), dict[Shape, float]()
+            budget -= left
+            for restart in range(RESTARTS):
+                ahead = _Search(problem, estimate, seed + restart, left, self.most * AHEAD, clock)
+                ahead.run(shapes)
+                left, known = ahead.left, known | ahead.known
+            ranked = sorted(known, key=lambda shape: known[shape])
+            shapes = [*ranked[:FINALISTS], *(shape for shape in ranked if shape in shapes)]
+        found = _Search(problem, judge, seed, budget, self.most, clock)
+        best = found.run(shapes)
         if best is None or best.plan is None:
             return no_plan(problem)
         what = "programs ordered" if self.judge == PROGRAM else f"plans judged by {self.judge}"
@@ -76,7 +91,7 @@ class Lns:
         return replace(certified(priced, bound_ns, notes), time_limited=clock.cut)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """Per layer: option, replication, cores per replica at most. plan: already packed, if it is. origin: who made it or
     its ancestor."""
@@ -104,6 +119,7 @@ class _Search:
         self.best: tuple[Shape, Judgement] | None = None
         self.judged = self.improvements = 0
         self.seen: set[tuple[tuple[int, ...], ...]] = set()
+        self.known: dict[Shape, float] = {}
 
     def run(self, starts: list[Shape]) -> Shape | None:
         """Try the starts, then neighbours until the budget is spent. Without any judgement, the first start."""
@@ -130,9 +146,11 @@ class _Search:
         found = self.judge.judge(plan)
         self.judged += 1
         self.left -= found.actions
+        shape = shape if shape.plan is not None else replace(shape, plan=plan)
+        self.known[shape] = found.time_ns
         if self.best is None or found.time_ns < self.best[1].time_ns:
             self.improvements += self.best is not None
-            self.best = (replace(shape, plan=plan), found)
+            self.best = (shape, found)
         return True
 
     def _neighbour(self, shape: Shape, judgement: Judgement) -> Shape:

@@ -12,8 +12,7 @@ import pytest
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Table
-from pimcomp.schedule.order import ROTATIONS
-from pimcomp.schedule.scheduler import NO_PROGRAM, TRIAL_IMAGES, Scheduler
+from pimcomp.schedule.scheduler import NO_PROGRAM, ORDERED, TRIAL_IMAGES, Scheduler
 from pimcomp.schedule.work import ALIGNMENT_BYTES
 from tests.schedule.stages import IMAGES, SEEDS, Stages, inputs_of, stages
 
@@ -29,7 +28,7 @@ def scheduler_of(case: Stages, pipeline: Pipeline, arch: Arch | None = None) -> 
 def test_a_trial_tells_time_effort_and_who_is_on_the_critical_path(seed: int, pipeline: Pipeline) -> None:
     case = stages(seed)
     trial = scheduler_of(case, pipeline).judge(case.plan)
-    images, orders = (min(IMAGES, TRIAL_IMAGES), 1 + ROTATIONS) if pipeline is Pipeline.BATCH else (1, 1)
+    images, orders = (min(IMAGES, TRIAL_IMAGES), ORDERED[1]) if pipeline is Pipeline.BATCH else (1, 1)
     constants = case.flow.constant_tasks
     assert trial.actions == orders * (constants + images * (len(case.flow.core) - constants))
     assert 0.0 < trial.time_ns < math.inf
