@@ -1,4 +1,5 @@
-"""An order of the actions of all images that is possible, and addresses that no two living buffers share."""
+"""An order of the actions of all images that is possible (order.py, placing.py, rounds.py), and addresses that no two
+living buffers share."""
 
 from dataclasses import replace
 
