@@ -21,7 +21,7 @@ class Report:
     crossbars: what the chip has; crossbars_used: what the plan occupies. area_is_modelled: the description has no area.
     adc_clips: adc_bits are fewer than needed, and modelled. bound_ns, gap: proven lower bound of the latency of any
     program, and 1 - bound_ns / latency_ns; bound_period_ns, gap_period: the same for the period (plan/bounds.py).
-    order_bound_ns, order_bound_period_ns: of any order of this program's own actions (schedule/durations.py).
+    order_bound_ns, order_bound_period_ns: of any order of this program's own actions (schedule/ordering/durations.py).
     solver_objective_ns, solver_bound_ns: the solver's own objective at the plan and its lower bound in the solver's
     model; None where nothing is claimed. energy_not_counted: contributors without figures in the chip's description.
     instructions_per_round: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.

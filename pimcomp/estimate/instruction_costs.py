@@ -26,8 +26,8 @@ from pimcomp.ir.graph import (
     Turn,
 )
 from pimcomp.schedule.constants import ERF_TERMS, fit_lrn, is_mean
-from pimcomp.schedule.durations import LEAST_OVERHEAD_CYCLES
 from pimcomp.schedule.emission.finish import ERF_LANES
+from pimcomp.schedule.ordering.durations import LEAST_OVERHEAD_CYCLES
 
 Amount = Any  # float, or float64 with one value per element of what was asked about
 

@@ -1,6 +1,6 @@
 """When everything happens, coarsely: strips of rows in the demand-driven order take what the cores have left.
 
-The list scheduler (schedule/list_schedule.py) prefers, among what is ready on a core, the row that comes first in the
+The list scheduler (schedule/ordering) prefers, among what is ready on a core, the row that comes first in the
 demand-driven order. So rows are placed in that order, each into the idle time that earlier ones have left on its cores,
 from the moment its inputs are complete: a later row can overtake on another core, but never delays an earlier one. Idle
 time is kept per core in buckets of a fraction of the busiest core's work, and rows of the same site go together in

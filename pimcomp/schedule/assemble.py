@@ -10,9 +10,9 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.program import Op, Table
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.global_layout import GlobalLayout
-from pimcomp.schedule.placing import Placed, positions
-from pimcomp.schedule.rounds import lives
-from pimcomp.schedule.spill import UNMOVED, Spilled
+from pimcomp.schedule.ordering.placing import Placed, positions
+from pimcomp.schedule.ordering.rounds import lives
+from pimcomp.schedule.ordering.spill import UNMOVED, Spilled
 from pimcomp.schedule.work import LOAD, LongArray, same, select, stack
 
 

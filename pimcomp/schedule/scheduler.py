@@ -24,11 +24,11 @@ from pimcomp.schedule.building.groups import GroupTable, number_groups
 from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.connect import Flow, connect
 from pimcomp.schedule.constants import collect_constants
-from pimcomp.schedule.critical import critical_share, layer_of_node
-from pimcomp.schedule.durations import order_bounds
 from pimcomp.schedule.global_layout import constant_image, global_layout, input_addresses, output_addresses
-from pimcomp.schedule.order import place_actions, place_with_spills
-from pimcomp.schedule.placing import Placed, least_memory
+from pimcomp.schedule.ordering.critical import critical_share, layer_of_node
+from pimcomp.schedule.ordering.durations import order_bounds
+from pimcomp.schedule.ordering.order import place_actions, place_with_spills
+from pimcomp.schedule.ordering.placing import Placed, least_memory
 from pimcomp.schedule.sites import place_work
 
 SPILLING_COST = 4  # how much longer it takes to order a program that spills, in units of the search's budget

@@ -21,8 +21,8 @@ from pimcomp.schedule.building.build import TaskWork, build_work
 from pimcomp.schedule.building.groups import GroupTable, number_groups
 from pimcomp.schedule.building.ledger import Ledger
 from pimcomp.schedule.connect import Flow, connect
-from pimcomp.schedule.order import place_actions
-from pimcomp.schedule.placing import Placed
+from pimcomp.schedule.ordering.order import place_actions
+from pimcomp.schedule.ordering.placing import Placed
 from pimcomp.schedule.sites import NodeSites, place_work
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan

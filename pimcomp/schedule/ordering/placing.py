@@ -10,15 +10,15 @@ from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
 from pimcomp.isa.operands import operand_bytes
 from pimcomp.isa.table import MATRIX, UNIT
-from pimcomp.schedule.allocate import allocate
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.durations import FREED_NS, lengths_of, times_of
 from pimcomp.schedule.emission.tape import SCRATCH, Tape
-from pimcomp.schedule.list_schedule import FLITS, LATENCY_NS, MEMORY_NS, READ_NS, list_schedule, repeat_rounds
-from pimcomp.schedule.modulo import MACHINES, Claims
-from pimcomp.schedule.rounds import lives
-from pimcomp.schedule.spill import Spilled, most_held
+from pimcomp.schedule.ordering.allocate import allocate
+from pimcomp.schedule.ordering.durations import FREED_NS, lengths_of, times_of
+from pimcomp.schedule.ordering.list_schedule import FLITS, LATENCY_NS, MEMORY_NS, READ_NS, list_schedule, repeat_rounds
+from pimcomp.schedule.ordering.modulo import MACHINES, Claims
+from pimcomp.schedule.ordering.rounds import lives
+from pimcomp.schedule.ordering.spill import Spilled, most_held
 from pimcomp.schedule.work import DoubleArray, Edges, LongArray, select, stack
 
 # Fractions of the option's look-ahead, tried one after the other when memory is short; below them spilling is faster.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.ir.program import Op
-from pimcomp.schedule.durations import (
+from pimcomp.schedule.ordering.durations import (
     SCHEDULED_OVERHEAD_CYCLES,
     added_service_ns,
     memory_service_ns,
@@ -16,7 +16,7 @@ from pimcomp.schedule.durations import (
     order_bounds,
     task_durations_ns,
 )
-from pimcomp.schedule.order import place_actions
+from pimcomp.schedule.ordering.order import place_actions
 from pimcomp.schedule.work import CONST, LOAD, STORE
 from tests.schedule.stages import SEEDS, Stages, stages
 

@@ -8,9 +8,9 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.durations import added_service_ns, longest_paths
-from pimcomp.schedule.modulo import Followers, Uses, least_period_ns, modulo_starts
-from pimcomp.schedule.placing import (
+from pimcomp.schedule.ordering.durations import added_service_ns, longest_paths
+from pimcomp.schedule.ordering.modulo import Followers, Uses, least_period_ns, modulo_starts
+from pimcomp.schedule.ordering.placing import (
     LOOKAHEADS,
     Actions,
     Known,
@@ -28,8 +28,8 @@ from pimcomp.schedule.placing import (
     prepare,
     replicate,
 )
-from pimcomp.schedule.rounds import LAST_STAGE, Turns, edges_within, rotated
-from pimcomp.schedule.spill import buffer_touches, spill
+from pimcomp.schedule.ordering.rounds import LAST_STAGE, Turns, edges_within, rotated
+from pimcomp.schedule.ordering.spill import buffer_touches, spill
 from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, Edges, select
 
 # Rounds that overlap: what starts later than this share of the least period moves to the next round.

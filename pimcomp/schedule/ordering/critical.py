@@ -7,7 +7,7 @@ from pimcomp.ir.array_group import Partition
 from pimcomp.ir.graph import Graph
 from pimcomp.plan.rows import sources_of
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.placing import Placed
+from pimcomp.schedule.ordering.placing import Placed
 from pimcomp.schedule.work import DoubleArray, LongArray
 
 

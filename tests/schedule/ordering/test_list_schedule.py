@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pimcomp.schedule.list_schedule import (
+from pimcomp.schedule.ordering.list_schedule import (
     DURATION_NS,
     FLITS,
     LATENCY_NS,

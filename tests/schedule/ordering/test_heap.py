@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pimcomp.schedule.heap import HEAP_COLUMNS, pop, push
+from pimcomp.schedule.ordering.heap import HEAP_COLUMNS, pop, push
 
 KEYS = st.sampled_from((0.0, 0.5, 1.0, 7.25, 1e9))
 ENTRIES = st.lists(st.tuples(KEYS, st.integers(0, 5)), max_size=40)

@@ -8,8 +8,8 @@ import pytest
 
 from pimcomp.ir.program import Op
 from pimcomp.schedule.emission.tape import SCRATCH
-from pimcomp.schedule.order import place_actions, place_with_spills
-from pimcomp.schedule.placing import least_memory
+from pimcomp.schedule.ordering.order import place_actions, place_with_spills
+from pimcomp.schedule.ordering.placing import least_memory
 from pimcomp.schedule.work import CONST, LOAD, STORE, select
 from tests.schedule.stages import IMAGES, SEEDS, Stages, positions, stages
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pimcomp.foundation.kernels import kernel
-from pimcomp.schedule.heap import HEAP_COLUMNS, KEY, RANK, pop, push
+from pimcomp.schedule.ordering.heap import HEAP_COLUMNS, KEY, RANK, pop, push
 from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.borrow import borrow
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pimcomp.plan.rows import sources_of
-from pimcomp.schedule.critical import critical_share, layer_of_node
+from pimcomp.schedule.ordering.critical import critical_share, layer_of_node
 from tests.schedule.stages import SEEDS, Stages, stages
 
 

@@ -16,7 +16,7 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import LongArray, Op
 from pimcomp.proof.executed import verify_program
 from pimcomp.schedule import ScheduleOptions
-from pimcomp.schedule.spill import Touches, buffer_touches, most_held
+from pimcomp.schedule.ordering.spill import Touches, buffer_touches, most_held
 from solvers import get_solver
 from tests.frontend.small_onnx import load, make, normals, op
 from tests.schedule.execute import compiled_files, largest_error

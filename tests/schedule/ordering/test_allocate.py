@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pimcomp.schedule.allocate import allocate
+from pimcomp.schedule.ordering.allocate import allocate
 
 CORES = 3
 

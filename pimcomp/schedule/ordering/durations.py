@@ -11,8 +11,8 @@ from pimcomp.ir.report import OrderBounds
 from pimcomp.isa.table import BYTES, DST, GLOBAL, INPUT, MATRIX, SRC, SRC2, UNIT, VECTOR
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
-from pimcomp.schedule.heap import HEAP_COLUMNS, ITEM, pop, push
-from pimcomp.schedule.list_schedule import DURATION_NS, FLITS, LATENCY_NS, MEMORY_NS, READ_NS, WRITE_NS
+from pimcomp.schedule.ordering.heap import HEAP_COLUMNS, ITEM, pop, push
+from pimcomp.schedule.ordering.list_schedule import DURATION_NS, FLITS, LATENCY_NS, MEMORY_NS, READ_NS, WRITE_NS
 from pimcomp.schedule.work import CONST, LOAD, STORE, DoubleArray, LongArray
 from pimcomp.timeline.work import message_ends_ns
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pimcomp.schedule.modulo import LAST_STAGE, MACHINES, Claims, Followers, Uses, least_period_ns, modulo_starts
+from pimcomp.schedule.ordering.modulo import (
+    LAST_STAGE,
+    MACHINES,
+    Claims,
+    Followers,
+    Uses,
+    least_period_ns,
+    modulo_starts,
+)
 
 SPAN = 5  # machines
 
