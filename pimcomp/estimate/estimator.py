@@ -110,7 +110,9 @@ class Estimator:
         rules = Rules(options.LOADERS, options.window_columns)
         raw = population(self.network, self.chip, plans, rules)
         alone_ns = raw[:, FIRST_NS]
-        raw_ns = alone_ns if one else np.maximum(raw[:, BUSIEST_NS], raw[:, SERVED_NS])
+        # Rounds overlap where local memory has room for work that runs ahead.
+        overlap = (pipeline is Pipeline.BATCH) & (raw[:, PEAK_BYTES] <= self.arch.local_memory_bytes)
+        raw_ns = np.where(overlap, np.maximum(raw[:, BUSIEST_NS], raw[:, SERVED_NS]), alone_ns)
         image_ns = raw_ns * (SCALE[pipeline] if scale is None else scale)
         rounds = np.maximum(np.ceil(alone_ns / (raw_ns * images)), 1)  # until an image's results show
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
