@@ -95,7 +95,7 @@ REASONS: tuple[tuple[str, Rule], ...] = (
     ),
     ("has \\d+ dimensions", lambda s: any(len(sizes) > 4 for sizes in s.sizes)),
     ("dimension \\d+ is 0", lambda s: any(0 in sizes for sizes in s.sizes)),
-    ("expected one matrix", lambda s: s.operator == "MatMul" and bool(np.ndim(s.constant(1)) > 2)),
+    ("expected one matrix", lambda s: s.operator in ("MatMul", "Attention") and bool(np.ndim(s.constant(1)) > 2)),
     ("repeats the batch", lambda s: s.operator in ("Expand", "Tile") and bool(np.ravel(s.constant(1))[0] > 1)),
     ("statistics per pixel", lambda s: s.says("spatial", 0)),
     ("a quotient of two feature maps", lambda s: s.operator == "Div" and len(s.computed) == 2),

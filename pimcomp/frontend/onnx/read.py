@@ -354,7 +354,9 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
 
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}  # where a shape stands that begins with the batch, but for `axes`
-_ALIKE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "PRelu", "Concat"} | {"Mean", "Pow", "Gemm"})
+_ALIKE = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "PRelu", "Concat", "Mean", "Pow", "Gemm", "Attention"}
+)
 
 
 def _target_for_one(target: npt.NDArray[np.generic], batch: int) -> npt.NDArray[np.generic] | None:
