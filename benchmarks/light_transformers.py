@@ -12,8 +12,10 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from large_networks import CLASSES, SIDE, Network, index_row
 from onnx import numpy_helper
@@ -29,31 +31,26 @@ class Transformer(Network):
         super().__init__()
         self.tokens, self.width, self.heads, self.causal = tokens, width, heads, causal
 
-    def integers(self, *values: int) -> str:
-        """A constant of whole numbers."""
-        tensor = numpy_helper.from_array(np.array(values, np.int64))
-        return self.node("Constant", [], value=tensor)
+    def constant(self, values: Any, kind: npt.DTypeLike = np.int64) -> str:
+        """A constant of whole numbers, or of another kind."""
+        return self.node("Constant", [], value=numpy_helper.from_array(np.array(values, kind)))
 
     def number(self, value: float) -> str:
         """A constant of one real number."""
-        return self.node("Constant", [], value=numpy_helper.from_array(np.array(value, np.float32)))
+        return self.constant(value, np.float32)
 
     def reshape(self, x: str, *shape: int) -> str:
         """Reshape."""
-        return self.node("Reshape", [x, self.integers(*shape)])
+        return self.node("Reshape", [x, self.constant(shape)])
 
     def positions(self) -> str:
         """Sinusoids of the token's number, of geometric wave lengths: [tokens, width]."""
         tokens, channels = (
-            self.node("Cast", [self.node("Range", [self.scalar(0), self.scalar(size), self.scalar(1)])], to=1)
+            self.node("Cast", [self.node("Range", [self.constant(0), self.constant(size), self.constant(1)])], to=1)
             for size in (self.tokens, self.width)
         )
         rates = self.node("Exp", [self.node("Mul", [channels, self.number(-math.log(1e4) / self.width)])])
         return self.node("Sin", [self.node("Mul", [self.reshape(tokens, self.tokens, 1), rates])])
-
-    def scalar(self, value: int) -> str:
-        """A whole number without axes."""
-        return self.node("Constant", [], value=numpy_helper.from_array(np.array(value, np.int64)))
 
     def norm(self, x: str) -> str:
         """LayerNormalization."""
@@ -76,11 +73,11 @@ class Transformer(Network):
         size = self.width // self.heads
         x = self.reshape(self.linear(x, self.width, 3 * self.width), 1, self.tokens, 3, self.heads, size)
         x = self.node("Transpose", [x], perm=[2, 0, 3, 1, 4])
-        q, k, v = (self.node("Gather", [x, self.scalar(part)], axis=0) for part in range(3))
+        q, k, v = (self.node("Gather", [x, self.constant(part)], axis=0) for part in range(3))
         scores = self.node("MatMul", [q, self.node("Transpose", [k], perm=[0, 1, 3, 2])])
         scores = self.node("Mul", [scores, self.number(size**-0.5)])
         if self.causal:
-            later = self.node("Trilu", [self.weights(self.tokens, self.tokens, value=-1e9), self.scalar(1)], upper=1)
+            later = self.node("Trilu", [self.weights(self.tokens, self.tokens, value=-1e9), self.constant(1)], upper=1)
             scores = self.node("Add", [scores, later])
         x = self.node("MatMul", [self.node("Softmax", [scores], axis=-1), v])
         x = self.reshape(self.node("Transpose", [x], perm=[0, 2, 1, 3]), 1, self.tokens, self.width)
@@ -111,7 +108,7 @@ class Transformer(Network):
 
     def first_token(self, x: str) -> str:
         """The first token as a vector."""
-        return self.node("Gather", [x, self.scalar(0)], axis=1)
+        return self.node("Gather", [x, self.constant(0)], axis=1)
 
 
 def vit_tiny() -> onnx.ModelProto:

@@ -36,7 +36,7 @@ class Strips(NamedTuple):
 def strips_of(net: Network, layout: Layout) -> Strips:
     """Strips of rows; a strip's inputs come before it.
 
-    A map is cut into at MOST_STRIPS `MOST_STRIPS` strips, and into fewer if it has many sites.
+    A map is cut into at most `MOST_STRIPS` strips, and into fewer if it has many sites.
     """
     height, row_start, before, first_site = net.height, net.row_start, net.needed_before, layout.start
     edge_start, source, extent = net.edge_start, net.source, net.extent

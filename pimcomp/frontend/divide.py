@@ -140,7 +140,7 @@ def _types(model: onnx.ModelProto, types_of: TypesOf, source: str) -> dict[str, 
     computed = [name for node in model.graph.node for name in node.output if name]
     found = {}
     for name, (text, shape) in types_of(with_outputs(Reference(model, source)(), computed), source).items():
-        element = text.removeprefix("tensor(").removesuffix(")").upper()
+        element = text.upper()
         if element in set(TensorProto.DataType.keys()) and element != "STRING":
             found[name] = _Type(TensorProto.DataType.Value(element), shape)
     for value in model.graph.input:

@@ -94,7 +94,7 @@ def _in_order(
             reports.append(report)
             if not report.passed:
                 return replace(report, reason=f"segment {folder.name}: {report.reason}"), maps
-        judged += [_judge(name, known[name], computed[name]) for name in computed.keys() & known.keys()]
+        judged += [_judge(name, known[name], computed[name]) for name in computed if name in known]
         maps |= {name: known.get(name, values) for name, values in computed.items()}
     worst = max(judged or reports[-1].outputs, key=lambda r: (not r.passed, r.max_error / r.range))
     whole = replace(

@@ -59,12 +59,12 @@ def run_reference(onnx_bytes: bytes, inputs: Mapping[str, FloatArray], *, name: 
 
 
 def output_types(onnx_bytes: bytes, name: str) -> dict[str, tuple[str, tuple[int | str | None, ...]]]:
-    """Type, as "tensor(float)", and shape of every output; a dimension that depends on the data is no number.
+    """Type, as "float", and shape of every output; a dimension that depends on the data is no number.
 
     Raises ModelError with `name` for a model that ONNX Runtime cannot load.
     """
     session = _session(onnx_bytes, name, optimised=False)  # nothing is computed
-    return {tensor.name: (tensor.type, tuple(tensor.shape)) for tensor in session.get_outputs()}
+    return {tensor.name: (_element(tensor.type), tuple(tensor.shape)) for tensor in session.get_outputs()}
 
 
 def run_on_host(
@@ -95,10 +95,13 @@ def run_on_host(
     return found, spent / total
 
 
+def _element(text: str) -> str:
+    """What a tensor holds, of ONNX Runtime's "tensor(...)"; other types stay as they are said."""
+    return text.removeprefix("tensor(").removesuffix(")")
+
+
 def _numpy_type(text: str) -> np.dtype[Any]:
-    names = {"float": "float32", "double": "float64"}
-    inside = text.removeprefix("tensor(").removesuffix(")")
-    return np.dtype(names.get(inside, inside))
+    return np.dtype({"float": "float32", "double": "float64"}.get(_element(text), _element(text)))
 
 
 def _as_input(array: AnyArray, kind: np.dtype[Any], shape: tuple[int | str | None, ...]) -> AnyArray:

@@ -86,13 +86,6 @@ def lengths_of(times: DoubleArray, tasks: int) -> Lengths:
     return Lengths(np.append(task[:, DURATION_NS] + task[:, MEMORY_NS], target), source, target)
 
 
-def busy_ns(core: LongArray, peer: LongArray, lengths: Lengths, cores: int) -> DoubleArray:
-    """float64[cores]: the time that a round keeps a core busy for the list scheduler. core, peer: of every action."""
-    tasks = len(core) - len(lengths.source)
-    own = np.bincount(core, np.append(lengths.action[:tasks], lengths.source + FREED_NS), cores)
-    return np.asarray(own + np.bincount(peer[tasks:], lengths.target + FREED_NS, cores))
-
-
 @kernel
 def longest_paths(edge_start: LongArray, edge_to: LongArray, length: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
     """Per action the longest path that ends before it and the longest that begins behind it; their lengths are those of

@@ -9,7 +9,7 @@ from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.ordering.durations import added_service_ns, longest_paths
-from pimcomp.schedule.ordering.modulo import Followers, Uses, least_period_ns, modulo_starts
+from pimcomp.schedule.ordering.modulo import Claims, Followers, Uses, least_period_ns, modulo_starts
 from pimcomp.schedule.ordering.placing import (
     LOOKAHEADS,
     Actions,
@@ -67,7 +67,7 @@ def _best_order(known: Known, pace: Pace, actions: Actions, orders: int, *, repe
     span = int(actions.rank.max()) + 1
     best = fit(known, pace, actions, span)
     if repeated:
-        return _overlapped(known, pace, actions, best, orders) if best is not None else None
+        return _overlapped(known, pace, best, orders) if best is not None else None
     if best is not None and best.eager and orders > 1:
         urgent = _by_tail(actions, claims_of(known, actions).done_ns)
         for factor, by_tail in ORDERS[: orders - 1]:
@@ -78,11 +78,12 @@ def _best_order(known: Known, pace: Pace, actions: Actions, orders: int, *, repe
     return best
 
 
-def _overlapped(known: Known, pace: Pace, actions: Actions, first: Placed, orders: int) -> Placed:
+def _overlapped(known: Known, pace: Pace, first: Placed, orders: int) -> Placed:
     """The best of rounds that overlap, and of `first`, in which they do not."""
-    best = _rotated(known, pace, actions, first, ROTATIONS - 1 + orders)
+    claims = claims_of(known, first.actions)
+    best = _rotated(known, pace, claims, first, ROTATIONS - 1 + orders)
     best = _justified(known, pace, best, orders // 2)
-    return _folded(known, actions, first, best) if orders > 1 else best
+    return _folded(known, claims, first, best) if orders > 1 else best
 
 
 def _justified(known: Known, pace: Pace, best: Placed, turns: int) -> Placed:
@@ -103,12 +104,11 @@ def _justified(known: Known, pace: Pace, best: Placed, turns: int) -> Placed:
     return best
 
 
-def _rotated(known: Known, pace: Pace, actions: Actions, best: Placed, rotations: int) -> Placed:
+def _rotated(known: Known, pace: Pace, claims: Claims, best: Placed, rotations: int) -> Placed:
     """Rounds that overlap more with every rotation; the best of them and the one that is given."""
-    flow, span = known.flow, int(actions.rank.max()) + 1
-    kind = kinds_of(flow, actions)
+    actions = best.actions
+    span, kind = int(actions.rank.max()) + 1, kinds_of(known.flow, actions)
     turns = Turns(actions.edges, known.touches, actions.number, (kind == LOAD) | (kind == CONST), kind == STORE)
-    claims = claims_of(known, actions)
     busy_ns = least_period_ns(claims)
     found, roomy = best, True
     for _ in range(rotations):
@@ -126,11 +126,10 @@ def _rotated(known: Known, pace: Pace, actions: Actions, best: Placed, rotations
     return best
 
 
-def _folded(known: Known, actions: Actions, first: Placed, best: Placed) -> Placed:
+def _folded(known: Known, claims: Claims, first: Placed, best: Placed) -> Placed:
     """The better of `best` and modulo schedules that follow the order `first`, in which rounds do not overlap."""
-    images, buffers, kind = len(actions.number), len(known.flow.buffers.core), kinds_of(known.flow, actions)
-    claims = claims_of(known, actions)
-    busy_ns = least_period_ns(claims)
+    actions, buffers, busy_ns = first.actions, len(known.flow.buffers.core), least_period_ns(claims)
+    images, kind = len(actions.number), kinds_of(known.flow, actions)
     followers = Followers(np.searchsorted(actions.edges.before, np.arange(len(kind) + 1)), actions.edges.after)
     user = actions.number[:, known.touches[:, 1]]
     buffer = known.touches[:, 0] + np.arange(images)[:, None] * buffers
