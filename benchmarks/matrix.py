@@ -196,6 +196,12 @@ def _text(cell: Cell | None) -> str:
     return f"{time_ms:.3g} ms" + (f" x{cell.chips}" if cell.chips > 1 else "") + (" ✓" if cell.passed else "")
 
 
+def write_page(path: Path, text: str) -> None:
+    """Write the page; the section of benchmarks/one_chip.py stays."""
+    kept = path.read_text(encoding="utf-8").partition("<!-- one chip -->") if path.exists() else ("", "", "")
+    path.write_text(text + "".join(["\n", *kept[1:]] if kept[1] else []), encoding="utf-8")
+
+
 def main() -> int:
     """Compute what is missing and write the page; 1 if a program computes something wrong."""
     parser = argparse.ArgumentParser(description="Every network on every chip in both pipelines.")
@@ -230,8 +236,8 @@ def main() -> int:
         with CELLS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(cell)) + "\n")
         print(f"{number}/{len(wanted)} {' '.join(key)}: {_text(cell)} {cell.error[:120]}", flush=True)
-        options.page.write_text(page(cells, every, twins), encoding="utf-8")
-    options.page.write_text(page(cells, every, twins), encoding="utf-8")
+        write_page(options.page, page(cells, every, twins))
+    write_page(options.page, page(cells, every, twins))
     return 1 if any(cell.passed is False for cell in cells.values()) else 0
 
 

@@ -27,3 +27,15 @@ def replace_section(page: str, name: str, body: str, title: str) -> str:
     if not found:
         raise ValueError(f"the mark {begin} has no {end}")
     return before + section + after.removeprefix("\n")
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of all tables in a text, row by row, headers and rules included."""
+    lines = (line.strip() for line in text.splitlines())
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def read_section(page: Path, name: str) -> str:
+    """The section between the marks of `name`, empty if there is none."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return text.partition(f"<!-- {name} -->")[2].partition(f"<!-- end of {name} -->")[0]

@@ -2,9 +2,9 @@
 
     python -m benchmarks.segment_cuts                # vgg16 and resnet50 on the ISSCC macros: minutes
 
-By the prices that `pimdse compile --segments` cuts with, element pipeline; nothing is compiled. No shipped chip says
-how long writing a row takes, so each is asked twice: with free writes and with ROW_NS, an assumption. Maps: what
-crosses a cut, stored and loaded, by the rates of the global memory and its link.
+By the prices that `pimdse compile --segments` cuts with, element pipeline, one image per visit; nothing is compiled.
+Each is asked twice: with free writes, and with the chip's own time per row. Greedy segments are as long as they fit,
+and use all crossbars. Maps: what crosses a cut, stored and loaded, by the rates of the global memory and its link.
 """
 
 import argparse
@@ -14,20 +14,20 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.sections import table, write_section
+from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Graph, Input
+from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.segments import cut_candidates, segment
-from pimcomp.plan.split_layers import split_layers
-from pimdse.compiling.building import Recipe, make_recipe
-from pimdse.compiling.segmented import Prices, cheapest
+from pimcomp.schedule import ScheduleOptions
+from solvers.segments import Price, Prices, cut_cheaply
 
 NETWORKS = ("vgg16", "resnet50")
 CHIPS = ("isscc20_15_4", "isscc21_16_1", "isscc22_11_4", "isscc23_16_6")
-ROW_NS = 100.0
 HEADER = (
-    "network", "chip", "row write", "segments", "greedy", "cheapest ms", "greedy ms", "greedy / cheapest",
-    "compute", "reload", "maps",
+    "network", "chip", "row write", "segments", "rows", "greedy", "greedy rows", "cheapest ms", "greedy ms",
+    "greedy / cheapest", "compute", "reload", "maps",
 )  # fmt: skip
 
 
@@ -52,24 +52,26 @@ def maps_ns(part: Graph, arch: Arch) -> float:
     return busy_ns(loaded, arch.global_read_cycles) + busy_ns(part.stored(), arch.global_write_cycles)
 
 
-def row(graph: Graph, recipe: Recipe, row_ns: float) -> tuple[str, ...]:
+def row(name: str, whole: Graph, arch: Arch) -> tuple[str, ...]:
     """One network on one chip."""
-    priced = Prices(replace(recipe, arch=replace(recipe.arch, row_write_ns=row_ns)))
-    free = Prices(replace(recipe, arch=replace(recipe.arch, row_write_ns=0.0)))
-    graph = split_layers(graph, recipe.arch, recipe.options, priced.of)
-    best = cheapest(graph, priced)
+    prices = Prices(arch, Pipeline.ELEMENT, ScheduleOptions())
+    best = cut_cheaply(whole, prices)
+    graph = best.graph
 
-    def price_ns(prices: Prices, positions: Sequence[int]) -> float:
-        return sum(prices.of(segment(graph, *pair)) or 0.0 for pair in pairwise(positions))
+    def priced(first: int, stop: int) -> tuple[Price, ...]:
+        return prices.all_of(segment(graph, first, stop))
 
-    plain = greedy_cuts(cut_candidates(graph), lambda first, stop: priced.of(segment(graph, first, stop)) is not None)
-    plain_ns, latency_ns = price_ns(priced, plain), price_ns(free, best.positions)
-    crossing_ns = sum(maps_ns(segment(graph, *pair), recipe.arch) for pair in pairwise(best.positions))
-    parts_ns = (latency_ns - crossing_ns, best.price - latency_ns, crossing_ns)
+    greedy = greedy_cuts(cut_candidates(graph), lambda first, stop: bool(priced(first, stop)))
+    plain = [priced(*pair)[0] for pair in pairwise(greedy)]
+    plain_ns = sum(price.of_visit(1) for price in plain)
+    latency_ns, written_ns = (sum(getattr(p, what) for p in best.prices) for what in ("latency_ns", "write_ns"))
+    crossing_ns = sum(maps_ns(segment(graph, *pair), arch) for pair in pairwise(best.positions))
+    parts_ns = (latency_ns - crossing_ns, written_ns, crossing_ns)
     return (
-        recipe.model, recipe.arch.name, f"{row_ns:g} ns" if row_ns else "free",
-        f"{len(best.positions) - 1}", f"{len(plain) - 1}", f"{best.price / 1e6:.4g}", f"{plain_ns / 1e6:.4g}",
-        f"{plain_ns / best.price:.3f}", *(f"{100 * ns / best.price:.1f} %" for ns in parts_ns),
+        name, arch.name, f"{arch.row_write_ns / 1000:g} us" if arch.row_write_ns else "free",
+        *(text for found in (best.prices, plain) for text in (f"{len(found)}", f"{sum(p.rows for p in found):,}")),
+        f"{best.visit_ns / 1e6:.4g}", f"{plain_ns / 1e6:.4g}", f"{plain_ns / best.visit_ns:.3f}",
+        *(f"{100 * ns / best.visit_ns:.1f} %" for ns in parts_ns),
     )  # fmt: skip
 
 
@@ -84,12 +86,9 @@ def main() -> None:
     for network in given.networks:
         graph = load_network(network, weights="random:0").graph
         for chip in given.chips:
-            recipe = make_recipe(
-                model=network, weights="random:0", arch=chip, solver="exact", pipeline="element", time_limit_s=None,
-                seed=0, options=None,
-            )  # fmt: skip
-            for row_ns in (0.0, ROW_NS):
-                rows.append(row(graph, recipe, row_ns))
+            arch = load_arch(chip)
+            for asked in (replace(arch, row_write_ns=0.0), arch):
+                rows.append(row(network, graph, asked))
                 print(" | ".join(rows[-1]), flush=True)
     write_section(given.page, "segment cuts", table(HEADER, rows), "Networks larger than the chip")
 

@@ -125,6 +125,7 @@ class WriteSection(Section):
     row_ns: float = arch_field("row_write_ns", "time to write one row of one crossbar", ge=0)
     row_pj: float = arch_field("row_write_pj", "energy to write one row of one crossbar", ge=0)
     rows_at_once: int = arch_field("rows_written_at_once", "rows that all crossbars together write at a time", ge=1)
+    endurance: int = arch_field("cell_endurance", "writes that a cell takes", ge=0)
 
 
 class CrossbarSection(Section):
@@ -167,6 +168,7 @@ class LocalMemorySection(Section):
 class GlobalMemorySection(Section):
     """The memory that all cores share: one request at a time."""
 
+    bytes: int = arch_field("global_memory_bytes", "room for maps that wait between segments; 0: enough", ge=0)
     width_bytes: int = arch_field("global_width_bytes", "bytes per beat", ge=1)
     period_ns: float = arch_field("global_period_ns", "clock period", gt=0)
     read_cycles: int = arch_field("global_read_cycles", "cycles per beat read", ge=0)

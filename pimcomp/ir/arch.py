@@ -88,12 +88,14 @@ class Arch:
     row_write_ns: float = 0.0
     row_write_pj: float = 0.0
     rows_written_at_once: int = 1  # of all crossbars of all chips together
+    cell_endurance: int = 0  # writes that a cell takes
     # --- memories
     local_memory_bytes: int = 262144
     local_width_bytes: int = 64
     local_period_ns: float = 1.0
     local_read_cycles: int = 8
     local_write_cycles: int = 10
+    global_memory_bytes: int = 0  # 0: as many as are needed
     global_width_bytes: int = 32
     global_period_ns: float = 1.0
     global_read_cycles: int = 8

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pimcomp.ir.graph import Graph, Input, Loaded, Node, Output, Softmax, View
+from pimcomp.ir.graph import Fixed, Graph, Input, Loaded, Node, Output, Softmax, View
 
 Span = tuple[int, int]  # the first, and the one behind the last
 
@@ -148,6 +148,16 @@ def _entering(graph: Graph, first: int, stop: int) -> dict[int, Span]:
         if isinstance(graph.nodes[source].operation, Loaded):
             found[source] = 0, graph.nodes[source].channels
     return dict(sorted(found.items()))
+
+
+def waiting_bytes(graph: Graph, first: int, stop: int, element_bytes: int) -> int:
+    """Bytes per image of the maps that lie in memory while segment [first, stop) runs: what it or a later one reads of
+    those before it, and what later ones read of its own. Network inputs count until they are read."""
+    before = _entering(graph, first, len(graph.nodes))
+    own = {i: span for i, span in _entering(graph, stop, len(graph.nodes)).items() if i >= first}
+    sizes = [(graph.nodes[i], high - low) for i, (low, high) in (before | own).items()]
+    kept = [n.height * n.width * channels for n, channels in sizes if not isinstance(n.operation, Fixed)]
+    return element_bytes * sum(kept)
 
 
 def _home(graph: Graph, output: Output) -> int:

@@ -61,6 +61,14 @@ def compile_(
             "--segments", help="Cut the network into programs that follow each other, crossbars written anew."
         ),
     ] = False,
+    per_visit: Annotated[
+        str,
+        typer.Option(
+            "--images-per-visit",
+            metavar="N|auto",
+            help="With --segments: so many images share a writing; auto: as many as pay in the chip's global memory.",
+        ),
+    ] = "1",
     host: HostOption = "allow",
     precision: PrecisionOption = None,
     out: Annotated[Path | None, out_option("Folder to write; default results/compile/NAME-ARCH-PIPELINE.")] = None,
@@ -78,7 +86,7 @@ def compile_(
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
     from pimcomp.errors import CapacityError, ConfigError, UnsupportedOp, check_name
     from pimdse.compiling.building import build, check_target, make_recipe, with_precision_file, write
-    from pimdse.compiling.segmented import compile_segments, with_lever
+    from pimdse.compiling.segmented import compile_segments, images_per_visit, with_lever
     from pimdse.compiling.summary import show_compiled, show_segments
 
     output = output_of(context)
@@ -91,6 +99,7 @@ def compile_(
     further = [name.strip() for name in save.split(",") if name.strip()]
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
     check_name("--host", host, ("allow", "forbid"))
+    images = images_per_visit(per_visit, recipe.arch, segments=segments)
     if not segments:
         try:
             with output.stages(f"compiling {recipe.label}") as observe:
@@ -108,8 +117,9 @@ def compile_(
         raise ConfigError("--precision", "it names layers of a whole network: not of segments")
     with output.stages(f"compiling {recipe.label} in segments") as observe:
         content = compile_segments(
-            recipe, folder, observe, form=form, save=further, cutting=segments, host=host == "allow"
-        )
+            recipe, folder, observe, form=form, save=further, cutting=segments, host=host == "allow",
+            images_per_visit=images,
+        )  # fmt: skip
     show_segments(output, content, folder)
 
 

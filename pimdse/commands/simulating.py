@@ -69,9 +69,9 @@ def simulate(
             raise ConfigError("--mode", "segments run one after the other, a round each: only latency")
         index = read_segments(folder)
         in_order = [simulated(part, "latency") for part in index.programs]
-        write_ns = index.content.get("write_ns")
-        data = {**_segments_data(folder, in_order, write_ns), "host": index.host_entries}
-        output.show(data, lambda console: _show_segments(console, in_order, write_ns, index.host_entries))
+        visit = {name: index.content.get(name) for name in ("write_ns", "images_per_visit", "visit_ns", "image_ns")}
+        data = {**_segments_data(folder, in_order), **visit, "host": index.host_entries}
+        output.show(data, lambda console: _show_segments(console, in_order, visit, index.host_entries))
     else:
         one = simulated(folder, mode)
         output.show(one.data(), one.render)
@@ -156,7 +156,7 @@ def _simulate(output: "Output", folder: Path, mode: str, executable: Path | None
     )  # fmt: skip
 
 
-def _segments_data(folder: Path, parts: Sequence[_Simulated], write_ns: float | None) -> dict[str, object]:
+def _segments_data(folder: Path, parts: Sequence[_Simulated]) -> dict[str, object]:
     """Every segment's figures and their sums: one round in each, one after the other; writing apart."""
     from pimcomp.attribution.critical_path import UNITS
 
@@ -165,7 +165,6 @@ def _segments_data(folder: Path, parts: Sequence[_Simulated], write_ns: float | 
         "folder": str(folder),
         "mode": "latency",
         **_summed(parts),
-        "write_ns": write_ns,
         "critical_path_ns": {unit: sum(path[unit] for path in paths) for unit in UNITS},
         "segments": [
             {"folder": part.program.path.name, **part.numbers(), "critical_path_ns": path}
@@ -190,7 +189,7 @@ def _path_ns(part: _Simulated) -> list[float]:
 
 
 def _show_segments(
-    console: "Console", parts: Sequence[_Simulated], write_ns: float | None, hosted: Sequence[Mapping[str, Any]]
+    console: "Console", parts: Sequence[_Simulated], visit: Mapping[str, Any], hosted: Sequence[Mapping[str, Any]]
 ) -> None:
     from pimcomp.attribution.critical_path import UNITS
     from pimdse.compiling.summary import host_text
@@ -211,8 +210,10 @@ def _show_segments(
             row += [time_text(theirs_ns, _DIGITS), f"{100 * (latency_ns / theirs_ns - 1):+.4f} %"]
         rows.append([*row, energy_text(energy_pj, _DIGITS), *(share_text(ns, latency_ns) for ns in path)])
     wide_table(console, [name.replace("_", " ") for name in header], rows, numeric=header)
-    written = "not known" if write_ns is None else time_text(write_ns)
+    written = "not known" if visit["write_ns"] is None else time_text(visit["write_ns"])
     plain(console, f"one round in each, one after the other; writing crossbars, not counted here: {written}")
+    if (images := visit["images_per_visit"] or 1) > 1 and visit["image_ns"] is not None:
+        plain(console, f"with visits of {images} images: {time_text(visit['image_ns'])} per image, writing included")
     for entry in hosted:
         plain(console, f"{entry['folder']}: {host_text(entry['host'])}; pimdse verify measures its time")
 

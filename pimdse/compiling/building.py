@@ -17,6 +17,7 @@ from pimcomp.emit.choices import check_choices
 from pimcomp.emit.outputs import emit, file_names
 from pimcomp.emit.report import Report
 from pimcomp.errors import ConfigError, check_name, did_you_mean
+from pimcomp.foundation.digest import digest
 from pimcomp.foundation.own_files import COMPILE, check_free
 from pimcomp.frontend import LoadedNetwork, ModelSource, load_network
 from pimcomp.frontend.model_index import network_name
@@ -26,7 +27,6 @@ from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.precision import with_precision
-from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import versions
 from solvers import canonical, get_solver
 

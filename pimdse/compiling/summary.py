@@ -45,20 +45,23 @@ def _render_segments(console: Console, content: Mapping[str, Any], folder: Path)
     header = ("segment", "layers", "crossbars", "rows", "written", "bytes in", "bytes out", "latency", "energy")
     rows = [_segment_row(entry) for entry in content["segments"]]
     wide_table(console, header, rows, numeric=(header[0], *header[2:]))
-    images = programs[0]["images_per_round"]
-    rows_table(
-        console,
-        [
-            ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
-            ("segments", f"{len(rows)}, one after the other; {count_text(content['rows_written'])} rows written"),
-            ("programs", f"{time_text(content['latency_ns'])} for {images} image{'s' if images > 1 else ''}"),
-            (
-                "writing",
-                _known_time(content["write_ns"]) + (", once: there is one program" if len(programs) == 1 else ""),
-            ),
-            ("energy", f"{energy_text(content['energy_pj'])} per image, without writing crossbars"),
-        ],
-    )
+    per_round, images = programs[0]["images_per_round"], content["images_per_visit"]
+    once = ", once: there is one program" if len(programs) == 1 else ""
+    table = [
+        ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
+        ("segments", f"{len(rows)}, one after the other; {count_text(content['rows_written'])} rows written"),
+        ("programs", f"{time_text(content['latency_ns'])} for {per_round} image{'s' if per_round > 1 else ''}"),
+        ("writing", _known_time(content["write_ns"]) + once),
+        ("energy", f"{energy_text(content['energy_pj'])} per image, without writing crossbars"),
+    ]
+    if content["write_pj"] is not None:
+        table.append(("", f"{energy_text(content['write_pj'])} for writing them{once}"))
+    if len(programs) > 1 and content["image_ns"] is not None:
+        visits = f"visits of {images} images: " if images > 1 else ""
+        table.append(("per image", f"{visits}{time_text(content['image_ns'])} with writing"))
+    if content["lifetime_images"] is not None:
+        table.append(("lifetime", f"{count_text(content['lifetime_images'])} images, until a cell has no more writes"))
+    rows_table(console, table)
     if content["write_ns"] is None:
         plain(console, "note: the chip's description has no crossbar.write.row_ns: writing is not counted", "yellow")
     if hosted := [node for entry in content["segments"] for node in entry.get("host", ())]:

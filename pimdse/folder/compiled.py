@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from pimcomp.errors import ModelError, OutputError, UnsupportedOp
+from pimcomp.foundation.digest import digest
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.frontend.load_network import locate_from
 from pimcomp.frontend.model_index import is_shipped, network_name
-from pimdse.foundation.digest import digest
 
 PROGRAMS = ("program.gz", "program.json")
 INDEX = "segments.json"  # of a folder of segments

@@ -1,6 +1,7 @@
 """Versions of what decides results."""
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 # What decides figures and choices; the rest of the environment does not.
@@ -15,6 +16,7 @@ def own_version() -> str:
         return "source"
 
 
+@cache
 def versions() -> dict[str, str]:
     """Python's version and those of the packages that decide results."""
     found = {"python": platform.python_version()}

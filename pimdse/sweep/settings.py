@@ -9,10 +9,10 @@ from typing import Any
 from pimcomp.config import find_arch, load_arch, load_yaml
 from pimcomp.config.precision_file import read_precision
 from pimcomp.errors import ConfigError, ModelError
+from pimcomp.foundation.digest import digest
 from pimcomp.frontend import load_network
 from pimcomp.plan.precision import check_layers
 from pimdse.folder.compiled import recorded_model
-from pimdse.foundation.digest import digest
 from pimdse.foundation.versions import own_version
 from pimdse.sweep.words import full_name, read_limit
 from spaces.candidate import Evaluator

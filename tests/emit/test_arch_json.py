@@ -24,6 +24,7 @@ NOT_CARRIED = {
     *("name", "weight_bits", "activation_bits", "psum_bits", "chips", "noc_file", "noc_table", "node_nm", "encoding"),
     *("offchip_ns", "offchip_energy_pj", "core_area_mm2", "chip_area_mm2", "interconnect", "mesh_rows", "cores"),
     *("cut_off", "cell_noise", "stuck_cells", "noise_seed", "row_write_ns", "row_write_pj", "rows_written_at_once"),
+    *("cell_endurance", "global_memory_bytes"),
 }
 
 

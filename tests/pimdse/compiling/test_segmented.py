@@ -19,8 +19,9 @@ CHIP = """
 name: tiny
 chip: {cores: 2, crossbars_per_core: 2}
 crossbar: {rows: 32, cols: 32, cell_bits: 8, dac: {count: 32}, adc: {bits: auto},
-  write: {row_ns: 10, row_pj: 3, rows_at_once: 4}}
+  write: {row_ns: 10, row_pj: 3, rows_at_once: 4, endurance: 100}}
 core: {rob_size: 1}
+global_memory: {bytes: 65536}
 """
 
 
@@ -104,6 +105,48 @@ def test_simulate_adds_up_what_each_takes(made: Path, capsys: pytest.CaptureFixt
     assert f"writing crossbars, not counted here: {index['write_ns']:g} ns" in capsys.readouterr().out
     assert run(["simulate", str(made / "out"), "--mode", "throughput"]) == 2
     assert "--mode: segments run one after the other, a round each" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("word", "images"), [("3", 3), ("auto", None)])
+def test_images_of_a_visit_share_the_writing(
+    word: str, images: int | None, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = made / f"visits of {word}"
+    asked = [*words(made), "--segments", "--images-per-visit", word, "--pipeline", "batch", "--out", str(out)]
+    assert run(["--json", *asked]) == 0
+    index = json.loads(capsys.readouterr().out)
+    count = index["images_per_visit"]
+    assert count == (images or count) > 1
+    of_visit = [e["latency_ns"] + (count - 1) * e["period_ns"] for e in index["segments"]]
+    assert index["visit_ns"] == pytest.approx(sum(of_visit))
+    assert index["image_ns"] == pytest.approx((index["visit_ns"] + index["write_ns"]) / count)
+    assert index["image_pj"] == pytest.approx(index["energy_pj"] + index["write_pj"] / count)
+    assert index["lifetime_images"] == 100 // len(index["segments"]) * count
+    assert run(["-q", "verify", str(out)]) == 0
+    capsys.readouterr()
+    assert run(["-q", *asked]) == 0
+    assert run(["--json", "simulate", str(out)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["images_per_visit"], found["image_ns"]) == (count, index["image_ns"])
+
+
+@pytest.mark.parametrize(
+    ("word", "chip", "segments", "said"),
+    [
+        ("none", "tiny", True, "--images-per-visit: expected a number from 1 to 10000, or auto, found 'none'"),
+        ("0", "tiny", True, "found '0'"),
+        ("2", "tiny", False, "only with --segments"),
+        ("auto", "isaac", True, "isaac has no global_memory.bytes"),
+        ("10000", "tiny", True, "65536 bytes of global memory, needs"),
+    ],
+)
+def test_a_wrong_number_of_images_per_visit_is_named(
+    word: str, chip: str, segments: bool, said: str, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch = str(made / "tiny.yaml") if chip == "tiny" else chip
+    asked = ["compile", str(made / "net.onnx"), "--arch", arch, "--images-per-visit", word, "--out", str(made / "no")]
+    assert run([*asked, *(["--segments"] if segments else [])]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["map", "trace", "view"])
@@ -194,12 +237,13 @@ def test_a_network_without_layers_is_one_segment_that_writes_nothing(made: Path)
         ("row_ns: -1", "crossbar.write.row_ns: expected a number >= 0, found integer -1"),
         ("rows_at_once: 0", "crossbar.write.rows_at_once: expected an integer >= 1, found integer 0"),
         ("row_mw: 1", "crossbar.write.row_mw"),
+        ("endurance: -1", "crossbar.write.endurance: expected an integer >= 0, found integer -1"),
     ],
 )
 def test_a_wrong_key_of_writing_is_named(
     written: str, said: str, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (made / "wrong.yaml").write_text(CHIP.replace("row_ns: 10, row_pj: 3, rows_at_once: 4", written))
+    (made / "wrong.yaml").write_text(CHIP.replace("row_ns: 10, row_pj: 3, rows_at_once: 4, endurance: 100", written))
     words = ["compile", str(made / "net.onnx"), "--arch", str(made / "wrong.yaml"), "--segments"]
     assert run([*words, "--out", str(made / "wrong")]) == 2
     assert said in capsys.readouterr().err
