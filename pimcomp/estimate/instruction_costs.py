@@ -26,7 +26,6 @@ from pimcomp.ir.graph import (
     Turn,
 )
 from pimcomp.schedule.constants import ERF_TERMS, fit_lrn, is_mean
-from pimcomp.schedule.emission.finish import ERF_LANES
 from pimcomp.schedule.ordering.durations import LEAST_OVERHEAD_CYCLES
 
 Amount = Any  # float, or float64 with one value per element of what was asked about
@@ -209,7 +208,7 @@ def _activation(node: Node) -> NodeWork:
     if activation.kind is kinds.LEAKY_RELU:
         return NodeWork(two=2, constants=node.channels)
     if activation.kind in (kinds.ERF, kinds.GELU):
-        return NodeWork(two=10, one=1, copies=1, constants=(len(ERF_TERMS) + 1) * min(node.channels, ERF_LANES))
+        return NodeWork(two=10 + (activation.kind is kinds.GELU), one=1, constants=len(ERF_TERMS))
     return NodeWork(two=3, one=2, constants=2 * node.channels)
 
 

@@ -3,6 +3,7 @@
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.heads import spread_out
 from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.plan.vector_layers import Unfold, unfold_layer, use_vector_unit
 
@@ -12,8 +13,12 @@ def rewrite(graph: Graph, arch: Arch, options: ScheduleOptions, unfold: Unfold =
 
     unfold: where many chips are looked at, one that remembers.
     """
-    if options.merge_siblings:
-        graph = merge_siblings(graph)
+    graph = regrouped(graph, merge=options.merge_siblings)
     if options.vector_depthwise:
         graph = use_vector_unit(graph, arch, unfold)
     return graph
+
+
+def regrouped(graph: Graph, *, merge: bool) -> Graph:
+    """What is computed together and what apart, on any chip. merge: siblings become one."""
+    return spread_out(merge_siblings(graph) if merge else graph)

@@ -14,7 +14,7 @@ from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, Graph, Output
 from pimcomp.ir.image_shape import image_shape
-from pimcomp.plan.merge_siblings import merge_siblings
+from pimcomp.plan.rewrite import regrouped
 from pimcomp.proof.feeds import (
     Feed,
     count_images,
@@ -295,7 +295,7 @@ def _as_compiled(graph: Graph, names: Sequence[str]) -> Graph:
 
     Raises ModelError if the program was compiled from another network.
     """
-    for candidate in (graph, merge_siblings(graph)):
+    for candidate in (regrouped(graph, merge=merge) for merge in (False, True)):
         if [node.name for node in candidate.nodes] == list(names):
             return candidate
     raise ModelError(f"checkpoints.npz: its nodes are not those of {graph.name}: the program is of another network")

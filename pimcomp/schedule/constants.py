@@ -51,6 +51,9 @@ ERF_TERMS = (
 )  # fmt: skip
 
 
+ITERATED_PIXELS = 8  # of a softmax or a normalisation at a time: every core that needs them loads so many constants
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Constants:
     """Per node: `vectors[node]` float32 values to be loaded once per core that needs them (empty: none).
@@ -130,7 +133,7 @@ def _iteration(node: Node, operation: Lrn | Softmax | Normalise, largest: float)
             factors, steps = root_terms(operation, node.channels, largest)
         case _:
             assert_never(operation)
-    return [np.full(node.width, factor, np.float32) for factor in factors], steps
+    return [np.full(min(node.width, ITERATED_PIXELS), factor, np.float32) for factor in factors], steps
 
 
 def _activation_constants(
@@ -151,11 +154,10 @@ def _activation_constants(
         case ActivationKind.HARD_SWISH:
             return 0.0, 1.0, pixel(1.0 / 6.0), pixel(0.5)
         case ActivationKind.ERF | ActivationKind.GELU:
-            scale = 1.0 if a.kind is ActivationKind.ERF else math.sqrt(0.5)
-            terms = np.array(ERF_TERMS) * scale ** np.arange(2 * len(ERF_TERMS) - 1, 0, -2)
-            lanes = min(channels, emit_finish.ERF_LANES)
-            half = pixel(0.5)[:lanes] if a.kind is ActivationKind.GELU else None
-            return None, None, np.repeat(terms, lanes).astype(np.float32), half
+            terms = np.array(ERF_TERMS)
+            if a.kind is ActivationKind.GELU:  # x / 2 * (1 + erf(x / sqrt(2))), and (1 + tanh(y)) / 2 = sigmoid(2 y)
+                terms *= 2.0 * math.sqrt(0.5) ** np.arange(2 * len(terms) - 1, 0, -2)
+            return None, None, terms.astype(np.float32), None
         case ActivationKind.RELU | ActivationKind.SIGMOID | ActivationKind.TANH:
             return None, None, None, None
         case _:

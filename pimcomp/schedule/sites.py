@@ -17,18 +17,23 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import (
+    Fixed,
     Graph,
     IntArray,
     Loaded,
     LongArray,
     Node,
+    Normalise,
     Operation,
     Pick,
     Product,
+    Softmax,
+    Standalone,
     Turn,
     View,
     Windowed,
     on_crossbars,
+    vector_passes,
 )
 from pimcomp.ir.plan import Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
@@ -92,6 +97,9 @@ def place_work(
     weighted = {node: k for k, node in enumerate(partition.nodes)}
     held = [c.ravel().astype(np.int64) for c in plan.core_of] or [np.zeros(1, np.int64)]
     cores_used = np.unique(np.concatenate(held))
+    stages = _stages(graph, arch.total_cores, len(cores_used), options.GATHERERS)
+    # What follows constants would meet on the few cores that load them.
+    pixels = [0 if isinstance(n.operation, Fixed) else n.height * n.width for n in graph.nodes]
     placed: list[NodeSites] = []
     owners: list[LongArray] = []  # int64[height, width] per node
     for index, node in enumerate(graph.nodes):
@@ -106,13 +114,16 @@ def place_work(
         elif isinstance(operation, Loaded):
             segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
         else:
-            segments = _follow(owners, node)
+            segments = _follow(owners, node, pixels)
             if isinstance(operation, Windowed):
                 pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
                 segments = _share(segments, load, pixel_ns, options.window_columns)
-            elif isinstance(operation, Product):
-                pixel_ns = node.channels * arch.vector_ns(len(node.inputs[0].channels), 2)
-                segments = _share(segments, load, pixel_ns, options.PRODUCT_COLUMNS, stay=False)
+            elif index in stages:
+                stage, pixel_ns = stages[index], vector_passes(node) * arch.vector_ns(node.channels, 2)
+                columns = -(-node.height * node.width // stage.pieces)
+                if stage.apart:
+                    segments = _row_segments(node.height, node.width, columns)
+                segments = _share(segments, load, pixel_ns, columns, taken=stage.taken)
         if narrow and not (matrix and matrix.unfolding.scatter):
             block = matrix.unfolding.block if matrix else 1
             columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
@@ -123,6 +134,43 @@ def place_work(
         owners.append(owner)
         placed.append(NodeSites(matrix, sites, select(segments, needed_rows[index][segments.row])))
     return tuple(placed)
+
+
+class _Stage(NamedTuple):
+    """Vector work over tokens that all heads have at the same time. pieces: of a node, about. apart: they go away from
+    where the operands are. taken int64[cores]: pieces that each core has got so far.
+    """
+
+    pieces: int
+    apart: bool
+    taken: LongArray
+
+
+def _stages(graph: Graph, cores: int, used: int, gatherers: int) -> dict[int, _Stage]:
+    """The stage of every node whose pixels are shared out: inner products, normalisations and activations of their own
+    among all `used` cores, what all of them need among a few. What reads a softmax stays where that is."""
+    keys = {source for n in graph.nodes if isinstance(n.operation, Product) for source in n.inputs[1].nodes}
+    depth: list[int] = []
+    found: dict[tuple[int, str], list[int]] = {}
+    for index, node in enumerate(graph.nodes):
+        sources = [graph.nodes[source].operation for view in node.inputs for source in view.nodes]
+        depth.append(1 + max((depth[source] for view in node.inputs for source in view.nodes), default=0))
+        match node.operation:
+            case Turn():
+                found.setdefault((depth[index], "gather"), []).append(index)
+            case Standalone() if index in keys:
+                found.setdefault((depth[index], "gather"), []).append(index)
+            case Product() if not any(isinstance(source, Softmax) for source in sources):
+                found.setdefault((depth[index], "product"), []).append(index)
+            case Normalise():
+                found.setdefault((depth[index], "pixels"), []).append(index)
+            case Standalone() if node.activation is not None and node.height == 1:
+                found.setdefault((depth[index], "pixels"), []).append(index)
+    stages: dict[int, _Stage] = {}
+    for (_, kind), members in found.items():
+        pieces = gatherers if kind == "gather" else max(1, used // len(members))
+        stages |= dict.fromkeys(members, _Stage(pieces, kind != "pixels", np.zeros(cores, np.int64)))
+    return stages
 
 
 def _sites(core_of: IntArray) -> tuple[Site, ...]:
@@ -197,9 +245,12 @@ def _loader_cores(load: npt.NDArray[np.float64], cores_used: LongArray, options:
     return np.sort(candidates[: options.LOADERS])
 
 
-def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns: int, *, stay: bool = True) -> Segments:
+def _share(
+    s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns: int, *, taken: LongArray | None = None
+) -> Segments:
     """Segments cut to at most `columns`; what is cut off goes to the least loaded cores, a column range always to the
-    same one. Adds the work to `load`. stay: the first piece does not move; heads of attention would all meet there.
+    same one. Adds the work to `load`. taken: pieces of every core, which counts more than its load; the first pieces
+    go away, too. Without an owner (-1) all pieces do.
 
     Windows overlap, so that neighbouring segments need the same inputs; but one core with a long segment would hold up
     all that follows.
@@ -213,11 +264,23 @@ def _share(s: Segments, load: npt.NDArray[np.float64], pixel_ns: float, columns:
         for i, (a, b) in enumerate(pairwise(cuts.tolist())):
             key = (int(owner), int(a), int(b))
             if key not in owner_of:
-                core = int(owner) if i == 0 and (stay or count == 1) else int(load.argmin())
+                if owner >= 0 and i == 0 and (taken is None or count == 1):
+                    core = int(owner)
+                else:
+                    core = int(load.argmin() if taken is None else np.lexsort((load, taken))[0])
+                if taken is not None:
+                    taken[core] += 1
                 owner_of[key] = core
                 load[core] += (b - a) * pixel_ns * rows[int(owner), int(start)]
             parts.append((row, a, b, owner_of[key], -1))
     return Segments(*np.array(parts, dtype=np.int64).T)
+
+
+def _row_segments(height: int, width: int, columns: int) -> Segments:
+    """All rows, cut into pieces of about `columns`, without owners."""
+    rows = np.arange(height)
+    none = np.full(height, -1)
+    return cut_segments(Segments(rows, np.zeros_like(rows), np.full(height, width), none, none), columns)[0]
 
 
 def cut_segments(s: Segments, columns: int) -> tuple[Segments, LongArray, LongArray]:
@@ -262,10 +325,10 @@ def centre(operation: Operation, axis: int, size: int, source_size: int) -> Long
     return at.clip(0, source_size - 1)
 
 
-def _follow(owners: list[LongArray], node: Node) -> Segments:
+def _follow(owners: list[LongArray], node: Node, pixels: Sequence[int]) -> Segments:
     """Vector work runs on the owner of the centre of its window in the leader."""
     height, width = node.height, node.width
-    owner = owners[leader(node, [o.size for o in owners])]
+    owner = owners[leader(node, pixels)]
     y, x = (centre(node.operation, axis, size, owner.shape[axis]) for axis, size in enumerate((height, width)))
     cores = owner[y[:, None], x[None, :]]
     change = np.ones((height, width), dtype=bool)

@@ -29,12 +29,12 @@ from pimcomp.ir.graph import (
 )
 from pimcomp.ir.pooling import counted_range
 from pimcomp.plan.rows import reads_all
-from pimcomp.schedule.building.ledger import Ledger
-from pimcomp.schedule.constants import Constants, is_mean
+from pimcomp.schedule.building.ledger import Ledger, chain
+from pimcomp.schedule.constants import ITERATED_PIXELS, Constants, is_mean
 from pimcomp.schedule.emission import vector as emit_vector
 from pimcomp.schedule.emission.reader import Run, VectorNodes
 from pimcomp.schedule.emission.vector import VectorTasks
-from pimcomp.schedule.sites import Segments
+from pimcomp.schedule.sites import Segments, cut_segments
 from pimcomp.schedule.work import VECTOR, Accesses, LongArray
 
 
@@ -42,8 +42,12 @@ def vector_tasks(ledger: Ledger, index: int, s: Segments, numbers: LongArray) ->
     """Reads of a vector node: every row of its window in every source of every operand, task-major. Returns the runs of
     all sources."""
     node = ledger.graph.nodes[index]
-    task = ledger.add_tasks(VECTOR, index, s, s.owner, out=numbers)
-    ledger.final_task[numbers] = task
+    segment, last = np.arange(len(numbers)), np.arange(len(numbers))
+    if isinstance(node.operation, Product):
+        s, segment, last = cut_segments(s, 1)
+    task = ledger.add_tasks(VECTOR, index, s, s.owner, out=numbers[segment])
+    ledger.edges.add(chain(task, segment[1:] == segment[:-1]))
+    ledger.final_task[numbers] = task[last]
     operation, window = node.operation, window_of(node.operation)
     dilation, counted = window.dilation[0], (0, node.height)
     if isinstance(operation, Pool):
@@ -168,7 +172,11 @@ def _described(ledger: Ledger, index: int, source: Node, scratch_bytes: int) -> 
         case Softmax() | Normalise():
             kind = emit_vector.SOFTMAX if isinstance(operation, Softmax) else emit_vector.NORMALISE
             lanes = scratch_bytes // (3 * len(ledger.graph.nodes[index].inputs[0].channels) * ledger.element_bytes)
-            return row._replace(kind=kind, lanes=max(1, lanes), size=int(getattr(operation, "centred", False)))
+            # As many pixels at a time as the constants of an iteration are for.
+            row = row._replace(width=min(source.width, ITERATED_PIXELS))
+            return row._replace(
+                kind=kind, lanes=max(1, min(lanes, row.width)), size=int(getattr(operation, "centred", False))
+            )
         case Product() | Turn():
             return row._replace(kind=emit_vector.PRODUCT if isinstance(operation, Product) else emit_vector.TURN)
         case Eltwise():

@@ -8,19 +8,26 @@ from pimcomp.schedule.emission.tape import LITERAL, NOTHING, SCRATCH, Operand, P
 from pimcomp.schedule.work import LongArray, Tasks
 
 VVADD, VVMUL, VVMAX = int(Op.VVADD), int(Op.VVMUL), int(Op.VVMAX)
-VRELU, VSIGM, VTANH, VRSU, VRSL = int(Op.VRELU), int(Op.VSIGM), int(Op.VTANH), int(Op.VRSU), int(Op.VRSL)
+VMV, VRELU, VSIGM, VTANH, VRSU, VRSL = (
+    int(Op.VMV),
+    int(Op.VRELU),
+    int(Op.VSIGM),
+    int(Op.VTANH),
+    int(Op.VRSU),
+    int(Op.VRSL),
+)
 
 # Activation codes of `Finish.code`.
 NONE, RELU, CLIP, LEAKY, SIGMOID, TANH, HARD_SIGMOID, HARD_SWISH, ERF, GELU = range(10)
-ERF_LANES = 128  # elements at a time: every core that needs them loads constants of this length
+ERF_LANES = 64  # elements at a time
 
 
 class Finish(NamedTuple):
     """What happens to a node's sums, per node: bias and activation. Offsets are bytes in the node's constants, -1:
     none.
 
-    low, high: indices of clip bounds (-1: none). alpha, beta: constant vectors of one pixel (of ERF_LANES for an
-    error function: at alpha all `terms` of its polynomial, one behind the other).
+    low, high: indices of clip bounds (-1: none). alpha, beta: constant vectors of one pixel (for an error function: at
+    alpha the `terms` numbers of its polynomial).
     """
 
     channels: LongArray
@@ -107,25 +114,27 @@ def activate(pen: Pen, f: Finish, job: Job, place: Operand, pixels: int, spare: 
 
 @kernel
 def _error_function(pen: Pen, f: Finish, job: Job, place: Operand, pixels: int, temp: Operand) -> None:
-    """erf(a x) = tanh(x * polynomial(x * x)) in place, for GELU x / 2 * (1 + that), some channels at a time: as many as
-    the constants have."""
-    size, most = job.channels * pen.element_bytes, min(job.channels, ERF_LANES)
-    lanes = most * pen.element_bytes
-    total, factor = plus(temp, lanes), (job.constants, f.alpha[job.node])
-    for at in range(0, pixels * size, lanes):
-        x, n = plus(place, at), min(lanes, pixels * size - at) // pen.element_bytes
+    """erf(x) = tanh(x * polynomial(x * x)) in place, GELU x * sigmoid(x * polynomial(x * x)), some elements at a time.
+
+    Every core that needs the polynomial loads one number per term, and makes vectors of them."""
+    eb, count = pen.element_bytes, pixels * job.channels
+    most = min(count, ERF_LANES)
+    lanes = most * eb
+    total, factor = plus(temp, lanes), plus(temp, 2 * lanes)
+    for k in range(f.terms):
+        put(pen, VMV, plus(factor, k * lanes), (job.constants, f.alpha[job.node] + k * eb), NOTHING, most)
+    for first in range(0, count, most):
+        x, n = plus(place, first * eb), min(most, count - first)
         put(pen, VVMUL, temp, x, x, n)
         put(pen, VVMUL, total, temp, factor, n)
         for k in range(1, f.terms):
             put(pen, VVADD, total, total, plus(factor, k * lanes), n)
             put(pen, VVMUL, total, total, temp if k + 1 < f.terms else x, n)
-        put(pen, VTANH, total, total, NOTHING, n)
         if f.code[job.node] == ERF:
-            move(pen, x, total, n * pen.element_bytes)
-            continue
-        put(pen, VVMUL, x, x, (job.constants, f.beta[job.node]), n)
-        put(pen, VVMUL, total, total, x, n)
-        put(pen, VVADD, x, x, total, n)
+            put(pen, VTANH, x, total, NOTHING, n)
+        else:
+            put(pen, VSIGM, total, total, NOTHING, n)
+            put(pen, VVMUL, x, x, total, n)
 
 
 @kernel
