@@ -83,7 +83,7 @@ def modulo_starts(
     """float64[actions]: when each starts, None if the period seems too short.
 
     sequence: all actions, each after what it depends on; the first have first choice. ends: of every action, whether it
-    has to be in the first period, and whether it has to be in the last one that has any. earliest_ns: per action.
+    has to be in the first period, and whether it has to be in the last one. earliest_ns: per action.
     """
     inputs, results = ends
     buffers = int(uses.buffer.max(initial=-1)) + 1
@@ -96,10 +96,10 @@ def modulo_starts(
         gaps.high[first[:-1]] = period_ns
         start, last = earliest.copy(), np.zeros(len(sequence))
         _place(given, gaps, period_ns, start, last)
-        late = start[results] // period_ns
+        stage = start // period_ns
         held = _hold_back(given, period_ns, start, last, earliest)
-        held += int((late < late.max(initial=0)).sum())
-        np.maximum(earliest, late.max(initial=0) * period_ns, out=earliest, where=results)
+        held += int((stage[results] < stage.max(initial=0)).sum())
+        np.maximum(earliest, stage.max(initial=0) * period_ns, out=earliest, where=results)
         if start[inputs].max(initial=0) >= period_ns or start.max(initial=0) >= (LAST_STAGE + 1) * period_ns:
             return None
         if held == 0:

@@ -41,6 +41,7 @@ class Case:
         )
         source, sink = np.ones(actions, dtype=bool), np.ones(actions, dtype=bool)
         source[self.edges[:, 1]] = sink[self.edges[:, 0]] = False
+        sink &= (random.random(actions) < 0.7) | (np.cumsum(sink) == 1)  # what else nobody needs may come late, too
         self.ends = source & (random.random(actions) < 0.5), sink
 
     def starts(self, factor: float) -> tuple[float, np.ndarray | None]:
@@ -65,7 +66,7 @@ def test_edges_buffers_and_stages_are_kept(seed: int, actions: int, factor: floa
     stage = start // period
     inputs, results = case.ends
     assert not stage[inputs].any()
-    assert len(np.unique(stage[results])) == 1
+    assert (stage[results] == stage.max()).all()
     assert stage.max() <= LAST_STAGE
 
 
