@@ -22,7 +22,7 @@ from pimcomp.proof.executed import (
     read_emitted,
 )
 from pimcomp.proof.feeds import images_needed, random_inputs
-from pimcomp.proof.reference import ByImage, run_on_host, run_reference
+from pimcomp.proof.reference import ByImage, refuse_missing, run_on_host, run_reference
 
 
 def verify_segments(
@@ -51,18 +51,13 @@ def verify_segments(
     if missing := sorted(expected.keys() - maps.keys()):
         raise ModelError(f"{network.graph.name}: no segment computes the output {', '.join(missing)}")
     reports = tuple(_judge(name, values, maps[name]) for name, values in expected.items())
-    worst = max(reports, key=lambda r: (not r.passed, r.max_error / r.range))
-    error = f"error {worst.max_error:.3g} of a range of {worst.range:.3g}, allowed {worst.tolerance:g} of it"
-    reason = f"every segment is right by itself, but of all in order output {worst.name}: {error}"
-    whole = replace(
-        report,
-        passed=worst.passed,
-        max_error=worst.max_error,
-        range=worst.range,
-        outputs=reports,
-        reason="" if worst.passed else reason,
-    )
-    if worst.passed or len(programs) == len(segments):
+    whole = _by_worst(report, reports)
+    if not whole.passed:
+        worst = _worst(reports)
+        error = f"error {worst.max_error:.3g} of a range of {worst.range:.3g}, allowed {worst.tolerance:g} of it"
+        reason = f"every segment is right by itself, but of all in order output {worst.name}: {error}"
+        whole = replace(whole, reason=reason)
+    if whole.passed or len(programs) == len(segments):
         return whole
     # What the host chooses among almost equal values, it may choose otherwise: is every segment right on the whole
     # network's own maps?
@@ -96,17 +91,18 @@ def _in_order(
                 return replace(report, reason=f"segment {folder.name}: {report.reason}"), maps
         judged += [_judge(name, known[name], computed[name]) for name in computed if name in known]
         maps |= {name: known.get(name, values) for name, values in computed.items()}
-    worst = max(judged or reports[-1].outputs, key=lambda r: (not r.passed, r.max_error / r.range))
-    whole = replace(
-        reports[-1],
-        passed=worst.passed,
-        max_error=worst.max_error,
-        range=worst.range,
-        outputs=tuple(judged),
-        maps=sum(report.maps for report in reports),
-        host_ns=host_ns,
-    )
+    whole = replace(_by_worst(reports[-1], judged), maps=sum(report.maps for report in reports), host_ns=host_ns)
     return whole, maps
+
+
+def _worst(judged: Sequence[OutputReport]) -> OutputReport:
+    return max(judged, key=lambda r: (not r.passed, r.max_error / r.range))
+
+
+def _by_worst(report: VerifyReport, judged: Sequence[OutputReport]) -> VerifyReport:
+    """The report with these outputs, and the verdict of the worst of them, or of its own where there are none."""
+    worst = _worst(judged or report.outputs)
+    return replace(report, passed=worst.passed, max_error=worst.max_error, range=worst.range, outputs=tuple(judged))
 
 
 def reference_outputs(
@@ -135,8 +131,7 @@ def maps_read(folder: Path, part: LoadedNetwork, maps: Mapping[str, ByImage]) ->
     maps: per name an array per image. Raises ModelError if one is missing, of another size or not finite.
     """
     wanted = {n.name: image_shape(n.operation.onnx_shape) for n in part.graph.nodes if isinstance(n.operation, Input)}
-    if missing := sorted(wanted.keys() - maps.keys()):
-        raise ModelError(f"{folder}: reads {', '.join(missing)}, which nothing before it computes")
+    refuse_missing(wanted, maps, name=str(folder))
     for name, shape in wanted.items():
         if any(array.size != math.prod(shape) for array in maps[name]):
             others = sorted({array.shape for array in maps[name]})

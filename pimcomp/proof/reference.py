@@ -6,7 +6,7 @@ The only home of onnxruntime; it is imported when a function runs, so that impor
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,12 @@ def output_types(onnx_bytes: bytes, name: str) -> dict[str, tuple[str, tuple[int
     return {tensor.name: (_element(tensor.type), tuple(tensor.shape)) for tensor in session.get_outputs()}
 
 
+def refuse_missing(wanted: Collection[str], maps: Collection[str], *, name: str) -> None:
+    """Raise ModelError if what a segment reads is not there."""
+    if missing := sorted(set(wanted).difference(maps)):
+        raise ModelError(f"{name}: reads {', '.join(missing)}, which nothing before it computes")
+
+
 def run_on_host(
     onnx_bytes: bytes, inputs: Mapping[str, ByImage], *, name: str
 ) -> tuple[dict[str, list[AnyArray]], float]:
@@ -77,8 +83,7 @@ def run_on_host(
     """
     session = _session(onnx_bytes, name)
     expected = {tensor.name: (_numpy_type(tensor.type), tuple(tensor.shape)) for tensor in session.get_inputs()}
-    if missing := sorted(expected.keys() - inputs.keys()):
-        raise ModelError(f"{name}: reads {', '.join(missing)}, which nothing before it computes")
+    refuse_missing(expected, inputs, name=name)
     outputs = [tensor.name for tensor in session.get_outputs()]
     total, spent = len(next(iter(inputs.values()))), 0.0
     found: dict[str, list[AnyArray]] = {key: [] for key in outputs}

@@ -1,6 +1,5 @@
 """`pimdse compile` and `pimdse inspect`."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -84,9 +83,9 @@ def compile_(
     ] = "gz",
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
-    from pimcomp.errors import CapacityError, ConfigError, UnsupportedOp, check_name
-    from pimdse.compiling.building import build, check_target, make_recipe, with_precision_file, write
-    from pimdse.compiling.segmented import compile_segments, images_per_visit, with_lever
+    from pimcomp.errors import CapacityError, ConfigError, check_name
+    from pimdse.compiling.building import check_target, make_recipe, with_precision_file
+    from pimdse.compiling.segmented import compile_segments, compile_whole, images_per_visit, with_lever
     from pimdse.compiling.summary import show_compiled, show_segments
 
     output = output_of(context)
@@ -100,26 +99,24 @@ def compile_(
     check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
     check_name("--host", host, ("allow", "forbid"))
     images = images_per_visit(per_visit, recipe.arch, segments=segments)
+    allowed = host == "allow"
     if not segments:
         try:
             with output.stages(f"compiling {recipe.label}") as observe:
-                built = build(recipe, observe)
-                started = time.perf_counter()
-                report = write(built, folder, form=form, save=further)
-            show_compiled(output, report, folder, (*built.stages_s, ("write", time.perf_counter() - started)))
-            return
+                made = compile_whole(recipe, folder, observe, form=form, save=further, host=allowed)
         except CapacityError as error:
             raise with_lever(error, recipe) from None
-        except UnsupportedOp:
-            if host == "forbid":
-                raise
+        if isinstance(made, dict):
+            show_segments(output, made, folder)
+        else:
+            show_compiled(output, made[1], folder, made[0].stages_s)
+        return
     if precision is not None:
         raise ConfigError("--precision", "it names layers of a whole network: not of segments")
     with output.stages(f"compiling {recipe.label} in segments") as observe:
         content = compile_segments(
-            recipe, folder, observe, form=form, save=further, cutting=segments, host=host == "allow",
-            images_per_visit=images,
-        )  # fmt: skip
+            recipe, folder, observe, form=form, save=further, host=allowed, images_per_visit=images
+        )
     show_segments(output, content, folder)
 
 

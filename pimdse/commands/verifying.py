@@ -72,9 +72,9 @@ def verify(
     precision: PrecisionOption = None,
 ) -> None:
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
-    from pimcomp.errors import ConfigError, UnsupportedOp, check_name
-    from pimdse.compiling.building import build, make_recipe, with_precision_file, write
-    from pimdse.compiling.segmented import compile_segments
+    from pimcomp.errors import ConfigError, check_name
+    from pimdse.compiling.building import make_recipe, with_precision_file
+    from pimdse.compiling.segmented import compile_whole
     from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
     from pimdse.folder.proof import prove, prove_integer, prove_segments, show_verdict
     from pimdse.folder.segments import is_segments_folder, read_segments
@@ -123,15 +123,7 @@ def verify(
     check_name("--host", host, ("allow", "forbid"))
     with output.stages(f"verifying {recipe.label}") as observe, tempfile.TemporaryDirectory() as temporary:
         program = Path(temporary) / "program"
-        try:
-            built = build(recipe, observe)
-            write(built, program)
-            network = built.network
-        except UnsupportedOp:
-            if host == "forbid":
-                raise
-            compile_segments(recipe, program, observe, cutting=False)
-            network = read_segments(program).whole(target)
-        observe("write", None)
+        made = compile_whole(recipe, program, observe, host=host == "allow")
+        network = read_segments(program).whole(target) if isinstance(made, dict) else made[0].network
         report = proven(program, network, target, weights, save=False)
     show_verdict(output, report, recipe.label)

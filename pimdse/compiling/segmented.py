@@ -1,6 +1,7 @@
 """A network larger than the chip, or with nodes for the host: segments, each compiled as a network of its own or left
 to ONNX Runtime, all in one folder."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,33 @@ def images_per_visit(word: str, arch: Arch, *, segments: bool) -> int | None:
     if word != "1" and not segments:
         raise ConfigError(option, "only with --segments: weights of a single program stay")
     return None if word == "auto" else int(word)
+
+
+def compile_whole(
+    recipe: Recipe,
+    folder: Path,
+    observe: Observe = lambda stage, result: None,
+    *,
+    form: str = "gz",
+    save: Collection[str] = (),
+    host: bool = True,
+) -> tuple[Built, Report] | dict[str, Any]:
+    """Compile a network as one program, or as few as nodes for the host allow if it has such: then the index of these.
+
+    Raises what `build` and `write` raise; without `host`, UnsupportedOp.
+    """
+    try:
+        built = build(recipe, observe)
+        started = time.perf_counter()
+        report = write(built, folder, form=form, save=save)
+    except UnsupportedOp:
+        if not host:
+            raise
+        if recipe.precision:
+            raise ConfigError("--precision", "it names layers of a whole network: not of segments") from None
+        return compile_segments(recipe, folder, observe, form=form, save=save, cutting=False)
+    observe("write", report)
+    return replace(built, stages_s=(*built.stages_s, ("write", time.perf_counter() - started))), report
 
 
 def compile_segments(
@@ -112,7 +140,7 @@ def _stages(recipe: Recipe, cutting: bool, host: bool) -> tuple[LoadedNetwork, S
 
 def with_lever(error: CapacityError, recipe: Recipe, graph: Graph | None = None) -> CapacityError:
     """The refusal of a network, or of what the chip computes of it in one go, that segments would help, naming them."""
-    if not error.resource.startswith(("crossbars", "cores")):
+    if LEVER in error.levers or not error.resource.startswith(("crossbars", "cores")):
         return error
     graph = load_network(recipe.model, weights=recipe.weights).graph if graph is None else graph
     graph = split_layers(graph, recipe.arch, recipe.options, lambda part: 1.0)  # any blocks that fit will do

@@ -73,9 +73,16 @@ _WRITTEN = {
 
 def is_defined(proto: onnx.NodeProto) -> bool:
     """Whether an operator is lowered as its definition."""
-    if proto.domain in ("", "ai.onnx"):
-        return proto.op_type in DEFINED or proto.op_type == "SimplifiedLayerNormalization"
-    return proto.domain == "com.microsoft" and proto.op_type in _WRITTEN
+    return _defined_by_onnx(proto) or _written_here(proto)
+
+
+def _defined_by_onnx(proto: onnx.NodeProto) -> bool:
+    return proto.domain in ("", "ai.onnx") and proto.op_type in DEFINED
+
+
+def _written_here(proto: onnx.NodeProto) -> bool:
+    in_onnx = proto.domain in ("", "ai.onnx") and proto.op_type == "SimplifiedLayerNormalization"
+    return in_onnx or (proto.domain == "com.microsoft" and proto.op_type in _WRITTEN)
 
 
 def definition(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
@@ -85,8 +92,7 @@ def definition(proto: onnx.NodeProto, node: OnnxNode) -> list[onnx.NodeProto]:
     """
     if proto.op_type == "Einsum":
         return _contraction(proto, node)
-    by_onnx = proto.op_type in DEFINED and proto.domain in ("", "ai.onnx")
-    body = _onnx_body(proto, node) if by_onnx else _WRITTEN[proto.op_type]
+    body = _onnx_body(proto, node) if _defined_by_onnx(proto) else _WRITTEN[proto.op_type]
     given = {attribute.name: attribute for attribute in proto.attribute}
     declared = {attribute.name: attribute for attribute in body.attribute_proto}
     unread = [name for name in given if name not in declared and name not in body.attribute]
