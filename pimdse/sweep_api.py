@@ -166,4 +166,8 @@ def pick(
     label = next(iter(by_label)) if network is None and len(by_label) == 1 else network
     if label not in by_label:
         raise ConfigError("network", f"expected one of {', '.join(by_label)}, found {network!r}")
-    return CompiledModel(build(recipe_of(findings.sweep, choose(findings, wish), by_label[label])))
+    chosen = choose(findings, wish)
+    stored = dict(chosen.candidate.by_network).get(label, chosen.candidate.metrics)
+    if stored is not None and stored.segments > 1:
+        raise PimdseError(f"trial {chosen.number} runs {label} in segments: `pimdse pick` compiles it")
+    return CompiledModel(build(recipe_of(findings.sweep, chosen, by_label[label])))

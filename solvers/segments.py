@@ -38,6 +38,7 @@ class Price(NamedTuple):
     """What a segment takes under one budget. crossbars_per_core: the budget; write_ns, write_pj: 0 if not known."""
 
     crossbars_per_core: int
+    crossbars_used: int
     rows: int
     write_ns: float
     write_pj: float
@@ -101,6 +102,7 @@ class Prices:
             found, rows = estimator.estimate([plan], self.pipeline, self.options), rows_written(parts, plan)
             yield Price(
                 crossbars_per_core=budget,
+                crossbars_used=int(found.crossbars_used[0]),
                 rows=rows,
                 write_ns=write_ns(arch, rows) or 0.0,
                 write_pj=write_pj(arch, rows) or 0.0,

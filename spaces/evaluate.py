@@ -22,7 +22,7 @@ from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Reads, Solver
 from pimcomp.ir.report import Bounds
-from pimcomp.plan.bounds import LeastWork, bounds_of, least_work
+from pimcomp.plan.bounds import LeastWork, bounds, bounds_of, least_work
 from pimcomp.plan.judge import ESTIMATE
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
@@ -38,6 +38,7 @@ from spaces.estimate import estimate
 from spaces.inside import Inside, inside_of
 from spaces.metrics import ACCURACY, METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
 from spaces.proof import Proof, execute
+from spaces.segmented import compiled_segments, estimated, execute_segments, summed
 from spaces.space import PRECISION, Fidelity, Limit, Parameters, Point, Scalar, Sweep
 from spaces.space import Network as SweptNetwork
 
@@ -73,18 +74,26 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
         return known[precision]
 
     def figures_of(point: Point, arch: Arch, fidelity: Fidelity) -> tuple[Part, ...]:
-        solver, parts = named[point.solver], []
-        for label, network, at_cost, accuracy in precise(point, arch):
-            if fidelity is Fidelity.COST:
-                part = Part(label, at_cost(arch, point, solver))
-            else:
-                program = _compiled(network.graph, arch, solver, point, sweep)
-                proof = execute(program, network, label) if fidelity is Fidelity.EXECUTED else None
-                part = Part(label, figures(program), inside_of(program, label), proof)
+        parts = []
+        for own in precise(point, arch):
+            try:
+                part = whole(point, arch, fidelity, own)
+            except CapacityError:
+                if not (sweep.segments and arch.row_write_ns):
+                    raise
+                part = _in_segments(own, arch, named[point.solver], point, fidelity, sweep)
+            accuracy = own.accuracy
             if accuracy is not None:
                 part = part._replace(metrics=replace(part.metrics, accuracy=accuracy(arch)))
             parts.append(part)
         return tuple(parts)
+
+    def whole(point: Point, arch: Arch, fidelity: Fidelity, own: Precise) -> Part:
+        if fidelity is Fidelity.COST:
+            return Part(own.label, own.at_cost(arch, point, named[point.solver]))
+        program = _compiled(own.network.graph, arch, named[point.solver], point, sweep)
+        proof = execute(program, own.network, own.label) if fidelity is Fidelity.EXECUTED else None
+        return Part(own.label, figures(program), inside_of(program, own.label), proof)
 
     works: dict[tuple[object, ...], tuple[LeastWork, ...]] = {}
 
@@ -99,6 +108,17 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
         content=content_by(chip),
         bound=lambda point: bound_point(point, chip, bounds_on, sweep),
     )
+
+
+def _in_segments(own: Precise, arch: Arch, solver: Solver, point: Point, fidelity: Fidelity, sweep: Sweep) -> "Part":
+    """A network that does not fit the chip, as programs that follow each other. Raises CapacityError."""
+    graph = own.network.graph
+    bound = bounds(graph, arch)
+    if fidelity is Fidelity.COST:
+        return Part(own.label, estimated(graph, arch, point, bound))
+    programs = compiled_segments(graph, arch, solver, point, sweep)
+    proof = execute_segments(programs, own.network, own.label) if fidelity is Fidelity.EXECUTED else None
+    return Part(own.label, summed(programs, arch, bound, figures), proof=proof)
 
 
 def _precise(sweep: Sweep, named: SweptNetwork, network: LoadedNetwork) -> Precise:

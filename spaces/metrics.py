@@ -66,6 +66,8 @@ class Metrics:
     bound_period_ns, gap_period: the same for the period. accuracy: in percent, of networks without labels in dB; None
     where nobody asked. instructions_per_round, local_peak_bytes: None where there is
     no program (cost fidelity).
+    segments, reload_ns: programs that follow each other where the chip is too small, and the time of writing crossbars
+    between them for one image, which the times contain; 1 and 0 for a program that stays.
     time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
 
@@ -89,6 +91,8 @@ class Metrics:
     cores_used: int = 0
     images_per_round: int = 1
     local_peak_bytes: int | None = None
+    segments: int = 1
+    reload_ns: float = 0.0
 
     def value(self, name: str) -> float:
         """The figure of a metric name; NaN where it is not known."""
@@ -122,6 +126,8 @@ def combine(parts: Sequence[Metrics], how: str) -> Metrics:
         cores_used=max(p.cores_used for p in parts),
         images_per_round=max(p.images_per_round for p in parts),
         local_peak_bytes=max((p.local_peak_bytes for p in parts if p.local_peak_bytes is not None), default=None),
+        segments=max(p.segments for p in parts),
+        reload_ns=max(p.reload_ns for p in parts),
     )
 
 

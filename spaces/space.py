@@ -148,6 +148,7 @@ class Sweep:
     """A checked `sweep:` section: what to evaluate, how often, what counts as better. `file` only names its origin.
 
     arch: the chip that the search starts from; other_chips: more to start from, chosen by a parameter `chip`.
+    segments: whether networks larger than a chip run on it in segments.
     precisions: what the files say that a parameter `precision` lists.
     combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
     COST the front is timed, with at most `timed` timelines, and a space of up to `enumerate` points is judged
@@ -164,6 +165,7 @@ class Sweep:
     objectives: tuple[str, ...]
     limits: tuple[Limit, ...] = ()
     other_chips: tuple[Arch, ...] = ()
+    segments: bool = False
     precisions: tuple[Precision, ...] = ()
     combine: str = "worst"
     fidelity: Fidelity = Fidelity.TIMELINE

@@ -87,6 +87,7 @@ class _Settings(Section):
     models: list[Any] | None = Field(None, min_length=1, json_schema_extra={"expected": "a list of models"})
     combine: Literal["worst", "mean", "each"] = "worst"
     weights: str | None = Field(None, json_schema_extra={"expected": "text like random:0"})
+    segments: bool = False
     fidelity: Literal["cost", "timeline"] = "timeline"
     timed: int = Field(40, ge=1)
     trials: int = Field(24, ge=1)
@@ -136,6 +137,8 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
     checked = [(name, validate(_Limit, value, f"{where}.limits.{name}")) for name, value in limits.items()]
     parameters = _parameters(model.space, arch, f"{where}.space")
     objectives = _objectives(model, networks, where)
+    if model.segments:
+        _check_segments(arch, parameters, f"{where}.segments")
     return Sweep(
         name=Path(file).stem,
         file=file,
@@ -144,6 +147,7 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
             load_chip(str(name)) for p in parameters if p.name == CHIP for name in p.values or () if name != arch.name
         ),
         networks=networks,
+        segments=model.segments,
         combine="worst" if model.combine == "each" else model.combine,
         parameters=parameters,
         solvers=solvers,
@@ -160,6 +164,14 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
         seed=model.seed,
         time_limit_s=model.time_limit_s,
     )
+
+
+def _check_segments(arch: Arch, parameters: Sequence[Parameter], where: str) -> None:
+    names = [p.name for p in parameters]
+    if not arch.row_write_ns and "row_write_ns" not in names:
+        raise ConfigError(where, f"{arch.name} has no crossbar.write.row_ns: reloading weights would be free")
+    if PRECISION in names:
+        raise ConfigError(where, "not together with `precision`: it names layers of a whole network")
 
 
 def section_schema(solver_names: Sequence[str]) -> dict[str, Any]:

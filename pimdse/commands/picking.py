@@ -11,6 +11,7 @@ from pimdse.commands.completion import metrics
 from pimdse.display.output import Output, output_of
 
 if TYPE_CHECKING:
+    from pimdse.compiling.building import Recipe
     from spaces.search.study import Trial
     from spaces.space import Network, Sweep
 
@@ -101,11 +102,14 @@ def _compile(
     from spaces.space import Fidelity
 
     candidate = chosen.candidate
-    with output.stages(f"compiling trial {chosen.number}, {network.label}") as observe:
-        built = build(recipe_of(sweep, chosen, network), observe)
+    stored = dict(candidate.by_network).get(network.label, candidate.metrics)
+    recipe, title = recipe_of(sweep, chosen, network), f"compiling trial {chosen.number}, {network.label}"
+    if stored is not None and stored.segments > 1:
+        return {"network": network.label, **_compile_segments(output, recipe, target, title, verify=verify)}
+    with output.stages(title) as observe:
+        built = build(recipe, observe)
         report = write(built, target)
     output.text(lambda console: render_compiled(console, report, target, built.stages_s))
-    stored = dict(candidate.by_network).get(network.label, candidate.metrics)
     known = candidate.fidelity is Fidelity.TIMELINE and stored is not None
     if known and stored and (differences := changed_figures(figures(built.compiled), stored)):
         output.note(f"not the stored figures: {differences}")
@@ -120,3 +124,21 @@ def _compile(
         **compiled_data(report, target, built.stages_s),
         "verification": verification,
     }
+
+
+def _compile_segments(output: Output, recipe: "Recipe", target: Path, title: str, *, verify: bool) -> dict[str, Any]:
+    """The same of a design that runs the network in segments."""
+    from pimdse.compiling.segmented import compile_segments
+    from pimdse.compiling.summary import render_segments
+    from pimdse.folder.proof import prove_segments, render_verdict, verdict_data
+    from pimdse.folder.segments import read_segments
+
+    with output.stages(title) as observe:
+        content = compile_segments(recipe, target, observe, host=False)
+    output.text(lambda console: render_segments(console, content, target))
+    verification = None
+    if verify:
+        verdict = prove_segments(target, read_segments(target).whole(None))
+        verification = verdict_data(verdict, str(target))
+        output.text(lambda console: render_verdict(console, verdict, str(target)))
+    return {**content, "folder": str(target), "verification": verification}

@@ -37,10 +37,11 @@ def render_compiled(console: Console, report: Report, folder: Path, stages_s: Se
 
 def show_segments(output: Output, content: Mapping[str, Any], folder: Path) -> None:
     """Show the index of a folder of segments: a row for each, and what all cost in order."""
-    output.show({**content, "folder": str(folder)}, lambda console: _render_segments(console, content, folder))
+    output.show({**content, "folder": str(folder)}, lambda console: render_segments(console, content, folder))
 
 
-def _render_segments(console: Console, content: Mapping[str, Any], folder: Path) -> None:
+def render_segments(console: Console, content: Mapping[str, Any], folder: Path) -> None:
+    """The index for people."""
     programs = [entry for entry in content["segments"] if "host" not in entry]
     header = ("segment", "layers", "crossbars", "rows", "written", "bytes in", "bytes out", "latency", "energy")
     rows = [_segment_row(entry) for entry in content["segments"]]

@@ -30,6 +30,7 @@ def front_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Headings, and the first designs of the front as people read them."""
     names, figures = parameter_names(findings.sweep), list(dict.fromkeys([*_FIGURES, *findings.sweep.objectives]))
     header = ["trial", "pipeline", "solver", *(metric(f).short for f in figures), *(n.replace("_", " ") for n in names)]
+    header += ["segments", "reload"] if findings.sweep.segments else []
     knee = findings.knee.number if findings.knee else None
     rows = []
     for trial in findings.front[:_MAX_ROWS]:
@@ -37,6 +38,8 @@ def front_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
         chosen = [f"{trial.number}{' *' if trial.number == knee else ''}", str(candidate.point.pipeline)]
         shown = [_text(candidate.value(name), metric(name).unit) for name in figures]
         rows.append([*chosen, candidate.point.solver, *shown, *(str(values[n]) for n in names)])
+        if findings.sweep.segments and (found := candidate.metrics) is not None:
+            rows[-1] += [f"{found.segments}", figure_text(found.reload_ns, "ns")]
     return header, rows
 
 

@@ -23,8 +23,9 @@ def settings_to_json(sweep: Sweep) -> dict[str, Any]:
         for kind, cls in _KINDS.items()
         if type(p) is cls
     ]
-    if not sweep.precisions:
-        del data["precisions"]  # as studies had it before
+    for name in ("precisions", "segments"):
+        if not data[name]:
+            del data[name]  # as studies had it before
     plain: dict[str, Any] = as_json(data)
     return plain
 
