@@ -63,7 +63,7 @@ def compile_(
     per_visit: Annotated[
         str,
         typer.Option(
-            "--images-per-visit",
+            "--per-visit",
             metavar="N|auto",
             help="With --segments: so many images share a writing; auto: as many as pay in the chip's global memory.",
         ),

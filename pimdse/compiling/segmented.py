@@ -34,7 +34,7 @@ LEVER = "--segments, which cuts it into programs that follow each other"
 
 def images_per_visit(word: str, arch: Arch, *, segments: bool) -> int | None:
     """How many images share the writing of a segment's crossbars; None: as many as pay. Raises ConfigError."""
-    option = "--images-per-visit"
+    option = "--per-visit"
     if word != "auto" and not (word.isascii() and word.isdigit() and 1 <= int(word) <= MAX_COUNT):
         raise ConfigError(option, f"expected a number from 1 to {MAX_COUNT}, or auto, found {word!r}")
     if word == "auto" and not arch.global_memory_bytes:

@@ -112,7 +112,7 @@ def test_images_of_a_visit_share_the_writing(
     word: str, images: int | None, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = made / f"visits of {word}"
-    asked = [*words(made), "--segments", "--images-per-visit", word, "--pipeline", "batch", "--out", str(out)]
+    asked = [*words(made), "--segments", "--per-visit", word, "--pipeline", "batch", "--out", str(out)]
     assert run(["--json", *asked]) == 0
     index = json.loads(capsys.readouterr().out)
     count = index["images_per_visit"]
@@ -133,7 +133,7 @@ def test_images_of_a_visit_share_the_writing(
 @pytest.mark.parametrize(
     ("word", "chip", "segments", "said"),
     [
-        ("none", "tiny", True, "--images-per-visit: expected a number from 1 to 10000, or auto, found 'none'"),
+        ("none", "tiny", True, "--per-visit: expected a number from 1 to 10000, or auto, found 'none'"),
         ("0", "tiny", True, "found '0'"),
         ("2", "tiny", False, "only with --segments"),
         ("auto", "isaac", True, "isaac has no global_memory.bytes"),
@@ -144,7 +144,7 @@ def test_a_wrong_number_of_images_per_visit_is_named(
     word: str, chip: str, segments: bool, said: str, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arch = str(made / "tiny.yaml") if chip == "tiny" else chip
-    asked = ["compile", str(made / "net.onnx"), "--arch", arch, "--images-per-visit", word, "--out", str(made / "no")]
+    asked = ["compile", str(made / "net.onnx"), "--arch", arch, "--per-visit", word, "--out", str(made / "no")]
     assert run([*asked, *(["--segments"] if segments else [])]) == 2
     assert said in capsys.readouterr().err
 
