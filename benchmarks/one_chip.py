@@ -78,7 +78,7 @@ def shares(folder: Path, writing_ns: float) -> list[str]:
     mvm, vector = parts["mvm"], parts["vector"] + parts["copy"]
     total = sum(parts.values()) + writing_ns
     rest = sum(parts.values()) - mvm - vector
-    return [f"{100 * ns / total:.2g} %" for ns in (writing_ns, mvm, vector, rest)]
+    return [f"{100 * ns / total:.3g} %" for ns in (writing_ns, mvm, vector, rest)]
 
 
 def time_text(ns: float) -> str:
