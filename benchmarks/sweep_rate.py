@@ -2,7 +2,7 @@
 
     python benchmarks/sweep_rate.py           # candidates per second and core: 300 of resnet18 wanted, 100 of googlenet
     python benchmarks/sweep_rate.py --prices  # what it costs that prices follow the parameters
-    python benchmarks/sweep_rate.py --growth  # whole sweeps of 1,000, 10,000 and 100,000 points, 2 jobs
+    python benchmarks/sweep_rate.py --growth 3 4 5  # whole sweeps of 1,000, 10,000 and 100,000 points, 2 jobs
 
 The machine has to be quiet. Exit status 1 when a rate is below what is wanted.
 """
@@ -31,19 +31,21 @@ WANTED = {"resnet18": 300.0, "googlenet": 100.0}
 SHAPE = 1008  # points of isaac's sweep that share a crossbar's shape
 SHAPES = (0, 7, 17)  # that are looked at
 MOST_FOR_PRICES = 0.1  # of a sweep's rate
-CORES = {1_000: range(8, 24, 8), 10_000: range(8, 88, 4), 100_000: range(8, 208, 1)}  # 500 points each
+CORES = {3: range(8, 24, 8), 4: range(8, 88, 4), 5: range(8, 208, 1), 6: range(8, 208, 1)}  # by the power of ten
 
 
 def main() -> int:
     """Measure and print; 1 if a rate is too low."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--growth", type=int, nargs="+", choices=CORES, metavar="N", help="powers of ten: 3 to 6")
     parser.add_argument("--prices", action="store_true")
     parser.add_argument("--model", default="digits_lenet5", help="of the growth curve")
     options = parser.parse_args()
     if options.prices:
         return int(share_of_prices("resnet18") > MOST_FOR_PRICES)
-    return growth(options.model) if options.growth else int(any(rate(m) < least for m, least in WANTED.items()))
+    if options.growth:
+        return growth(options.model, options.growth)
+    return int(any(rate(m) < least for m, least in WANTED.items()))
 
 
 def points_of(model: str) -> tuple[Sweep, list[Point]]:
@@ -88,8 +90,8 @@ def share_of_prices(model: str) -> float:
     return share
 
 
-def growth(model: str) -> int:
-    """Spaces ten times as large as the one before, judged completely by the command."""
+def growth(model: str, powers: list[int]) -> int:
+    """Spaces of 10^N points, judged completely by the command; time, and the memory of the largest process."""
     content = yaml.safe_load(find_arch("pimcomp_default").read_text())
     space = {
         "crossbars_per_core": [8, 16, 24, 32, 48],
@@ -99,11 +101,14 @@ def growth(model: str) -> int:
         "bus_width_bytes": [16, 64],
     }
     previous = 0.0
-    for points, cores in CORES.items():
+    for power in powers:
+        points = 10**power
+        if power == 6:
+            space["crossbars_per_core"] = list(range(8, 58))
         content["sweep"] = {
             "model": model, "fidelity": "cost", "trials": 100, "timed": 1, "jobs": 2, "solvers": ["balance"],
             "pipelines": ["element"], "objectives": ["latency_ns", "crossbars"],
-            "space": space | {"cores": list(cores)},
+            "space": space | {"cores": list(CORES[power])}, "enumerate": points,
         }  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "growth.yaml").write_text(yaml.safe_dump(content))
@@ -120,8 +125,9 @@ def growth(model: str) -> int:
         total = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu_s, previous = total.ru_utime + total.ru_stime - previous, total.ru_utime + total.ru_stime
         print(
-            f"{points:,} points: {wall_s:.0f} s, {1000 * cpu_s / points:.2f} ms of processor time each; the driver "
-            f"held {usage.ru_maxrss / 1024:.0f} MB, the folder {stored / 1e6:.1f} MB"
+            f"{points:,} points: {wall_s:.0f} s, {1000 * cpu_s / points:.2f} ms of processor time each; the largest "
+            f"process held {usage.ru_maxrss / 1024:.0f} MB, the folder {stored / 1e6:.1f} MB",
+            flush=True,
         )
     return 0
 

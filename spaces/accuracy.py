@@ -42,7 +42,7 @@ def crossbars_of(arch: Arch, *, narrow: bool = False) -> Arch:
 def accuracy_by(network: LoadedNetwork, known: LabelledImages | None) -> Callable[[Arch], float]:
     """A function from chips to what the network gets right there, executed once for chips with equal crossbars."""
     found: dict[Arch, float] = {}
-    narrow = any(conv_of(network.graph.nodes[node]).weight_bits for node in network.graph.weighted())
+    narrow = any(conv_of(network.graph.nodes[node]).precision.weight_bits for node in network.graph.weighted())
 
     def accuracy(arch: Arch) -> float:
         crossbars = crossbars_of(arch, narrow=narrow)

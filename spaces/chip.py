@@ -4,8 +4,9 @@ import dataclasses
 
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.precision import Precision
 from pimcomp.ir.schedule_options import ScheduleOptions
-from pimcomp.plan.precision import ALL, check_weight_bits, with_precision
+from pimcomp.plan.precision import ALL, check_bits, with_precision
 from spaces.space import AUTO, CHIP, CROSSBAR_SIZE, OPTION_NAMES, OPTIONS, PRECISION, Parameters, Scalar, Sweep
 
 
@@ -17,8 +18,8 @@ def chip_of(sweep: Sweep, parameters: Parameters) -> Arch:
     given = dict(parameters)
     base = {chip.name: chip for chip in (sweep.arch, *sweep.other_chips)}[str(given.get(CHIP, sweep.arch.name))]
     arch = apply(base, tuple((n, v) for n, v in parameters if n not in (CHIP, PRECISION, *OPTION_NAMES)))
-    for bits in set(precision_of(sweep, parameters).values()):
-        check_weight_bits(_named(parameters), bits, arch)
+    for layer, bits in precision_of(sweep, parameters).items():
+        check_bits(f"{_named(parameters)}: {layer}", bits, arch)
     return arch
 
 
@@ -28,10 +29,10 @@ def options_of(parameters: Parameters) -> ScheduleOptions:
     return dataclasses.replace(OPTIONS, **given)  # type: ignore[arg-type]
 
 
-def precision_of(sweep: Sweep, parameters: Parameters) -> dict[str, int]:
-    """Bits of the weights by layer: a point's precision is a number for all of them, or a file."""
+def precision_of(sweep: Sweep, parameters: Parameters) -> dict[str, Precision]:
+    """Bits by layer: a point's precision is a number, of the weights of all, or a file."""
     chosen = dict(parameters).get(PRECISION)
-    return {ALL: chosen} if isinstance(chosen, int) else dict(dict(sweep.precisions).get(str(chosen), ()))
+    return {ALL: Precision(chosen)} if isinstance(chosen, int) else dict(dict(sweep.precisions).get(str(chosen), ()))
 
 
 def at_precision(sweep: Sweep, network: LoadedNetwork, parameters: Parameters, arch: Arch) -> LoadedNetwork:

@@ -124,7 +124,7 @@ def _in_segments(own: Precise, arch: Arch, solver: Solver, point: Point, fidelit
 def _precise(sweep: Sweep, named: SweptNetwork, network: LoadedNetwork) -> Precise:
     known = find_test_set(named.model, network, weights=named.weights) if sweep.judges(ACCURACY) else None
     accuracy = accuracy_by(network, known) if sweep.judges(ACCURACY) else None
-    return Precise(named.label, network, _planned(network.graph, sweep), accuracy)
+    return Precise(named.label, network, planned(network.graph, sweep.time_limit_s, sweep.seed), accuracy)
 
 
 @brief
@@ -150,7 +150,7 @@ class OnChip:
     bounds: Bounds
 
 
-def _planned(graph: Graph, sweep: Sweep) -> Callable[[Arch, Point, Solver], Metrics]:
+def planned(graph: Graph, time_limit_s: float | None = None, seed: int = 0) -> Callable[[Arch, Point, Solver], Metrics]:
     """Figures of a network at cost fidelity, with memories of what points have in common.
 
     `rewrite` and `partition` are remembered by what they depend on: the crossbars' shape, how many share a core, and
@@ -189,7 +189,7 @@ def _planned(graph: Graph, sweep: Sweep) -> Callable[[Arch, Point, Solver], Metr
         outcome = _remembered(
             outcomes,
             key,
-            lambda: solver.solve(problem, judges, time_limit_s=sweep.time_limit_s, seed=sweep.seed),
+            lambda: solver.solve(problem, judges, time_limit_s=time_limit_s, seed=seed),
             _PLANS,
         )
         if outcome.plan is None:

@@ -102,16 +102,21 @@ def inside_of(compiled: Compiled, network: str) -> Inside:
 def _accuracy_by(compiled: Compiled) -> dict[str, str]:
     """What the accuracy of a network on its chip rests on."""
     arch, graph = compiled.arch, compiled.graph
-    bits = sorted({conv_of(graph.nodes[node]).weight_bits or arch.weight_bits for node in graph.weighted()})
-    weights = f"{bits[0]} bits" if len(bits) == 1 else f"{bits[0]} to {bits[-1]} bits by layer"
+    given = [conv_of(graph.nodes[node]).precision for node in graph.weighted()]
+    weights = _range({own.weight_bits or arch.weight_bits for own in given})
+    activations = _range({own.activation_bits or arch.activation_bits for own in given})
     needed = f"of {arch.adc_bits_needed} needed by {arch.dac_count} rows at a time"
     wrong = f"noise {100 * arch.cell_noise:g} %, {100 * arch.stuck_cells:g} % stuck"
     return {
         "weights": f"{weights}, {arch.cell_bits} per cell",
-        "activations": f"{arch.activation_bits} bits, {arch.dac_bits} at a time",
+        "activations": f"{activations}, {arch.dac_bits} at a time",
         "converters": "ideal" if arch.adc_mode == "ideal" else f"{arch.adc_resolution} bits {needed}",
         "cells": wrong if arch.cell_noise or arch.stuck_cells else "as written",
     }
+
+
+def _range(bits: set[int]) -> str:
+    return f"{min(bits)} bits" if len(bits) == 1 else f"{min(bits)} to {max(bits)} bits by layer"
 
 
 def _energy_by(compiled: Compiled) -> dict[str, float]:

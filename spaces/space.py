@@ -10,6 +10,7 @@ from pimcomp.frontend.model_index import network_name
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
+from pimcomp.ir.precision import Precision
 from pimcomp.ir.schedule_options import ScheduleOptions
 from spaces.metrics import OF_THE_CHIP
 
@@ -126,7 +127,7 @@ class Limit:
 
 
 Parameters = tuple[tuple[str, Scalar], ...]  # values of a space's parameters, sorted by name
-Precision = tuple[str, tuple[tuple[str, int], ...]]  # a file, and bits of weights by layer
+PrecisionFile = tuple[str, tuple[tuple[str, Precision], ...]]  # and the bits that it gives layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,7 @@ class Sweep:
     limits: tuple[Limit, ...] = ()
     other_chips: tuple[Arch, ...] = ()
     segments: bool = False
-    precisions: tuple[Precision, ...] = ()
+    precisions: tuple[PrecisionFile, ...] = ()
     combine: str = "worst"
     fidelity: Fidelity = Fidelity.TIMELINE
     timed: int = 40

@@ -54,9 +54,11 @@ def pim_records(program: Program, arch: Arch, clip_code: LongArray | None = None
     """PIM_RECORD[emitted instructions]: all lists, one behind another."""
     table, listing = program.table, listing_of(program, clip_code)
     records = np.zeros(len(listing.op), PIM_RECORD)
-    records[listing.op == Op.SETBW] = (Op.SETBW, 0, 0, 0, 0, arch.activation_bits, arch.psum_bits, 0)
     for name, column in (("op", listing.op), ("rd", listing.rd), ("rs1", listing.rs1), ("a", listing.imm)):
         records[name] = column
+    sets = listing.op == Op.SETBW
+    records["b"][sets], records["c"][sets] = arch.input_bits_at(records["a"][sets]), arch.psum_bits
+    records["a"][sets] = 0
     at, columns = emitted_place(program), source_columns(program, arch)
     for op, fields in FIELDS.items():
         rows = np.flatnonzero(table.op == op)

@@ -9,6 +9,7 @@ import orjson
 from pimcomp.ir.array_group import LayerMatrix
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Activation, Node, View, Window
+from pimcomp.ir.precision import Precision
 
 
 def intermediate_json(compiled: Compiled) -> bytes:
@@ -49,6 +50,8 @@ def _node(node: Node) -> dict[str, Any]:
         value = getattr(operation, field.name)
         if isinstance(value, Window):
             record |= asdict(value)
+        elif isinstance(value, Precision):
+            record |= value._asdict()
         else:
             record[field.name] = list(value.shape) if isinstance(value, np.ndarray) else value
     if node.activation is not None:

@@ -13,32 +13,34 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Program
 from pimcomp.isa.fields import SOURCES, Source, templates
-from pimcomp.isa.operands import fired_groups, stored_weight_bits
-from pimcomp.isa.registers import LOAD_HIGH, operand_values
+from pimcomp.isa.operands import fired_groups, mvm_input_bits, stored_weight_bits
+from pimcomp.isa.registers import LOAD_HIGH, SET_WIDTHS, operand_values
 from pimcomp.isa.table import GLOBAL_SLOT, IMMEDIATE, IN_TABLE, SRC2
 
 BUFFER_BYTES = 4 << 20
-ROW_BYTES = 512  # more than the longest row: four sldi and an instruction with five numbers
+ROW_BYTES = 512  # more than the longest row: a setbw, four sldi and an instruction with five numbers
 
 
 class _Rows(NamedTuple):
-    """The table as the kernels read it: operand values int64[rows, 3] and, per row and Source, the number to write."""
+    """The table as the kernels read it: operand values int64[rows, 3] and, per row and Source, the number to write;
+    input_bits int32[rows] that a `setbw` in front of a row sets, and output_bits of all."""
 
     op: ByteArray
     loads: ByteArray
     values: LongArray
     numbers: IntArray
     core_start: LongArray
+    input_bits: IntArray
+    output_bits: int
 
 
 class _Text(NamedTuple):
-    """The pieces of `templates`, and the text that begins every list."""
+    """The pieces of `templates`."""
 
     literals: ByteArray
     piece_start: LongArray
     piece_source: LongArray
     first_piece: LongArray
-    head: ByteArray
 
 
 class JsonWriter:
@@ -50,7 +52,7 @@ class JsonWriter:
         Raises InvariantError for an opcode that a table must not hold.
         """
         check_opcodes(program.table.op)
-        self._rows, self._text = _rows(program, arch, clip_code), _text(arch)
+        self._rows, self._text = _rows(program, arch, clip_code), _Text(*templates())
         self._buffer = np.empty(BUFFER_BYTES, np.uint8)
 
     def chunks(self, cores: range, *, keyed: bool) -> Iterator[memoryview]:
@@ -75,7 +77,7 @@ def check_opcodes(op: ByteArray) -> None:
 def source_columns(program: Program, arch: Arch) -> dict[Source, npt.NDArray[np.integer] | int]:
     """For every source of a field, the number of each row, or the one of all."""
     table, registers = program.table, program.registers
-    fires, group = fired_groups(program)
+    fires, group = fired_groups(table, program.core_start, program.group_start)
     stored = np.zeros(program.instructions, np.int32)
     stored[fires] = stored_weight_bits(arch, program.group_weight_bits)[group]
     return {
@@ -96,13 +98,10 @@ def _rows(program: Program, arch: Arch, clip_code: LongArray | None) -> _Rows:
     numbers = np.empty((len(table.op), SOURCES), np.int32)
     for source, column in source_columns(program, arch).items():
         numbers[:, source] = column
-    return _Rows(table.op, program.registers.loads, operand_values(table, clip_code), numbers, program.core_start)
-
-
-def _text(arch: Arch) -> _Text:
-    # Without a setbw in front all vectors have zero size.
-    head = f'[\n{{"op":"setbw","ibiw":{arch.activation_bits},"obiw":{arch.psum_bits}}}'
-    return _Text(*templates(), np.frombuffer(head.encode(), np.uint8))
+    loads, values = program.registers.loads, operand_values(table, clip_code)
+    own = mvm_input_bits(table, program.core_start, program.group_start, program.group_activation_bits)
+    bits = np.asarray(arch.input_bits_at(own), np.int32)
+    return _Rows(table.op, loads, values, numbers, program.core_start, bits, arch.psum_bits)
 
 
 @kernel
@@ -120,10 +119,16 @@ def _put_load(buffer: ByteArray, at: int, register: int, value: int) -> int:
 
 @kernel
 def _put_row(buffer: ByteArray, at: int, row: int, rows: _Rows, text: _Text) -> int:
-    """Writes the sldi's a row needs and the row itself; returns the position behind it."""
+    """Writes what a row needs in front and the row itself; returns the position behind it."""
     op, loads, numbers = rows.op[row], rows.loads[row], rows.numbers[row]
     # Operand slot of the global address, whose low half is in the odd register of the pair (numbers[slot] is the even).
     pair = GLOBAL_SLOT[op]
+    if loads & SET_WIDTHS:
+        at = put(buffer, at, b',\n{"op":"setbw","ibiw":')
+        at = put_integer(buffer, at, rows.input_bits[row])
+        at = put(buffer, at, b',"obiw":')
+        at = put_integer(buffer, at, rows.output_bits)
+        at = put(buffer, at, b"}")
     if loads & LOAD_HIGH:
         at = _put_load(buffer, at, numbers[pair], rows.values[row, pair] >> 32)
     for slot in range(3):
@@ -153,10 +158,11 @@ def _fill(buffer: ByteArray, state: LongArray, core_stop: int, keyed: bool, rows
                 at = put(buffer, at, b',\n"core')
                 at = put_integer(buffer, at, core)
                 at = put(buffer, at, b'":')
-            at = put(buffer, at, text.head)
             begun = 1
         while row < row_stop and at + ROW_BYTES <= len(buffer):
-            at = _put_row(buffer, at, row, rows, text)
+            start, at = at, _put_row(buffer, at, row, rows, text)
+            if row == rows.core_start[core]:
+                buffer[start] = 91  # [ in place of the comma
             row += 1
         if row == row_stop:
             buffer[at] = 93  # ], for which ROW_BYTES leaves room

@@ -91,11 +91,9 @@ def write_checkpoints(program: Program, node_channels: IntArray, path: Path) -> 
     """
     points = program.checkpoints
     emitted, start = emitted_index(program), emitted_start(program)
-    instruction_node = np.full(start[-1], -1, np.int32)
-    is_setbw = np.zeros(start[-1], bool)
-    is_setbw[start[:-1][np.diff(start) > 0]] = True
-    # The sldi's in front of an instruction work for the same node.
-    instruction_node[~is_setbw] = np.repeat(program.table.node, np.bitwise_count(program.registers.loads) + 1)
+    # What stands in front of an instruction works for the same node; the first entries, for none.
+    instruction_node = np.repeat(program.table.node, np.bitwise_count(program.registers.loads) + 1)
+    instruction_node[start[:-1][np.diff(start) > 0]] = -1
     write_npz(
         path,
         {

@@ -25,8 +25,8 @@ class Report:
     solver_objective_ns, solver_bound_ns: the solver's own objective at the plan and its lower bound in the solver's
     model; None where nothing is claimed. energy_not_counted: contributors without figures in the chip's description.
     instructions_per_round: emitted ones, of which scalar are sldi and setbw. local_peak_bytes: of the fullest core.
-    spilled_bytes_per_round: to and from global memory because local memory is too small. precision: bits of weights of
-    layers that have others than the chip.
+    spilled_bytes_per_round: to and from global memory because local memory is too small. precision: bits of layers that
+    have others than the chip, as precision files have them.
     """
 
     model: str
@@ -67,7 +67,7 @@ class Report:
     order_bound_period_ns: float
     solver_objective_ns: float | None
     solver_bound_ns: float | None
-    precision: dict[str, int]
+    precision: dict[str, dict[str, int]]
     notes: tuple[str, ...]
 
 
@@ -116,7 +116,7 @@ def make_report(compiled: Compiled) -> Report:
         order_bound_period_ns=compiled.order_bounds.period_ns,
         solver_objective_ns=outcome.objective_ns,
         solver_bound_ns=outcome.bound_ns,
-        precision=dict(origin.precision),
+        precision={name: own.given for name, own in origin.precision},
         notes=(*compiled.graph.notes, *outcome.notes, *origin.notes),
     )
 

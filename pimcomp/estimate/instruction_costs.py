@@ -119,14 +119,16 @@ class Price:
             beats * (arch.local_read_pj + arch.local_write_pj) + self.instruction_pj,
         )
 
-    def fire(self, crossbars: Count, weight_bits: Count, crossbar_pj: float) -> InstructionCost:
-        """One `mvmul` of an array group. weight_bits: as for `Arch.mvm_ns`."""
+    def fire(
+        self, crossbars: Count, weight_bits: Count, activation_bits: Count, crossbar_pj: Amount
+    ) -> InstructionCost:
+        """One `mvmul` of an array group: the bits are those of `Arch.mvm_ns`."""
         arch = self.arch
         read = -(-8 * arch.crossbar_rows * arch.element_bytes // arch.local_width_bytes)  # 8: the simulator's
         write = -(-arch.weight_cols_at(weight_bits) * arch.element_bytes * crossbars // arch.local_width_bytes)
         memory_pj = read * arch.local_read_pj + write * arch.local_write_pj
         return InstructionCost(
-            arch.mvm_ns(crossbars, weight_bits) + self.instruction_ns + arch.core_period_ns,
+            arch.mvm_ns(crossbars, weight_bits, activation_bits) + self.instruction_ns + arch.core_period_ns,
             crossbars * crossbar_pj + memory_pj + self.instruction_pj,
         )
 

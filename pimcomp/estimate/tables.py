@@ -177,7 +177,8 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
     two = price.vector(-(-network.channels // runs), 2)
     pixel = two * (work.two * runs) + one * work.one + copy * work.copies + price.vector(work.dotted, 2) * work.dots
     fixed = price.copy(work.gathered) * work.gathers + price.vector(work.averaged, 1) * work.means
-    fire, gather = price.fire(flat.crossbars, flat.weight_bits, mvm_crossbar_pj(arch)), price.copy(flat.copy)
+    mvm = (flat.crossbars, flat.weight_bits, flat.activation_bits)
+    fire, gather = price.fire(*mvm, mvm_crossbar_pj(arch, flat.activation_bits)), price.copy(flat.copy)
     add = price.vector(flat.span, 2)
     row_beats = -(-network.width * network.channels * arch.element_bytes // arch.global_width_bytes)
     constant_bytes = work.constants * arch.element_bytes
@@ -202,7 +203,7 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
             ],
             axis=1,
         ),
-        "mvm_ns": arch.mvm_ns(flat.crossbars, flat.weight_bits),
+        "mvm_ns": arch.mvm_ns(*mvm),
         "flit_ns": arch.noc_latency_ns,
         "flit_pj": arch.noc_flit_energy_pj,
     }

@@ -284,10 +284,15 @@ class Arch:
     @property
     def input_slices(self) -> int:
         """Bit-serial input slices times row passes of one MVM."""
-        return self.slices(self.activation_bits)
+        slices: int = self.slices(self.activation_bits)
+        return slices
 
-    def slices(self, input_bits: int) -> int:
-        """The same for inputs of so many bits: a `setbw` may choose others than the chip's."""
+    def input_bits_at(self, activation_bits: Any) -> Any:
+        """Bits that an MVM reads of an input (`ibiw`). activation_bits: of its layer, 0: the chip's."""
+        return activation_bits + (activation_bits == 0) * self.activation_bits
+
+    def slices(self, input_bits: Any) -> Any:
+        """Input slices times row passes for inputs of so many bits: a `setbw` may choose others than the chip's."""
         return (input_bits // self.dac_bits) * (self.crossbar_rows // self.dac_count)
 
     @property
@@ -298,9 +303,10 @@ class Arch:
     @cached_property
     def mvm_compute_ns(self) -> float:
         """Crossbar time of one MVM, without its memory accesses (timing.md, mvmul)."""
-        return self.compute_ns(self.activation_bits)
+        time_ns: float = self.compute_ns(self.activation_bits)
+        return time_ns
 
-    def compute_ns(self, input_bits: int) -> float:
+    def compute_ns(self, input_bits: Any) -> Any:
         """The same for inputs of so many bits."""
         drain = self.shift_add_latency_cycles + self.output_buffer_latency_cycles
         front = (
@@ -313,16 +319,16 @@ class Arch:
         cycles = front + back + (slices - 1) * max(front, back) if self.matrix_pipelined else (front + back) * slices
         return cycles * self.matrix_period_ns
 
-    def mvm_ns(self, crossbars: Count, weight_bits: Any = 0) -> Count:
+    def mvm_ns(self, crossbars: Count, weight_bits: Any = 0, activation_bits: Any = 0) -> Count:
         """Unit time of one `mvmul` on an array group of that many crossbars: always full rows, however few are used.
 
-        weight_bits: of its weights, 0: the chip's.
+        weight_bits, activation_bits: of its weights and of what it reads, 0: the chip's.
         """
         b = self.element_bytes
         # The simulator reads 8 x rows x bytes: the factor is in its source.
         time_ns: Count = (
             self.local_read_ns(8 * self.crossbar_rows * b)
-            + self.mvm_compute_ns
+            + self.compute_ns(self.input_bits_at(activation_bits))
             + self.local_write_ns(self.weight_cols_at(weight_bits) * b * crossbars)
         )
         return time_ns

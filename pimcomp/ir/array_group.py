@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
+from pimcomp.ir.precision import CHIPS, Precision
 
 LongArray = npt.NDArray[np.int64]
 
@@ -32,15 +33,14 @@ class ArrayGroup:
     """Crossbars that share an input slice and fire together, all on one core.
 
     It holds rows [row_start, row_stop) of the layer's unfolded weight matrix and, of their columns, the given intervals
-    (in order; its output vector is their concatenation). `crossbars` counts physical crossbars; weight_bits
-    0: the chip's.
+    (in order; its output vector is their concatenation). `crossbars` counts physical crossbars.
     """
 
     row_start: int
     row_stop: int
     col_spans: tuple[tuple[int, int], ...]
     crossbars: int
-    weight_bits: int = 0
+    precision: Precision = CHIPS
 
     @property
     def columns(self) -> int:
@@ -87,8 +87,9 @@ class Unfoldings(NamedTuple):
 
     node, block, scatter, kernel_rows, channels (of the output), rows, columns, firings: int64[options]; group_start and
     run_start int64[options + 1]. run: contiguous runs of the feature map in the input vector. Per array group:
-    crossbars, weight_bits (0: the chip's), group_columns; copy_start int64[groups + 1] into copy, the runs that gather
-    its part of the input (none if it lies in one piece); span_start into span, the widths of its column intervals.
+    crossbars, weight_bits and activation_bits (0: the chip's), group_columns; copy_start int64[groups + 1] into copy,
+    the runs that gather its part of the input (none if it lies in one piece); span_start into span, the widths of its
+    column intervals.
     """
 
     node: LongArray
@@ -104,6 +105,7 @@ class Unfoldings(NamedTuple):
     run: LongArray
     crossbars: LongArray
     weight_bits: LongArray
+    activation_bits: LongArray
     group_columns: LongArray
     copy_start: LongArray
     copy: LongArray

@@ -8,6 +8,7 @@ from pimcomp.ir.array_group import Partition
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Outcome, Plan
+from pimcomp.ir.precision import Precision
 from pimcomp.ir.program import LongArray, Program
 from pimcomp.ir.report import Bounds, Figures, OrderBounds
 
@@ -17,7 +18,7 @@ class Provenance:
     """How a program came about: everything that decides its bytes, and what was changed or dropped on the way.
 
     weights: "onnx", "random:SEED" or where else they came from. notes: of the import, the chip description and the
-    solver. precision: layers that have other bits of weights than the chip.
+    solver. precision: layers that have other bits than the chip.
     """
 
     model: str
@@ -26,7 +27,7 @@ class Provenance:
     seed: int
     weights: str = "onnx"
     notes: tuple[str, ...] = ()
-    precision: tuple[tuple[str, int], ...] = ()
+    precision: tuple[tuple[str, Precision], ...] = ()
 
 
 @brief

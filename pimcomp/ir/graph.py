@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.ir.brief import brief
+from pimcomp.ir.precision import CHIPS, Precision
 
 Shape = tuple[int, int, int]  # channels, height, width
 IntArray = npt.NDArray[np.int32]
@@ -127,7 +128,7 @@ class Conv:
     bias: FloatArray | None = None
     groups: int = 1
     vector: bool = False
-    weight_bits: int = field(default=0, metadata={"digest": False})  # 0: the chip's; a choice of the compile
+    precision: Precision = field(default=CHIPS, metadata={"digest": False})  # a choice of the compile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,8 +120,8 @@ class Program:
     """A compiled program.
 
     core_start: int64[cores + 1] into the table. Array groups are sorted by core: those of core c are
-    [group_start[c], group_start[c + 1]); group_crossbars physical crossbars each, group_weight_bits the bits of its
-    weights (0: the chip's), group_matrix which of `matrices`
+    [group_start[c], group_start[c + 1]); group_crossbars physical crossbars each, group_weight_bits and
+    group_activation_bits the bits of its weights and of what it reads (0: the chip's), group_matrix which of `matrices`
     (float32[rows, cols], shared by replicas) it multiplies with, group_node its graph node.
     constant_addresses / constant_values: elements in global memory. inputs / outputs: per ONNX tensor name, byte
     address of every element in the ONNX shape, with a leading axis of images_per_round when that is > 1.
@@ -138,6 +138,7 @@ class Program:
     group_start: LongArray
     group_crossbars: IntArray
     group_weight_bits: IntArray
+    group_activation_bits: IntArray
     group_matrix: IntArray
     group_node: IntArray
     matrices: tuple[FloatArray, ...]

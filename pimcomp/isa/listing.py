@@ -10,7 +10,8 @@ import numpy as np
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import ByteArray, LongArray, Op, Program
-from pimcomp.isa.registers import LOAD_HIGH, operand_values
+from pimcomp.isa.operands import mvm_input_bits
+from pimcomp.isa.registers import LOAD_HIGH, SET_WIDTHS, operand_values
 from pimcomp.isa.table import (
     ADD,
     BUBBLE,
@@ -61,7 +62,7 @@ class Executed(NamedTuple):
     stopped: int
     stopped_register: int
 
-    def in_force(self, widths: IntArray) -> IntArray:
+    def in_force(self, widths: IntArray | LongArray) -> IntArray:
         """int32[instructions]: a field of the setbw in force; 0 for none."""
         return np.where(self.setting >= 0, widths[self.setting], 0).astype(np.int32)
 
@@ -82,6 +83,7 @@ class _Rows(NamedTuple):
     registers: tuple[ByteArray, ByteArray, ByteArray]
     loads: ByteArray
     values: LongArray
+    input_bits: IntArray
 
 
 def emitted_index(program: Program) -> LongArray:
@@ -93,22 +95,20 @@ def emitted_index(program: Program) -> LongArray:
 def emitted_place(program: Program) -> LongArray:
     """int64[rows]: the same when all lists are laid one behind another."""
     scalars = np.cumsum(np.bitwise_count(program.registers.loads), dtype=np.int64)
-    sizes = np.diff(program.core_start)
-    place: LongArray = np.arange(program.instructions) + scalars + np.repeat(np.cumsum(sizes > 0), sizes)
+    place: LongArray = np.arange(program.instructions) + scalars
     return place
 
 
 def emitted_start(program: Program) -> LongArray:
     """int64[cores + 1]: where each core's emitted list begins when they are laid one behind another."""
-    rows = np.diff(program.core_start)
     scalars = np.concatenate([[0], np.cumsum(np.bitwise_count(program.registers.loads), dtype=np.int64)])
-    lengths = rows + np.diff(scalars[program.core_start]) + (rows > 0)
-    start: LongArray = np.concatenate([[0], np.cumsum(lengths)])
+    start: LongArray = program.core_start + scalars[program.core_start]
     return start
 
 
 def listing_of(program: Program, clip_code: LongArray | None = None) -> Listing:
-    """The lists of an emitted program: a `setbw`, then every instruction behind the `sldi`s it needs.
+    """The lists of an emitted program: every instruction behind the `setbw` and the `sldi`s it needs. A `setbw` has its
+    input bits as immediate, 0: the chip's.
 
     clip_code: the integer bounds the registers were assigned with, if any.
     """
@@ -117,7 +117,8 @@ def listing_of(program: Program, clip_code: LongArray | None = None) -> Listing:
     listing = Listing(core_start, op, rd, rs1, rs2, np.zeros(core_start[-1], np.int64))
     numbers = (registers.rd, registers.rs1, registers.rs2)
     values = operand_values(program.table, clip_code)
-    _list(_Rows(program.core_start, program.table.op, numbers, registers.loads, values), listing)
+    bits = mvm_input_bits(program.table, program.core_start, program.group_start, program.group_activation_bits)
+    _list(_Rows(program.core_start, program.table.op, numbers, registers.loads, values, bits), listing)
     return listing
 
 
@@ -146,8 +147,8 @@ def _list(rows: _Rows, listing: Listing) -> None:
     k = 0
     for core in range(len(rows.core_start) - 1):
         for i in range(rows.core_start[core], rows.core_start[core + 1]):
-            if i == rows.core_start[core]:
-                op[k] = _SETBW
+            if rows.loads[i] & SET_WIDTHS:
+                op[k], imm[k] = _SETBW, rows.input_bits[i]
                 k += 1
             loads, pair = rows.loads[i], GLOBAL_SLOT[rows.op[i]]
             register = (rows.registers[0][i], rows.registers[1][i], rows.registers[2][i])

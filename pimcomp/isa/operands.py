@@ -8,7 +8,7 @@ import numpy as np
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import IntArray
-from pimcomp.ir.program import ByteArray, LongArray, Program
+from pimcomp.ir.program import ByteArray, LongArray, Program, Table
 from pimcomp.isa.table import (
     BYTES,
     DST,
@@ -25,11 +25,21 @@ from pimcomp.isa.table import (
 )
 
 
-def fired_groups(program: Program) -> tuple[LongArray, LongArray]:
+def fired_groups(table: Table, core_start: LongArray, group_start: LongArray) -> tuple[LongArray, LongArray]:
     """Rows of all mvmuls, and the array group (among those of all cores) that each fires."""
-    fires = np.flatnonzero(UNIT[program.table.op] == MATRIX)
-    of_core = np.diff(np.searchsorted(fires, program.core_start))
-    return fires, np.repeat(program.group_start[:-1], of_core) + program.table.group[fires]
+    fires = np.flatnonzero(UNIT[table.op] == MATRIX)
+    of_core = np.diff(np.searchsorted(fires, core_start))
+    return fires, np.repeat(group_start[:-1], of_core) + table.group[fires]
+
+
+def mvm_input_bits(
+    table: Table, core_start: LongArray, group_start: LongArray, group_activation_bits: IntArray
+) -> IntArray:
+    """int32[rows]: bits that every mvmul reads of its inputs; 0: the chip's, and for other instructions."""
+    fires, group = fired_groups(table, core_start, group_start)
+    bits = np.zeros(len(table.op), np.int32)
+    bits[fires] = group_activation_bits[group]
+    return bits
 
 
 def stored_weight_bits(arch: Arch, weight_bits: IntArray) -> IntArray:

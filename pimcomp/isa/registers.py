@@ -12,10 +12,10 @@ from pimcomp.errors import InvariantError
 from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.program import LongArray, Registers, Table
-from pimcomp.isa.table import BOUND, GLOBAL_SLOT, IN_REGISTERS, REGISTERS, SEND, SRC2, UNIT
+from pimcomp.isa.table import BOUND, COMPUTES, GLOBAL_SLOT, IN_REGISTERS, REGISTERS, SEND, SRC2, UNIT
 
 NEVER = np.iinfo(np.int64).max
-LOAD_RD, LOAD_RS1, LOAD_RS2, LOAD_HIGH = 1, 2, 4, 8
+LOAD_RD, LOAD_RS1, LOAD_RS2, LOAD_HIGH, SET_WIDTHS = 1, 2, 4, 8, 16
 GLOBAL_HIGH, GLOBAL_LOW = 0, 1  # the pair reserved for global addresses on cores that execute ld or st
 
 
@@ -34,12 +34,16 @@ def operand_values(table: Table, clip_code: LongArray | None = None) -> LongArra
     return values
 
 
-def assign_registers(table: Table, core_start: LongArray, clip_code: LongArray | None = None) -> Registers:
-    """Registers of every operand and the `sldi`s in front, with as few loads per core as any assignment can have.
+def assign_registers(
+    table: Table, core_start: LongArray, clip_code: LongArray | None = None, *, input_bits: IntArray | None = None
+) -> Registers:
+    """Registers of every operand and the `sldi`s in front, with as few loads per core as any assignment can have; and
+    the `setbw`s: in front of each core's first instruction, and where what computes takes other widths than before.
 
-    core_start: int64[cores + 1]. Every core starts with unknown register contents. A send's rd equals its rs1. Cores
-    that execute ld or st keep registers 0 and 1 for the global address, reload only the half that changed, and leave
-    register 31 unused: the simulator reads the successor of either operand of these two.
+    core_start: int64[cores + 1]. input_bits: int32[rows], of what mvmuls read; 0 or None: the chip's. Every core starts
+    with unknown register contents. A send's rd equals its rs1. Cores that execute ld or st keep registers 0 and 1 for
+    the global address, reload only the half that changed, and leave register 31 unused: the simulator reads the
+    successor of either operand of these two.
 
     Raises InvariantError if a local address, stride or bound does not fit 32 bits or a global address is negative.
     """
@@ -53,9 +57,22 @@ def assign_registers(table: Table, core_start: LongArray, clip_code: LongArray |
     registers, loads = np.zeros((rows, 3), np.uint8), np.zeros(rows, np.uint8)
     _assign(core_start, global_slot, values, value_id, next_use, np.full(ids, -1, np.int8), registers, loads)
     sends = UNIT[table.op] == SEND
+    loads[_sets_widths(table, core_start, input_bits)] |= SET_WIDTHS
     registers[sends, 0] = registers[sends, 1]
     rd, rs1, rs2 = (np.ascontiguousarray(registers[:, slot]) for slot in range(3))
     return Registers(rd=rd, rs1=rs1, rs2=rs2, loads=loads)
+
+
+def _sets_widths(table: Table, core_start: LongArray, input_bits: IntArray | None) -> LongArray:
+    """int64[any]: rows with a `setbw` in front. What does not compute takes any widths."""
+    starts = core_start[:-1][np.diff(core_start) > 0]
+    if input_bits is None or not input_bits.any():
+        return starts
+    rows = np.arange(len(table.op))
+    last = np.maximum.accumulate(np.where(COMPUTES[table.op], rows, -1))
+    own = last >= np.repeat(core_start[:-1], np.diff(core_start))
+    held = np.where(own, input_bits[last], 0)
+    return np.union1d(starts, np.flatnonzero(np.diff(held)) + 1)
 
 
 def _check_ranges(values: LongArray, far: npt.NDArray[np.bool_]) -> None:

@@ -59,7 +59,8 @@ class LeastWork(NamedTuple):
     loaded: elements of each input map. activated: elements whose activation takes an instruction of its own. A node
     does one of its alternatives, of which node n has those from `start[n]` on: firings; crossbars that are written, by
     their share of full beats; additions (elements); and `fired` times the results of array groups with so many
-    `crossbars` each, from `group_start[a]` on. chains: fewest and most MVMs between an input and an output.
+    `crossbars` each, from `group_start[a]` on; activation_bits that its MVMs read (0: the chip's). chains: fewest and
+    most MVMs between an input and an output.
     """
 
     loaded: LongArray
@@ -71,6 +72,7 @@ class LeastWork(NamedTuple):
     fired: DoubleArray
     group_start: LongArray
     crossbars: LongArray
+    activation_bits: LongArray
     chains: tuple[int, int]
 
 
@@ -97,14 +99,15 @@ def bounds_of(work: LeastWork, arch: Arch) -> Bounds:
     beats = -(-work.loaded * arch.element_bytes // arch.global_width_bytes)
     load_ns = float(beats.sum()) * arch.global_read_cycles * arch.global_period_ns
     written_ns = arch.local_write_ns(arch.weight_cols * arch.element_bytes * work.crossbars)
+    bits = arch.input_bits_at(work.activation_bits)
     alternative_ns = (
-        work.firings * _firing_ns(arch)
+        work.firings * _firing_ns(arch, bits)
         + work.shares * _crossbar_write_ns(arch)
         + work.fired * sums(written_ns, work.group_start)
         + work.additions * _addition_ns(arch)
     )
     total_ns = float(np.minimum.reduceat(alternative_ns, work.start).sum()) + work.activated * _activation_ns(arch)
-    work_ns, mvm_ns = total_ns / arch.total_cores, arch.mvm_ns(1)
+    work_ns, mvm_ns = total_ns / arch.total_cores, arch.mvm_ns(1, 0, bits.min())
     shortest, longest = work.chains
     return Bounds(
         latency_ns=max(load_ns + shortest * mvm_ns, longest * mvm_ns, work_ns),
@@ -146,8 +149,15 @@ def least_work(graph: Graph, arch: Arch, partition: Partition | None = None) -> 
         fired=np.array([a.fired for a in flat], np.float64),
         group_start=starts(len(a.crossbars) for a in flat),
         crossbars=np.array([crossbars for a in flat for crossbars in a.crossbars], np.int64),
+        activation_bits=np.array(
+            [bits for bits, found in zip(_activation_bits(graph), alternatives, strict=True) for _ in found], np.int64
+        ),
         chains=_chains(graph),
     )
+
+
+def _activation_bits(graph: Graph) -> list[int]:
+    return [n.operation.precision.activation_bits if isinstance(n.operation, Conv) else 0 for n in graph.nodes]
 
 
 def _unfolded(graph: Graph, matrix: LayerMatrix, needed: np.ndarray) -> _Alternative:
@@ -284,12 +294,12 @@ def _taps_with_weights(conv: Conv) -> np.ndarray:
     return np.asarray((conv.weights != 0).any(axis=1).sum(axis=(1, 2)), dtype=np.int64)
 
 
-def _firing_ns(arch: Arch) -> float:
-    """Least time of a core per firing, without writing its results."""
+def _firing_ns(arch: Arch, input_bits: LongArray) -> DoubleArray:
+    """Least time of a core per firing that reads so many bits, without writing its results."""
     read_ns = arch.local_read_ns(8 * arch.crossbar_rows * arch.element_bytes)
     if arch.rob_size > 1:
-        return read_ns
-    return read_ns + arch.mvm_compute_ns + MVM_DISPATCH_CYCLES * arch.core_period_ns
+        return np.full(len(input_bits), read_ns)
+    return np.asarray(read_ns + arch.compute_ns(input_bits) + MVM_DISPATCH_CYCLES * arch.core_period_ns)
 
 
 def _crossbar_write_ns(arch: Arch) -> float:

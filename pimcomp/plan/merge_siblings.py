@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from pimcomp.ir.graph import Conv, FloatArray, Graph, Node, View, Window
+from pimcomp.ir.precision import Precision
 
 
 def merge_siblings(graph: Graph) -> Graph:
@@ -49,7 +50,7 @@ def sibling_families(graph: Graph) -> list[tuple[int, ...]]:
         if isinstance(node.operation, Conv) and node.operation.groups == 1:
             window, view = node.operation.window, node.inputs[0]
             same = (view.sources.tobytes(), view.channels.tobytes(), window.stride, window.dilation)
-            shape = (node.height, node.width, node.activation, node.operation.weight_bits)
+            shape = (node.height, node.width, node.activation, node.operation.precision)
             found.setdefault((*same, *shape), []).append(index)
     families = []
     for members in found.values():
@@ -89,10 +90,10 @@ def _fits(node: Node, frame: Window) -> bool:
 def _merged(nodes: list[Node]) -> Node:
     """One node for all siblings; channels in their order."""
     frame = _frame(nodes)
-    weights, biases, weight_bits = [], [], 0
+    weights, biases, precision = [], [], Precision()
     for node in nodes:
         assert isinstance(node.operation, Conv)
-        weight_bits = node.operation.weight_bits  # the same for all
+        precision = node.operation.precision  # the same for all
         weights.append(_framed(node.operation.weights, _window(node), frame))
         bias = node.operation.bias
         biases.append(np.zeros(node.channels, np.float32) if bias is None else bias)
@@ -104,7 +105,7 @@ def _merged(nodes: list[Node]) -> Node:
             window=frame,
             weights=np.concatenate(weights),
             bias=bias if bias.any() else None,
-            weight_bits=weight_bits,
+            precision=precision,
         ),
         channels=sum(node.channels for node in nodes),
     )

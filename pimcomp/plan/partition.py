@@ -146,7 +146,7 @@ def conv_of(node: Node) -> Conv:
 def _cut(
     conv: Conv, reach: BoolArray, table: np.ndarray, unfolding: Unfolding, columns: int, arch: Arch, name: str
 ) -> tuple[ArrayGroup, ...]:
-    weight_cols = int(arch.weight_cols_at(conv.weight_bits))
+    weight_cols = int(arch.weight_cols_at(conv.precision.weight_bits))
     widest = arch.crossbars_per_core * weight_cols
     if widest < 1:
         raise CapacityError("columns per core", columns, widest, ("crossbars_per_core",), where=name)
@@ -162,7 +162,7 @@ def _cut(
         while spans:
             piece, spans = _take(spans, widest)
             width = sum(b - a for a, b in piece)
-            groups.append(ArrayGroup(start, stop, piece, -(-width // weight_cols), conv.weight_bits))
+            groups.append(ArrayGroup(start, stop, piece, -(-width // weight_cols), conv.precision))
     return tuple(groups)
 
 

@@ -62,7 +62,8 @@ def layer_options(arch: Arch, flat: Unfoldings) -> tuple[LayerOption, ...]:
     outputs = np.where(scatter, flat.scatter * flat.channels, flat.columns)
     finish_ns = arch.vector_ns(outputs, 2) + arch.vector_ns(outputs, 1) + 2 * overhead
     vector_ns = copies_ns + np.where(scatter, scattered_ns, adds_ns) + finish_ns
-    mvm_ns, crossbars = arch.mvm_ns(flat.crossbars, flat.weight_bits) + overhead, flat.crossbars.astype(np.int32)
+    mvm_ns = arch.mvm_ns(flat.crossbars, flat.weight_bits, flat.activation_bits) + overhead
+    crossbars = flat.crossbars.astype(np.int32)
     return tuple(
         LayerOption(
             unfolding=Unfolding(block, shape),

@@ -87,7 +87,7 @@ def blocks_that_fit(conv: Conv, arch: Arch) -> list[Block]:
     the partition, as high as a crossbar and no wider than a core.
     """
     outputs, inputs = conv.weights.shape[:2]
-    taps, columns = math.prod(conv.window.kernel), int(arch.weight_cols_at(conv.weight_bits))
+    taps, columns = math.prod(conv.window.kernel), int(arch.weight_cols_at(conv.precision.weight_bits))
     found: list[Block] = []
     wide, channels = -(-outputs // columns), 0
     for high in range(1, arch.crossbars + 1):

@@ -60,7 +60,7 @@ def cells_of(arch: Arch, weights: Weights, input_bits: int, weight_bits: LongArr
         offset=np.ldexp(1.0, bits - 1),
         step=1 << short,
         top=top,
-        harmless=-1 if short or disturbed else top // full,
+        harmless=0 if short or disturbed else top // full,
         base=base,
         levels=np.concatenate([np.zeros(0, np.float32), *(block.ravel() for block in levels)]),
         level_start=level_start,

@@ -41,7 +41,8 @@ def quantize(prepared: Prepared, instruction_node: IntArray, calibration: Values
     row_node = instruction_node[stream.emitted]
     classes = find_classes(p, row_node)
     computing = COMPUTES[stream.op]
-    bits = int(min(stream.ibits[computing].min(initial=8), stream.obits[computing].min(initial=8)))
+    whole = computing & (UNIT[stream.op] != MATRIX)  # an mvmul may read fewer bits than elements have
+    bits = int(min(stream.ibits[whole].min(initial=8), stream.obits[computing].min(initial=8)))
     exponent = _exponents(p, classes, row_node, calibration, bits)
 
     def of(numbers: IntArray) -> IntArray:

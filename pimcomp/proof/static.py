@@ -8,7 +8,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import MappingProblem, Plan
 from pimcomp.ir.program import Op, Program, Registers, Table
 from pimcomp.isa.listing import execute, listing_of
-from pimcomp.isa.operands import Extents, extents
+from pimcomp.isa.operands import Extents, extents, mvm_input_bits
 from pimcomp.isa.registers import operand_values
 from pimcomp.isa.table import (
     BOUND,
@@ -137,8 +137,12 @@ def _groups(program: Program, arch: Arch) -> None:
             f"core {core}: its array groups take {np.diff(total)[core]} crossbars of {arch.crossbars_per_core}"
         )
     bits = program.group_weight_bits
-    if len(bits) != len(crossbars) or ((bits < 0) | (bits > arch.weight_bits)).any():
-        raise InvariantError(f"expected from 0 to {arch.weight_bits} bits of weights for every array group")
+    for own, most, what in (
+        (bits, arch.weight_bits, "weights"),
+        (program.group_activation_bits, arch.activation_bits, "activations"),
+    ):
+        if len(own) != len(crossbars) or ((own < 0) | (own > most)).any():
+            raise InvariantError(f"expected from 0 to {most} bits of {what} for every array group")
     shapes = np.array([matrix.shape for matrix in program.matrices], np.int64).reshape(-1, 2)
     if len(crossbars) and not ((program.group_matrix >= 0) & (program.group_matrix < len(shapes))).all():
         raise InvariantError("an array group has no matrix")
@@ -187,7 +191,10 @@ def _registers(program: Program) -> None:
     far = GLOBAL_SLOT[table.op] == np.arange(3)[:, None]
     number = np.stack([own.rd, own.rs1, own.rs2])
     wrong = has & ((number >= REGISTERS) | (far & (number % 2 != 0)))
-    ran = execute(listing_of(program))
+    listing = listing_of(program)
+    ran = execute(listing)
+    bits = mvm_input_bits(table, program.core_start, program.group_start, program.group_activation_bits)
+    unfit = COMPUTES[table.op] & ((ran.setting < 0) | (ran.in_force(listing.imm) != bits))
     expected = operand_values(table).T
     stated = has & ~((SRC2[table.op] == BOUND) & (np.arange(3)[:, None] == 2))  # a bound's integer is not in the table
     other = stated & (ran.addresses(table.op) != expected)
@@ -195,6 +202,7 @@ def _registers(program: Program) -> None:
         what = "register {value} is out of range, or odd for a global address"
         _require(program, ~wrong[slot], what, number[slot])
     _require(program, ran.unset < 0, "register {value} was never loaded", ran.unset)
+    _require(program, ~unfit, "the setbw in front is for other bits than {value} (0: the chip's)", bits)
     for slot in range(3):
         _require(program, ~other[slot], "register {value} does not hold the operand", number[slot])
 

@@ -14,6 +14,7 @@ from pimcomp.ir.plan import Judgement, Pipeline, Plan
 from pimcomp.ir.program import Checkpoints, Program
 from pimcomp.ir.report import OrderBounds
 from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.isa.operands import mvm_input_bits
 from pimcomp.isa.registers import assign_registers
 from pimcomp.plan.partition import weights_of
 from pimcomp.plan.rows import needed_rows, pull_order
@@ -75,17 +76,19 @@ class Scheduler:
         known = self._best.flows if plan is self._best.plan else {}
         groups, flow, placed = self._made = self._ordered(plan, self.options, self.images, known)
         assembled = assemble(flow, placed, self.layout, arch)
-        images = assembled.images
+        images, table, start = assembled.images, assembled.table, assembled.core_start
+        bits = groups.activation_bits.astype(np.int32)
         constant_addresses, constant_values = constant_image(graph, self.constants, self.layout, eb)
         return Program(
             cores=arch.total_cores,
             element_bytes=eb,
-            table=assembled.table,
-            core_start=assembled.core_start,
-            registers=assign_registers(assembled.table, assembled.core_start),
+            table=table,
+            core_start=start,
+            registers=assign_registers(table, start, input_bits=mvm_input_bits(table, start, groups.start, bits)),
             group_start=groups.start,
             group_crossbars=groups.crossbars.astype(np.int32),
             group_weight_bits=groups.weight_bits.astype(np.int32),
+            group_activation_bits=bits,
             group_matrix=groups.matrix.astype(np.int32),
             group_node=np.array(self.partition.nodes, dtype=np.int32)[groups.layer],
             matrices=_matrices(graph, self.partition, plan),

@@ -234,7 +234,7 @@ def _core_loads(graph: Graph, arch: Arch, partition: Partition, plan: Plan) -> n
     """float64[cores]: time of every core's MVMs."""
     load = np.zeros(arch.total_cores)
     for options, o, cores in zip(partition.options, plan.option, plan.core_of, strict=True):
-        mvm_ns = np.array([arch.mvm_ns(group.crossbars, group.weight_bits) for group in options[o].groups])
+        mvm_ns = np.array([arch.mvm_ns(group.crossbars, *group.precision) for group in options[o].groups])
         np.add.at(load, cores.ravel(), np.tile(mvm_ns * firings(graph, options[o]) / len(cores), len(cores)))
     return load
 

@@ -5,6 +5,7 @@ flit and every MVM of a full crossbar costs a constant; static power runs on all
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,9 +156,9 @@ def local_beats(stream: Instructions, arch: Arch, rows: dict[int, Rows]) -> tupl
     return reads, writes
 
 
-def mvm_crossbar_pj(arch: Arch, input_bits: int | None = None) -> float:
-    """One crossbar in one MVM: always the full crossbar, whatever is used of it. input_bits: other than the chip's."""
-    return arch.slices(input_bits or arch.activation_bits) * sum(mvm_stages_pj(arch).values())
+def mvm_crossbar_pj(arch: Arch, activation_bits: Any = 0) -> Any:
+    """One crossbar in one MVM: always the full crossbar, whatever is used of it. activation_bits: 0: the chip's."""
+    return arch.slices(arch.input_bits_at(activation_bits)) * sum(mvm_stages_pj(arch).values())
 
 
 def mvm_stages_pj(arch: Arch) -> dict[str, float]:
@@ -175,7 +176,7 @@ def mvm_stages_pj(arch: Arch) -> dict[str, float]:
 
 
 def _mvm_pj(stream: Instructions, arch: Arch, fires: Rows) -> float:
-    per_crossbar = np.array([mvm_crossbar_pj(arch, int(bits)) for bits in stream.widths.input_bits])
+    per_crossbar = mvm_crossbar_pj(arch, stream.widths.input_bits)
     return float((per_crossbar[stream.width[fires]] * stream.crossbars[fires]).sum())
 
 

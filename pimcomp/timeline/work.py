@@ -100,16 +100,15 @@ class UnitWork(NamedTuple):
 
 
 def stream_of(program: Program, arch: Arch) -> Instructions:
-    """The instructions of a compiled program; every core's stream starts with one `setbw`."""
+    """The instructions of a compiled program."""
     table, registers = program.table, program.registers
-    bubbles = np.bitwise_count(registers.loads).astype(np.int32)
-    sizes = np.diff(program.core_start)
-    bubbles[program.core_start[:-1][sizes > 0]] += 1
-    fires, group = fired_groups(program)
+    fires, group = fired_groups(table, program.core_start, program.group_start)
     crossbars = np.zeros(program.instructions, np.int32)
     crossbars[fires] = program.group_crossbars[group]
-    stored = stored_weight_bits(arch, np.append(program.group_weight_bits, 0))  # the last: of all other instructions
-    weight_bits, setting = np.unique(stored, return_inverse=True)
+    bits = np.pad(np.stack([program.group_weight_bits, program.group_activation_bits]), ((0, 0), (0, 1)))
+    stored = np.stack([stored_weight_bits(arch, bits[0]), arch.input_bits_at(bits[1])])  # last: of what does not fire
+    settings, setting = np.unique(stored.astype(np.int32), axis=1, return_inverse=True)
+    weights, inputs = np.ascontiguousarray(settings)
     width = np.full(program.instructions, setting[-1], np.uint8)
     width[fires] = setting[group]
     return Instructions(
@@ -124,13 +123,13 @@ def stream_of(program: Program, arch: Arch) -> Instructions:
         lock_size=table.size,
         peer=table.peer,
         event=table.group,
-        bubbles=bubbles,
+        bubbles=np.bitwise_count(registers.loads).astype(np.int32),
         tail_bubbles=np.zeros(program.cores, np.int32),
         width=width,
         widths=Widths(
-            input_bits=np.full(len(weight_bits), arch.activation_bits, np.int32),
-            output_bits=np.full(len(weight_bits), arch.psum_bits, np.int32),
-            weight_bits=weight_bits.astype(np.int32),
+            input_bits=inputs,
+            output_bits=np.full_like(inputs, arch.psum_bits),
+            weight_bits=weights,
         ),
     )
 

@@ -25,6 +25,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.brief import brief
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver
+from pimcomp.ir.precision import Precision
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.precision import with_precision
 from pimdse.foundation.versions import versions
@@ -51,7 +52,7 @@ class Recipe:
     time_limit_s: float | None = None
     seed: int = 0
     options: ScheduleOptions
-    precision: dict[str, int] = dataclasses.field(default_factory=dict)  # layer: bits of its weights
+    precision: dict[str, Precision] = dataclasses.field(default_factory=dict)  # by layer
     notes: tuple[str, ...] = ()
 
     @property
@@ -123,7 +124,7 @@ def make_recipe(
 
 
 def with_precision_file(recipe: Recipe, file: Path | None) -> Recipe:
-    """The recipe with the weight bits of a precision file, if there is one. Raises ConfigError."""
+    """The recipe with the bits of a precision file, if there is one. Raises ConfigError."""
     return recipe if file is None else dataclasses.replace(recipe, precision=read_precision(file))
 
 
@@ -246,7 +247,7 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
         "save": sorted(save),
         "versions": versions(),
         "schedule": dataclasses.asdict(recipe.options),
-        **({"precision": recipe.precision} if recipe.precision else {}),
+        **({"precision": {name: own.given for name, own in recipe.precision.items()}} if recipe.precision else {}),
         "outcome": {
             "solver": built.compiled.provenance.solver,
             "status": str(outcome.status),

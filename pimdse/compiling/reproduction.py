@@ -16,6 +16,7 @@ from pimcomp.foundation.own_files import COMPILE, recorded
 from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
+from pimcomp.ir.precision import Precision
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimdse.compiling.building import Observe, Recipe, StoredPlan, build, check_target, write
 from pimdse.folder.compiled import expect_network, named_by, recorded_model
@@ -97,7 +98,7 @@ def _recipe(content: Mapping[str, Any], folder: Path) -> Recipe:
         time_limit_s=content["time_limit_s"],
         seed=content["seed"],
         options=ScheduleOptions(**content["schedule"]),
-        precision=content.get("precision", {}),
+        precision={name: Precision(**own) for name, own in content.get("precision", {}).items()},
         notes=tuple(content["notes"]),
     )
 

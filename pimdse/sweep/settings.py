@@ -18,7 +18,7 @@ from pimdse.sweep.words import full_name, read_limit
 from spaces.candidate import Evaluator
 from spaces.evaluate import compile_evaluator
 from spaces.metrics import ALIASES
-from spaces.space import PRECISION, Precision, Sweep
+from spaces.space import PRECISION, PrecisionFile, Sweep
 from spaces.sweep_file import parse_sweep
 
 
@@ -91,7 +91,7 @@ def _near(file: str, folder: Path) -> str:
     return str(beside) if not os.path.isfile(file) and os.path.isfile(beside) else file
 
 
-def _precisions(sweep: Sweep, folder: Path) -> Iterator[Precision]:
+def _precisions(sweep: Sweep, folder: Path) -> Iterator[PrecisionFile]:
     """What the files say that a parameter `precision` lists. Raises ConfigError."""
     listed = next((p.values or () for p in sweep.parameters if p.name == PRECISION), ())
     for file in (value for value in listed if isinstance(value, str)):

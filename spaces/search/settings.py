@@ -6,6 +6,7 @@ from typing import Any
 
 from pimcomp.ir.arch import Arch, NocTable
 from pimcomp.ir.plan import Pipeline
+from pimcomp.ir.precision import Precision
 from spaces.space import Choice, Fidelity, FloatRange, IntRange, Limit, Network, Parameter, Sweep
 
 FREE = ("trials", "timed", "jobs", "file", "name")  # settings that may change between two runs of the same study
@@ -35,7 +36,9 @@ def settings_from_json(data: dict[str, Any]) -> Sweep:
     values = dict(data)
     values["arch"] = _arch(data["arch"])
     values["other_chips"] = tuple(_arch(chip) for chip in data["other_chips"])
-    values["precisions"] = tuple((file, tuple((n, b) for n, b in bits)) for file, bits in data.get("precisions", ()))
+    values["precisions"] = tuple(
+        (file, tuple((n, Precision(*own)) for n, own in layers)) for file, layers in data.get("precisions", ())
+    )
     values["networks"] = tuple(Network(**network) for network in data["networks"])
     values["parameters"] = tuple(_parameter(p) for p in data["parameters"])
     values["limits"] = tuple(Limit(**limit) for limit in data["limits"])

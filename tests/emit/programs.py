@@ -84,6 +84,7 @@ def program_of(table: Table, core_start: LongArray, registers: Registers | None 
         "registers": registers or assign_registers(table, core_start),
         "group_start": np.arange(cores + 1, dtype=np.int64) * 3,
         "group_weight_bits": np.zeros(3 * cores, np.int32),
+        "group_activation_bits": np.zeros(3 * cores, np.int32),
         "group_crossbars": np.tile(np.array([1, 2, 3], np.int32), cores),
         "group_matrix": np.tile(np.array([0, 1, 0], np.int32), cores),
         "group_node": np.ones(cores * 3, np.int32),

@@ -49,6 +49,10 @@ def lost_load(program: Program) -> Program:
     return replace(program, registers=replace(program.registers, loads=loads))
 
 
+def lost_widths(program: Program) -> Program:
+    return replace(program, group_activation_bits=program.group_activation_bits + 4)
+
+
 def swapped_order(program: Program) -> Program:
     order = program.table.order.copy()
     a, b = row_of(program, Op.MVMUL), row_of(program, Op.MVMUL, 1)
@@ -115,6 +119,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("sizes differ", cell("size", Op.SEND, 0, 2), "sends 2 bytes, row 10 receives 4"),
     ("a swapped order", swapped_order, "do not follow the global order"),
     ("wrong register", wrong_register, "does not hold the operand"),
+    ("widths not set", lost_widths, "the setbw in front is for other bits than 4"),
     ("a load is missing", lost_load, "mvmul (node fc): register"),
     ("never written", cell("src", Op.VRELU, 0, 26), "reads local address 26, which was never written"),
     ("never loaded", cell("size", Op.LD, 0, 6), "core 1, row 11, mvmul (node fc): reads local address 18"),

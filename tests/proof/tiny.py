@@ -59,6 +59,7 @@ def build(rows: list[Row], width: int, **fields: object) -> Program:
         "registers": assign_registers(table, start),
         "group_start": np.array([0, 1, 2], np.int64),
         "group_weight_bits": np.zeros(2, np.int32),
+        "group_activation_bits": np.zeros(2, np.int32),
         "group_crossbars": np.array([1, 1], np.int32),
         "group_matrix": np.array([0, 1], np.int32),
         "group_node": np.array([1, 1], np.int32),

@@ -17,6 +17,7 @@ from pimcomp.errors import ConfigError
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv
+from pimcomp.ir.precision import Precision
 from pimcomp.plan.levers import group_sizes
 from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.plan.precision import ALL, with_precision
@@ -27,7 +28,7 @@ from spaces import precision
 from spaces.accuracy import crossbars_of, execute_on
 from spaces.chip import precision_of
 from spaces.evaluate import compile_evaluator, figures
-from spaces.precision import narrow
+from spaces.precision import Goal, narrow
 from spaces.search.settings import settings_from_json, settings_to_json
 from spaces.space import Fidelity
 
@@ -43,7 +44,7 @@ def test_a_quarter_of_the_crossbars_is_saved_for_at_most_a_point() -> None:
     found = narrow(NETWORK, TESTED, SMALL, max_loss=1, observe=lambda stage, accuracy: seen.append(accuracy))
     assert found.accuracy_before - found.accuracy <= 1
     assert found.crossbars <= 0.75 * found.crossbars_before
-    graph = with_precision(NETWORK.graph, found.weight_bits, SMALL)
+    graph = with_precision(NETWORK.graph, found.precision, SMALL)
     assert found.crossbars == group_sizes(graph, SMALL).sum() == sum(layer.crossbars for layer in found.layers)
     assert found.crossbars_before == group_sizes(NETWORK.graph, SMALL).sum()
     executed = execute_on(replace(NETWORK, graph=graph), TESTED, crossbars_of(SMALL))
@@ -58,6 +59,27 @@ def test_without_test_images_the_limit_is_one_of_signal_to_noise() -> None:
     assert found.crossbars < found.crossbars_before
 
 
+def test_energy_is_saved_for_at_most_a_point() -> None:
+    """By fewer bits of activations above all: of the estimate that is searched by, and of a program."""
+    found = narrow(NETWORK, TESTED, ISAAC, max_loss=1, goal=Goal.ENERGY)
+    assert found.accuracy_before - found.accuracy <= 1
+    assert found.goal_after <= 0.85 * found.goal_before
+    assert any(own.activation_bits for own in found.precision.values())
+    narrowed = with_precision(NETWORK.graph, found.precision, ISAAC)
+    after, before = (compile_network(g, ISAAC, get_solver("stream")).energy_pj for g in (narrowed, NETWORK.graph))
+    assert after <= 0.9 * before
+
+
+def test_latency_is_a_goal_and_layers_that_it_does_not_depend_on_keep_their_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(precision, "execute_on", lambda *_: 100.0)
+    found = narrow(NETWORK, None, ISAAC, max_loss=0, goal=Goal.LATENCY)
+    assert found.goal_after < found.goal_before
+    for layer in found.layers:
+        assert (layer.weight_bits, layer.activation_bits) == (8, 8) or layer.accuracy_alone
+
+
 def test_siblings_have_the_same_bits_and_without_a_limit_crossbars_are_as_few_as_can_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -67,9 +89,9 @@ def test_siblings_have_the_same_bits_and_without_a_limit_crossbars_are_as_few_as
     found = narrow(load_network("digits_incnet"), None, chip, max_loss=0)
     families = [layer.name.split(" + ") for layer in found.layers]
     assert max(map(len, families)) > 1
-    assert sorted(name for family in families for name in family) == sorted(found.weight_bits)
-    assert all(len({found.weight_bits[name] for name in family}) == 1 for family in families)
-    least = merge_siblings(with_precision(graph, dict.fromkeys(found.weight_bits, 4), chip))
+    assert sorted(name for family in families for name in family) == sorted(found.precision)
+    assert all(len({found.precision[name] for name in family}) == 1 for family in families)
+    least = merge_siblings(with_precision(graph, dict.fromkeys(found.precision, Precision(4)), chip))
     assert found.crossbars == sum(layer.crossbars for layer in found.layers) == group_sizes(least, chip).sum()
 
 
@@ -81,7 +103,7 @@ def test_a_step_that_costs_too_much_is_undone_and_the_cheapest_per_crossbar_come
     tried: list[tuple[int, ...]] = []
 
     def fake(network: LoadedNetwork, known: object, crossbars: Arch) -> float:
-        bits = [n.operation.weight_bits for n in network.graph.nodes if isinstance(n.operation, Conv)]
+        bits = [n.operation.precision.weight_bits for n in network.graph.nodes if isinstance(n.operation, Conv)]
         tried.append(tuple(bits))
         return 100 - sum(lost_by_two_bits[name] * (8 - b) / 2 for name, b in zip(NAMES, bits, strict=True))
 
@@ -89,13 +111,13 @@ def test_a_step_that_costs_too_much_is_undone_and_the_cheapest_per_crossbar_come
     found = narrow(NETWORK, None, SMALL, max_loss=1.9)
     assert found.accuracy_before == 100
     assert found.accuracy == pytest.approx(100 - 0.9 - 3 * 0.3)
-    assert tuple(found.weight_bits.values()) == (6, 2, 8)
+    assert tuple(own.weight_bits for own in found.precision.values()) == (6, 2, 8)
     assert len(tried) == len(set(tried)) == found.measurements
 
 
 def test_a_point_of_a_sweep_has_a_precision_which_all_its_figures_follow(tmp_path: Path) -> None:
     """Bits of all layers, or a file: other crossbars, programs and accuracy, and picked and made again with it."""
-    of_layers = {NAMES[0]: 4, NAMES[1]: 2}
+    of_layers = {NAMES[0]: Precision(4, 6), NAMES[1]: Precision(2)}
     (tmp_path / "narrow.yaml").write_text(precision_to_yaml(of_layers))
     (tmp_path / "chip.yaml").write_text(
         arch_to_yaml(replace(SMALL, cores=4))
@@ -115,7 +137,7 @@ sweep:
     assert dict(sweep.anchors()[0].parameters) == {"precision": 8}
     judge, points = compile_evaluator(sweep), list(sweep.points())
     assert len({judge.content(point) for point in points}) == len(points)
-    for point, bits in zip(points, ({ALL: 8}, of_layers, {ALL: 2}), strict=True):
+    for point, bits in zip(points, ({ALL: Precision(8)}, of_layers, {ALL: Precision(2)}), strict=True):
         own = replace(NETWORK, graph=with_precision(NETWORK.graph, bits, SMALL))
         estimated, timed = (judge.evaluate(point, f).metrics for f in (Fidelity.COST, Fidelity.TIMELINE))
         program = compile_network(own.graph, sweep.arch, get_solver("stream"), pipeline=point.pipeline)
@@ -139,7 +161,7 @@ sweep:
 )
 def test_a_precision_that_cannot_be_is_refused_or_infeasible(listed: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "narrow.yaml"
-    file.write_text(precision_to_yaml({NAMES[0][:-1]: 4}))
+    file.write_text(precision_to_yaml({NAMES[0][:-1]: Precision(4)}))
     section = (
         "sweep: {model: digits_mlp, solvers: [stream], pipelines: [batch], fidelity: cost, space: {precision: %s}}"
     )
@@ -161,7 +183,8 @@ def test_a_precision_that_cannot_be_is_refused_or_infeasible(listed: str, messag
 
 def test_narrow_layers_are_converted_as_wide_ones() -> None:
     """Enough resolution loses nothing, whatever the bits of a layer; too little clips."""
-    network = replace(NETWORK, graph=with_precision(NETWORK.graph, dict(zip(NAMES, (4, 6, 6), strict=True)), ISAAC))
+    bits = dict(zip(NAMES, (Precision(4), Precision(6, 6), Precision(6)), strict=True))
+    network = replace(NETWORK, graph=with_precision(NETWORK.graph, bits, ISAAC))
     exact, serial, coarse = ISAAC, replace(ISAAC, stuck_cells=1e-30), replace(ISAAC, adc_bits=5)
     kept, converted, clipped = (execute_on(network, None, crossbars_of(a)) for a in (exact, serial, coarse))
     assert kept == converted > clipped + 3, "dB"

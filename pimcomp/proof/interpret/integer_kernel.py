@@ -42,7 +42,7 @@ class Cells(NamedTuple):
     significant first: one each, or two, the higher in units of `base`, which is more than twice any sum (0: one each).
     flipped: float32[places, slices], 1 where a column is stored inverted: a place per column from flipped_start[read].
     A conversion is a multiple of `step` up to `top` times it. harmless: inputs that add up to no more than this are
-    converted without loss (-1: none is). offset: float64[groups], what was added to every weight.
+    converted without loss (0: only that of nothing is). offset: float64[groups], what was added to every weight.
     """
 
     slices: int
@@ -305,9 +305,19 @@ def _reduce(op: Whole, n: Whole, a: Lanes, b: Lanes, shift: Whole, top: Whole, o
 
 
 @kernel
+def _driven(x: Lanes, unread: Whole, top: Whole) -> Lanes:
+    """What is left of elements whose `unread` lowest bits are not read: rounded half up, saturated to the others."""
+    found = np.empty_like(x)
+    for r in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            value = x[r, k]
+            found[r, k] = value if value == POISON else rescale(np.int64(value), unread, top >> unread) << unread
+    return found
+
+
+@kernel
 def _matrix(
     x: Lanes,
-    rows: Whole,
     group: Whole,
     weights: Weights,
     shift: Whole,
@@ -317,8 +327,8 @@ def _matrix(
     out: Lanes,
 ) -> None:
     """mvmul: product, rescaled, saturated, ReLU."""
-    cols, lanes, (wide, sums) = weights.cols[group], x.shape[1], scratch
-    product(x[:rows], group, weights, sums, wide)
+    (rows, lanes), cols, (wide, sums) = x.shape, weights.cols[group], scratch
+    product(x, group, weights, sums, wide)
     for k in range(lanes):
         poisoned = False
         for r in range(rows):
@@ -344,8 +354,9 @@ def compute(
     op = stream.op[row]
     top = (np.int64(1) << (np.int64(stream.ibits[row] if DST[op] == INPUT else stream.obits[row]) - 1)) - 1
     if DST[op] == MATRIX_COLUMNS:
-        group = stream.group[row]
-        _matrix(a, n, group, weights, scales.shift[row], stream.relu[row] != 0, top, scratch, out)
+        group, unread = stream.group[row], np.int64(stream.obits[row]) - np.int64(stream.ibits[row])
+        x = _driven(a[:n], unread, top) if unread > 0 else a[:n]
+        _matrix(x, group, weights, scales.shift[row], stream.relu[row] != 0, top, scratch, out)
         return _OK, weights.cols[group]
     if DST[op] == ONE_OUTPUT:
         _reduce(op, n, a, b, scales.shift[row], top, out)

@@ -14,8 +14,8 @@ class GroupTable:
     """Array groups by core: those of core c are [start[c], start[c + 1]).
 
     local: per weighted layer int64[replication, groups], their numbers within their cores. Per array group: `matrix`,
-    its number among all groups of the chosen options, by layer; its layer, rows, columns, crossbars and
-    weight_bits (0: the chip's).
+    its number among all groups of the chosen options, by layer; its layer, rows, columns, crossbars, weight_bits and
+    activation_bits (0: the chip's).
     """
 
     start: LongArray
@@ -26,6 +26,7 @@ class GroupTable:
     columns: LongArray
     crossbars: LongArray
     weight_bits: LongArray
+    activation_bits: LongArray
 
 
 def number_groups(partition: Partition, plan: Plan, cores: int) -> GroupTable:
@@ -44,6 +45,6 @@ def number_groups(partition: Partition, plan: Plan, cores: int) -> GroupTable:
     shaped = tuple(local[a : a + c.size].reshape(c.shape) for a, c in zip(cuts, plan.core_of, strict=False))
     matrix = first[layer[order]] + group[order]
     flat = [g for m in matrices for g in m.groups]
-    rows = [(g.row_stop - g.row_start, g.columns, g.crossbars, g.weight_bits) for g in flat]
-    sizes = np.array(rows, np.int64).reshape(-1, 4)
+    rows = [(g.row_stop - g.row_start, g.columns, g.crossbars, *g.precision) for g in flat]
+    sizes = np.array(rows, np.int64).reshape(-1, 5)
     return GroupTable(start, shaped, matrix, layer[order], *sizes[matrix].T)

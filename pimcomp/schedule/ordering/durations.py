@@ -47,7 +47,7 @@ def task_durations_ns(
     cost = np.select(kinds, [moved_ns, arch.vector_ns(size, 2)], arch.vector_ns(size, 1)).astype(np.float64)
     fire = np.flatnonzero(unit == MATRIX)
     group = groups.start[flow.core[tape.task[fire]]] + tape.group[fire]
-    cost[fire] = arch.mvm_ns(groups.crossbars, groups.weight_bits)[group]
+    cost[fire] = arch.mvm_ns(groups.crossbars, groups.weight_bits, groups.activation_bits)[group]
     cost += overhead_cycles * arch.core_period_ns
     return np.bincount(tape.task, weights=cost, minlength=flow.tasks).astype(np.float64)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pimcomp.config.precision_file import read_precision
+from pimcomp.ir.precision import Precision
 from pimdse.cli import run
 
 
@@ -17,7 +18,7 @@ def test_the_file_found_goes_into_verify(
     file = "results/precision/digits_mlp-isaac.yaml"
     assert "from 8 bits: 4 -> 3 crossbars of one copy (25.0 % fewer), accuracy 96.11 -> 96.94 %" in said.out
     assert f"next: pimdse compile digits_mlp --arch isaac --precision {file}" in said.err
-    assert sorted(read_precision(file).values()) == [4, 8, 8]
+    assert sorted(read_precision(file).values()) == [Precision(4), Precision(8), Precision(8)]
     assert run(["verify", "digits_mlp", "--arch", "isaac", "--solver", "stream", "--integer", "--precision", file]) == 0
     assert "top-1 accuracy 9" in capsys.readouterr().out
 

@@ -14,7 +14,7 @@ from pimcomp.proof.interpret.faults import ExecutionError, Fault
 from pimcomp.proof.interpret.integer_kernel import Scales, Weights, multiply, rescale
 from pimcomp.proof.interpret.integer_run import IntegerProgram, execute_integer, to_integers
 from pimcomp.proof.interpret.run import Prepared, prepare
-from tests.proof.interpret.assembler import Body, assemble, at, image
+from tests.proof.interpret.assembler import Body, assemble, at, image, raw
 
 INPUT, OUTPUT = 0, 64
 
@@ -90,6 +90,18 @@ def test_matrix_products_are_exact_before_the_shift() -> None:
     assert run([at(Op.MVMUL, dst=64, src=0, group=0)], 2, 2, [127, 127], shift=8, matrix=w) == [126, -63]
     assert run([at(Op.MVMUL, dst=64, src=0, group=0, relu=1)], 2, 2, [127, 127], shift=8, matrix=w) == [126, 0]
     assert run([at(Op.MVMUL, dst=64, src=0, group=0)], 2, 2, [127, 127], shift=0, matrix=w) == [127, -128]
+
+
+@settings(max_examples=20)
+@given(x=st.lists(st.integers(-128, 127), min_size=3, max_size=3), bits=st.integers(2, 8))
+def test_fewer_input_bits_read_the_highest_rounded_half_up_and_saturated(x: list[int], bits: int) -> None:
+    """Of the sums nothing else changes; what follows reads whole elements again."""
+    narrow, wide = raw(Op.SETBW, ibiw=bits, obiw=8), raw(Op.SETBW, ibiw=8, obiw=8)
+    body: Body = [narrow, at(Op.MVMUL, dst=80, src=0, group=0), wide, at(Op.VVADD, dst=64, src=80, src2=0, n=3)]
+    step = 1 << (8 - bits)
+    read = np.minimum((np.array(x) + step // 2) // step, (1 << (bits - 1)) - 1) * step
+    expected = np.clip(np.clip(3 * read, -128, 127) + x, -128, 127)
+    assert run(body, 3, 3, x, matrix=3 * np.eye(3)) == expected.tolist()
 
 
 def test_cells_never_written_are_found() -> None:
