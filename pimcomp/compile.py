@@ -1,16 +1,20 @@
 """The whole compiler on one screen: network and chip in, verified plan, instruction streams and their timing out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 
 from pimcomp.errors import CapacityError
 from pimcomp.estimate import EstimateJudge, Estimator
+from pimcomp.frontend.side_by_side import joined_graph, prefix_of
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import Partition
 from pimcomp.ir.compiled import Compiled, Provenance
 from pimcomp.ir.graph import Graph
-from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver
+from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Plan, Solver, Status
+from pimcomp.ir.report import OrderBounds
 from pimcomp.plan.bounds import bounds
 from pimcomp.plan.judge import ESTIMATE, PROGRAM
 from pimcomp.plan.levers import Levers, capacity_levers, shortage
@@ -20,6 +24,7 @@ from pimcomp.plan.rewrite import rewrite
 from pimcomp.proof.calibrate import data_ranges
 from pimcomp.proof.static import verify_plan, verify_program
 from pimcomp.schedule import ScheduleOptions, Scheduler
+from pimcomp.schedule.side_by_side import side_by_side
 from pimcomp.timeline import time_program
 from pimcomp.timeline.energy import energy_of, not_counted
 
@@ -75,6 +80,59 @@ def compile_network(
         output_round_delay=program.output_round_delay,
         energy_not_counted=not_counted(arch),
         provenance=Provenance(model=graph.name, solver=solver.name, pipeline=pipeline.value, seed=seed),
+    )
+
+
+def compile_side_by_side(arch: Arch, labels: Sequence[str], parts: Sequence[Compiled]) -> Compiled:
+    """Networks that were compiled for regions of a chip (`plan/regions.py`), one behind the other, as one on it.
+
+    The plan and the program are verified on the whole chip, and timed there: networks meet at the memory.
+    Its images are one of each network; bounds are of all networks together. labels: see `joined_graph`.
+    """
+    prefixes = [prefix_of(label) for label in labels]
+    graph = joined_graph({prefix: part.graph for prefix, part in zip(prefixes, parts, strict=True)})
+    partitioned = partition(graph, arch)
+    pipeline = parts[0].problem.pipeline
+    problem = build_problem(graph, arch, partitioned, pipeline)
+    plan = _side_by_side_plan(parts)
+    verify_plan(problem, plan)
+    program = side_by_side(prefixes, [part.program for part in parts], arch.total_cores)
+    verify_program(program, arch)
+    timing = time_program(program, arch)
+    outcomes = list(zip(labels, (part.outcome for part in parts), strict=True))
+    return Compiled(
+        arch=arch,
+        graph=graph,
+        partition=partitioned,
+        problem=problem,
+        outcome=Outcome(
+            status=Status.FEASIBLE,
+            plan=plan,
+            notes=tuple(f"{label}: {note}" for label, outcome in outcomes for note in outcome.notes),
+            time_limited=any(outcome.time_limited for _, outcome in outcomes),
+        ),
+        program=program,
+        timing=timing,
+        energy=energy_of(program, arch, timing.latency_ns),
+        bounds=bounds(graph, arch, partitioned),
+        order_bounds=OrderBounds(*map(max, zip(*(part.order_bounds for part in parts), strict=True))),
+        images_per_round=program.images_per_round,
+        output_round_delay=program.output_round_delay,
+        energy_not_counted=not_counted(arch),
+        provenance=replace(parts[0].provenance, model=graph.name, precision=()),
+    )
+
+
+def _side_by_side_plan(parts: Sequence[Compiled]) -> Plan:
+    """The plans of the regions, on the cores of the whole chip."""
+    plans = [part.plan for part in parts]
+    firsts = [0, *accumulate(part.arch.total_cores for part in parts)]
+    return Plan(
+        option=sum((plan.option for plan in plans), ()),
+        replication=sum((plan.replication for plan in plans), ()),
+        core_of=tuple(
+            cores + np.int32(first) for plan, first in zip(plans, firsts, strict=False) for cores in plan.core_of
+        ),
     )
 
 

@@ -87,7 +87,7 @@ class MemoryImage:
     outputs: per tensor name ("" when the file does not name it) the byte address of every element, in the tensor's
     shape, with a leading axis of images_per_round when that is > 1. matrices[core, group]: float32[rows, cols];
     replicas may share one array. clip_core, clip_index, clip_value: real bound of the vrsu/vrsl at that position of
-    that core's list.
+    that core's list. output_delays: rounds after which each output appears, the latest after output_round_delay.
     """
 
     global_addresses: LongArray
@@ -100,6 +100,7 @@ class MemoryImage:
     clip_value: FloatArray
     images_per_round: int
     output_round_delay: int
+    output_delays: dict[str, int]
 
 
 @brief
@@ -243,18 +244,33 @@ def read_memory(path: Path) -> MemoryImage:
     for (core, group), matrix in matrices.items():
         if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
             raise ModelError(f"{path}: core {core}, array group {group}: expected a matrix of floats")
+    delay = _count(arrays, "output_round_delay", range(LARGEST_COUNT), path)
+    outputs = _tensors(arrays, "output", path)
     return MemoryImage(
         global_addresses=addresses,
         global_values=values,
         inputs=_tensors(arrays, "input", path),
-        outputs=_tensors(arrays, "output", path),
+        outputs=outputs,
         matrices=matrices,
         clip_core=clip_core,
         clip_index=_entry(arrays, "clip_index", np.int64, path) if has_clips else np.zeros(0, np.int64),
         clip_value=_entry(arrays, "clip_value", np.float32, path) if has_clips else np.zeros(0, np.float32),
         images_per_round=_count(arrays, "images_per_round", range(1, LARGEST_COUNT), path),
-        output_round_delay=_count(arrays, "output_round_delay", range(LARGEST_COUNT), path),
+        output_round_delay=delay,
+        output_delays=_delays(arrays, list(outputs), delay, path),
     )
+
+
+def _delays(arrays: dict[str, Any], names: list[str], latest: int, path: Path) -> dict[str, int]:
+    """Rounds after which each output appears: the latest of them where the archive does not say."""
+    if "output_delays" not in arrays:
+        return dict.fromkeys(names, latest)
+    found = _entry(arrays, "output_delays", np.int64, path)
+    if found.shape != (len(names),) or ((found < 0) | (found > latest)).any():
+        raise ModelError(
+            f"{path}: output_delays: expected a number from 0 to {latest} for each of {len(names)} outputs"
+        )
+    return dict(zip(names, found.tolist(), strict=True))
 
 
 def _count(arrays: dict[str, Any], name: str, allowed: range, path: Path) -> int:

@@ -26,7 +26,7 @@ def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHAR
     core{c}_group{g} float32[rows, cols]: the weights of an array group, rows in the order of its input vector; above
     `shared_above_bytes` in total, `matrix_{m}` and core{c}_groups int32[groups] (group -> m) take their place.
     clip_core, clip_index, clip_value: bound of the vrsu/vrsl at that position of that core's list.
-    images_per_round, output_round_delay: int64 scalars.
+    images_per_round, output_round_delay: int64 scalars; output_delays int64[outputs] where they are not all the same.
     """
     arrays: dict[str, npt.NDArray[Any]] = {
         "global_addresses": program.constant_addresses.astype(np.int64),
@@ -49,6 +49,9 @@ def write_memory(program: Program, path: Path, *, shared_above_bytes: int = SHAR
         "clip_index": clip_index,
         "clip_value": clip_value,
     }
+    if program.output_delays:
+        delays = [program.output_delays.get(name, program.output_round_delay) for name in program.outputs]
+        arrays["output_delays"] = np.array(delays, np.int64)
     sizes = np.array([matrix.nbytes for matrix in program.matrices], np.int64)
     shared = int(sizes[program.group_matrix].sum()) > shared_above_bytes
     write_npz(path, arrays | (_shared_matrices(program) if shared else _own_matrices(program)))

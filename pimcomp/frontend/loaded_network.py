@@ -13,12 +13,14 @@ class LoadedNetwork:
     """A network ready to compile. `source` is the file (or shipped name) it came from.
 
     onnx_bytes() serialises the reference model that ONNX Runtime executes: batch 1, weights inside. It is a call
-    because large networks need as much memory again.
+    because large networks need as much memory again. parts: of several networks as one, each with what its names begin
+    with; then they have the models, and this none.
     """
 
     graph: Graph
     onnx_bytes: Callable[[], bytes]
     source: str
+    parts: "tuple[tuple[str, LoadedNetwork], ...]" = ()
 
 
 @brief

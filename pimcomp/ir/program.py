@@ -5,7 +5,7 @@ Operands are addresses (bytes), not registers: `registers.assign` decides which 
 must be reloaded first. Semantics: docs/isa.md. File format and timing: pimsim-nn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -127,7 +127,8 @@ class Program:
     address of every element in the ONNX shape, with a leading axis of images_per_round when that is > 1.
     clip_values: real bounds of vrsu/vrsl. local_peak_bytes: int64[cores], highest local address used + 1.
     spilled_bytes: moved to and from global memory per round because local memory is too small.
-    output_round_delay: rounds after which a round's outputs appear (0: in the same round).
+    output_round_delay: rounds after which a round's outputs appear (0: in the same round); output_delays: of those that
+    appear before that.
     """
 
     cores: int
@@ -153,6 +154,7 @@ class Program:
     images_per_round: int = 1
     output_round_delay: int = 0
     spilled_bytes: int = 0
+    output_delays: dict[str, int] = field(default_factory=dict)
 
     @property
     def instructions(self) -> int:

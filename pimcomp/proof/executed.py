@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import orjson
 from pimcomp.emit.decode import Decoded, EmittedCheckpoints, MemoryImage, decode_program, read_checkpoints, read_memory
 from pimcomp.errors import InvariantError, ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
+from pimcomp.frontend.side_by_side import joined_graph
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, Graph, Output
 from pimcomp.ir.image_shape import image_shape
@@ -27,7 +28,7 @@ from pimcomp.proof.feeds import (
 from pimcomp.proof.first_wrong import Wrong, check_points, first_wrong
 from pimcomp.proof.interpret.faults import ExecutionError
 from pimcomp.proof.interpret.run import DEFAULT_LOCAL_BYTES, Prepared, execute, prepare
-from pimcomp.proof.reference import intermediate_maps, run_reference
+from pimcomp.proof.reference import intermediate_maps, network_outputs
 from pimcomp.proof.rounding import rounding
 
 TOLERANCE = 1e-4  # of an output's range (the project's acceptance limit)
@@ -54,8 +55,9 @@ class VerifyReport:
 
     maps: of how many graph nodes the intermediate results were compared, too (of one lane). host_ns: what ONNX Runtime
     took here per image for segments of the host. chosen: outputs that differ because the host chooses among almost
-    equal values; then every segment is judged on the maps that ONNX Runtime computes. reason: empty if passed. wrong:
-    the first wrong element, if one could be found; node, core, index: where it or the fault is, when known.
+    equal values; then every segment is judged on the maps that ONNX Runtime computes. networks: of several as one, each
+    one's worst output. reason: empty if passed. wrong: the first wrong element, if one could be found; node, core,
+    index: where it or the fault is, when known.
     """
 
     passed: bool
@@ -67,6 +69,7 @@ class VerifyReport:
     maps: int = 0
     host_ns: float = 0.0
     chosen: tuple[str, ...] = ()
+    networks: dict[str, OutputReport] = field(default_factory=dict)
     reason: str = ""
     wrong: Wrong | None = None
     node: str = ""
@@ -144,7 +147,7 @@ def compare_outputs(
         done = execute(prepared, feed_inputs(memory, feed, inputs))
     except InvariantError as error:
         return fault_report(error, emitted.points, emitted.decoded), {}
-    reference = run_reference(network.onnx_bytes(), inputs, name=network.graph.name)
+    reference = network_outputs(network, inputs)
     found = observed_outputs(memory, feed, done.outputs)
     pairs = []
     for output in network.graph.outputs:
@@ -154,7 +157,7 @@ def compare_outputs(
     observed = _worst_image(*suspects[0][1:]) if suspects else 0
     inside = _look_inside(prepared, emitted, network, inputs, feed, observed)
     reports = [judge_output(o.name, e, a, inside.floor(o)) for o, e, a in pairs]
-    worst = max(reports, key=lambda r: r.max_error / r.range)
+    worst = _worst(reports)
     wrong, right = inside.wrong, all(r.passed for r in reports)
     as_imported = all(inside.explains(o, named_output(found, o)[observed]) for o in network.graph.outputs)
     report = VerifyReport(
@@ -165,6 +168,9 @@ def compare_outputs(
         tolerance=TOLERANCE,
         outputs=tuple(reports),
         maps=len(np.unique(emitted.points.node)),
+        networks={
+            prefix[:-1]: _worst([r for r in reports if r.name.startswith(prefix)]) for prefix, _ in network.parts
+        },
         reason="" if right and wrong is None else _reason(worst, wrong, as_imported),
         wrong=wrong,
         node=wrong.node if wrong else "",
@@ -213,6 +219,10 @@ def judge_output(name: str, expected: FloatArray, actual: FloatArray, floor: flo
     largest = float(np.abs(actual.astype(np.float64) - expected).max())
     passed = bool(largest <= TOLERANCE * span)  # NaN fails
     return OutputReport(name=name, max_error=largest, range=span, tolerance=TOLERANCE, passed=passed)
+
+
+def _worst(reports: Sequence[OutputReport]) -> OutputReport:
+    return max(reports, key=lambda report: report.max_error / report.range)
 
 
 def _worst_image(expected: FloatArray, actual: FloatArray) -> int:
@@ -272,7 +282,7 @@ def _look_inside(
     lane, entered = (int(i) for i in np.unravel_index(observed, feed.observed.shape)[:2])
     image_of = feed.image[lane]
     used, position = np.unique(image_of, return_inverse=True)
-    graph = _as_compiled(network.graph, emitted.points.node_names)
+    graph = _as_compiled(network, emitted.points.node_names)
     check_points(emitted.points, graph, emitted.memory.images_per_round)
     maps = intermediate_maps(graph, {name: np.asarray(a)[used] for name, a in inputs.items()})
     floors = rounding(graph, maps)
@@ -290,15 +300,18 @@ def _look_inside(
     return _Inside(graph, maps, image, floors, wrong)
 
 
-def _as_compiled(graph: Graph, names: Sequence[str]) -> Graph:
+def _as_compiled(network: LoadedNetwork, names: Sequence[str]) -> Graph:
     """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged.
 
     Raises ModelError if the program was compiled from another network.
     """
-    for candidate in (regrouped(graph, merge=merge) for merge in (False, True)):
+    for merge in (False, True):
+        parts = {prefix: regrouped(part.graph, merge=merge) for prefix, part in network.parts}
+        candidate = joined_graph(parts) if parts else regrouped(network.graph, merge=merge)
         if [node.name for node in candidate.nodes] == list(names):
             return candidate
-    raise ModelError(f"checkpoints.npz: its nodes are not those of {graph.name}: the program is of another network")
+    name = network.graph.name
+    raise ModelError(f"checkpoints.npz: its nodes are not those of {name}: the program is of another network")
 
 
 def _reason(worst: OutputReport, wrong: Wrong | None, as_imported: bool) -> str:

@@ -69,7 +69,8 @@ def verify_integer(
     calibration: Mapping[str, FloatArray] | None = None,
     save: bool = False,
 ) -> IntegerReport:
-    """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime.
+    """Quantise the emitted program, execute it in integers and compare the first output with ONNX Runtime; of several
+    networks as one that of each, of which the worst is reported.
 
     Where the host computes segments, the first output of the last program: what a host chooses is no measure.
 
@@ -108,12 +109,18 @@ def verify_integer(
         if number < len(parts) - 1:
             known_maps |= run_reference(part.onnx_bytes(), own_known, name=part.graph.name)
     outputs = graph.outputs or [p for _, p in parts if isinstance(p, LoadedNetwork)][-1].graph.outputs
-    name = outputs[0].name
-    reference = reference_outputs(network, given, [name])
-    if name not in maps or name not in reference:
-        raise ModelError(f"{graph.name}: no segment computes the output {name}")
-    found, expected = (np.reshape(np.asarray(values), (count, -1)) for values in (maps[name], reference[name]))
-    report = _judge(found, expected, labels)
+    names = [prefix + part.graph.outputs[0].name for prefix, part in network.parts] or [outputs[0].name]
+    reference = reference_outputs(network, given, names)
+    reports = []
+    for name in names:
+        if name not in maps or name not in reference:
+            raise ModelError(f"{graph.name}: no segment computes the output {name}")
+        found, expected = (np.reshape(np.asarray(values), (count, -1)) for values in (maps[name], reference[name]))
+        judged = _judge(found, expected, labels)
+        reports.append(
+            replace(judged, reason=f"{name}: {judged.reason}" if judged.reason and network.parts else judged.reason)
+        )
+    report = min(reports, key=lambda r: (r.passed, r.correlation))
     if report.passed or arch is None or not arch.clips:
         return report
     have, need = arch.adc_resolution, arch.adc_bits_needed

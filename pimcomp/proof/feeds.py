@@ -91,6 +91,6 @@ def feed_inputs(
 
 def observed_outputs(memory: MemoryImage, feed: Feed, outputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Outputs [lanes, rounds, *addresses] by image: float32[observed, elements], in the order of feed.observed."""
-    per_round = memory.images_per_round
-    return {name: array[:, feed.delay :].reshape(feed.observed.size, array[0, 0].size // per_round)
-            for name, array in outputs.items()}  # fmt: skip
+    per_round, rounds = memory.images_per_round, feed.rounds - feed.delay
+    shown = {name: array[:, memory.output_delays[name] :][:, :rounds] for name, array in outputs.items()}
+    return {name: array.reshape(feed.observed.size, array[0, 0].size // per_round) for name, array in shown.items()}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pimcomp.errors import ConfigError, InvariantError, ModelError
+from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.onnx.export import exposed_names, graph_to_onnx
 from pimcomp.ir.graph import FloatArray, Graph
 from pimcomp.ir.image_shape import image_shape
@@ -56,6 +57,17 @@ def run_reference(onnx_bytes: bytes, inputs: Mapping[str, FloatArray], *, name: 
             image[key] = inputs[key][i].reshape(shape)
         parts.append(_run(session, outputs, image, name))
     return {key: np.stack([part[key].reshape(image_shape(part[key].shape)) for part in parts]) for key in outputs}
+
+
+def network_outputs(network: LoadedNetwork, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """What a network computes, as `run_reference`; several as one are executed each by itself."""
+    if not network.parts:
+        return run_reference(network.onnx_bytes(), inputs, name=network.graph.name)
+    found: dict[str, FloatArray] = {}
+    for prefix, part in network.parts:
+        own = {name.removeprefix(prefix): array for name, array in inputs.items() if name.startswith(prefix)}
+        found |= {prefix + name: array for name, array in network_outputs(part, own).items()}
+    return found
 
 
 def output_types(onnx_bytes: bytes, name: str) -> dict[str, tuple[str, tuple[int | str | None, ...]]]:

@@ -1,6 +1,6 @@
 """From a program to its Timing: chooses the kernel, refuses deadlocks, finds the steady period."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -29,20 +29,34 @@ def time_program(program: Program, arch: Arch, *, rounds: int = STEADY_ROUNDS) -
 
 def time_stream(stream: Instructions, arch: Arch, *, rounds: int = STEADY_ROUNDS) -> Timing:
     """The same for a program of any origin."""
+    return time_parts(stream, arch, [slice(None)], rounds=rounds)[0]
+
+
+def time_parts(
+    stream: Instructions, arch: Arch, parts: Sequence[slice], *, rounds: int = STEADY_ROUNDS
+) -> tuple[Timing, ...]:
+    """The same for parts of the chip, each some cores that exchange nothing with others: what they take while all run.
+
+    Every core repeats its stream `rounds` times, so that a part that is done early leaves the memory to the others.
+    """
     run, own_work = runner(stream, arch)
     once = run(1)
     _refuse_deadlock(stream, once)
-    finish_ns = np.maximum(once.finish[0], 0) / PS_PER_NS
-    period_ns = latency_ns = float(finish_ns.max(initial=0.0))
-    if rounds > 1:
-        many = run(rounds)
+    many = run(rounds) if rounds > 1 else None
+    if many is not None:
         _refuse_deadlock(stream, many)
-        period_ns = steady_period_ns(many)
+    return tuple(_timing(once, many, own_work, part, arch) for part in parts)
+
+
+def _timing(once: Run, many: Run | None, own_work: LongArray, cores: slice, arch: Arch) -> Timing:
+    finish_ns = np.maximum(once.finish[0, cores], 0) / PS_PER_NS
+    busy_ns = own_work[cores] / PS_PER_NS
+    period_ns = latency_ns = float(finish_ns.max(initial=0.0))
+    if many is not None:
+        period_ns = steady_period_ns(many._replace(finish=many.finish[:, cores]))
         if arch.rob_size == 1:  # a core that nobody waits for may take longer, and come last only after more rounds
-            period_ns = max(period_ns, float(own_work.max(initial=0)) / PS_PER_NS)
-    return Timing(
-        latency_ns=latency_ns, period_ns_per_round=period_ns, finish_ns=finish_ns, busy_ns=own_work / PS_PER_NS
-    )
+            period_ns = max(period_ns, float(busy_ns.max(initial=0)))
+    return Timing(latency_ns=latency_ns, period_ns_per_round=period_ns, finish_ns=finish_ns, busy_ns=busy_ns)
 
 
 def runner(stream: Instructions, arch: Arch) -> tuple[Callable[[int], Run], LongArray]:

@@ -23,13 +23,15 @@ def out_option(meaning: str, metavar: str = "DIR", *short: str) -> Any:
     return typer.Option("--out", *short, parser=out_path, metavar=metavar, help=meaning)
 
 
-Model = Annotated[
-    str,
+_MODEL = (
+    "An ONNX file, a PIMCOMP-NN node-list JSON, a name from [bold]pimdse models[/bold], or a PyTorch module "
+    "as [bold]package.module:factory[/bold] or .pt2 (extra [bold]torch[/bold])"
+)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"{_MODEL}.", autocompletion=network_names)]
+Models = Annotated[
+    list[str],
     typer.Argument(
-        metavar="MODEL",
-        help="An ONNX file, a PIMCOMP-NN node-list JSON, a name from [bold]pimdse models[/bold], or a PyTorch module "
-        "as [bold]package.module:factory[/bold] or .pt2 (extra [bold]torch[/bold]).",
-        autocompletion=network_names,
+        metavar="MODEL", help=f"{_MODEL}; several are side by side on the chip.", autocompletion=network_names
     ),
 ]
 ArchOption = Annotated[

@@ -1,5 +1,6 @@
 """`pimdse compile` and `pimdse inspect`."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pimdse.commands.arguments import (
     ArchOption,
     HostOption,
     Model,
+    Models,
     PipelineOption,
     PrecisionOption,
     ScheduleOption,
@@ -31,6 +33,8 @@ pimdse compile my.onnx --arch configs/isaac.yaml --solver exact --pipeline batch
 
 pimdse compile resnet18 --weights random:0 --save evaluation,weights --json
 
+pimdse compile squeezenet1_1 mobilenet_v2 --pipeline batch --combine worst
+
 [bold]Coming from PIMCOMP-NN[/bold]
 
 -m=NAME is MODEL · -r=balance is --solver balance (-r balance) · -p=element is --pipeline element (-p element) · \
@@ -46,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 def compile_(
     context: typer.Context,
-    model: Model,
+    models: Models,
     arch: ArchOption = DEFAULT_ARCH,
     solver: SolverOption = "auto",
     pipeline: PipelineOption = "element",
@@ -69,6 +73,14 @@ def compile_(
         ),
     ] = "1",
     host: HostOption = "allow",
+    combine: Annotated[
+        str,
+        typer.Option(
+            "--combine",
+            metavar="worst|W,W",
+            help="Several networks: cores for the least of the longest time, or of the times weighted so.",
+        ),
+    ] = "worst",
     precision: PrecisionOption = None,
     out: Annotated[Path | None, out_option("Folder to write; default results/compile/NAME-ARCH-PIPELINE.")] = None,
     save: Annotated[
@@ -82,13 +94,19 @@ def compile_(
         typer.Option("--format", metavar="gz|directory|pim", help="directory, pim: one file per core as well."),
     ] = "gz",
 ) -> None:
-    """Compile a network for a chip: instruction streams, predicted latency, throughput and energy."""
+    """Compile a network for a chip: instruction streams, predicted latency, throughput and energy.
+
+    Several networks share the chip: each gets cores of its own, and one program runs all of them side by side.
+    """
     from pimcomp.errors import CapacityError, ConfigError, check_name
     from pimdse.compiling.building import check_target, make_recipe, with_precision_file
+    from pimdse.compiling.resident import aim_of, alone_data, compile_networks, labels_of, write_networks
     from pimdse.compiling.segmented import compile_segments, compile_whole, images_per_visit, with_lever
-    from pimdse.compiling.summary import show_compiled, show_segments
+    from pimdse.compiling.summary import show_compiled, show_networks, show_segments
 
     output = output_of(context)
+    several = len(models) > 1
+    model = " + ".join(labels_of(models)) if several else models[0]
     recipe = make_recipe(
         model=model, weights=weights, arch=arch, solver=solver, pipeline=pipeline, time_limit_s=time_limit, seed=seed,
         options=options,
@@ -96,9 +114,19 @@ def compile_(
     recipe = with_precision_file(recipe, precision)
     folder = out if out is not None else Path("results") / "compile" / recipe.label
     further = [name.strip() for name in save.split(",") if name.strip()]
-    check_target(folder, recipe.arch, form=form, save=further, inputs=(model, arch))
+    check_target(folder, recipe.arch, form=form, save=further, inputs=(*models, arch))
     check_name("--host", host, ("allow", "forbid"))
     images = images_per_visit(per_visit, recipe.arch, segments=segments)
+    if several:
+        if segments or precision is not None:
+            raise ConfigError("--segments" if segments else "--precision", "for one network; these are several")
+        aim_of(combine, len(models))
+        recipe = dataclasses.replace(recipe, models=tuple(models), combine=combine)
+        with output.stages(f"compiling {recipe.label}") as observe:
+            found, alone = compile_networks(recipe, folder, observe)
+            content, report = write_networks(found, [*map(alone_data, alone)], folder, form=form, save=further)
+        show_networks(output, content, report, folder)
+        return
     allowed = host == "allow"
     if not segments:
         try:

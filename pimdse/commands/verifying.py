@@ -74,8 +74,9 @@ def verify(
     """Prove that a compiled program computes what onnxruntime computes; exit status 1 if it does not."""
     from pimcomp.errors import ConfigError, check_name
     from pimdse.compiling.building import make_recipe, with_precision_file
+    from pimdse.compiling.reproduction import network_of_folder
     from pimdse.compiling.segmented import compile_whole
-    from pimdse.folder.compiled import is_compiled_folder, named_by, read_compiled_folder, recorded_model
+    from pimdse.folder.compiled import is_compiled_folder
     from pimdse.folder.proof import prove, prove_integer, prove_segments, show_verdict
     from pimdse.folder.segments import is_segments_folder, read_segments
 
@@ -99,18 +100,9 @@ def verify(
         show_verdict(output, report, target)
         return
     if is_compiled_folder(target):
-        from contextlib import nullcontext
-
-        from pimcomp.frontend import load_network
-        from pimdse.compiling.reproduction import check_network
-
-        compiled = read_compiled_folder(Path(target))
-        source = model or recorded_model(compiled.model, Path(target), ", or --model PATH says where it is now")
         with output.stages(f"verifying {target}"):
-            with nullcontext() if model else named_by(Path(target)):
-                network = load_network(source, weights=compiled.weights)
-            check_network(Path(target), network, source)
-            report = proven(Path(target), network, source, compiled.weights, save=True)
+            network, source, own = network_of_folder(Path(target), model)
+            report = proven(Path(target), network, source, own, save=True)
         show_verdict(output, report, target)
         return
     if model is not None:

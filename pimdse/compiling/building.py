@@ -4,9 +4,11 @@ import dataclasses
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import yaml
 
@@ -54,6 +56,8 @@ class Recipe:
     options: ScheduleOptions
     precision: dict[str, Precision] = dataclasses.field(default_factory=dict)  # by layer
     notes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # of several networks on the chip, `model` is then a name for all
+    combine: str = ""  # theirs: "worst", or their weights
 
     @property
     def label(self) -> str:
@@ -213,28 +217,47 @@ def check_target(
     check_free(folder, (*file_names(form, save, arch.total_cores), *BESIDE), COMPILE, inputs)
 
 
-def write(built: Built, folder: Path, *, form: str = "gz", save: Collection[str] = ()) -> Report:
+def write(
+    built: Built,
+    folder: Path,
+    *,
+    form: str = "gz",
+    save: Collection[str] = (),
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> Report:
     """Write the compiled program's folder, with chip.yaml and manifest.yaml beside it, and return its report.
+
+    beside: further files and their content.
 
     Raises ConfigError for an unknown form or save, OutputError if the folder cannot be written.
     """
     texts = (arch_to_yaml(built.recipe.arch, built.recipe.notes), manifest(built, form, save))
-    beside = {name: text.encode() for name, text in zip(BESIDE, texts, strict=True)}
-    return emit(built.compiled, folder, form=form, save=save, beside=beside)
+    own = {name: text.encode() for name, text in zip(BESIDE, texts, strict=True)}
+    return emit(built.compiled, folder, form=form, save=save, beside={**own, **beside})
 
 
 def manifest(built: Built, form: str, save: Collection[str]) -> str:
     """How to make the same files again: command, versions, seed, every setting, the whole chip, what the solver said
     (its plan is in plan.json) and a digest of the network.
     """
-    recipe, outcome = built.recipe, built.compiled.outcome
-    words = ["pimdse", "compile", recipe.model, "--arch", recipe.arch_source, "--solver", recipe.solver]
+    recipe = built.recipe
+    words = [
+        "pimdse",
+        "compile",
+        *(recipe.models or [recipe.model]),
+        "--arch",
+        recipe.arch_source,
+        "--solver",
+        recipe.solver,
+    ]
     words += ["--pipeline", str(recipe.pipeline), "--seed", str(recipe.seed)]
     words += ["--time-limit", f"{recipe.time_limit_s:g}"] if recipe.time_limit_s is not None else []
     words += ["--weights", recipe.weights] if recipe.weights else []
+    words += ["--combine", recipe.combine] if recipe.combine else []
     content = {
         "command": shlex.join(words),
         "model": recipe.model,
+        **({"models": list(recipe.models), "combine": recipe.combine} if recipe.models else {}),
         "weights": recipe.weights,
         "network_sha256": digest(built.network.graph),
         "arch_source": recipe.arch_source,
@@ -248,17 +271,23 @@ def manifest(built: Built, form: str, save: Collection[str]) -> str:
         "versions": versions(),
         "schedule": dataclasses.asdict(recipe.options),
         **({"precision": {name: own.given for name, own in recipe.precision.items()}} if recipe.precision else {}),
-        "outcome": {
-            "solver": built.compiled.provenance.solver,
-            "status": str(outcome.status),
-            "objective_ns": _number(outcome.objective_ns),
-            "bound_ns": _number(outcome.bound_ns),
-            "notes": list(outcome.notes),
-            "time_limited": bool(outcome.time_limited),
-        },
+        "outcome": outcome_data(built.compiled),
         "chip": recipe.arch.described(),
     }
     return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+
+
+def outcome_data(compiled: Compiled) -> dict[str, Any]:
+    """What the solver said, but for its plan."""
+    outcome = compiled.outcome
+    return {
+        "solver": compiled.provenance.solver,
+        "status": str(outcome.status),
+        "objective_ns": _number(outcome.objective_ns),
+        "bound_ns": _number(outcome.bound_ns),
+        "notes": list(outcome.notes),
+        "time_limited": bool(outcome.time_limited),
+    }
 
 
 def _number(value: float | None) -> float | None:

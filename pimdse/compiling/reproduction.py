@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ import yaml
 from pimcomp.config import read_arch
 from pimcomp.errors import OutputError
 from pimcomp.foundation.own_files import COMPILE, recorded
-from pimcomp.frontend import LoadedNetwork
+from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.frontend.side_by_side import prefix_of
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.plan import Outcome, Pipeline, Plan, Status
 from pimcomp.ir.precision import Precision
 from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.regions import region
 from pimdse.compiling.building import Observe, Recipe, StoredPlan, build, check_target, write
-from pimdse.folder.compiled import expect_network, named_by, recorded_model
+from pimdse.compiling.resident import Residents, joined, write_networks
+from pimdse.folder.compiled import expect_network, named_by, read_compiled_folder, recorded_model
+from pimdse.folder.networks import is_networks_folder, networks_of, read_networks, whole_network
 from pimdse.folder.segments import is_segments_folder, read_segments
 
 MANIFEST, PLAN = "manifest.yaml", "plan.json"
@@ -47,13 +52,19 @@ def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: No
     content = _manifest(folder)
     try:
         recipe = _recipe(content, folder)
-        outcome = _outcome(content["outcome"], orjson.loads((folder / PLAN).read_bytes()))
+        plan = orjson.loads((folder / PLAN).read_bytes())
+        form, save = str(content["format"]), tuple(content["save"])
+        several = is_networks_folder(folder)
+        outcome = _outcome(content["outcome"], plan["layers"]) if not several else None
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise OutputError(f"{folder}: no complete recipe there ({type(error).__name__}: {error})") from None
     if out.exists() and out.samefile(folder):
         raise OutputError(f"--out {out}: is the folder to compare with: give another one")
-    form, save = str(content["format"]), tuple(content["save"])
     check_target(out, recipe.arch, form=form, save=save)
+    if outcome is None:
+        again, alone = _side_by_side(folder, recipe, plan["layers"], observe)
+        write_networks(again, alone, out, form=form, save=save)
+        return _compare(folder, out)
     stored = StoredPlan(str(content["outcome"]["solver"]), outcome)
     source = recorded_model(recipe.model, folder)
     with named_by(folder):
@@ -63,13 +74,21 @@ def rebuild(folder: Path, out: Path, observe: Observe = lambda stage, result: No
     return _compare(folder, out)
 
 
-def check_network(folder: Path, network: LoadedNetwork, source: str) -> None:
-    """Raise ModelError if `network`, read from `source`, is another one than `folder` was made from.
+def network_of_folder(folder: Path, model: str | None) -> tuple[LoadedNetwork, str, str | None]:
+    """The network of a compiled folder's program, from `model` or where the folder says; its source and weights.
 
-    A folder that the library wrote has no manifest, so that nothing is known; OutputError if the manifest is damaged.
+    A folder that the library wrote has no manifest, so that it may be another one than it was made from; of any other
+    that is a ModelError. OutputError if its files are damaged.
     """
+    if is_networks_folder(folder):
+        return whole_network(folder, model), str(folder), None
+    known = read_compiled_folder(folder)
+    source = model or recorded_model(known.model, folder, ", or --model PATH says where it is now")
+    with nullcontext() if model else named_by(folder):
+        network = load_network(source, weights=known.weights)
     if (folder / MANIFEST).exists():
         expect_network(folder, _manifest(folder), network, source)
+    return network, source, known.weights
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -100,18 +119,38 @@ def _recipe(content: Mapping[str, Any], folder: Path) -> Recipe:
         options=ScheduleOptions(**content["schedule"]),
         precision={name: Precision(**own) for name, own in content.get("precision", {}).items()},
         notes=tuple(content["notes"]),
+        models=tuple(content.get("models", ())),
+        combine=content.get("combine", ""),
     )
 
 
-def _outcome(stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Outcome:
+def _side_by_side(
+    folder: Path, recipe: Recipe, layers: Sequence[Mapping[str, Any]], observe: Observe
+) -> tuple[Residents, list[dict[str, Any]]]:
+    """The networks of a folder on their stored cores, and what its index says of each alone."""
+    content = read_networks(folder)
+    entries = content["networks"]
+    built = []
+    for entry, network in zip(entries, networks_of(folder, content), strict=True):
+        prefix, first = prefix_of(entry["label"]), entry["first_core"]
+        try:
+            own = [layer for layer in layers if layer["name"].startswith(prefix)]
+            stored = StoredPlan(str(entry["outcome"]["solver"]), _outcome(entry["outcome"], own, first))
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutputError(f"{folder}: no complete recipe there ({type(error).__name__}: {error})") from None
+        chip = region(recipe.arch, first, entry["cores"])
+        built.append(build(replace(recipe, model=entry["model"], arch=chip), observe, solver=stored, source=network))
+    return joined(recipe, [entry["label"] for entry in entries], built), [entry["alone"] for entry in entries]
 
-    layers = plan["layers"]
+
+def _outcome(stored: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], first_core: int = 0) -> Outcome:
+
     return Outcome(
         status=Status(stored["status"]),
         plan=Plan(
             option=tuple(layer["option"] for layer in layers),
             replication=tuple(layer["replication"] for layer in layers),
-            core_of=tuple(np.array(layer["cores"], dtype=np.int32) for layer in layers),
+            core_of=tuple(np.array(layer["cores"], dtype=np.int32) - np.int32(first_core) for layer in layers),
         ),
         objective_ns=stored["objective_ns"],
         bound_ns=stored["bound_ns"],

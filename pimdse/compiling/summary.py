@@ -35,6 +35,54 @@ def render_compiled(console: Console, report: Report, folder: Path, stages_s: Se
     plain(console, f"wrote {folder}/ (program.gz, config.json, memory.npz, report.json, ...)")
 
 
+def show_networks(output: Output, content: Mapping[str, Any], report: Report, folder: Path) -> None:
+    """Show several networks on one chip: a row for each, what the chip does in all, and what they take in turn."""
+    data = {**content, "report": dataclasses.asdict(report), "folder": str(folder)}
+    output.show(data, lambda console: _render_networks(console, content, report, folder))
+
+
+def _render_networks(console: Console, content: Mapping[str, Any], report: Report, folder: Path) -> None:
+    header = ("network", "cores", "crossbars", "latency", "period", "alone: latency", "period", "rows")
+    rows = [
+        (
+            entry["label"],
+            f"{entry['first_core']} to {entry['first_core'] + entry['cores'] - 1}",
+            count_text(entry["crossbars_used"]),
+            *(time_text(entry[name]) for name in _TIMES),
+            *(time_text(entry["alone"][name]) for name in _TIMES),
+            count_text(entry["alone"]["rows_written"]),
+        )
+        for entry in content["networks"]
+    ]
+    wide_table(console, header, rows, numeric=header[2:])
+    what, in_turn = content["time"].removesuffix("_ns"), content["in_turn"]
+    written = (
+        f"{count_text(in_turn['rows_written'])} rows in every turn, not counted: {_known_time(in_turn['write_ns'])}"
+    )
+    aim = f"longest {what}" if content["combine"] == "worst" else f"mean {what}, weighted {content['combine']}"
+    gain = content["gain"]
+    better = f"side by side, {gain:.2f}x" if gain >= 1 else f"in turn, {1 / gain:.2f}x"
+    rows_table(
+        console,
+        [
+            ("chip", f"{content['arch']}: {content['pipeline']} pipeline, solver {report.solver}"),
+            ("side by side", f"{time_text(content['time_ns'])}: {aim}"),
+            (
+                "in turn",
+                f"{time_text(in_turn['time_ns'])} for one image of each, on the whole chip; writing {written}",
+            ),
+            ("better", better),
+            ("energy", f"{energy_text(report.energy_pj)} for one image of each"),
+        ],
+    )
+    for note in report.notes:
+        plain(console, f"note: {note}", "yellow")
+    plain(console, f"wrote {folder}/ (networks.json, program.gz, config.json, memory.npz, report.json, ...)")
+
+
+_TIMES = ("latency_ns", "period_ns")
+
+
 def show_segments(output: Output, content: Mapping[str, Any], folder: Path) -> None:
     """Show the index of a folder of segments: a row for each, and what all cost in order."""
     output.show({**content, "folder": str(folder)}, lambda console: render_segments(console, content, folder))

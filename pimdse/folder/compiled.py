@@ -17,6 +17,7 @@ from pimcomp.frontend.model_index import is_shipped, network_name
 
 PROGRAMS = ("program.gz", "program.json")
 INDEX = "segments.json"  # of a folder of segments
+NETWORKS = "networks.json"  # beside the program of several networks
 REPORT = "report.json"
 
 

@@ -54,7 +54,7 @@ def prove_integer(
     with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
     integer.npz into the folder.
     """
-    known = find_test_set(model, network, weights=weights)
+    known = None if network.parts else find_test_set(model, network, weights=weights)
     labels = known.labels if known and input_file is None else None
     given = known.images if known else None
     index = read_segments(folder) if is_segments_folder(folder) else None
@@ -111,6 +111,8 @@ def render_verdict(console: Console, report: VerifyReport | IntegerReport, what:
     else:
         found = f" in the chip's integers; {_agreement(report)}"
     plain(console, f"verified: {what}: {report.images} images{found}", "green")
+    for name, worst in report.networks.items() if isinstance(report, VerifyReport) else ():
+        plain(console, f"  {name}: largest error {worst.max_error / worst.range:.2g} of the range of {worst.name}")
     if isinstance(report, VerifyReport) and report.chosen:
         names = ", ".join(report.chosen)
         plain(console, f"note: {names}: the host chooses otherwise among values equal within the tolerance", "yellow")

@@ -80,4 +80,5 @@ def image(
         clip_value=np.array([c[2] for c in clips], np.float32),
         images_per_round=1,
         output_round_delay=delay,
+        output_delays={"y": delay},
     )
