@@ -67,6 +67,7 @@ _MODELS: dict[str, Model] = {
     **dict.fromkeys(("local_read_pj", "local_write_pj"), _sum_pj("local_memory", "local_bus")),
     **dict.fromkeys(("global_read_pj", "global_write_pj"), _sum_pj("global_memory")),
     **dict.fromkeys(("vector_alu_pj", "vector_reg_read_pj", "vector_reg_write_pj"), _sum_pj("vector")),
+    "row_write_pj": lambda p, prices: float(p.crossbar_cols),  # a row has a cell per column
     "noc_energy_pj": _sum_pj("router"),
     "offchip_energy_pj": _sum_pj("offchip_link"),
     "local_static_mw": _static("local_memory"),

@@ -136,3 +136,9 @@ def test_needed_resolution_follows_rows_cells_inputs_and_encoding() -> None:
 def test_chips_made_in_python_are_checked_like_files(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(ISAAC, **changes)  # type: ignore[arg-type]
+
+
+def test_a_row_of_more_cells_takes_more_energy_to_write_and_no_more_time() -> None:
+    arch = load_arch("isaac")
+    wide = replace(arch, crossbar_cols=2 * arch.crossbar_cols)
+    assert (wide.row_write_pj, wide.row_write_ns) == (2 * arch.row_write_pj, arch.row_write_ns)
