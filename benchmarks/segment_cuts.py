@@ -41,13 +41,14 @@ def greedy_cuts(candidates: Sequence[int], fits: Callable[[int, int], bool]) -> 
 
 
 def maps_ns(part: Graph, arch: Arch) -> float:
-    """Time in which the global memory and its link are busy with a segment's inputs and outputs."""
+    """Time in which the global memory and its links are busy with a segment's inputs and outputs."""
     loaded = [i for i, node in enumerate(part.nodes) if isinstance(node.operation, Input)]
 
     def busy_ns(nodes: Sequence[int], cycles: int) -> float:
         sizes = [n.channels * n.height * n.width * arch.element_bytes for n in (part.nodes[i] for i in nodes)]
         beats = sum(-(-size // arch.global_width_bytes) for size in sizes)
-        return beats * cycles * arch.global_period_ns + sum(map(arch.flits, sizes)) * arch.noc_memory_ns
+        link_ns = sum(map(arch.flits, sizes)) * arch.noc_memory_ns / arch.total_cores  # every core has one of its own
+        return beats * cycles * arch.global_period_ns + link_ns
 
     return busy_ns(loaded, arch.global_read_cycles) + busy_ns(part.stored(), arch.global_write_cycles)
 
