@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from pimcomp.compile import compile_network
@@ -39,15 +40,19 @@ def crossbars_of(arch: Arch, *, narrow: bool = False) -> Arch:
     )  # fmt: skip
 
 
-def accuracy_by(network: LoadedNetwork, known: LabelledImages | None) -> Callable[[Arch], float]:
-    """A function from chips to what the network gets right there, executed once for chips with equal crossbars."""
+def accuracy_by(network: LoadedNetwork, find: Callable[[], LabelledImages | None]) -> Callable[[Arch], float]:
+    """A function from chips to what the network gets right there, executed once for chips with equal crossbars.
+
+    find: what is known of it, asked for when it is executed first.
+    """
     found: dict[Arch, float] = {}
+    known = cache(find)
     narrow = any(conv_of(network.graph.nodes[node]).precision.weight_bits for node in network.graph.weighted())
 
     def accuracy(arch: Arch) -> float:
         crossbars = crossbars_of(arch, narrow=narrow)
         if crossbars not in found:
-            found[crossbars] = execute_on(network, known, crossbars)
+            found[crossbars] = execute_on(network, known(), crossbars)
         return found[crossbars]
 
     return accuracy

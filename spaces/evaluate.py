@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 from pimcomp.compile import compile_network, does_not_fit
@@ -37,7 +37,7 @@ from spaces.chip import at_precision, chip_of, options_of
 from spaces.estimate import estimate
 from spaces.inside import Inside, inside_of
 from spaces.metrics import ACCURACY, METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
-from spaces.proof import Proof, execute
+from spaces.proof import Proof, execute, with_accuracy
 from spaces.segmented import compiled_segments, estimated, execute_segments, summed
 from spaces.space import PRECISION, Fidelity, Limit, Parameters, Point, Scalar, Sweep
 from spaces.space import Network as SweptNetwork
@@ -50,12 +50,12 @@ _PARTITIONS, _CHIPS, _PLANS = 32, 4, 64
 
 
 class Precise(NamedTuple):
-    """A network with bits of its own for some layers, as its figures need it. accuracy: None where nobody asks."""
+    """A network with bits of its own for some layers, as its figures need it."""
 
     label: str
     network: LoadedNetwork
     at_cost: "Callable[[Arch, Point, Solver], Metrics]"
-    accuracy: Callable[[Arch], float] | None
+    accuracy: Callable[[Arch], float]
 
 
 def compile_evaluator(sweep: Sweep) -> Evaluator:
@@ -82,9 +82,10 @@ def compile_evaluator(sweep: Sweep) -> Evaluator:
                 if not (sweep.segments and arch.row_write_ns):
                     raise
                 part = _in_segments(own, arch, named[point.solver], point, fidelity, sweep)
-            accuracy = own.accuracy
-            if accuracy is not None:
-                part = part._replace(metrics=replace(part.metrics, accuracy=accuracy(arch)))
+            if sweep.judges(ACCURACY):
+                part = part._replace(metrics=replace(part.metrics, accuracy=own.accuracy(arch)))
+            if part.proof is not None:
+                part = part._replace(proof=with_accuracy(part.proof, own.network.graph, partial(own.accuracy, arch)))
             parts.append(part)
         return tuple(parts)
 
@@ -122,8 +123,7 @@ def _in_segments(own: Precise, arch: Arch, solver: Solver, point: Point, fidelit
 
 
 def _precise(sweep: Sweep, named: SweptNetwork, network: LoadedNetwork) -> Precise:
-    known = find_test_set(named.model, network, weights=named.weights) if sweep.judges(ACCURACY) else None
-    accuracy = accuracy_by(network, known) if sweep.judges(ACCURACY) else None
+    accuracy = accuracy_by(network, lambda: find_test_set(named.model, network, weights=named.weights))
     return Precise(named.label, network, planned(network.graph, sweep.time_limit_s, sweep.seed), accuracy)
 
 

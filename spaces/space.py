@@ -153,7 +153,8 @@ class Sweep:
     precisions: what the files say that a parameter `precision` lists.
     combine: how the figures of several networks become one ("worst", "mean"). fidelity: what the search looks at; at
     COST the front is timed, with at most `timed` timelines, and a space of up to `enumerate` points is judged
-    completely, and `trials` of them are kept. lag: the sampler proposes number k knowing the verdicts up to k - lag.
+    completely, and `trials` of them are kept. lag: a proposal knows all verdicts but those on the last lag - 1 distinct
+    ones before it.
     """
 
     name: str

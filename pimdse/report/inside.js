@@ -19,17 +19,18 @@ function bars(heading, shares) {
 }
 // What the design's area and energy are spent on, and what its accuracy rests on.
 function breakdown(p) {
-  const trial = data.trials.find(t => t.trial === p.trial), measured = known(trial.accuracy);
+  const trial = data.trials.find(t => t.trial === p.trial), proof = data.proofs.find(q => q.trial === p.trial && q.network === p.network);
+  const figure = known(trial.accuracy) ? trial.accuracy : proof?.accuracy, measured = known(figure);
   const parts = [["area_mm2", p.area_mm2], ["energy_pj", p.energy_pj]].filter(([, by]) => Object.keys(by).length);
   const boxes = parts.map(([name, by]) => {
     const total = d3.sum(Object.values(by));
     return bars(`${title(name)}: ${show(total, name)}`, Object.fromEntries(Object.entries(by).map(([k, v]) => [k, v / total])));
   });
   const box = make("div", undefined, {className: "facts"}), facts = Object.entries(p.accuracy_by);
-  box.append(make("h3", `accuracy: ${measured ? show(trial.accuracy, "accuracy") : "not measured"}`));
+  box.append(make("h3", `accuracy: ${measured ? show(figure, "accuracy") : "not measured"}`));
   for (const [name, text] of facts) box.append(make("span", name), make("span", text));
   box.append(make("p", (p.lossless ? "MVMs lose nothing: results are those of exact integers." : "MVMs lose something: large sums clip, or cells are not as written.")
-    + (measured ? "" : " With --objectives latency,accuracy a sweep measures what the network makes of that."), {className: "soft"}));
+    + (measured ? "" : proof?.unmeasured ? ` Not measured: ${proof.unmeasured}` : " With --objectives latency,accuracy a sweep measures what the network makes of that."), {className: "soft"}));
   byId("breakdown").replaceChildren(...boxes, ...(facts.length ? [box] : []));
 }
 

@@ -1,7 +1,8 @@
 """A space that is too large to be judged completely: a sampler proposes, with a fixed look-behind.
 
-Proposal k is made when the verdicts on all proposals up to k - lag are known, and of those alone: what is tried depends
-on the sweep's settings, never on how many workers there are, who finishes first, or when a sweep was stopped.
+A proposal is made when the verdicts on all those before the last lag - 1 are known, and of those alone: what is tried
+depends on the sweep's settings, never on how many workers there are, who finishes first, or when a sweep was stopped.
+Repeated points, which no worker judges, are not counted: however many there are, there is work for lag workers.
 """
 
 from collections import deque
@@ -62,6 +63,7 @@ class _Search:
         self._proposals: list[_Proposal] = []
         self._points: set[Point] = set()
         self._first: dict[str, int] = {}  # content -> the first proposal that has it
+        self._distinct: list[int] = []  # those
         self._repeats = 0  # in a row, up to now
         self._judged: dict[int, Candidate] = {}  # behind a gap
         self._trials: list[Trial] = []  # up to the first gap
@@ -76,7 +78,8 @@ class _Search:
     def ask(self) -> Task | None:
         """The next point that has to be judged; None: nothing, or nothing yet."""
         while len(self._first) < self._sweep.budget and self._repeats < _MAX_REPEATS:
-            visible = max(0, len(self._proposals) - self._sweep.lag + 1)
+            unseen = self._distinct[max(len(self._distinct) - self._sweep.lag + 1, 0) :]
+            visible = unseen[0] if unseen else len(self._proposals)
             if len(self._trials) < visible:
                 return None
             while self._told < visible:
@@ -122,7 +125,9 @@ class _Search:
 
     def _note(self, proposal: _Proposal) -> None:
         self._repeats = 0 if proposal.duplicate_of is None else self._repeats + 1
-        self._first.setdefault(proposal.content, len(self._proposals))
+        if proposal.duplicate_of is None:
+            self._first[proposal.content] = len(self._proposals)
+            self._distinct.append(len(self._proposals))
         self._proposals.append(proposal)
         self._points.add(proposal.point)
 

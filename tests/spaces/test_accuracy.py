@@ -17,10 +17,11 @@ from pimcomp.proof import executed_in_integers
 from pimcomp.proof.executed_in_integers import IntegerReport
 from pimcomp.proof.trained import LabelledImages, find_test_set
 from pimdse.sweep.settings import load_sweep
-from spaces import accuracy
+from spaces import accuracy, proof
 from spaces.accuracy import accuracy_by, crossbars_of, execute_on
 from spaces.candidate import Candidate, Verdict
 from spaces.evaluate import compile_evaluator
+from spaces.proof import Proof
 from spaces.space import Fidelity
 
 ISAAC = replace(load_arch("isaac"), weight_bits=8, activation_bits=8, psum_bits=8)
@@ -44,14 +45,14 @@ def test_chips_with_equal_crossbars_are_executed_once(monkeypatch: pytest.Monkey
         return execute_on(network, known, crossbars)
 
     monkeypatch.setattr(accuracy, "execute_on", count)
-    measure = accuracy_by(network, find_test_set("digits_mlp", network))
+    measure = accuracy_by(network, lambda: find_test_set("digits_mlp", network))
     assert measure(ISAAC) == measure(replace(ISAAC, cores=9)) > 95
     assert measure(replace(ISAAC, adc_bits=1)) < 20
     assert len(runs) == 2
 
 
 def test_without_labels_it_is_the_outputs_signal_to_noise() -> None:
-    measure = accuracy_by(load_network("digits_mlp", weights="random:1"), None)
+    measure = accuracy_by(load_network("digits_mlp", weights="random:1"), lambda: None)
     assert measure(replace(ISAAC, adc_bits=4)) < measure(ISAAC)
     assert 10 < measure(ISAAC) < 60
 
@@ -103,3 +104,21 @@ def test_the_needed_resolution_loses_nothing_and_one_bit_nearly_all(name: str, m
     assert execute_on(network, some, crossbars_of(exact)) == execute_on(network, some, crossbars_of(serial)) > 90
     np.testing.assert_array_equal(outputs[0], outputs[1])
     assert execute_on(network, some, crossbars_of(one_bit)) < 40
+
+
+def test_a_design_that_is_executed_has_an_accuracy_or_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not the sweep is about it: top-1 of networks with data, else the outputs' signal to noise."""
+    sweep = load_sweep("isaac", model="digits_mlp", objectives=("latency", "crossbars"))
+    point = next(iter(sweep.anchors()))
+    found = compile_evaluator(sweep).evaluate(point, Fidelity.EXECUTED)
+    assert found.metrics is not None
+    assert found.metrics.accuracy is None
+    (measured,) = found.proofs
+    assert measured.accuracy == execute_on(
+        load_network("digits_mlp", weights=sweep.networks[0].weights), None, crossbars_of(sweep.arch)
+    )
+    assert Proof.from_json(measured.to_json()) == measured
+    monkeypatch.setattr(proof, "MOST_PRODUCTS", 1)
+    (unmeasured,) = compile_evaluator(sweep).evaluate(point, Fidelity.EXECUTED).proofs
+    assert unmeasured.accuracy is None
+    assert "products per image" in unmeasured.unmeasured
