@@ -71,9 +71,11 @@ class Virtual:
 
     @property
     def flying(self) -> int:
+        """Candidates under way."""
         return len(self._tasks)
 
     def submit(self, task: Task) -> None:
+        """To the worker that is free first."""
         self._tick()
         start = max(heappop(self._free), self._now)
         end = start + seconds(task.points[0])
@@ -82,9 +84,11 @@ class Virtual:
         self.spans.append((start, end))
 
     def recall(self) -> None:
+        """Never asked for."""
         raise NotImplementedError("nobody stops it")
 
     def finished(self) -> list[Result]:
+        """Those that are, or that will be next."""
         self._tick()
         self._now, results = max(self._now, self._tasks[0][0]), []
         while self._tasks and self._tasks[0][0] <= self._now:
