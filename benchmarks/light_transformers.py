@@ -1,11 +1,11 @@
-"""Builds the light transformers under models/: ViT-Tiny, BERT-tiny, the blocks of GPT-2 small, Mixer-S/32.
+"""Builds the light transformers under models/: ViT-Tiny, DeiT-Ti, BERT-tiny, BERT-base, GPT-2 small's blocks, Mixer.
 
     python benchmarks/light_transformers.py models/light
 
-Sizes as in H. Touvron et al. (ICML 2021, table 1: DeiT-Ti), I. Turc et al. (arXiv:1908.08962, table 1), A. Radford et
-al. (2019, table 2) and I. Tolstikhin et al. (NeurIPS 2021, table 1). Text enters as word embeddings. Weights are
-ConstantOfShape nodes and positions are sinusoids, so a file is some ten kilobytes. The lines printed are those of
-models/INDEX.md.
+Sizes as in H. Touvron et al. (ICML 2021, table 1: DeiT-Ti), I. Turc et al. (arXiv:1908.08962, table 1), J. Devlin et
+al. (NAACL 2019), A. Radford et al. (2019, table 2) and I. Tolstikhin et al. (NeurIPS 2021, table 1). Text enters
+as word embeddings. Weights are ConstantOfShape nodes and positions are sinusoids, so a file is some ten kilobytes. The
+lines printed are those of models/INDEX.md.
 """
 
 import math
@@ -122,14 +122,36 @@ def vit_tiny() -> onnx.ModelProto:
     return n.model("vit_tiny", x, opset=OPSET)
 
 
-def bert_tiny() -> onnx.ModelProto:
-    """BERT-tiny: two blocks over 128 word embeddings, and a classifier of two classes."""
-    n = Transformer(tokens=128, width=128, heads=2)
+def deit_tiny() -> onnx.ModelProto:
+    """DeiT-Ti distilled: ViT-Tiny with a distillation token and a classifier of its own for it, the mean of both."""
+    n = Transformer(tokens=198, width=192, heads=3)
+    x = n.node("Concat", [n.weights(1, 1, n.width), n.weights(1, 1, n.width), n.patches(16)], axis=1)
+    x = n.node("Add", [x, n.positions()])
+    for _ in range(12):
+        x = n.block(x)
+    x = n.norm(x)
+    both = [n.dense(n.node("Gather", [x, n.constant(token)], axis=1), n.width, CLASSES) for token in range(2)]
+    return n.model("deit_tiny", n.node("Mul", [n.node("Add", both), n.number(0.5)]), opset=OPSET)
+
+
+def bert(name: str, width: int, heads: int, blocks: int) -> onnx.ModelProto:
+    """A BERT over 128 word embeddings, and a classifier of two classes."""
+    n = Transformer(tokens=128, width=width, heads=heads)
     x = n.norm(n.node("Add", ["input", n.positions()]))
-    for _ in range(2):
+    for _ in range(blocks):
         x = n.block_after(x)
     pooled = n.node("Tanh", [n.dense(n.first_token(x), n.width, n.width)])
-    return n.model("bert_tiny", n.dense(pooled, n.width, 2), (1, 128, 128), (1, 2), opset=OPSET)
+    return n.model(name, n.dense(pooled, n.width, 2), (1, 128, width), (1, 2), opset=OPSET)
+
+
+def bert_tiny() -> onnx.ModelProto:
+    """BERT-tiny: two blocks."""
+    return bert("bert_tiny", 128, 2, 2)
+
+
+def bert_base() -> onnx.ModelProto:
+    """BERT-base: twelve blocks of twelve heads."""
+    return bert("bert_base", 768, 12, 12)
 
 
 def gpt2_small() -> onnx.ModelProto:
@@ -152,7 +174,9 @@ def mixer_s32() -> onnx.ModelProto:
 
 
 NETWORKS: dict[str, tuple[str, Callable[[], onnx.ModelProto]]] = {
+    "bert_base": ("BERT-base: 12 blocks over 128 word embeddings", bert_base),
     "bert_tiny": ("BERT-tiny: 2 blocks over 128 word embeddings", bert_tiny),
+    "deit_tiny": ("DeiT-Ti with a distillation token", deit_tiny),
     "gpt2_small": ("GPT-2 small: 12 blocks over 64 word embeddings, causal", gpt2_small),
     "mixer_s32": ("Mixer-S/32", mixer_s32),
     "vit_tiny": (f"ViT-Tiny (DeiT-Ti), patches of 16 of {SIDE} x {SIDE} pixels", vit_tiny),

@@ -22,6 +22,7 @@ from pimcomp.frontend.rewrite.check_graph import check_graph
 from pimcomp.frontend.rewrite.fold_scales import fold_scales
 from pimcomp.frontend.rewrite.fuse_activations import fuse_activations
 from pimcomp.frontend.rewrite.merge_padding import merge_padding
+from pimcomp.frontend.rewrite.pick_early import pick_early
 from pimcomp.frontend.rewrite.rewire import drop_dead
 from pimcomp.frontend.rewrite.sort_channels import sort_channels
 from pimcomp.frontend.rewrite.split_pools import split_pools
@@ -35,6 +36,7 @@ PASSES = (
     merge_padding,
     sort_channels,
     drop_dead,
+    pick_early,
     split_pools,
 )
 SERIALISED_LIMIT_BYTES = 2**31 - 1  # protobuf's limit for one message

@@ -22,6 +22,8 @@ class ScheduleOptions:
     TASK_BLOCKS: window blocks per task: shorter tasks let transfers in sooner, longer ones make fewer messages wait.
     GATHERERS: cores that gather what all cores of a head need, its keys and turned values (vit_tiny on pimcomp_default:
     8.1 ms, 10.1 where they stay where they are made).
+    TOKENS: pixels of a map of one row that a site computes before it hands them on (2 blocks of vit_tiny: 1.70 ms, 1.79
+    with twice or half as many, 1.80 with whole rows, which need much local memory, too).
     LOADERS: cores that load the network input, one row each in turn (one memory server makes more of them useless).
     SLACK_NS: how long a transfer may make one end wait for the other before other work is preferred.
     LOOKAHEAD: tasks (as a fraction of all) that may run ahead of the oldest unfinished one; shrinks when memory is
@@ -31,6 +33,7 @@ class ScheduleOptions:
     SEGMENT_BLOCKS: ClassVar[int] = 1
     TASK_BLOCKS: ClassVar[int] = 1
     GATHERERS: ClassVar[int] = 8
+    TOKENS: ClassVar[int] = 4
     LOADERS: ClassVar[int] = 12
     SLACK_NS: ClassVar[float] = 500.0
     LOOKAHEAD: ClassVar[float] = 1.0

@@ -111,6 +111,9 @@ def place_work(
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
             segments = _deal(node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
+            if node.height == 1 < node.width and not matrix.unfolding.scatter:
+                block = matrix.unfolding.block
+                segments = cut_segments(segments, max(options.TOKENS // block, 1) * block)[0]
         elif isinstance(operation, Loaded):
             segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
         else:

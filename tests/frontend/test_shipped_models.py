@@ -24,10 +24,13 @@ from tests.seeds import sampled
 MODELS = {entry.name: entry for entry in list_models()}
 TRAINED = sorted(name for name in MODELS if name.startswith("digits_"))
 SMALL = [*TRAINED, "lenet5", "lenet5_tanh_avg"]
-HEAVY = {name for name in MODELS if re.match("gpt2|resnet1[05]|resnet50_bn|vgg1|.*alexnet|caffenet|rcnn", name)}
-TRANSFORMERS = {"bert_tiny", "gpt2_small", "mixer_s32", "vit_tiny"}
+HEAVY = {
+    name for name in MODELS if re.match("gpt2|bert_base|resnet1[05]|resnet50_bn|vgg1|.*alexnet|caffenet|rcnn", name)
+}
+TRANSFORMERS = {"bert_base", "bert_tiny", "deit_tiny", "digits_vit", "gpt2_small", "mixer_s32", "vit_tiny"}
 ATTENTION = ("Product", "Softmax", "Normalise", "Turn", "Fixed", "Pick")
 TWINS = {
+    "bert_base",
     "gpt2_small",
     "caffenet",
     "rcnn_ilsvrc13",
