@@ -8,6 +8,7 @@ back as ONNX. What is known is kept in results/torch_exports.json and not done a
 """
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -148,7 +149,8 @@ def tried(architecture: str, exporter: str) -> str:
         try:
             export(made, image, exporter, path)
         except Exception as error:  # whatever torch raises: it is its export that failed
-            return f"not exported: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            first = re.sub("\x1b\\[[0-9;]*m", "", str(error)).strip().splitlines()[0]  # torch colours its messages
+            return f"not exported: {type(error).__name__}: {first}"
         return outcome(path)
 
 
