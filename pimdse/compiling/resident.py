@@ -31,10 +31,10 @@ from pimcomp.timeline.work import stream_of
 from pimdse.compiling.building import Built, Observe, Recipe, build, file_label, outcome_data, write
 from pimdse.display.output import json_object
 from pimdse.folder.compiled import NETWORKS, network_digest
-from solvers import get_solver
+from solvers.exact.exact import Exact
+from solvers.heuristics.stream import stream_plans
 
 WORST = "worst"
-PRICED_WITH = "exact"  # fast, and the same for every network
 ROUNDS = 3  # shares that are tried by their programs, at most
 
 
@@ -219,7 +219,9 @@ def _load(model: str, recipe: Recipe) -> LoadedNetwork:
 
 
 class _Estimated:
-    """A network's time by the number of cores, estimated for the plan of `exact`."""
+    """A network's time by the number of cores, estimated for the best plan of `exact` and `stream`, with which searches
+    begin.
+    """
 
     def __init__(self, network: LoadedNetwork, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -240,11 +242,12 @@ class _Estimated:
     def _estimate_ns(self, chip: Arch) -> float:
         pipeline = self.recipe.pipeline
         problem = build_problem(self.graph, chip, self.parts, pipeline)
-        plan = get_solver(PRICED_WITH).solve(problem, {}, time_limit_s=None, seed=self.recipe.seed).plan
-        if plan is None:
+        exact = Exact().solve(problem, {}, time_limit_s=None, seed=self.recipe.seed).plan
+        plans = [*stream_plans(problem), *([exact] if exact is not None else [])]
+        if not plans:
             return np.inf
-        estimate = Estimator.of(self.graph, chip, self.parts).estimate([plan], pipeline, self.recipe.options)
-        return float(estimate.objective_ns(pipeline)[0])
+        estimate = Estimator.of(self.graph, chip, self.parts).estimate(plans, pipeline, self.recipe.options)
+        return float(estimate.objective_ns(pipeline).min())
 
 
 def _least_cores(labels: Sequence[str], networks: Sequence[_Estimated], arch: Arch) -> list[int]:

@@ -156,7 +156,7 @@ def test_a_wrong_network_and_a_damaged_index_are_named(made: Path, capsys: pytes
 def test_two_networks_share_the_default_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Side by side beats taking turns: no network alone keeps all cores busy."""
     out = str(tmp_path / "out")
-    line = ["compile", "digits_resnet8", "digits_vgg8", "--pipeline", "batch", "--solver", "exact", "--out", out]
+    line = ["compile", "digits_resnet8", "digits_lenet5", "--pipeline", "batch", "--solver", "exact", "--out", out]
     assert run(["--json", *line]) == 0
     index = json.loads(capsys.readouterr().out)
     scaled = [entry["alone"]["period_ns"] * 144 / entry["cores"] for entry in index["networks"]]
