@@ -83,7 +83,7 @@ def touches_of(work: TaskWork, places: Places) -> LongArray:
         (places.of_task[owns], np.flatnonzero(owns)),
         (conv.total[total] + first, conv.task[total]),
         (join.total + first, join.task),
-        (work.part_sums + first, np.repeat(join.task, join.parts_each)),
+        (work.part_sums.sum + first, np.repeat(join.task, join.parts_each)),
         (sum_buffers(work, places), work.contributions.task),
     ]
     return np.concatenate([np.stack(piece, axis=1) for piece in pieces])

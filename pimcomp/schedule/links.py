@@ -75,7 +75,7 @@ def _transfers(work: TaskWork, places: Places, maps: Maps) -> tuple[Transfers, F
     )
     ends = (work.sums.core[sums.src], work.sums.core[sums.dst])
     zeros = np.zeros_like(sums.src)
-    partial = Transfers(*ends, sums.src + first, zeros, sums.dst + first, zeros, sums.bytes, sums.producer)
+    partial = Transfers(*ends, sums.src + first, sums.skip, sums.dst + first, zeros, sums.bytes, sums.producer)
     return stack(rows, partial), Filled(dst, low, high, len(work.tasks.kind) + np.arange(len(dst)))
 
 

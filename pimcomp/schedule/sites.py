@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, Partition, Unfolding
 from pimcomp.ir.graph import (
+    Conv,
     Fixed,
     Graph,
     IntArray,
@@ -71,11 +72,16 @@ class Segments(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeSites:
-    """The sites of a weighted node (none for others), its matrix and its segments."""
+    """The sites of a weighted node (none for others), its matrix and its segments.
+
+    shares: int64[sites, 2], the input columns that each takes, where scattering sites send each other what they found
+    for the other's columns; None where each takes all that its segments need.
+    """
 
     matrix: LayerMatrix | None
     sites: tuple[Site, ...]
     segments: Segments
+    shares: LongArray | None = None
 
 
 def place_work(
@@ -106,11 +112,16 @@ def place_work(
         operation = node.operation
         matrix: LayerMatrix | None = None
         sites: tuple[Site, ...] = ()
+        shares: LongArray | None = None
         if on_crossbars(operation):
             k = weighted[index]
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
-            segments = _deal(node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
+            shares = _shares(graph, node, matrix.unfolding.scatter, sites)
+            if shares is None:
+                segments = _deal(node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
+            else:
+                segments = _around(node, shares, sites)
             if node.height == 1 < node.width and not matrix.unfolding.scatter:
                 block = matrix.unfolding.block
                 segments = cut_segments(segments, max(options.TOKENS // block, 1) * block)[0]
@@ -135,7 +146,7 @@ def place_work(
         for y, a, b, core in zip(segments.row, segments.start, segments.stop, segments.owner, strict=True):
             owner[y, a:b] = core
         owners.append(owner)
-        placed.append(NodeSites(matrix, sites, select(segments, needed_rows[index][segments.row])))
+        placed.append(NodeSites(matrix, sites, select(segments, needed_rows[index][segments.row]), shares))
     return tuple(placed)
 
 
@@ -207,6 +218,38 @@ def _deal(height: int, width: int, unfolding: Unfolding, sites: tuple[Site, ...]
         )
     table = np.concatenate(parts, axis=1)
     return Segments(*table[:, np.lexsort((table[1], table[0]))])
+
+
+def _shares(graph: Graph, node: Node, pixels: int, sites: tuple[Site, ...]) -> LongArray | None:
+    """The input columns of every scattering site, whole MVMs of `pixels`, if the busiest one thereby fires less often
+    than if each took all columns that its outputs need: neighbours need the same ones."""
+    if not pixels or len(sites) == 1:
+        return None
+    assert isinstance(node.operation, Conv)
+    kernel, pad = node.operation.window.kernel[1], node.operation.window.pads[1]
+    width = graph.nodes[int(node.inputs[0].sources[0])].width
+    blocks = -(-width // pixels)
+    used = min(len(sites), blocks)
+    if -(-blocks // used) >= -(-(-(-node.width // min(len(sites), node.width)) + kernel - 1) // pixels):
+        return None
+    weights = np.array([len(site.replicas) for site in sites], dtype=np.float64)
+    weights[used:] = 0.0
+    cuts = _cut_columns(width, pixels, weights)
+    shares = np.stack([cuts[:-1], cuts[1:]], axis=1)
+    _, start, stop, *_ = _around(node, shares, sites)
+    return shares if len(start) > node.height and (start < stop).all() else None
+
+
+def _around(node: Node, shares: LongArray, sites: tuple[Site, ...]) -> Segments:
+    """The outputs in the middle of what shares of the input contribute to: as many of them, all but for the border."""
+    assert isinstance(node.operation, Conv)
+    kernel, pad = node.operation.window.kernel[1], node.operation.window.pads[1]
+    used = np.flatnonzero(shares[:, 0] < shares[:, 1])
+    cuts = np.append(shares[used, 0], 0) + pad - (kernel - 1) // 2
+    cuts[0], cuts[-1] = 0, node.width
+    rows, heads = np.arange(node.height), np.array([site.head for site in sites], dtype=np.int64)
+    columns = (np.tile(x, len(rows)) for x in (cuts[:-1], cuts[1:], heads[used], used))
+    return Segments(np.repeat(rows, len(used)), *columns)
 
 
 def _row_sets(height: int, blocks: int, count: int, wanted_blocks: int) -> int:

@@ -68,15 +68,19 @@ class Sums(NamedTuple):
 
 
 class PartSums(NamedTuple):
-    """Sums that joins receive: their numbers."""
+    """What joins add: `elements` of sum `sum`, from byte `skip` on, to those of the join's columns from byte `at` on."""
 
     sum: LongArray
+    skip: LongArray
+    at: LongArray
+    elements: LongArray
 
 
 class SumTransfers(NamedTuple):
-    """Messages from sum `src` to sum `dst`, after task `producer` and before task `consumer`."""
+    """Messages from sum `src`, from byte `skip` on, to sum `dst`, after task `producer` and before task `consumer`."""
 
     src: LongArray
+    skip: LongArray
     dst: LongArray
     producer: LongArray
     consumer: LongArray

@@ -22,13 +22,14 @@ def write_tasks(
     first, tasks = places.first_sum, work.tasks
     conv = work.conv._replace(total=np.where(work.conv.total >= 0, work.conv.total + first, -1))
     join = work.join._replace(total=work.join.total + first)
+    parts = work.part_sums._replace(sum=work.part_sums.sum + first)
     contributions = work.contributions._replace(total=sum_buffers(work, places))
     desk = Desk(tasks, places.of_task, places.of_constants, places.of_read, places.buffers.low, constants.finish)
     counts = np.isin(tasks.kind, (LOAD, STORE, CONST)).astype(np.int64)  # these are one instruction each
     pen = pen_for(np.zeros_like(counts), element_bytes)._replace(row=counts)  # counts
     for _ in range(2):
         emit_conv(pen, desk, conv, work.templates)
-        emit_join(pen, desk, join, work.part_sums + first)
+        emit_join(pen, desk, join, parts)
         emit_scatter(pen, desk, work.scatter, work.templates, contributions)
         emit_vector(pen, desk, work.vector, work.vector_nodes)
         if pen.row is counts:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pimcomp.ir.graph import Loaded, on_crossbars
 from pimcomp.schedule.building.conv import conv_site
 from pimcomp.schedule.building.ledger import Ledger
-from pimcomp.schedule.building.scatter import scatter_site
+from pimcomp.schedule.building.scatter import exchange, scatter_site, shared_site
 from pimcomp.schedule.building.vector import vector_nodes, vector_tasks
 from pimcomp.schedule.constants import Constants
 from pimcomp.schedule.emission.conv import ConvTasks, JoinTasks
@@ -24,6 +24,7 @@ from pimcomp.schedule.work import (
     Edges,
     LongArray,
     MapSegments,
+    PartSums,
     Sums,
     SumTransfers,
     Tasks,
@@ -37,7 +38,7 @@ class TaskWork:
     """Everything one image needs, before transfers between row buffers are known.
 
     The last tasks load the constants of a node to a core, one each; constant_of: which of them every task uses, from 0
-    (-1: none). part_sums: numbers of the sums that joins receive.
+    (-1: none).
     """
 
     tasks: Tasks
@@ -50,7 +51,7 @@ class TaskWork:
     edges: Edges
     conv: ConvTasks
     join: JoinTasks
-    part_sums: LongArray
+    part_sums: PartSums
     scatter: ScatterTasks
     contributions: Contributions
     vector: VectorTasks
@@ -80,13 +81,21 @@ def build_work(ledger: Ledger, constants: Constants, scratch_bytes: int) -> Task
 
 def _weighted(ledger: Ledger, index: int, numbers: LongArray) -> None:
     placed = ledger.placed[index]
-    add = scatter_site if ledger.matrix(index)[0].unfolding.scatter else conv_site
     order = np.argsort(placed.segments.site, kind="stable")
     cuts = np.searchsorted(placed.segments.site[order], np.arange(len(placed.sites) + 1))
-    for site, a, b in zip(placed.sites, cuts, cuts[1:], strict=False):
+    halves = []
+    for number, (site, a, b) in enumerate(zip(placed.sites, cuts, cuts[1:], strict=False)):
         chosen = order[a:b]
-        if len(chosen):
-            add(ledger, index, site, select(placed.segments, chosen), numbers[chosen])
+        if not len(chosen):
+            continue
+        segments, own = select(placed.segments, chosen), numbers[chosen]
+        if placed.shares is not None:
+            halves.append(shared_site(ledger, index, site, segments, own, placed.shares[number]))
+        elif ledger.matrix(index)[0].unfolding.scatter:
+            scatter_site(ledger, index, site, segments, own)
+        else:
+            conv_site(ledger, index, site, segments, own)
+    exchange(ledger, index, halves)
 
 
 def _frozen(ledger: Ledger, constants: Constants, nodes: VectorNodes) -> TaskWork:
@@ -111,7 +120,7 @@ def _frozen(ledger: Ledger, constants: Constants, nodes: VectorNodes) -> TaskWor
         edges=ledger.edges.joined(),
         conv=ledger.conv.joined(),
         join=ledger.join.joined(),
-        part_sums=ledger.part_sums.joined().sum,
+        part_sums=ledger.part_sums.joined(),
         scatter=ledger.scatter.joined(),
         contributions=contributions,
         vector=ledger.vector.joined(),

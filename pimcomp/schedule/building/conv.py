@@ -34,7 +34,7 @@ def conv_site(ledger: Ledger, node: int, site: Site, s: Segments, numbers: LongA
     if alone:
         ledger.final_task[numbers] = fired[0]
     else:
-        add_up(ledger, node, members, s, start, numbers, fired, totals)
+        ledger.final_task[numbers] = add_up(ledger, node, members, s, start, numbers, fired, totals)
 
 
 def _reads(
@@ -68,11 +68,13 @@ def add_up(
     members: list[int],
     s: Segments,
     start: LongArray,
-    numbers: LongArray,
+    numbers: LongArray | None,
     fired: list[LongArray],
     totals: list[LongArray],
-) -> None:
-    """Joins of a site's partial sums. Per member: `fired` last task and `totals` sum of every segment."""
+) -> LongArray:
+    """Joins of a site's partial sums; the last one of every segment. Per member: `fired` last task and `totals` sum of
+    every segment. numbers: of the segments that these sums are the results of; None if something is still to be added.
+    """
     size = (s.stop - start) * ledger.graph.nodes[node].channels * ledger.element_bytes
     parent = [0 if len(members) <= FLAT_JOIN else (i - 1) // 2 for i in range(len(members))]
     done = list(fired)
@@ -80,15 +82,21 @@ def add_up(
         children = [j for j in range(1, len(members)) if parent[j] == i]
         if not children:
             continue
-        core = same(members[i], numbers)
+        core = same(members[i], size)
         task = ledger.add_tasks(JOIN, node, s, core, start, numbers if i == 0 else None)
         ledger.edges.add(Edges(fired[i], task))
         parts = []
         for j in children:
             part = ledger.sums.add(Sums(core, size))
-            ledger.sum_transfers.add(SumTransfers(totals[j], part, done[j], task, size))
-            parts.append(part)
-        first = ledger.part_sums.add(PartSums(np.stack(parts, axis=1).ravel()))[:: len(parts)]
-        ledger.join.add(JoinTasks(task, totals[i], first, same(len(parts), task)))
+            ledger.sum_transfers.add(SumTransfers(totals[j], same(0, size), part, done[j], task, size))
+            parts.append(PartSums(part, same(0, size), same(0, size), size // ledger.element_bytes))
+        add_parts(ledger, task, totals[i], same(0, task), parts)
         done[i] = task
-    ledger.final_task[numbers] = done[0]
+    return done[0]
+
+
+def add_parts(ledger: Ledger, task: LongArray, total: LongArray, skip: LongArray, parts: list[PartSums]) -> None:
+    """Joins `task` that add parts, one entry of each per join, to `total` from byte `skip` on."""
+    by_join = PartSums._make(np.stack(column, axis=1).ravel() for column in zip(*parts, strict=True))
+    first = ledger.part_sums.add(by_join)[:: len(parts)]
+    ledger.join.add(JoinTasks(task, total, skip, first, same(len(parts), task)))

@@ -18,7 +18,7 @@ from pimcomp.schedule.emission.templates import (
     PIECE_TO,
     Templates,
 )
-from pimcomp.schedule.work import LongArray
+from pimcomp.schedule.work import LongArray, PartSums
 
 LLDI, VVADD = int(Op.LLDI), int(Op.VVADD)
 
@@ -42,11 +42,12 @@ class ConvTasks(NamedTuple):
 
 
 class JoinTasks(NamedTuple):
-    """Additions of partial sums from other cores to `total`. parts: first of what is received in `part_buffer`,
-    parts_each of them."""
+    """Additions of partial sums from other cores to `total`, in which the task's columns begin at byte `skip`. parts:
+    first of its `PartSums`, parts_each of them."""
 
     task: LongArray
     total: LongArray
+    skip: LongArray
     parts: LongArray
     parts_each: LongArray
 
@@ -143,12 +144,13 @@ def emit_conv(pen: Pen, desk: Desk, tasks: ConvTasks, t: Templates) -> None:
 
 
 @kernel
-def emit_join(pen: Pen, desk: Desk, tasks: JoinTasks, part_buffer: LongArray) -> None:
-    """Write all joins."""
+def emit_join(pen: Pen, desk: Desk, tasks: JoinTasks, parts: PartSums) -> None:
+    """Write all joins; sums are buffers here."""
     for i in range(len(tasks.task)):
-        job, total = take(pen, desk, tasks.task[i]), (tasks.total[i], 0)
+        job, total = take(pen, desk, tasks.task[i]), (tasks.total[i], tasks.skip[i])
         for p in range(tasks.parts[i], tasks.parts[i] + tasks.parts_each[i]):
-            put(pen, VVADD, total, total, (part_buffer[p], 0), (job.stop - job.start) * job.channels)
+            added = plus(total, parts.at[p])
+            put(pen, VVADD, added, added, (parts.sum[p], parts.skip[p]), parts.elements[p])
         if job.out[0] >= 0:
             kept = plus(total, (job.keep - job.start) * job.channels * pen.element_bytes)
             finish(pen, desk.finish, job, kept, job.out, job.stop - job.keep, 0)
