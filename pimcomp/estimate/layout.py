@@ -1,6 +1,6 @@
 """Who computes what under a plan, for a coarse look: the rules of schedule/sites.py on plain arrays."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,8 @@ class Layout(NamedTuple):
     high), head core, first replica with its cores (layers only), row_set. rows int64[nodes, sets] and middle: how many
     needed rows a row set has, and one of them near the middle of the map (-1: none). period int64[nodes]: rows from one
     row of a row set to its next. set_of int64[rows of all nodes]: row set of a row; needed_set: -1 if nobody needs the
-    row.
+    row. take int64[sites, 4]: of scattering sites that share their input, the input columns [first, stop) of each and
+    the columns [first, stop) that they contribute to; -1 for others.
     """
 
     start: LongArray
@@ -32,6 +33,7 @@ class Layout(NamedTuple):
     period: LongArray
     set_of: LongArray
     needed_set: LongArray
+    take: LongArray
 
 
 class Assignment(NamedTuple):
@@ -62,6 +64,12 @@ class _Columns(NamedTuple):
     replica: LongArray
 
 
+# How scattering sites share their input: how many of them, its columns, those of the output, pixels per MVM, columns of
+# the kernel, padding on the left.
+Input: TypeAlias = tuple[int, int, int, int, int, int]
+NO_INPUT = (0, 0, 0, 0, 0, 0)
+
+
 class _Idle(NamedTuple):
     """Time of every core's work, and a heap of all cores by their load when they were put there."""
 
@@ -89,7 +97,7 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
     idle = _Idle(load, queue, load[queue])
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
-    columns = _Columns(low, high, head, replica)
+    columns, take = _Columns(low, high, head, replica), np.full((room.sum(), 4), -1)
     set_of = _set_of_rows(net, sets)
     at, replicas = 0, 0
     for n in range(nodes):
@@ -103,7 +111,9 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
                 at += 1
             elif kind[n] == LAYER:
                 turn = (chosen, min(members.sites[k], sets[n] * -(-width[n] // block[o])), sets[n])
-                at = _cut(columns, at, members, replicas, turn, width[n], block[o])
+                source = _scattered_input(net, n, o, members.sites[k]) if net.scatter[o] > 0 else NO_INPUT
+                shared = _share_input(columns, take, at, members, replicas, source) if source[0] > 0 else -1
+                at = shared if shared > 0 else _cut(columns, at, members, replicas, turn, width[n], block[o])
                 for s in range(set_start[n, chosen], at):
                     head[s] = plan.core_of[plan.core_start[k] + replica[s] * (group_start[o + 1] - group_start[o])]
             else:
@@ -125,7 +135,7 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
     start[nodes] = at
     rows, middle, period, needed_set = _rows_of_sets(net, sets, set_of)
     return Layout(
-        start, sets, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set
+        start, sets, set_start, low, high, head, replica, row_set, rows, middle, period, set_of, needed_set, take
     )  # fmt: skip
 
 
@@ -337,6 +347,45 @@ def _cut(
         high[at] = column
         at += 1
     return at
+
+
+@kernel
+def _scattered_input(net: Network, n: int, o: int, sites: int) -> Input:
+    """schedule/sites.py, `_shares`: how a layer's sites share its input; NO_INPUT where each takes what it needs."""
+    e = net.edge_start[n]
+    kernel, pixels = net.kernel[o, 1], net.scatter[o]
+    width, blocks = net.width[net.source[e]], -(-net.width[net.source[e]] // pixels)
+    used = min(sites, blocks)
+    if sites == 1 or -(-blocks // used) >= -(-(-(-net.width[n] // min(sites, net.width[n])) + kernel - 1) // pixels):
+        return NO_INPUT
+    return used, width, net.width[n], pixels, kernel, -net.base_column[net.reach_start[e]]
+
+
+@kernel
+def _share_input(sites: _Columns, take: LongArray, at: int, members: _Members, begin: int, source: Input) -> int:
+    """Give each site its share of the input columns, and the output columns in their middle. Returns the next free
+    site; -1 if one would have none."""
+    used, source_width, width, pixels, kernel, pad = source
+    low, high = sites.low, sites.high
+    stop = _cut(sites, at, members, begin, (0, used, 1), source_width, pixels)
+    first, last, filled = -1, -1, 0
+    for s in range(at, stop):
+        if low[s] < high[s]:
+            first, last, filled = s if first < 0 else first, s, filled + 1
+    valid = filled > 1
+    for s in range(at, stop):
+        a, z = low[s], high[s]
+        if a == z:
+            continue
+        take[s, 0], take[s, 1] = a, z
+        take[s, 2], take[s, 3] = max(a + pad - kernel + 1, 0), min(z + pad, width)
+        low[s] = 0 if s == first else a + pad - (kernel - 1) // 2
+        high[s] = width if s == last else z + pad - (kernel - 1) // 2
+        valid = valid and low[s] < high[s]
+    if valid:
+        return stop
+    take[at:stop] = -1
+    return -1
 
 
 @kernel

@@ -68,7 +68,7 @@ def receive_inputs(  # noqa: PLR0912, PLR0915  one pass over sites
     height, width, channels = net.height, net.width, net.channels
     row_start, flit_ns, flit_pj = net.row_start, net.flit_ns, net.flit_pj
     first_site, low, high, heads = layout.start, layout.low, layout.high, layout.head
-    set_start, set_of = layout.set_start, layout.set_of
+    set_start, set_of, take = layout.set_start, layout.set_of, layout.take
     row_set, set_rows, middle, period = layout.row_set, layout.rows, layout.middle, layout.period[n]
     total_pj = 0.0
     for e in range(net.edge_start[n], net.edge_start[n + 1]):
@@ -113,7 +113,9 @@ def receive_inputs(  # noqa: PLR0912, PLR0915  one pass over sites
                             if reach[i, dy, 1] - reach[i, dy, 0] + 1 < apart:
                                 pieces = -(-(high[s] - low[s]) // block)
                         for piece in range(pieces):
-                            if whole:
+                            if take[s, 0] >= 0:
+                                a, z = take[s, 0], min(take[s, 1], width[p])
+                            elif whole:
                                 a, z = first_column[own_reach + low[s]], last_column[own_reach + high[s] - 1] + 1
                             else:
                                 x = min(begin + piece * block, last)

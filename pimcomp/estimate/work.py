@@ -115,7 +115,7 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
     first_column, last_column = net.first_column, net.last_column
     option, core_of, core_start = plan.option, plan.core_of, plan.core_start
     first_site, low, high, heads, row_set = layout.start, layout.low, layout.high, layout.head, layout.row_set
-    replica, set_rows = layout.replica, layout.rows
+    replica, set_rows, take = layout.replica, layout.rows, layout.take
     sites = first_site[-1]
     most = sites + len(core_of)
     start, core, mask = np.zeros(sites + 1, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
@@ -147,19 +147,23 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
                 begin, end = group_start[o], group_start[o + 1]
                 blocks[s] = block[o]
                 first = core_start[k] + replica[s] * (end - begin)
-                mvms, adds, scatters = -(-pixels // block[o]), (0.0, 0.0), scatter[o] > 0
+                mvms, adds, scatters, summed = -(-pixels // block[o]), (0.0, 0.0), scatter[o] > 0, pixels
                 if scatters:
-                    at_edge = reach_start[edge_start[n]]
-                    mvms, adds = _scattered(
-                        chip, first_column, last_column, at_edge, low[s], pixels, scatter[o], kernel[o], channels[n]
-                    )
-                zeros = fill_cost(chip, (pixels if scatters else block[o]) * channels[n] * chip.element_bytes)
+                    at_edge, reached = reach_start[edge_start[n]], take[s]
+                    if reached[0] < 0:
+                        ends = first_column[at_edge + low[s]], last_column[at_edge + high[s] - 1] + 1
+                        reached = np.array([ends[0], ends[1], low[s], high[s]])
+                    mvms, adds = _scattered(chip, reached, last_column[at_edge], scatter[o], kernel[o], channels[n])
+                    summed = reached[3] - reached[2]
+                zeros = fill_cost(chip, (summed if scatters else block[o]) * channels[n] * chip.element_bytes)
                 cores = core_of[first : first + end - begin]
                 stop, pj = _fire(groups, begin, cores, mvms, adds, zeros, scatters, entries, at)
                 for e in range(at, stop):
                     scratch[core[e]] = max(scratch[core[e]], scratch_bytes[o])
                 pieces = 1 if scatters else -(-pixels // block[o])
-                join[s], more = _finish(chip, node_price[n], pixels, channels[n], pieces, entries, at, stop, wires)
+                join[s], more = _finish(
+                    chip, node_price[n], (pixels, summed), channels[n], pieces, entries, at, stop, wires
+                )
                 pj += more
             else:
                 at_edge = reach_start[edge_start[n]]
@@ -169,12 +173,14 @@ def work_of(net: Network, chip: Chip, plan: Assignment, layout: Layout) -> CoreW
                     first, end = edge_start[n], edge_start[n + 1]
                     last_cost = _vector_work(chip, node_price[n], pixels, columns, channels, (n, net.source[first:end]))
                 own[at], pj = last_cost
-            sum_bytes[at:stop] = pixels * channels[n] * chip.element_bytes
+            sum_bytes[at:stop] = max(pixels, take[s, 3] - take[s, 2]) * channels[n] * chip.element_bytes
             server_ns[n] += constant_ns[n]
             dynamic_pj += set_rows[n, row_set[s]] * pj
             base[heads[s]] += constant_bytes[n]
             at = stop
-    start[sites] = at
+        start[first_site[n + 1]] = at
+        own_sites = range(first_site[n], first_site[n + 1])
+        dynamic_pj += set_rows[n, 0] * _exchange(chip, layout, own_sites, channels[n], start, join, own, wires)
     base += 2 * scratch
     needs = Needs(start, core, mask, reach, blocks)
     seen = np.full((chip.cores, net.height.max(), 3), -1, np.int64)
@@ -262,14 +268,16 @@ def _fire(
 
 @kernel
 def _scattered(
-    chip: Chip, first_column: LongArray, last_column: LongArray, reach: int, low: int, pixels: int, step: int,
-    kernel: LongArray, channels: int,
-) -> tuple[int, Cost]:  # fmt: skip
-    """(MVMs, (ns, pJ) of the additions per array group) of one input row of a scattering segment."""
+    chip: Chip, reached: LongArray, reach: int, step: int, kernel: LongArray, channels: int
+) -> tuple[int, Cost]:
+    """(MVMs, (ns, pJ) of the additions per array group) of one input row of a scattering segment.
+
+    reached: the input columns and those that they contribute to. reach: the last column that output 0 reads.
+    """
     mvms, ns, pj = 0, 0.0, 0.0
-    for x in range(first_column[reach + low], last_column[reach + low + pixels - 1] + 1, step):
-        leftmost = x - last_column[reach]  # output column of the first contribution
-        wide = min(low + pixels - leftmost, step + kernel[1] - 1) - max(low - leftmost, 0)
+    for x in range(reached[0], reached[1], step):
+        leftmost = x - reach  # output column of the first contribution
+        wide = min(reached[3] - leftmost, step + kernel[1] - 1) - max(reached[2] - leftmost, 0)
         if wide > 0:
             cost = vector_cost(chip, wide * channels, 2)
             ns, pj = ns + kernel[0] * cost[0], pj + kernel[0] * cost[1]
@@ -278,25 +286,56 @@ def _scattered(
 
 
 @kernel
+def _exchange(
+    chip: Chip, layout: Layout, sites: range, channels: int, start: LongArray, join_ns: DoubleArray,
+    own_ns: DoubleArray, wires: _Wires,
+) -> float:  # fmt: skip
+    """What scattering sites that share their input send each other for one row, and its addition, added to the time of
+    their heads. Returns pJ."""
+    take, low, high, heads = layout.take, layout.low, layout.high, layout.head
+    total_pj = 0.0
+    for s in sites:
+        if take[s, 0] < 0:
+            continue
+        for q in sites:
+            columns = min(high[s], take[q, 3]) - max(low[s], take[q, 2])
+            if q == s or take[q, 0] < 0 or columns <= 0:
+                continue
+            a, b, elements = heads[q], heads[s], columns * channels
+            sent, received, spent = 0.0, 0.0, 0.0
+            if a != b:
+                size = elements * chip.element_bytes
+                sent, received, spent = message_cost(chip, wires.flit_ns[a, b], wires.flit_pj[a, b], size)
+            add = vector_cost(chip, elements, 2)
+            for site, ns in ((q, sent), (s, received + add[0])):
+                if start[site + 1] - start[site] > 1:
+                    join_ns[site] += ns
+                else:
+                    own_ns[start[site]] += ns
+            total_pj += spent + add[1]
+    return total_pj
+
+
+@kernel
 def _finish(
-    chip: Chip, price: DoubleArray, pixels: int, channels: int, pieces: int, entries: _Entries, first: int, stop: int,
-    wires: _Wires,
+    chip: Chip, price: DoubleArray, pixels: tuple[int, int], channels: int, pieces: int, entries: _Entries, first: int,
+    stop: int, wires: _Wires,
 ) -> Cost:  # fmt: skip
     """Partial sums on their way to the head, bias and activation. Returns (ns of the head, pJ).
 
-    pieces: the segment is finished piece by piece if no other core adds to it.
+    pixels: of the results, and of the sums. pieces: the segment is finished piece by piece if no other core adds to it.
     """
     core, own, flit_ns, flit_pj = entries.core, entries.own_ns, wires.flit_ns, wires.flit_pj
-    elements = pixels * channels
-    ns, pj = pixels * price[PIXEL_NS], pixels * price[PIXEL_PJ]
+    ns, pj = pixels[0] * price[PIXEL_NS], pixels[0] * price[PIXEL_PJ]
     members, one = stop - first, price[ONE_OPERAND]
     if one > 0:
         times = pieces if members == 1 else 1
-        cost = vector_cost(chip, elements / times, 1)
+        cost = vector_cost(chip, pixels[0] * channels / times, 1)
         ns, pj = ns + times * one * cost[0], pj + times * one * cost[1]
     if members == 1:
         own[first] += ns
         return 0.0, pj
+    elements = pixels[1] * channels
     add = vector_cost(chip, elements, 2)
     place = np.arange(first, stop)
     if members > FLAT_JOIN:

@@ -226,15 +226,15 @@ def _shares(graph: Graph, node: Node, pixels: int, sites: tuple[Site, ...]) -> L
     if not pixels or len(sites) == 1:
         return None
     assert isinstance(node.operation, Conv)
-    kernel, pad = node.operation.window.kernel[1], node.operation.window.pads[1]
-    width = graph.nodes[int(node.inputs[0].sources[0])].width
-    blocks = -(-width // pixels)
+    kernel, width = node.operation.window.kernel[1], node.width
+    columns = graph.nodes[int(node.inputs[0].sources[0])].width
+    blocks = -(-columns // pixels)
     used = min(len(sites), blocks)
-    if -(-blocks // used) >= -(-(-(-node.width // min(len(sites), node.width)) + kernel - 1) // pixels):
+    if -(-blocks // used) >= -(-(-(-width // min(len(sites), width)) + kernel - 1) // pixels):
         return None
     weights = np.array([len(site.replicas) for site in sites], dtype=np.float64)
     weights[used:] = 0.0
-    cuts = _cut_columns(width, pixels, weights)
+    cuts = _cut_columns(columns, pixels, weights)
     shares = np.stack([cuts[:-1], cuts[1:]], axis=1)
     _, start, stop, *_ = _around(node, shares, sites)
     return shares if len(start) > node.height and (start < stop).all() else None

@@ -68,7 +68,7 @@ class Sums(NamedTuple):
 
 
 class PartSums(NamedTuple):
-    """What joins add: `elements` of sum `sum`, from byte `skip` on, to those of the join's columns from byte `at` on."""
+    """What joins add to their columns of a sum, from byte `at` on: `elements` of sum `sum`, from byte `skip` on."""
 
     sum: LongArray
     skip: LongArray
