@@ -28,6 +28,7 @@ from solvers.placing.board import Board, put
 FILLS = (0.93, 0.8, 0.6, 0.4)  # shares of the crossbars that replication may use: packing needs some room
 NARROW_BLOCK = 2
 CLOSE_SPREAD = 1.1
+HALO = 2  # columns that a scattering segment needs besides its own: those of a kernel of three
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _replicate(problem: MappingProblem, options: list[int], variant: Variant, bu
 
     replicas = _in_proportion(np.sqrt(work / height / crossbars), limit.astype(np.int64), crossbars, budget)
     return [
-        _useful(r, u, variant.scatter_columns if o.unfolding.scatter else 0)
+        _scattered(r, u, o.unfolding.scatter, variant.scatter_columns) if o.unfolding.scatter else _useful(r, u)
         for r, u, o in zip(replicas.tolist(), units.tolist(), chosen, strict=True)
     ]
 
@@ -186,13 +187,23 @@ def _in_proportion(share: FloatVector, limit: IntVector, crossbars: FloatVector,
     return result
 
 
-def _useful(replicas: int, units: int, scatter_columns: int) -> int:
+def _useful(replicas: int, units: int) -> int:
     """The largest number of replicas up to this one that shortens the longest column segment."""
-    if scatter_columns and units >= 2 * scatter_columns:
-        return min(replicas, -(-units // scatter_columns))
     if replicas >= units:
         return replicas // units * units
     return -(-units // -(-units // replicas))
+
+
+def _scattered(replicas: int, columns: int, pixels: int, least_columns: int) -> int:
+    """The same for scattering sites, which share their input, in MVMs of `pixels`, where each thereby fires less often
+    than with the columns around its own (schedule/sites.py); `least_columns` of a segment where they do not."""
+    blocks = -(-columns // pixels)
+    shared = -(-blocks // min(replicas, blocks))
+    if shared < -(-(-(-columns // min(replicas, columns)) + HALO) // pixels):
+        return -(-blocks // shared)
+    if columns >= 2 * least_columns:
+        return min(replicas, -(-columns // least_columns))
+    return _useful(replicas, columns)
 
 
 def pack(
