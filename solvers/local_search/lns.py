@@ -1,5 +1,7 @@
 """lns: local search over plans whose judge is the ordered program itself, not a model of it, unless another is named.
 
+The judge is asked about one of many neighbours: the one that the estimate, the scout, likes best.
+
 A neighbour gives one layer more replicas, fewer, another unfolding, or replicas on fewer cores. Layers are drawn by
 their share of the critical path of the best program so far; what crossbars a layer gains, layers with a small share
 lose. The plan is packed anew by `stream.pack`, judged, and kept if it takes less time.
@@ -27,6 +29,7 @@ GROW, SHRINK = (1.5, 2.0, 3.0), (0.5, 0.67)
 AHEAD = 50  # plans that the estimate may judge for one that is ordered
 RESTARTS = 4  # of that search, at most
 FINALISTS = 3  # of the search ahead, judged before the starts
+DRAWN = 20  # neighbours of which the estimate chooses the one that is ordered
 FAILURES = 40  # neighbours in a row that cannot be packed before the search gives up
 
 
@@ -80,7 +83,8 @@ class Lns:
                 left, known = ahead.left, known | ahead.known
             ranked = sorted(known, key=lambda shape: known[shape])
             shapes = [*ranked[:FINALISTS], *(shape for shape in ranked if shape in shapes)]
-        found = _Search(problem, judge, seed, budget, self.most, clock)
+        scout = estimate if self.judge == PROGRAM else None
+        found = _Search(problem, judge, seed, budget, self.most, clock, scout)
         best = found.run(shapes)
         if best is None or best.plan is None:
             return no_plan(problem)
@@ -108,12 +112,18 @@ def _shape_of(origin: str, plan: Plan) -> Shape:
     return Shape(origin, plan.option, plan.replication, spread, plan)
 
 
+def _key(shape: Shape) -> tuple[tuple[int, ...], ...]:
+    return shape.option, shape.replication, shape.spread
+
+
 class _Search:
     """The best plan so far, what the judge said of it and what the search has cost."""
 
     def __init__(
-        self, problem: MappingProblem, judge: Judge | None, seed: int, budget: int, most: int, clock: Clock
-    ) -> None:
+        self, problem: MappingProblem, judge: Judge | None, seed: int, budget: int, most: int, clock: Clock,
+        scout: Judge | None = None,
+    ) -> None:  # fmt: skip
+        self.scout = scout
         self.problem, self.judge, self.left, self.most, self.clock = problem, judge, budget, most, clock
         self.rng = np.random.default_rng(seed)
         self.best: tuple[Shape, Judgement] | None = None
@@ -128,15 +138,26 @@ class _Search:
         self.improvements = 0
         failures = 0
         while self.best is not None and self.judged < self.most and failures < FAILURES and self._goes_on():
-            failures = 0 if self._try(self._neighbour(*self.best)) else failures + 1
+            failures = 0 if self._try(self._likely(*self.best)) else failures + 1
         return self.best[0] if self.best is not None else next(iter(starts), None)
+
+    def _likely(self, shape: Shape, judgement: Judgement) -> Shape:
+        """A neighbour; with a scout, of some that are new and can be packed the one that it likes best."""
+        near, least_ns = self._neighbour(shape, judgement), np.inf
+        for _ in range(DRAWN if self.scout is not None else 0):
+            other = self._neighbour(shape, judgement)
+            new = _key(other) not in self.seen
+            plan = pack(self.problem, other.option, other.replication, other.spread) if new else None
+            if self.scout is not None and plan is not None and (ns := self.scout.judge(plan).time_ns) < least_ns:
+                near, least_ns = replace(other, plan=plan), ns
+        return near
 
     def _goes_on(self) -> bool:
         return self.left > 0 and not self.clock.ends()
 
     def _try(self, shape: Shape) -> bool:
         """Pack and judge a shape; keep it if it is the best. False if there was nothing to judge."""
-        key = (shape.option, shape.replication, shape.spread)
+        key = _key(shape)
         if key in self.seen or self.judge is None or not self._goes_on():
             return False
         self.seen.add(key)

@@ -44,7 +44,9 @@ class Scattered:
 
 
 CHIP_FOR_MANY = replace(CHIP, crossbar_rows=4, cores=CORES, crossbars_per_core=10**6, local_memory_bytes=2**16)
-REPLICAS = st.lists(st.lists(st.integers(0, CORES - 1), min_size=1, max_size=3, unique=True).map(tuple), min_size=2, max_size=9)
+REPLICAS = st.lists(
+    st.lists(st.integers(0, CORES - 1), min_size=1, max_size=3, unique=True).map(tuple), min_size=2, max_size=9
+)
 
 
 @st.composite
