@@ -1,9 +1,10 @@
 """Who computes what under a plan, for a coarse look: the rules of schedule/sites.py on plain arrays."""
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
+from pimcomp.estimate.columns import NO_INPUT, Columns, Members, cut, scattered_input, share_input
 from pimcomp.estimate.tables import INPUT, LAYER, VECTOR, Network
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import DoubleArray, LongArray
@@ -46,30 +47,6 @@ class Assignment(NamedTuple):
     core_start: LongArray
 
 
-class _Members(NamedTuple):
-    """Sites of layers, which are replicas with equal cores. By layer and replica: the first replica of a site, and how
-    many it has. sites int64[layers]."""
-
-    first: LongArray
-    weight: LongArray
-    sites: LongArray
-
-
-class _Columns(NamedTuple):
-    """Of sites, see `Layout`; of a shared node `replica` is the core that a site's work was taken from."""
-
-    low: LongArray
-    high: LongArray
-    head: LongArray
-    replica: LongArray
-
-
-# How scattering sites share their input: how many of them, its columns, those of the output, pixels per MVM, columns of
-# the kernel, padding on the left.
-Input: TypeAlias = tuple[int, int, int, int, int, int]
-NO_INPUT = (0, 0, 0, 0, 0, 0)
-
-
 class _Idle(NamedTuple):
     """Time of every core's work, and a heap of all cores by their load when they were put there."""
 
@@ -91,13 +68,13 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
     load = _core_loads(net, cores, plan)
     load_cores = _loaders(load, plan.core_of, cores, loaders)
     first, weight = np.zeros((2, plan.replication.sum()), np.int64)
-    members = _Members(first, weight, np.zeros(len(plan.replication), np.int64))
+    members = Members(first, weight, np.zeros(len(plan.replication), np.int64))
     sets, room = _sets_and_room(net, plan, members, len(load_cores), window_columns)
     queue = np.argsort(load, kind="mergesort")  # sorted: a heap
     idle = _Idle(load, queue, load[queue])
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
-    columns, take = _Columns(low, high, head, replica), np.full((room.sum(), 4), -1)
+    columns, take = Columns(low, high, head, replica), np.full((room.sum(), 4), -1)
     set_of = _set_of_rows(net, sets)
     at, replicas = 0, 0
     for n in range(nodes):
@@ -111,9 +88,9 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
                 at += 1
             elif kind[n] == LAYER:
                 turn = (chosen, min(members.sites[k], sets[n] * -(-width[n] // block[o])), sets[n])
-                source = _scattered_input(net, n, o, members.sites[k]) if net.scatter[o] > 0 else NO_INPUT
-                shared = _share_input(columns, take, at, members, replicas, source) if source[0] > 0 else -1
-                at = shared if shared > 0 else _cut(columns, at, members, replicas, turn, width[n], block[o])
+                source = scattered_input(net, n, o, members.sites[k]) if net.scatter[o] > 0 else NO_INPUT
+                shared = share_input(columns, take, at, members, replicas, source) if source[0] > 0 else -1
+                at = shared if shared > 0 else cut(columns, at, members, replicas, turn, width[n], block[o])
                 for s in range(set_start[n, chosen], at):
                     head[s] = plan.core_of[plan.core_start[k] + replica[s] * (group_start[o + 1] - group_start[o])]
             else:
@@ -167,7 +144,7 @@ def _loaders(load: DoubleArray, core_of: LongArray, cores: int, loaders: int) ->
 
 @kernel
 def _sets_and_room(
-    net: Network, plan: Assignment, members: _Members, loaders: int, window_columns: int
+    net: Network, plan: Assignment, members: Members, loaders: int, window_columns: int
 ) -> tuple[LongArray, LongArray]:
     """Row sets of every node, and an upper limit of its sites; fills in the members of all layers."""
     kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
@@ -206,7 +183,7 @@ def _set_of_rows(net: Network, sets: LongArray) -> LongArray:
 
 @kernel
 def _share_rows(
-    sites: _Columns, idle: _Idle, set_of: LongArray, leaders: tuple[LongArray, LongArray], starts: LongArray,
+    sites: Columns, idle: _Idle, set_of: LongArray, leaders: tuple[LongArray, LongArray], starts: LongArray,
     columns: int, pixel_ns: float,
 ) -> None:  # fmt: skip
     """Share out a node's sites, a row set when its first row comes.
@@ -237,7 +214,7 @@ def _share_rows(
 
 @kernel
 def _share(
-    sites: _Columns, at: int, idle: _Idle, span: tuple[int, int], columns: int, owner: int, work_ns: float,
+    sites: Columns, at: int, idle: _Idle, span: tuple[int, int], columns: int, owner: int, work_ns: float,
     earlier: tuple[int, int],
 ) -> int:  # fmt: skip
     """Cut a span of columns evenly; all but the first piece go to the least loaded cores. Returns the next free site.
@@ -323,69 +300,6 @@ def _row_sets(height: int, blocks: int, count: int) -> int:
         if load < best_load or (load == best_load and length < best_length):
             best, best_load, best_length = sets, load, length
     return best
-
-
-@kernel
-def _cut(
-    sites: _Columns, at: int, members: _Members, begin: int, turn: tuple[int, int, int], width: int, block: int
-) -> int:
-    """Cut a row set's columns in proportion to its sites' replicas, on whole blocks. Returns the next free site.
-
-    begin: where the layer's members begin. turn: the number of the row set, how many sites are used, and row sets.
-    """
-    low, high, weight, first = sites.low, sites.high, members.weight, members.first
-    chosen, count, sets = turn
-    blocks = -(-width // block)
-    total = 0
-    for s in range(chosen, count, sets):
-        total += weight[begin + s]
-    reached, column = 0, 0
-    for s in range(chosen, count, sets):
-        reached += weight[begin + s]
-        sites.replica[at], low[at] = first[begin + s], column
-        column = min(int(np.floor(reached / total * blocks + 0.5)) * block, width)
-        high[at] = column
-        at += 1
-    return at
-
-
-@kernel
-def _scattered_input(net: Network, n: int, o: int, sites: int) -> Input:
-    """schedule/sites.py, `_shares`: how a layer's sites share its input; NO_INPUT where each takes what it needs."""
-    e = net.edge_start[n]
-    kernel, pixels = net.kernel[o, 1], net.scatter[o]
-    width, blocks = net.width[net.source[e]], -(-net.width[net.source[e]] // pixels)
-    used = min(sites, blocks)
-    if sites == 1 or -(-blocks // used) >= -(-(-(-net.width[n] // min(sites, net.width[n])) + kernel - 1) // pixels):
-        return NO_INPUT
-    return used, width, net.width[n], pixels, kernel, -net.base_column[net.reach_start[e]]
-
-
-@kernel
-def _share_input(sites: _Columns, take: LongArray, at: int, members: _Members, begin: int, source: Input) -> int:
-    """Give each site its share of the input columns, and the output columns in their middle. Returns the next free
-    site; -1 if one would have none."""
-    used, source_width, width, pixels, kernel, pad = source
-    low, high = sites.low, sites.high
-    stop = _cut(sites, at, members, begin, (0, used, 1), source_width, pixels)
-    first, last, filled = -1, -1, 0
-    for s in range(at, stop):
-        if low[s] < high[s]:
-            first, last, filled = s if first < 0 else first, s, filled + 1
-    valid = filled > 1
-    for s in range(at, stop):
-        a, z = low[s], high[s]
-        if a == z:
-            continue
-        take[s, 0], take[s, 1] = a, z
-        take[s, 2], take[s, 3] = max(a + pad - kernel + 1, 0), min(z + pad, width)
-        low[s] = 0 if s == first else a + pad - (kernel - 1) // 2
-        high[s] = width if s == last else z + pad - (kernel - 1) // 2
-        valid = valid and low[s] < high[s]
-    if valid:
-        return stop
-    take[at:stop] = -1
-    return -1
 
 
 @kernel
