@@ -17,8 +17,8 @@ from pimcomp.schedule.work import CONV, JOIN, Accesses, Edges, LongArray, PartSu
 
 
 class Half(NamedTuple):
-    """What a site found for columns [start, stop), more than those of its `segments` (`numbers`): in sum `total` of core
-    `head` after task `done`, per output row."""
+    """What a site found for columns [start, stop), more than those of its `segments` (`numbers`): it is in sum `total`
+    of core `head` after task `done`, per output row."""
 
     head: int
     segments: Segments
