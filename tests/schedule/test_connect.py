@@ -178,4 +178,4 @@ def test_actions_that_share_a_partial_sum_have_an_order(seed: int) -> None:
                 other = earlier + later - sent
                 if other < flow.tasks:
                     assert flow.task.kind[other] == JOIN
-                    assert not bytes_joined(stages(seed), other, buffer) & sent_bytes(flow, sent)
+                    assert not bytes_joined(stages(seed), other, int(buffer)) & sent_bytes(flow, sent)
