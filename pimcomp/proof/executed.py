@@ -29,7 +29,7 @@ from pimcomp.proof.first_wrong import Wrong, check_points, first_wrong
 from pimcomp.proof.interpret.faults import ExecutionError
 from pimcomp.proof.interpret.run import DEFAULT_LOCAL_BYTES, Prepared, execute, prepare
 from pimcomp.proof.reference import intermediate_maps, network_outputs
-from pimcomp.proof.rounding import rounding
+from pimcomp.proof.rounding import Rounding, far_below, rounding
 
 TOLERANCE = 1e-4  # of an output's range (the project's acceptance limit)
 _NODE_TOLERANCE = 1e-3  # of a map's range, when looking for the first wrong one: rounding must not be blamed
@@ -213,10 +213,16 @@ def expected_output(reference: Mapping[str, FloatArray], output: Output) -> Floa
 
 
 def judge_output(name: str, expected: FloatArray, actual: FloatArray, floor: float) -> OutputReport:
-    """The report of one output, both float32[images, elements]. floor: an error that rounding explains."""
-    span = float(np.ptp(expected)) or float(np.abs(expected).max()) or 1.0
+    """The report of one output, both float32[images, elements]. floor: an error that rounding explains.
+
+    What a mask put far below is no part of the range, and counts by its own.
+    """
+    error, masked = np.abs(actual.astype(np.float64) - expected), far_below(expected)
+    kept = expected[~masked]
+    span = float(np.ptp(kept)) or float(np.abs(kept).max()) or 1.0
     span = max(span, floor / TOLERANCE)
-    largest = float(np.abs(actual.astype(np.float64) - expected).max())
+    error[masked] *= min(span / float(np.ptp(expected) or 1.0), 1.0)  # a share of their own range
+    largest = float(error.max())
     passed = bool(largest <= TOLERANCE * span)  # NaN fails
     return OutputReport(name=name, max_error=largest, range=span, tolerance=TOLERANCE, passed=passed)
 
@@ -253,13 +259,13 @@ class _Inside:
     graph: Graph
     maps: Mapping[int, FloatArray]
     image: int
-    floors: Sequence[float]
+    rounding: Rounding
     wrong: Wrong | None
 
     def floor(self, output: Output) -> float:
         """The error of an output that rounding explains."""
         compiled = next(o for o in self.graph.outputs if o.name == output.name)
-        return max(float(self.floors[source]) for source in compiled.view.nodes)
+        return max(float(self.rounding.floors[source]) for source in compiled.view.nodes)
 
     def explains(self, output: Output, values: FloatArray) -> bool:
         """Whether these elements, before the epilogue, are what the maps say."""
@@ -285,19 +291,19 @@ def _look_inside(
     graph = _as_compiled(network, emitted.points.node_names)
     check_points(emitted.points, graph, emitted.memory.images_per_round)
     maps = intermediate_maps(graph, {name: np.asarray(a)[used] for name, a in inputs.items()})
-    floors = rounding(graph, maps)
+    rounded = rounding(graph, maps)
     wrong = first_wrong(
         prepared,
         emitted.points,
         feed_inputs(emitted.memory, feed, inputs, slice(lane, lane + 1)),
         maps,
-        floors,
+        rounded,
         position.reshape(image_of.shape),
         turn=entered + feed.delay,
         tolerance=_NODE_TOLERANCE,
     )
     image = int(np.searchsorted(used, feed.observed.ravel()[observed]))
-    return _Inside(graph, maps, image, floors, wrong)
+    return _Inside(graph, maps, image, rounded, wrong)
 
 
 def _as_compiled(network: LoadedNetwork, names: Sequence[str]) -> Graph:

@@ -1,16 +1,16 @@
 """Finds where a program first computes something else than the network: the node, the core and the instruction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pimcomp.emit.decode import EmittedCheckpoints
 from pimcomp.errors import ModelError
 from pimcomp.ir.graph import FloatArray, Graph
 from pimcomp.ir.program import LongArray
 from pimcomp.proof.interpret.run import Looks, Prepared, execute
+from pimcomp.proof.rounding import Rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def first_wrong(
     points: EmittedCheckpoints,
     inputs: Mapping[str, FloatArray],
     maps: Mapping[int, FloatArray],
-    floors: Sequence[float],
+    rounding: Rounding,
     image_of: LongArray,
     *,
     turn: int,
@@ -64,9 +64,9 @@ def first_wrong(
 ) -> Wrong | None:
     """Run one lane and compare every intermediate map that the checkpoints show in round `turn`.
 
-    inputs: of one lane, as for `execute`. maps: per node float32[images, channels, height, width]. floors: per node,
-    what rounding explains (`rounding`). image_of: int64[rounds, images per round], the image (of maps) that enters. In
-    a pipeline `delay` rounds deep a node may hold any of the last images. tolerance: times the range of the node's map.
+    inputs: of one lane, as for `execute`. maps: per node float32[images, channels, height, width]. image_of:
+    int64[rounds, images per round], the image (of maps) that enters. In a pipeline `delay` rounds deep a node may hold
+    any of the last images. tolerance: times the range of the node's map, of what counts in it and of the rest each.
     None if every segment is right.
     """
     looks = looks_at(points)
@@ -78,10 +78,17 @@ def first_wrong(
     best = np.full(len(entry), np.inf)
     best_expected = np.zeros(len(entry), np.float32)
     wrong = np.ones(len(looks.length), bool)
+    spans = {n: _span(maps[n], n, rounding, tolerance) for n in maps}
+    masked = {n for n, counted in rounding.counted.items() if not counted.all()}
     for earlier in range(min(turn, prepared.memory.output_round_delay) + 1):
         images = image_of[turn - earlier][points.image]
         expected = _expected(maps, points, entry, images, column, channel)
-        error = np.abs(seen - expected) / np.repeat(_ranges(maps, floors, points.node, tolerance), looks.length)
+        span = np.repeat(np.array([spans[n] for n in points.node.tolist()]), looks.length)
+        for n in masked.intersection(points.node.tolist()):
+            at = np.flatnonzero(points.node[entry] == n)
+            out = ~rounding.counted[n][images[entry[at]], channel[at], points.row[entry[at]], column[at]]
+            span[at[out]] = max(float(np.ptp(maps[n])), spans[n])
+        error = np.abs(seen - expected) / span
         error[~np.isfinite(error)] = np.inf
         worst = np.zeros(len(looks.length))
         np.maximum.at(worst, entry, error)
@@ -109,12 +116,10 @@ def first_wrong(
     )
 
 
-def _ranges(
-    maps: Mapping[int, FloatArray], floors: Sequence[float], nodes: npt.NDArray[np.int32], tolerance: float
-) -> npt.NDArray[np.float64]:
-    """The range of values of each entry's node, at least so large that its floor is within the tolerance."""
-    table = {n: max(float(np.ptp(maps[n])), floors[n] / tolerance, 1e-30) for n in maps}
-    return np.array([table[n] for n in nodes.tolist()])
+def _span(values: FloatArray, node: int, rounding: Rounding, tolerance: float) -> float:
+    """The range of what counts in a node's map, at least so large that its floor is within the tolerance."""
+    kept = values[rounding.counted[node]] if node in rounding.counted else values
+    return max(float(np.ptp(kept)) if kept.size else 0.0, rounding.floors[node] / tolerance, 1e-30)
 
 
 def _expected(

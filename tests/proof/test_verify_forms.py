@@ -14,8 +14,9 @@ import pytest
 from pimcomp.errors import ModelError, PimdseError
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import Eltwise, Fixed
 from pimcomp.ir.plan import Pipeline
-from pimcomp.proof.executed import VerifyReport, verify_program
+from pimcomp.proof.executed import VerifyReport, judge_output, verify_program
 from pimcomp.proof.executed_in_integers import verify_integer
 from pimcomp.proof.feeds import random_inputs
 from pimcomp.proof.reference import intermediate_maps
@@ -30,6 +31,13 @@ CHIP = Arch(
 )  # fmt: skip
 IMAGE = {"x": [1, 3, 6, 5]}
 CONV = {"k": normals(4, 3, 3, 3), "w": normals(4, 3)}
+TOKENS = {"x": [1, 6, 8]}
+SCORES = [
+    op("Transpose", "x", "t", perm=[0, 2, 1]),
+    op("MatMul", "x t", "s"),
+    op("Add", "s m", "z"),
+    op("Softmax", "z", "p", axis=-1),
+]
 POOLED = [op("Conv", "x k", "c"), op("GlobalAveragePool", "c", "g"), op("Flatten", "g", "f"), op("MatMul", "f w", "y")]
 
 
@@ -273,9 +281,56 @@ def test_the_floor_is_far_below_the_tolerance_of_ordinary_maps(name: str) -> Non
     """It changes no verdict where a map has a range: 0.03 to 0.06 of the tolerance, 0.5 at most, in eight networks."""
     graph = load_network(name).graph
     maps = intermediate_maps(graph, random_inputs(graph, 2, 0))
-    shares = [floor / (1e-3 * float(np.ptp(maps[n]))) for n, floor in enumerate(rounding(graph, maps))]
+    shares = [floor / (1e-3 * float(np.ptp(maps[n]))) for n, floor in enumerate(rounding(graph, maps).floors)]
     assert shares[0] == 0, "inputs are the same on both sides"
     assert 0 < max(shares) < 0.2
+
+
+@pytest.mark.parametrize("below", [-np.inf, -1e9, -1e4])
+@pytest.mark.parametrize("by", ["tokens", "keys"])
+def test_a_mask_leaves_the_floor_and_the_ranges_as_they_are(below: float, by: str, tmp_path: Path) -> None:
+    """As large as the mask, they would let everything pass: that is no error to allow."""
+    mask = (
+        np.triu(np.full((6, 6), below, np.float32), 1)
+        if by == "tokens"
+        else np.array([0] * 4 + [below] * 2, np.float32)
+    )
+    graph = load(make([*SCORES, op("MatMul", "p x", "y")], TOKENS, {"m": mask}, opset=13), tmp_path).graph
+    maps = intermediate_maps(graph, random_inputs(graph, 2, 0))
+    found = rounding(graph, maps)
+    assert max(found.floors) < 2e-5 < 1e-4 * float(np.ptp(maps[graph.stored()[0]]))
+    assert sum(not flags.all() for flags in found.counted.values()) >= 1
+    for n, flags in found.counted.items():
+        assert np.abs(maps[n][flags]).max() < 100
+
+
+@pytest.mark.parametrize("output", ["z", "p"])
+def test_an_output_that_is_masked_is_judged_by_what_is_not(output: str, tmp_path: Path) -> None:
+    mask = np.triu(np.full((6, 6), -1e9, np.float32), 1)
+    report = proven(file_of(tmp_path, SCORES[: 3 + (output == "p")], TOKENS, {"m": mask}, [output]))
+    assert report.range < 100
+    for expected, found, right in (
+        ([1, -1, -1e9], [1.01, -1, -1e9], False),
+        ([1, -1, -1e9], [1, -1, -0.9e9], False),
+        ([1, -1, -1e9], [1, -1, -1.00001e9], True),
+        ([-1e9, -2e9], [-1e9, -2.00001e9], True),
+    ):
+        judged = judge_output("y", np.array([expected], np.float32), np.array([found], np.float32), 0.0)
+        assert judged.passed is right
+
+
+def test_a_wrong_score_behind_a_mask_is_found(tmp_path: Path) -> None:
+    """The mask is another: the first wrong map is that of the masked scores, and not of what is made of them."""
+    mask = np.triu(np.full((6, 6), -1e9, np.float32), 1)
+    nodes = [*SCORES, op("MatMul", "p x", "y")]
+    compile_model(file_of(tmp_path, nodes, TOKENS, {"m": mask}), CHIP, solver="balance").write(tmp_path / "out")
+    other = mask + np.tril(np.full((6, 6), 0.5, np.float32))
+    other[0] = mask[0]
+    given = load(make(nodes, TOKENS, {"m": other}), tmp_path)
+    report = verify_program(tmp_path / "out", given)
+    assert not report.passed
+    node = next(node for node in given.graph.nodes if node.name == report.node)
+    assert isinstance(node.operation, Eltwise | Fixed)
 
 
 def random_model(seed: int) -> onnx.ModelProto:
