@@ -35,7 +35,7 @@ from pimcomp.schedule.sites import place_work
 SPILLING_COST = 4  # how much longer it takes to order a program that spills, in units of the search's budget
 NO_PROGRAM = 100_000  # the same for a plan that has no program
 TRIAL_ORDERS = (2, 4)  # the option `orders` when a plan is judged: element, batch
-ORDERED = (1, 12)  # orders that this makes, about
+ORDERED = (1, 5)  # orders that this makes, about
 TRIAL_IMAGES = 2  # of a batch program that are ordered to judge a plan, at most
 GATHERED, GATHERED_NARROW = 1 / 2, 1 / 8  # shares of local memory in which an average over a whole map gathers it
 
