@@ -44,7 +44,7 @@ def shortened(stream: Instructions, graph: Graph, node: np.ndarray, kinds: tuple
     if (
         "root" in kinds
     ):  # of the steps over the numbers of some pixels the first, which makes the argument, and the last
-        step = root & vector & (stream.size <= ITERATED_PIXELS) & np.isin(stream.op, [Op.VVMUL, Op.VVSUB])
+        step = root & vector & (stream.size <= ITERATED_PIXELS) & np.isin(stream.op, [Op.VMV, Op.VVMUL, Op.VVSUB])
         follows = np.concatenate([[False], step[:-1]]) & step
         kept &= ~follows
     start = np.concatenate([[0], np.cumsum(kept)])[stream.core_start]

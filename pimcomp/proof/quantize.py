@@ -20,8 +20,11 @@ from pimcomp.proof.interpret.integer_run import IntegerProgram, to_integers
 from pimcomp.proof.interpret.moves import BINS, OCTAVES, bin_magnitudes
 from pimcomp.proof.interpret.run import Prepared, Values, execute
 from pimcomp.proof.interpret.scale_classes import ANY, Classes, find_classes
+from pimcomp.proof.rounding import FAR_BELOW, MASK_GAP
 
 _FINER = 6  # how many halvings of the scale below the one that fits everything are considered
+
+_NOTHING = 8.0  # what is so far below the largest is less than a thousandth to a softmax
 
 
 def exponent_of(largest: FloatArray, bits: int) -> IntArray:
@@ -92,8 +95,8 @@ def _exponents(p: Prepared, classes: Classes, row_node: IntArray, calibration: V
     outputs = set(classes.output.tolist())
     for c in np.flatnonzero(computed).tolist():
         # What decides is the largest output: outputs are never clipped.
-        finer = 0 if c in outputs else _FINER
-        exponent[c] = _quietest(counts[owner_of == c], bits, finer)
+        own, masked = _masks_nearer(counts[owner_of == c])
+        exponent[c] = _quietest(own, bits, 0 if masked or c in outputs else _FINER)
     shift_counts = classes.b[np.isin(p.stream.op, (Op.VVSLL, Op.VVSRA))]
     exponent[shift_counts[shift_counts != ANY]] = 0  # whole numbers
     return exponent
@@ -114,6 +117,22 @@ def _histogram(values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     mantissa, exponent = np.frexp(np.abs(values.ravel().astype(np.float64)))
     bins = 1 + np.clip(4 * (exponent + OCTAVES) + ((mantissa - 0.5) * 8).astype(np.int64), 0, BINS - 2)
     return np.bincount(np.where(mantissa > 0, bins, 0), minlength=BINS).astype(np.int64)
+
+
+def _masks_nearer(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], bool]:
+    """Counts (int64[kinds, BINS]) in which a mask is only so far below the rest that a softmax makes nothing of it, and
+    whether there is one. It is saturated to that: held as it is, it would leave no integers to the rest.
+    """
+    middle = bin_magnitudes()
+    far = middle >= -FAR_BELOW
+    seen = np.flatnonzero(counts.any(axis=0) & ~far)
+    if not counts[:, far].any() or not len(seen) or middle[seen[-1]] > -MASK_GAP * FAR_BELOW:
+        return counts, False
+    # Of scores within [-r, r] the largest is -r at least, and what is masked r + mask at most: e^-8 of it, or less.
+    near = int(np.searchsorted(middle, 2 * middle[seen[-1]] + _NOTHING))
+    moved = np.where(far, 0, counts)
+    moved[:, near] += counts[:, far].sum(axis=1)
+    return moved, True
 
 
 def _quietest(counts: npt.NDArray[np.int64], bits: int, finer: int) -> int:

@@ -85,9 +85,7 @@ sweep:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", sorted({m.name for m in list_models() if m.name.startswith("digits_")} - {"digits_vit"})
-)
+@pytest.mark.parametrize("name", sorted(m.name for m in list_models() if m.name.startswith("digits_")))
 def test_the_needed_resolution_loses_nothing_and_one_bit_nearly_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, outputs, judge = load_network(name), [], executed_in_integers._judge
     known = find_test_set(name, network)

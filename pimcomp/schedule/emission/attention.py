@@ -65,11 +65,12 @@ def softmax(pen: Pen, v: VectorNodes, job: Job) -> None:
             put(pen, VAVG, plus(mean, p * eb), plus(x, p * pixel), (LITERAL, 1), c)
         put(pen, VVSUB, rest, ones, mean, n)
         put(pen, VVADD, result, ones, rest, n)
+        # Over the channels first: then everything is at most 1, in a scale of its own.
+        put(pen, VVMUL, result, result, plus(ones, columns), n)
         for _ in range(v.constants.terms[job.node]):
             put(pen, VVMUL, rest, rest, rest, n)
             put(pen, VVMUL, mean, result, rest, n)
             put(pen, VVADD, result, result, mean, n)
-        put(pen, VVMUL, result, result, plus(ones, columns), n)
         _times_each(pen, x, spread, result, n, c)
 
 
@@ -105,7 +106,7 @@ def normalise(pen: Pen, v: VectorNodes, job: Job) -> None:
             put(pen, VVDMUL, plus(square, p * eb), own, own, c)
         put(pen, VVMUL, square, square, factor, n)
         put(pen, VVADD, square, square, plus(factor, columns), n)
-        put(pen, VVSUB, root, plus(factor, 2 * columns), square, n)
+        _spread(pen, root, plus(factor, 2 * columns), n)  # not 1.5 - w: in integers that would share w's scale
         for _ in range(v.constants.terms[job.node] - 1):
             put(pen, VVMUL, term, root, root, n)
             put(pen, VVMUL, term, term, square, n)

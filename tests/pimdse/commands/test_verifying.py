@@ -19,7 +19,6 @@ from pimdse.folder.proof import prove, prove_integer
 
 _IMAGES = 360
 TRAINED = sorted(path.stem for path in (data_dir("models") / "trained").glob("*.onnx"))
-FLOAT_ONLY = {"digits_vit"}  # docs/transformers.md, Integers: what keeps it from being right in integers
 
 
 def _json(capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> tuple[int, dict[str, object]]:
@@ -121,7 +120,7 @@ def test_a_damaged_program_is_a_mismatch_in_integers_too(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pipeline", Pipeline)
-@pytest.mark.parametrize("name", sorted(set(TRAINED) - FLOAT_ONLY))
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_trained_network_is_right_with_the_defaults(name: str, pipeline: Pipeline, tmp_path: Path) -> None:
     """Float: 1e-4 of the range. Integer: one point of top-1 accuracy."""
     recipe = make_recipe(
@@ -141,16 +140,18 @@ def test_every_trained_network_is_right_with_the_defaults(name: str, pipeline: P
 
 
 @pytest.mark.parametrize("pipeline", Pipeline)
-@pytest.mark.parametrize("name", sorted(FLOAT_ONLY))
-def test_the_others_are_right_in_real_numbers(name: str, pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_trained_transformer_is_right_in_both_numbers(pipeline: Pipeline, tmp_path: Path) -> None:
     recipe = make_recipe(
-        model=name, weights=None, arch="pimcomp_default", solver="stream", pipeline=pipeline, time_limit_s=None, seed=0,
-        options=None,
+        model="digits_vit", weights=None, arch="pimcomp_default", solver="stream", pipeline=pipeline, time_limit_s=None,
+        seed=0, options=None,
     )  # fmt: skip
     built = build(recipe)
     write(built, tmp_path / "out")
     report = prove(tmp_path / "out", built.network)
     assert report.passed, report.reason
+    integer = prove_integer(tmp_path / "out", built.network, model="digits_vit")
+    assert integer.passed, integer.reason
+    assert integer.agreement > 0.97
 
 
 @pytest.mark.parametrize("command", ["verify", "reproduce"])
