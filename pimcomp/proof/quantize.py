@@ -45,7 +45,7 @@ def quantize(prepared: Prepared, instruction_node: IntArray, calibration: Values
     classes = find_classes(p, row_node)
     computing = COMPUTES[stream.op]
     whole = computing & (UNIT[stream.op] != MATRIX)  # an mvmul may read fewer bits than elements have
-    bits = int(min(stream.ibits[whole].min(initial=8), stream.obits[computing].min(initial=8)))
+    bits = int(min(stream.ibits[whole].min(initial=16), stream.obits[computing].min(initial=16)))
     exponent = _exponents(p, classes, row_node, calibration, bits)
 
     def of(numbers: IntArray) -> IntArray:

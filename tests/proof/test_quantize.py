@@ -1,11 +1,13 @@
 """Scales of transformers: what iterates, is masked or is summed in a softmax leaves integers to the rest."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
+from pimcomp.config import load_arch
 from pimcomp.ir.plan import Pipeline
 from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
 from pimcomp.proof.feeds import random_inputs
@@ -33,6 +35,19 @@ def test_normalisations_of_small_values_are_right_in_integers(pipeline: Pipeline
     """A thousandth of the mean square that the program's iteration is for."""
     report = _in_integers(encoder(8, 16, 2, 2), tmp_path, size=0.05, pipeline=pipeline)
     assert report.correlation > 0.97
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_values_have_the_bits_of_the_chip(bits: int, tmp_path: Path) -> None:
+    chip = replace(load_arch("pimcomp_default"), activation_bits=bits, psum_bits=bits)
+    (tmp_path / "net.onnx").write_bytes(encoder(8, 16, 2).SerializeToString())
+    program = compile_model(tmp_path / "net.onnx", chip, solver="stream")
+    program.write(tmp_path / "out")
+    report = verify_integer(tmp_path / "out", program.network, save=True)
+    assert report.correlation > (0.99 if bits == 8 else 0.999)
+    with np.load(tmp_path / "out" / "integer.npz") as saved:
+        assert saved["bits"] == bits
+        assert (np.abs(saved["constants"]).max() > 128) == (bits > 8)
 
 
 @pytest.mark.parametrize("below", [-np.inf, -1e9])
