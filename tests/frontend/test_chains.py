@@ -24,6 +24,10 @@ def test_chains() -> None:
     assert right(range(60)) > 0.95
 
 
+def test_of_what_is_picked_a_reader_may_pick_less() -> None:
+    assert right(range(1492, 1493)) == 1.0
+
+
 @pytest.mark.slow
 def test_many_chains() -> None:
     assert right(range(1000, 1600)) > 0.98

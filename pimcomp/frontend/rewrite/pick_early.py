@@ -28,8 +28,8 @@ def pick_early(graph: Graph) -> Graph:
         """These columns of a view."""
         chosen = dict(where)
         for source in view.nodes:
-            if source in narrow:
-                continue
+            if source in narrow and not isinstance(graph.nodes[source].operation, Copying):
+                continue  # it has these columns alone; of what is picked there, a reader may want fewer
             if (source, columns) not in picked:
                 wide = graph.nodes[source]
                 picked[source, columns] = len(nodes)
