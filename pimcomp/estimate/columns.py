@@ -59,7 +59,7 @@ def cut(
 
 @kernel
 def scattered_input(net: Network, n: int, o: int, sites: int) -> Input:
-    """schedule/sites.py, `_shares`: how a layer's sites share its input; NO_INPUT where each takes what it needs."""
+    """schedule/sites.py, `_shared`: how a layer's sites share its input; NO_INPUT where each takes what it needs."""
     e = net.edge_start[n]
     kernel, pixels = net.kernel[o, 1], net.scatter[o]
     width, blocks = net.width[net.source[e]], -(-net.width[net.source[e]] // pixels)

@@ -117,11 +117,9 @@ def place_work(
             k = weighted[index]
             matrix = partition.options[k][plan.option[k]]
             sites = _sites(plan.core_of[k])
-            shares = _shares(graph, node, matrix.unfolding.scatter, sites)
-            if shares is None:
-                segments = _deal(node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
-            else:
-                segments = _around(node, shares, sites)
+            shared = _shared(graph, node, matrix.unfolding.scatter, sites)
+            dealt = (node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
+            shares, segments = shared or (None, _deal(*dealt))
             if node.height == 1 < node.width and not matrix.unfolding.scatter:
                 block = matrix.unfolding.block
                 segments = cut_segments(segments, max(options.TOKENS // block, 1) * block)[0]
@@ -220,9 +218,10 @@ def _deal(height: int, width: int, unfolding: Unfolding, sites: tuple[Site, ...]
     return Segments(*table[:, np.lexsort((table[1], table[0]))])
 
 
-def _shares(graph: Graph, node: Node, pixels: int, sites: tuple[Site, ...]) -> LongArray | None:
-    """The input columns of every scattering site, whole MVMs of `pixels`, if the busiest one thereby fires less often
-    than if each took all columns that its outputs need: neighbours need the same ones."""
+def _shared(graph: Graph, node: Node, pixels: int, sites: tuple[Site, ...]) -> tuple[LongArray, Segments] | None:
+    """The input columns of every scattering site (`NodeSites.shares`), whole MVMs of `pixels`, and the outputs around
+    them, if the busiest one thereby fires less often than if each took all columns that its outputs need: neighbours
+    need the same ones."""
     if not pixels or len(sites) == 1:
         return None
     assert isinstance(node.operation, Conv)
@@ -236,8 +235,9 @@ def _shares(graph: Graph, node: Node, pixels: int, sites: tuple[Site, ...]) -> L
     weights[used:] = 0.0
     cuts = _cut_columns(columns, pixels, weights)
     shares = np.stack([cuts[:-1], cuts[1:]], axis=1)
-    _, start, stop, *_ = _around(node, shares, sites)
-    return shares if len(start) > node.height and (start < stop).all() else None
+    segments = _around(node, shares, sites)
+    valid = len(segments.row) > node.height and (segments.start < segments.stop).all()
+    return (shares, segments) if valid else None
 
 
 def _around(node: Node, shares: LongArray, sites: tuple[Site, ...]) -> Segments:
