@@ -114,7 +114,10 @@ def export(made: Any, image: Any, exporter: str, path: Path) -> None:
     options: dict[str, Any] = {"dynamo": exporter != "TorchScript"}
     if options["dynamo"]:
         options |= {"external_data": False, "verbose": False}
+    else:
+        torch.backends.mha.set_fastpath_enabled(False)  # its operator has no ONNX form
     if exporter.endswith("dynamic batch"):
+        image = torch.cat([image, image])  # torch takes a batch of 1 for a constant
         options["dynamic_shapes"] = ({0: torch.export.Dim("batch", min=1, max=64)},)
     with torch.no_grad():
         torch.onnx.export(made, (image,), str(path), **options)

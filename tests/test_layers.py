@@ -18,7 +18,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "optuna": "spaces.search",
     "distributed": "spaces.search.engine",
     "onnx": "pimcomp.frontend",
-    "onnxruntime": "pimcomp.proof.reference",
+    "onnxruntime": ("pimcomp.proof.reference", "pimcomp.frontend.lower.constant_fold"),
     "matplotlib": "pimdse",
     "typer": "pimdse",
     "rich": "pimdse",

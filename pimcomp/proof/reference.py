@@ -1,6 +1,6 @@
 """What a network computes, by ONNX Runtime: the judge of every compiled program.
 
-The only home of onnxruntime; it is imported when a function runs, so that importing this file stays cheap.
+onnxruntime is imported when a function runs, so that importing this file stays cheap.
 """
 
 import math

@@ -104,7 +104,7 @@ REASONS: tuple[tuple[str, Rule], ...] = (
     ("a logarithm inside", lambda s: s.operator == "LogSoftmax" and s.is_read()),
     ("over rows or columns of", lambda s: "Normalization" in s.operator or (s.operator == "Softmax" and s.is_read())),
     ("a product of a map with a vector", lambda s: s.operator == "MatMul" and min(s.ranks()) == 1),
-    ("their heads do not match|for every row or column|axes mix", lambda s: len(s.computed) == 2),
+    ("their heads do not match", lambda s: len(s.computed) == 2),
     ("over several axes", lambda s: "Softmax" in s.operator and s.long_axes() > 1),
     ("the equation", lambda s: s.operator == "Einsum"),  # of one operand, with a diagonal, or of a number
     ("no whole number from 1 to 4", lambda s: np.size(s.constant(1)) > 1 or s.constant(1) not in (1, 2, 3, 4)),

@@ -28,6 +28,12 @@ def test_of_what_is_picked_a_reader_may_pick_less() -> None:
     assert right(range(1492, 1493)) == 1.0
 
 
+def test_of_what_is_computed_of_constants_shapes_are_known() -> None:
+    """Pads put together by nodes, in a file with a batch of 2, and a maximum along an axis of channels and columns."""
+    for number in (70051, 70656, 71569):
+        assert right(range(number, number + 1)) == 1.0
+
+
 @pytest.mark.slow
 def test_many_chains() -> None:
     assert right(range(1000, 1600)) > 0.98

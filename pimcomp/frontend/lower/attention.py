@@ -7,10 +7,10 @@ import numpy as np
 
 from pimcomp.frontend.lower.elementwise import affine
 from pimcomp.frontend.lower.graph_builder import GraphBuilder
-from pimcomp.frontend.lower.move import as_map, turned
+from pimcomp.frontend.lower.move import as_map, in_channels, turned
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.frontend.lower.rearrange import ORDERS, of_rank
-from pimcomp.frontend.lower.tensor import Factor, Tensor, channel_dims, channels_of, node_cells, tidy
+from pimcomp.frontend.lower.tensor import Tensor, channel_dims, channels_of, node_cells, tidy
 from pimcomp.ir.graph import Normalise, Product, Softmax
 
 
@@ -66,14 +66,14 @@ def lower_product(node: OnnxNode, builder: GraphBuilder, left: Tensor, right: Te
     rank = max(len(left.axes), len(right.axes), 2)
     if min(len(left.axes), len(right.axes)) < 2:
         raise Unsupported("a product of a map with a vector")
-    left, right = of_rank(left, rank), of_rank(right, rank)
+    left, right = (in_channels(node.name, builder, of_rank(tensor, rank), range(rank - 2)) for tensor in (left, right))
     if left.shape[-1] != right.shape[-2]:
         raise BadShape(f"a product of {list(left.shape)} and {list(right.shape)}")
     ours, theirs = (
         _heads(node.name, builder, tensor, pixels, channels)
         for tensor, pixels, channels in ((left, rank - 2, rank - 1), (right, rank - 1, rank - 2))
     )
-    ahead = _common(left.axes[: rank - 2], right.axes[: rank - 2])
+    ahead = [one or other for one, other in zip(left.axes[: rank - 2], right.axes[: rank - 2], strict=True)]
     heads = int(np.prod([size for axis in ahead for _, size in axis]))
     if not {len(ours), len(theirs)} <= {1, heads}:
         raise Unsupported(f"a product of {list(left.shape)} and {list(right.shape)}: their heads do not match")
@@ -85,12 +85,6 @@ def lower_product(node: OnnxNode, builder: GraphBuilder, left: Tensor, right: Te
     return tidy([*ahead, ours[0].pixels, (("c", len(results[0])),)], np.stack(results), ours[0])
 
 
-def _common(left: Sequence[tuple[Factor, ...]], right: Sequence[tuple[Factor, ...]]) -> list[tuple[Factor, ...]]:
-    if any(kind != "c" for axis in (*left, *right) for kind, _ in axis):
-        raise Unsupported("a product for every row or column of a map")
-    return [a or b for a, b in zip(left, right, strict=True)]
-
-
 def _heads(name: str, builder: GraphBuilder, tensor: Tensor, pixels: int, channels: int) -> list[Tensor]:
     """The maps of all heads, the pixels of axis `pixels` and the channels of axis `channels`."""
     kinds = [[kind for kind, _ in tensor.axes[axis]] for axis in (pixels, channels)]
@@ -98,6 +92,7 @@ def _heads(name: str, builder: GraphBuilder, tensor: Tensor, pixels: int, channe
     if exchanged:
         pixels, channels = channels, pixels
     if tensor.axes[pixels] != tensor.pixels or any(kind != "c" for kind, _ in tensor.axes[channels]):
-        raise Unsupported(f"an operand {list(tensor.shape)} whose axes mix channels with rows or columns")
+        order = "".join("w" if axis == pixels else "c" for axis in range(len(tensor.axes)))
+        tensor, _ = as_map(name, builder, tensor, (order,))
     parts = _maps(tensor, [channels])
     return [turned(name, builder, part, "cw") for part in parts] if exchanged else parts

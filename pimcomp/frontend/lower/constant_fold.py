@@ -1,12 +1,12 @@
-"""Values that do not depend on the network's input, computed once by ONNX's own reference implementation.
+"""Values that do not depend on the network's input, computed once by ONNX Runtime, or, what it does not implement, by
+ONNX's own reference.
 
-Never into a tensor of more than FOLD_LIMIT_BYTES: ONNX shape inference says beforehand what comes out. Operators whose
-reference goes over elements one by one in Python fold only where they have few.
+Never into a tensor of more than FOLD_LIMIT_BYTES: ONNX shape inference says beforehand what comes out. Nor by more work
+than a few seconds, told from the sizes alone.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -25,24 +25,12 @@ from pimcomp.frontend.lower.onnx_node import (
 
 FOLD_LIMIT_BYTES = 512 << 20
 _KNOWN_BYTES = 4096  # operands up to this size may be shapes, axes, counts: shape inference sees their values
-_SLOW_ELEMENTS = 1 << 16
-_SLOW = frozenset(
-    {"Conv", "ConvTranspose", "ConvInteger", "DeformConv", "MaxPool", "AveragePool", "LpPool", "LRN", "Resize"}
-    | {"Upsample", "GridSample", "RoiAlign", "Einsum", "Col2Im", "MaxUnpool", "NonMaxSuppression", "TopK", "Unique"}
-    | {"Det", "GatherND", "ScatterND", "ScatterElements", "GatherElements", "DFT", "STFT", "LSTM", "GRU", "RNN"}
-    | {"Attention", "TfIdfVectorizer", "CumSum", "CumProd"}
-)
+_MOST_WORK = 1 << 36  # multiplications: seconds on one core
+_MULTIPLYING = frozenset({"MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose", "DeformConv", "LSTM", "GRU", "RNN"})
+_SLOW_ELEMENTS = 1 << 16  # by the reference, which goes over them one by one in Python for many operators
 _RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"})
 _SELECTING = frozenset({"NonZero", "Compress", "Unique"})  # what comes out depends on values, and is not larger
-_FIRST = {
-    "DequantizeLinear": 21,
-    "QuantizeLinear": 21,
-    "CastLike": 15,
-    "Resize": 13,
-}  # the oldest definitions that the reference knows
-_NOT_BY_REFERENCE = "its operands are constants, and ONNX's reference does not compute it"
-_UNTRUE = frozenset({"LRN", "ConvTranspose", "GlobalMaxPool", "Upsample"})  # what the reference does in its own way
-_OVER_THE_REST = frozenset({"Softmax", "LogSoftmax", "Hardmax"})  # before opset 13: over all axes from `axis` on
+_NOT_COMPUTED = "its operands are constants, and neither ONNX Runtime nor ONNX's reference computes it"
 
 
 def fold(node: OnnxNode) -> tuple[Constant, ...]:
@@ -68,34 +56,45 @@ def fold(node: OnnxNode) -> tuple[Constant, ...]:
     except onnx.shape_inference.InferenceError as error:
         raise BadShape(str(error).strip().rpartition("Error] ")[2]) from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise Unsupported(f"{_NOT_BY_REFERENCE}: {error}") from error
+        raise Unsupported(f"{_NOT_COMPUTED}: {error}") from error
 
 
 def _run(node: OnnxNode, values: Sequence[Constant | None]) -> tuple[Constant, ...]:
-    """Shape inference, the limits, then the reference on a model of this one node."""
-    if node.opset < 13 and node.op in _OVER_THE_REST and values[0] is not None:
-        given, axis = values[0], node.axis(values[0].ndim, 1)
-        (found,) = _run(replace(node, opset=13, attributes={}), [given.reshape(math.prod(given.shape[:axis]), -1)])
-        return (found.reshape(given.shape),)
+    """Shape inference, the limits, then a model of this one node."""
     if node.op in ("Div", "Mod") and any(v.dtype.kind in "iu" and not np.all(v) for v in values[1:] if v is not None):
         raise BadShape("integer division by zero")
-    by_scale = node.op == "Resize" and (len(node.operands) < 4 or node.integer("antialias", 0))
-    if by_scale or node.op in _UNTRUE or (node.op == "BatchNormalization" and node.opset < 14):
-        raise Unsupported(f"{_NOT_BY_REFERENCE} as ONNX Runtime does")
     model = _model(node, values)
     shapes = _inferred(node, model, values)
     _limit(shapes, max((value.itemsize for value in values if value is not None), default=8))
-    elements = sum(map(math.prod, shapes)) + sum(value.size for value in values if value is not None)
-    if node.op in _SLOW and elements > _SLOW_ELEMENTS:
-        raise Unsupported(f"its operands are constants, of more elements than are folded through it: {elements:,}")
+    sizes = sorted([*map(math.prod, shapes), *(value.size for value in values if value is not None)])
+    work = math.isqrt(math.prod(sizes[-3:])) if node.op in _MULTIPLYING else 0
+    if work > _MOST_WORK:
+        raise Unsupported(f"its operands are constants, and {work:,} products of them, at most {_MOST_WORK:,} are made")
     feeds = {f"i{k}": value for k, value in enumerate(values) if value is not None}
-    with np.errstate(all="ignore"):
-        arrays = tuple(np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds))
+    arrays = _by_runtime(model, feeds)
+    if arrays is None and sum(sizes) <= _SLOW_ELEMENTS:
+        with np.errstate(all="ignore"):
+            arrays = [np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds)]
+    if arrays is None:
+        raise Unsupported(f"{_NOT_COMPUTED}, which looks at {sum(sizes):,} elements one by one")
     if any(array.dtype.kind in "OUST" for array in arrays):
         raise Unsupported("it gives no tensor of numbers")
     if shapes and [array.shape for array in arrays] != shapes:
-        raise Unsupported(f"{_NOT_BY_REFERENCE} as it is defined")
-    return arrays
+        raise Unsupported(f"{_NOT_COMPUTED} as it is defined")
+    return tuple(arrays)
+
+
+def _by_runtime(model: onnx.ModelProto, feeds: Mapping[str, Constant]) -> list[Constant] | None:
+    """What ONNX Runtime computes, None if it does not."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return [np.asarray(value) for value in session.run(None, dict(feeds))]
+    except Exception:  # a dozen unrelated classes; the reference says what is wrong, if anything is
+        return None
 
 
 def _model(node: OnnxNode, values: Sequence[Constant | None]) -> onnx.ModelProto:
@@ -107,10 +106,9 @@ def _model(node: OnnxNode, values: Sequence[Constant | None]) -> onnx.ModelProto
         for k, value in enumerate(values)
         if value is not None
     ]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in proto.output if name]
+    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
     graph = helper.make_graph([proto], "constant", interface, outputs)
-    opset = max(node.opset, _FIRST.get(node.op, 1))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)], ir_version=10)
 
 
 def _inferred(node: OnnxNode, model: onnx.ModelProto, values: Sequence[Constant | None]) -> list[tuple[int, ...]]:
@@ -169,8 +167,8 @@ def constants_of(model: onnx.ModelProto) -> dict[str, TensorProto]:
         given = [found.get(name) for name in node.input if name]
         small = sum(tensor.ByteSize() for tensor in given if tensor is not None) <= _KNOWN_BYTES
         if (given or node.op_type == "Constant") and all(tensor is not None for tensor in given) and small:
-            operands = [tensor_values(found[name]) if name else None for name in node.input]
             try:
+                operands = [tensor_values(found[name]) if name else None for name in node.input]
                 arrays = fold(of_proto(node, opset_of(model), operands))
             except (Unsupported, BadShape):
                 continue  # lowering says why

@@ -199,8 +199,9 @@ def constant(name: str, builder: GraphBuilder, values: Constant, like: Tensor, b
     spatial = any(kind != "c" for axis in axes for kind, _ in axis)
     inner = max((at for at, axis in enumerate(axes) if any(kind == "c" for kind, _ in axis)), default=-1)
     for at, own in enumerate(like.axes):
-        if at != beside and not axes[at] and ((spatial and any(kind != "c" for kind, _ in own)) or at > inner):
-            axes[at] = tuple(factor for factor in own if spatial or factor[0] == "c")
+        mapped = any(kind != "c" for kind, _ in own)
+        if at != beside and not axes[at] and (spatial if mapped else at > inner):
+            axes[at] = own
     shape = [math.prod(size for _, size in axis) for axis in axes]
     factors = [factor for axis in axes for factor in axis]
     sizes = {"h": 1, "w": 1} | dict(factors)

@@ -21,17 +21,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def static_shapes(model: onnx.ModelProto) -> Shapes:
-    """Shapes that ONNX shape inference finds, from the inputs' shapes alone; tensors with unknown ones are left out."""
+    """Shapes that ONNX shape inference finds, from the inputs' shapes and small constants alone; tensors with unknown
+    ones are left out."""
+    constants = constants_of(model)
     light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     light.graph.name = "shapes"
-    light.graph.node.extend(model.graph.node)
+    light.graph.node.extend(node for node in model.graph.node if not constants.keys() >= set(node.output))
     light.graph.input.extend(model.graph.input)
     light.graph.output.extend(onnx.ValueInfoProto(name=value.name, type=value.type) for value in model.graph.output)
     for value in light.graph.output:
         value.type.tensor_type.ClearField("shape")
-    for tensor in model.graph.initializer:
-        bare = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-        light.graph.initializer.append(bare if tensor.ByteSize() > _SMALL_BYTES else tensor)
+    for name, tensor in constants.items():
+        known = light.graph.initializer.add(data_type=tensor.data_type, dims=tensor.dims)
+        if tensor.ByteSize() <= _SMALL_BYTES:
+            known.CopyFrom(tensor)
+        known.name = name
     try:
         graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError):

@@ -278,9 +278,12 @@ def used_names(graph: onnx.GraphProto) -> set[str]:
 
 def inputs_without_values(model: onnx.ModelProto) -> set[str]:
     """Inputs that nodes read as weights alone: an exporter has left their values out."""
-    given = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
+    weights = {tensor.name for tensor in model.graph.initializer}
+    given = {v.name: len(v.type.tensor_type.shape.dim) for v in model.graph.input if v.name not in weights}
     places = {
-        (name, at > 0 and node.op_type in WEIGHTED) for node in model.graph.node for at, name in enumerate(node.input)
+        (name, at > 0 and node.op_type in WEIGHTED and (at, given.get(name)) != (2, 2))  # a matrix is no bias
+        for node in model.graph.node
+        for at, name in enumerate(node.input)
     }
     computed = {name for name, weight in places if not weight} | {out.name for out in model.graph.output}
     return {name for name, weight in places if weight and name in given} - computed

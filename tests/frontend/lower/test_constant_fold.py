@@ -1,4 +1,4 @@
-"""Constants are folded into what ONNX's own reference implementation computes, and never into one without end."""
+"""Constants are folded into what ONNX's reference or ONNX Runtime computes, and never into one without end."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_a_constant_may_be_given_in_many_ways(attributes: dict[str, Any], expect
         ("Add", (np.zeros((1, 1 << 15), np.float32), np.zeros((1 << 15, 1), np.float32)), {}),
         ("Constant", (), {"value_string": "text"}),
         ("AffineGrid", (np.ones((1, 2, 3), np.float32), integers(1, 1, 1 << 15, 1 << 15)), {}),
-        ("Conv", (np.zeros((1, 1, 300, 300), np.float32), np.zeros((1, 1, 3, 3), np.float32)), {}),
+        ("MatMul", (np.broadcast_to(np.float32(1), (1 << 13, 1 << 13)),) * 2, {}),
         ("RandomNormalLike", (REALS,), {}),
         ("Scatter", (REALS, NUMBERS, REALS), {}),
     ],
@@ -126,6 +126,19 @@ def test_what_is_too_large_or_unknown_is_not_folded(
     with pytest.raises(Unsupported):
         fold(onnx_node(op, *operands, **attributes))
     assert FOLD_LIMIT_BYTES < 1 << 32
+
+
+def test_what_is_slow_in_python_is_computed_by_onnx_runtime() -> None:
+    ones, line = np.ones((1, 16, 64, 65), np.float32), normals(80_000)
+    resized: Any = fold(onnx_node("Resize", ones, None, None, integers(1, 16, 90, 99), mode="cubic"))[0]
+    np.testing.assert_allclose(resized, np.ones((1, 16, 90, 99)), rtol=1e-5)
+    (sums,) = fold(onnx_node("Conv", ones, np.ones((1, 16, 3, 3), np.float32)))
+    np.testing.assert_array_equal(sums, np.full((1, 1, 62, 63), 16 * 9))
+    largest, _ = fold(onnx_node("TopK", line, integers(5), outputs=2))
+    np.testing.assert_array_equal(largest, np.sort(line)[:-6:-1])
+    shares: Any = fold(onnx_node("Softmax", line.reshape(2, -1, 1), opset=11, axis=1))[0]
+    powers = np.exp(line.reshape(2, -1, 1))
+    np.testing.assert_allclose(shares, powers / powers.sum(axis=1, keepdims=True), rtol=1e-3)
 
 
 @pytest.mark.parametrize(
