@@ -1,12 +1,15 @@
 """Every network that needs several chips on one of them, in segments: compiled, timed, executed against ONNX Runtime.
 
     python -m benchmarks.one_chip                    # all that docs/matrix.md has on several chips; hours
-    python -m benchmarks.one_chip --models vgg16,resnet50 --chips isscc21_16_1 --every 1
-    python -m benchmarks.one_chip --shares --models vgg16,resnet50 --every 1      # a table of docs/segments.md
+    python -m benchmarks.one_chip --models vgg16,resnet50 --chips isscc21_16_1
+    python -m benchmarks.one_chip --shares --models vgg16,resnet50      # a table of docs/segments.md
 
 Solver `exact`, one image per visit. The page is the record: a cell that is there is not computed again, so the same
-command goes on. Programs of up to VERIFY_UP_TO instructions together are executed, of the others every VERIFY_EACH-th
-in the order of the table. --shares also times every segment, says what the time is made of, and writes a row per cell.
+command goes on. Segments that differ in names and values of weights alone have programs that differ in these alone: of
+every such kind one is compiled, its figures count for all, and it is executed against ONNX Runtime unless all kinds
+together have more than EXECUTE_UP_TO instructions. Of every network and pipeline one cell, on the macro that needs
+fewest chips, is compiled as a whole, and all programs are executed in order.
+--shares also times every segment, says what the time is made of, and writes a row per cell.
 """
 
 import argparse
@@ -16,69 +19,79 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.matrix import CELL_TIMEOUT_S, CHIPS, PIPELINES, VERIFY_EACH
+from benchmarks.matrix import CHIPS, PIPELINES
 from benchmarks.sections import read_section, rows_of, table, write_section
+from pimcomp.errors import InvariantError, PimdseError
+from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.proof.executed import VerifyReport
+from pimdse.compiling.building import Recipe, make_recipe
+from pimdse.compiling.segmented import compile_segments, cuts_of, in_parts, write_one
+from pimdse.folder.proof import prove, prove_segments
+from solvers.segments import kind_of
 
 ROOT = Path(__file__).parents[1]
 SECTION, SHARES = "one chip", "one macro"
-VERIFY_UP_TO = 1_000_000
+MACROS = CHIPS[4:]
+EXECUTE_UP_TO = 400_000  # instructions
 Key = tuple[str, str, str]  # network, chip, pipeline
 SHARES_HEADER = (
     "network", "chip", "pipeline", "segments", "rows written", "programs", "writing", "MVM", "vector and copies",
-    "memory and network", "verified",
+    "memory and network", "pimsim-nn", "verified",
 )  # fmt: skip
 
 
-def needing_several(page: str) -> list[Key]:
-    """The cells of docs/matrix.md with more than one chip, network by network."""
-    found = []
+def needing_several(page: str) -> dict[Key, int]:
+    """The cells of docs/matrix.md with more than one chip, network by network, and how many."""
+    found = {}
     for pipeline in PIPELINES:
         header, _, *rows = rows_of(page.partition(f"\n## {pipeline}\n")[2].partition("\n## ")[0])
-        found += [
-            (r[0], chip, pipeline) for r in rows for chip, cell in zip(header[1:], r[1:]) if re.search(r" x\d", cell)
-        ]
-    return sorted(found, key=lambda key: (key[0], PIPELINES.index(key[2]), CHIPS.index(key[1])))
+        for name, *cells in rows:
+            for chip, text in zip(header[1:], cells, strict=True):
+                if chips := re.search(r" x(\d+)", text):
+                    found[name, chip, pipeline] = int(chips[1])
+    order = sorted(found, key=lambda key: (key[0], PIPELINES.index(key[2]), CHIPS.index(key[1])))
+    return {key: found[key] for key in order}
 
 
-def pimdse(*words: str) -> dict[str, Any]:
-    """What a command says. Raises ChildProcessError with its last line."""
-    command = [sys.executable, "-m", "pimdse", "--json", *words]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CELL_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise ChildProcessError(f"{words[0]}: no end within {CELL_TIMEOUT_S} s") from None
-    if done.returncode:
-        raise ChildProcessError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+@cache
+def network_of(model: str) -> LoadedNetwork:
+    """As `pimdse compile` loads it here."""
+    return load_network(model, weights=recipe_of((model, CHIPS[0], PIPELINES[0])).weights)
 
 
-def compiled(key: Key, folder: Path) -> dict[str, Any]:
-    """The index of the segments, with the programs' instructions."""
+def recipe_of(key: Key) -> Recipe:
+    """The same for the tables of this file."""
     model, chip, pipeline = key
-    weights = () if model.startswith("digits_") else ("--weights", "random:0")
-    words = ("--arch", chip, "--solver", "exact", "--pipeline", pipeline, "--segments", "--out", str(folder))
-    content = pimdse("compile", model, *weights, *words)
-    reports = [json.loads(file.read_bytes()) for file in folder.glob("*/report.json")]
-    return content | {"instructions": sum(report["instructions_per_round"] for report in reports)}
+    return make_recipe(
+        model=model, weights=None if model.startswith("digits_") else "random:0", arch=chip, solver="exact",
+        pipeline=pipeline, time_limit_s=None, seed=0, options=None,
+    )  # fmt: skip
 
 
-def largest_error(folder: Path) -> str:
-    """Of any output, as a share of its range."""
-    outputs = pimdse("verify", str(folder), "--images", "1")["outputs"]
-    return f"{max(output['max_error'] / output['range'] for output in outputs):.1e}"
+def refuse_wrong(report: VerifyReport) -> None:
+    """Raises InvariantError if something else was computed than by ONNX Runtime."""
+    if not report.passed:
+        raise InvariantError(report.reason)
 
 
 def shares(folder: Path, writing_ns: float) -> list[str]:
-    """What programs and writing are made of, in per cent of both."""
-    parts = pimdse("simulate", str(folder))["critical_path_ns"]
+    """What programs and writing are made of, in per cent of both; and what the simulator says of the programs, if the
+    environment's PIMSIM_NN names it."""
+    command = [sys.executable, "-m", "pimdse", "--json", "simulate", str(folder)]
+    found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    parts = found["critical_path_ns"]
     mvm, vector = parts["mvm"], parts["vector"] + parts["copy"]
     total = sum(parts.values()) + writing_ns
     rest = sum(parts.values()) - mvm - vector
-    return [f"{100 * ns / total:.3g} %" for ns in (writing_ns, mvm, vector, rest)]
+    of_both = [f"{100 * ns / total:.3g} %" for ns in (writing_ns, mvm, vector, rest)]
+    if "theirs" not in found:
+        return [*of_both, "-"]
+    off = max(abs(part["relative_difference"]["latency_ns"]) for part in found["segments"])
+    return [*of_both, f"{time_text(found['theirs']['latency_ns'])} ({100 * off:.2g} %)"]
 
 
 def time_text(ns: float) -> str:
@@ -86,28 +99,55 @@ def time_text(ns: float) -> str:
     return f"{ns / 1e9:.3g} s" if ns >= 1e9 else f"{ns / 1e6:.3g} ms"
 
 
-def cell(key: Key, *, verify: bool) -> str:
+def whole(key: Key, folder: Path) -> tuple[dict[str, Any], str]:
+    """The index of a cell's folder and, of any output, the largest error as a share of its range."""
+    found = compile_segments(recipe_of(key), folder)
+    report = prove_segments(folder, network_of(key[0]), images=1)
+    refuse_wrong(report)
+    return found, f"{max(output.max_error / output.range for output in report.outputs):.1e}"
+
+
+def by_kinds(key: Key, folder: Path) -> tuple[list[dict[str, Any]], bool]:
+    """What the index says of the segments, but for names: one of every kind is compiled. Whether they were executed."""
+    recipe, known, entries = recipe_of(key), dict[tuple[str, int], dict[str, Any]](), []
+    for part, budget in in_parts(cuts_of(recipe, [network_of(key[0]).graph])[0]):
+        kind = kind_of(part), budget
+        if kind not in known:
+            known[kind] = write_one(recipe, part, budget, folder / f"{len(known)}" / f"{len(known)}.onnx")
+        entries.append(known[kind])
+    reports = [json.loads(file.read_bytes()) for file in folder.glob("*/report.json")]
+    if sum(report["instructions_per_round"] for report in reports) > EXECUTE_UP_TO:
+        return entries, False
+    for number in range(len(known)):
+        file = folder / f"{number}" / f"{number}.onnx"
+        refuse_wrong(prove(file.parent, load_network(file), images=1))
+    return entries, True
+
+
+def cell(key: Key, *, all_in_order: bool) -> str:
     """One cell of docs/matrix.md."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "out"
         try:
-            found = compiled(key, folder)
-            executed = verify or found["instructions"] <= VERIFY_UP_TO
-            if executed:
-                largest_error(folder)
-        except ChildProcessError as error:
+            if all_in_order:
+                entries, mark = whole(key, folder)[0]["segments"], " ✓"
+            else:
+                folder.mkdir()
+                entries, executed = by_kinds(key, folder)
+                mark = " ◦" if executed else ""
+        except PimdseError as error:
             return f"✗ {error}"[:200].replace("|", "/")
-    writing = f" + {time_text(found['write_ns'])}" if found["write_ns"] is not None else ""
-    return f"{time_text(found['latency_ns'])}{writing}, {len(found['segments'])}{' ✓' if executed else ''}"
+    written = [entry["write_ns"] for entry in entries]
+    writing = "" if None in written else f" + {time_text(sum(written))}"
+    return f"{time_text(sum(entry['latency_ns'] for entry in entries))}{writing}, {len(entries)}{mark}"
 
 
-def shares_row(key: Key, *, verify: bool) -> list[str]:
+def shares_row(key: Key) -> list[str]:
     """One row of docs/segments.md."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "out"
-        found = compiled(key, folder)
+        found, error = whole(key, folder)
         writing, *others = shares(folder, found["write_ns"] or 0.0)
-        error = largest_error(folder) if verify else "-"
     programs, written = time_text(found["latency_ns"]), f"{time_text(found['write_ns'] or 0.0)}, {writing}"
     return [*key, f"{len(found['segments'])}", f"{found['rows_written']:,}", programs, written, *others, error]
 
@@ -119,7 +159,10 @@ def body(cells: dict[Key, str], missing: int) -> str:
         "",
         "Networks of the tables above that need several chips, on one of them, as programs that follow each other",
         "([segments.md](segments.md)): time of one image in the programs + of writing crossbars for it, and the number",
-        "of segments. Solver `exact`, one image per visit; ✓ as above. Written by `python -m benchmarks.one_chip`.",
+        "of segments. Solver `exact`, one image per visit. ✓: all programs were executed in order, and every output",
+        "equals ONNX Runtime's. ◦: of every kind of segment one was compiled, timed and executed, and every output of",
+        "it equals ONNX Runtime's; segments of a kind differ in names and values of weights alone. No mark: one of",
+        "every kind was compiled and timed, not executed. Written by `python -m benchmarks.one_chip`.",
         f"Empty: one chip is enough, or not run yet ({missing} cells).",
     ]
     for pipeline in PIPELINES:
@@ -148,12 +191,12 @@ def shown_shares(page: Path) -> dict[Key, str]:
     return found
 
 
-def write_shares(keys: Sequence[Key], page: Path, every: int) -> None:
+def write_shares(keys: Sequence[Key], page: Path) -> None:
     """Rows that docs/segments.md does not have yet."""
     rows = rows_of(read_section(page, SHARES))[2:]
-    for number, key in enumerate(keys, start=1):
+    for key in keys:
         if key not in {tuple(row[:3]) for row in rows}:
-            rows.append(shares_row(key, verify=number % every == 0))
+            rows.append(shares_row(key))
             rows.sort(key=lambda row: keys.index((row[0], row[1], row[2])) if tuple(row[:3]) in keys else -1)
             write_section(page, SHARES, table(SHARES_HEADER, rows), "Networks larger than the chip")
             print(" | ".join(rows[-1]), flush=True)
@@ -165,25 +208,26 @@ def main() -> int:
     parser.add_argument("--models", default="", help="names separated by commas; default: all")
     parser.add_argument("--chips", default=",".join(CHIPS))
     parser.add_argument("--pipelines", default=",".join(PIPELINES))
-    parser.add_argument("--every", type=int, default=VERIFY_EACH, metavar="N", help="execute every N-th large one")
     parser.add_argument("--shares", action="store_true", help="write the rows of docs/segments.md")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
     page = given.docs / "matrix.md"
     every = needing_several(page.read_text(encoding="utf-8"))
+    macros = sorted((key for key in every if key[1] in MACROS), key=lambda key: every[key], reverse=True)
+    fewest = {(key[0], key[2]): key for key in macros}
     models = given.models.split(",") if given.models else [key[0] for key in every]
     keys = [
         k for k in every if k[0] in models and k[1] in given.chips.split(",") and k[2] in given.pipelines.split(",")
     ]
     keys.sort(key=lambda key: models.index(key[0]))
     if given.shares:
-        write_shares(keys, given.docs / "segments.md", given.every)
+        write_shares(keys, given.docs / "segments.md")
         return 0
     cells = known_cells(page) | shown_shares(given.docs / "segments.md")
     for number, key in enumerate(keys, start=1):
         if key in cells:
             continue
-        cells[key] = cell(key, verify=number % given.every == 0)
+        cells[key] = cell(key, all_in_order=fewest[key[0], key[2]] == key)
         write_section(page, SECTION, body(cells, len(set(every) - cells.keys())), "Every network on every chip")
         print(f"{number}/{len(keys)} {' '.join(key)}: {cells[key]}", flush=True)
     write_section(page, SECTION, body(cells, len(set(every) - cells.keys())), "Every network on every chip")

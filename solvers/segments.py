@@ -6,8 +6,9 @@ and so on, each with the plan of `exact` and its estimate. The cuts with the lea
 (`pimcomp/plan/segments.py`); images of a visit wait in global memory between segments.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from math import inf
 from typing import NamedTuple, NoReturn
@@ -16,16 +17,20 @@ from pimcomp.errors import CapacityError
 from pimcomp.estimate import Estimator
 from pimcomp.foundation.digest import digest
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import Conv, Graph, Standalone
+from pimcomp.ir.array_group import Partition, Unfoldings
+from pimcomp.ir.graph import Conv, Graph, IntArray, Standalone
 from pimcomp.ir.plan import Judges, MappingProblem, Outcome, Pipeline, Solver, Status
 from pimcomp.ir.schedule_options import ScheduleOptions
+from pimcomp.plan.cores_needed import cores_needed
 from pimcomp.plan.levers import fits, group_sizes
-from pimcomp.plan.partition import partition
+from pimcomp.plan.partition import Known, partition, useful_unfoldings
 from pimcomp.plan.problem import build_problem
+from pimcomp.plan.regions import Aim, share
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.plan.segments import Span, cheapest_cuts, cut_candidates, segment, waiting_bytes
 from pimcomp.plan.split_layers import split_layers
-from pimcomp.plan.writing import rows_written, write_ns, write_pj
+from pimcomp.plan.unfoldings import unfoldings_of
+from pimcomp.plan.writing import least_rows, rows_written, write_ns, write_pj
 from solvers.exact.exact import Exact
 
 
@@ -78,44 +83,87 @@ class Prices:
     pipeline: Pipeline
     options: ScheduleOptions
     _known: dict[str, tuple[Price, ...]] = field(default_factory=dict, init=False)
+    _unfolded: Known = field(default_factory=dict, init=False)
 
     def all_of(self, part: Graph) -> tuple[Price, ...]:
         """The prices of a segment by budget, the largest first; none if it does not fit."""
-        key = digest(_without_values(part))
+        key = kind_of(part)
         if key not in self._known:
             self._known[key] = tuple(self._estimated(part))
         return self._known[key]
 
     def _estimated(self, part: Graph) -> Iterator[Price]:
-        arch = self.arch
-        part = rewrite(part, arch, self.options)
-        if not fits(part, arch):
+        part = rewrite(part, self.arch, self.options, self._unfold)
+        if not fits(part, self.arch):
             return
-        parts = partition(part, arch)
-        problem, estimator = build_problem(part, arch, parts, self.pipeline), Estimator.of(part, arch, parts)
-        budget = arch.crossbars_per_core
-        while budget:
-            within = replace(problem, crossbars_per_core=budget)
-            plan = Exact().solve(within, {}, time_limit_s=None, seed=0).plan
-            if plan is None:
-                break
-            found, rows = estimator.estimate([plan], self.pipeline, self.options), rows_written(parts, plan)
-            yield Price(
-                crossbars_per_core=budget,
-                crossbars_used=int(found.crossbars_used[0]),
-                rows=rows,
-                write_ns=write_ns(arch, rows) or 0.0,
-                write_pj=write_pj(arch, rows) or 0.0,
-                latency_ns=float(found.latency_ns[0]),
-                period_ns=float(found.period_ns[0]),
-                energy_pj=float(found.energy_pj[0]),
-                images_per_round=found.images,
-            )
-            budget = budget // 2 if arch.row_write_ns else 0  # where writing is free, nothing speaks for fewer
+        parts = partition(part, self.arch, self._unfolded)
+        of, least = priced(part, parts, self.arch, self.pipeline, self.options), least_rows(parts)
+        budget = self.arch.crossbars_per_core
+        while budget and (price := of(budget)) is not None:
+            yield price
+            # where writing is free, or there is nothing but one replica of each layer, nothing speaks for fewer
+            budget = budget // 2 if self.arch.row_write_ns and price.rows > least else 0
+
+    def _unfold(self, graph: Graph, index: int, arch: Arch) -> Unfoldings:
+        return unfoldings_of(graph, useful_unfoldings(graph, index, arch, self._unfolded))
 
 
-def _without_values(part: Graph) -> tuple[object, ...]:
-    """A graph without names and weights, for its price depends on neither."""
+def priced(
+    part: Graph, parts: Partition, arch: Arch, pipeline: Pipeline, options: ScheduleOptions
+) -> Callable[[int], Price | None]:
+    """The price of a rewritten graph by how many crossbars of every core it may use; None where there is no plan."""
+    problem, estimator = build_problem(part, arch, parts, pipeline), Estimator.of(part, arch, parts)
+
+    def price(budget: int) -> Price | None:
+        within = replace(problem, crossbars_per_core=budget)
+        plan = Exact().solve(within, {}, time_limit_s=None, seed=0).plan
+        if plan is None:
+            return None
+        found, rows = estimator.estimate([plan], pipeline, options), rows_written(parts, plan)
+        return Price(
+            crossbars_per_core=budget,
+            crossbars_used=int(found.crossbars_used[0]),
+            rows=rows,
+            write_ns=write_ns(arch, rows) or 0.0,
+            write_pj=write_pj(arch, rows) or 0.0,
+            latency_ns=float(found.latency_ns[0]),
+            period_ns=float(found.period_ns[0]),
+            energy_pj=float(found.energy_pj[0]),
+            images_per_round=found.images,
+        )
+
+    return price
+
+
+def staying(graphs: Sequence[Graph], arch: Arch, pipeline: Pipeline, options: ScheduleOptions) -> list[int] | None:
+    """How many crossbars of every core each of several programs may use so that the weights of all stay in theirs, for
+    the least sum of times; None if they do not fit side by side in every core.
+    """
+    rewritten = [rewrite(graph, arch, options) for graph in graphs]
+    sizes = [group_sizes(graph, arch) for graph in rewritten]
+
+    def packs(needed: IntArray, budget: int) -> bool:
+        return int(needed.max(initial=0)) <= budget and cores_needed(needed, budget) <= arch.total_cores
+
+    budgets = range(1, arch.crossbars_per_core + 1)
+    least = [next((b for b in budgets if packs(needed, b)), arch.crossbars_per_core + 1) for needed in sizes]
+    if sum(least) > arch.crossbars_per_core:
+        return None
+
+    def latency_ns(of: Callable[[int], Price | None]) -> Callable[[int], float]:
+        @cache
+        def known(budget: int) -> float:
+            price = of(budget)
+            return inf if price is None else price.latency_ns
+
+        return known
+
+    times = [latency_ns(priced(graph, partition(graph, arch), arch, pipeline, options)) for graph in rewritten]
+    return [*share(least, arch.crossbars_per_core, times, Aim([1.0] * len(times)))]
+
+
+def kind_of(part: Graph) -> str:
+    """A digest of a graph without names and values of weights: plans and prices do not depend on either."""
     nodes: list[object] = []
     for node in part.nodes:
         operation = node.operation
@@ -123,7 +171,7 @@ def _without_values(part: Graph) -> tuple[object, ...]:
             nodes.append((operation.window, operation.weights.shape, operation.bias is None, operation.groups))
         named = Standalone() if isinstance(operation, Conv) else operation
         nodes.append(replace(node, name="", operation=named))
-    return tuple(nodes), tuple(part.stored())
+    return digest((tuple(nodes), tuple(part.stored())))
 
 
 def cut_cheaply(graph: Graph, prices: Prices, images: int | None = 1) -> Segments:

@@ -6,29 +6,34 @@ A slice wider than a core is cut by columns. Source: PIMCOMP-NN's node partition
 blocks, groups and physical columns.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.errors import CapacityError
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import ArrayGroup, LayerMatrix, Partition, Unfolding
-from pimcomp.ir.graph import Conv, FloatArray, Graph, Node
+from pimcomp.ir.graph import Conv, FloatArray, Graph, IntArray, Node
 from pimcomp.plan.rows import sources_of
 from pimcomp.plan.unfoldings import firings, unfoldings_of
 
 BoolArray = npt.NDArray[np.bool_]
 Spans = tuple[tuple[int, int], ...]  # column intervals
+Known = dict[object, tuple[IntArray, tuple[LayerMatrix, ...]]]  # unfoldings by layer, with the nodes that it read
 
 MAX_BLOCK = 8  # windows per MVM that are tried; more only widens the array group
 
 
-def partition(graph: Graph, arch: Arch) -> Partition:
+def partition(graph: Graph, arch: Arch, known: Known | None = None) -> Partition:
     """Every weighted layer's useful unfoldings; the first is the plain one (one window per MVM).
+
+    known: remembers the layers of several graphs for one chip.
 
     Raises CapacityError if a single column of crossbars is wider than a core can hold (never for valid chips).
     """
     nodes = graph.weighted()
-    options = tuple(useful_unfoldings(graph, node, arch) for node in nodes)
+    options = tuple(useful_unfoldings(graph, node, arch, known) for node in nodes)
     flat = unfoldings_of(graph, [matrix for offered in options for matrix in offered])
     return Partition(nodes, options, flat, _layers_read(graph, nodes))
 
@@ -42,9 +47,29 @@ def _layers_read(graph: Graph, nodes: tuple[int, ...]) -> tuple[tuple[int, ...],
     return tuple(tuple(sorted(read[node])) for node in nodes)
 
 
-def useful_unfoldings(graph: Graph, node: int, arch: Arch) -> tuple[LayerMatrix, ...]:
-    """Unfoldings in growing block size, each with fewer MVMs per inference than all before it."""
-    reach = _reach(conv_of(graph.nodes[node]))
+def useful_unfoldings(graph: Graph, node: int, arch: Arch, known: Known | None = None) -> tuple[LayerMatrix, ...]:
+    """Unfoldings in growing block size, each with fewer MVMs per inference than all before it.
+
+    known: remembers those of layers that differ in numbers of nodes and values of weights alone.
+    """
+    layer, reach = graph.nodes[node], _reach(conv_of(graph.nodes[node]))
+    if known is None:
+        return _found_unfoldings(graph, node, arch, reach)
+    conv, view = conv_of(layer), layer.inputs[0]
+    sources, place = np.unique(view.sources, return_inverse=True)
+    read = graph.nodes[int(sources[0])]
+    shapes = (conv.weights.shape, layer.channels, layer.height, layer.width, read.height, read.width)
+    taps = b"" if reach.all() else reach.tobytes()
+    key = (conv.window, conv.groups, conv.precision, shapes, place.tobytes(), view.channels.tobytes(), taps)
+    if key not in known:
+        known[key] = sources, _found_unfoldings(graph, node, arch, reach)
+    then, found = known[key]
+    now = np.zeros(int(then[-1]) + 1, np.int32)
+    now[then] = sources
+    return tuple(replace(matrix, node=node, row_source=now[matrix.row_source]) for matrix in found)
+
+
+def _found_unfoldings(graph: Graph, node: int, arch: Arch, reach: BoolArray) -> tuple[LayerMatrix, ...]:
     plain = unfold(graph, node, arch, Unfolding(1), reach)
     chosen, best = [plain], firings(graph, plain) * len(plain.groups)
     for block in range(2, min(MAX_BLOCK, graph.nodes[node].width) + 1):

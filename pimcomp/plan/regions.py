@@ -9,7 +9,7 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch, NocTable
 
-FINEST = 1 / 64  # of the chip's cores: smaller moves of cores between networks are not tried
+FINEST = 1 / 64  # of all: smaller moves between networks are not tried
 
 
 def region(arch: Arch, first: int, cores: int) -> Arch:
@@ -43,24 +43,23 @@ class Aim:
         return sum(w * t for w, t in zip(self.weights, times_ns, strict=True)) / sum(self.weights)
 
 
-def share_cores(
-    least: Sequence[int], cores: int, times_ns: Sequence[Callable[[int], float]], aim: Aim
-) -> tuple[int, ...]:
-    """How many of the cores each network gets: none of its `least` less, all together all.
+def share(least: Sequence[int], supply: int, times_ns: Sequence[Callable[[int], float]], aim: Aim) -> tuple[int, ...]:
+    """How much of a supply (the chip's cores, the crossbars of a core) each network gets: none of its `least` less,
+    all together all.
 
-    times_ns: per network how long it takes on so many. A descent: cores move from one network to another while the aim
-    gains, half as many at a time when it no longer does, down to `FINEST` of the chip.
+    times_ns: per network how long it takes with so many. A descent: they move from one network to another while the aim
+    gains, half as many at a time when it no longer does, down to `FINEST` of all.
     """
 
     def value(shares: Sequence[int]) -> tuple[float, float]:
         times = [time_ns(share) for time_ns, share in zip(times_ns, shares, strict=True)]
         return aim.of(times), sum(times)  # where the longest does not gain, the others may
 
-    spare = cores - sum(least)
+    spare = supply - sum(least)
     count = len(least)
     best = tuple(low + spare // count + (k < spare % count) for k, low in enumerate(least))
     step = max(1, spare // 4)
-    while step >= max(1, cores * FINEST):
+    while step >= max(1, supply * FINEST):
         moves = [_move(best, giver, taker, step) for giver, taker in permutations(range(count), 2)]
         tried = [shares for shares in moves if all(s >= low for s, low in zip(shares, least, strict=True))]
         found = min([best, *tried], key=value)

@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.array_group import Partition
+from pimcomp.ir.array_group import LayerMatrix, Partition
 from pimcomp.ir.plan import Plan
 
 
 def rows_written(parts: Partition, plan: Plan) -> int:
     """Rows of cells that a program's crossbars hold weights in, of all replicas."""
     chosen = zip(parts.options, plan.option, plan.replication, strict=True)
-    return sum(
-        replicas * sum((group.row_stop - group.row_start) * group.crossbars for group in options[option].groups)
-        for options, option, replicas in chosen
-    )
+    return sum(replicas * _rows(options[option]) for options, option, replicas in chosen)
+
+
+def least_rows(parts: Partition) -> int:
+    """No plan writes fewer."""
+    return sum(min(map(_rows, options)) for options in parts.options)
+
+
+def _rows(matrix: LayerMatrix) -> int:
+    return sum((group.row_stop - group.row_start) * group.crossbars for group in matrix.groups)
 
 
 def write_ns(arch: Arch, rows: int) -> float | None:

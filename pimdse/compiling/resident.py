@@ -23,7 +23,7 @@ from pimcomp.plan.cores_needed import cores_needed
 from pimcomp.plan.levers import group_sizes
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.regions import Aim, region, regions, share_cores
+from pimcomp.plan.regions import Aim, region, regions, share
 from pimcomp.plan.rewrite import rewrite
 from pimcomp.plan.writing import rows_written, write_ns
 from pimcomp.timeline.timing import time_parts
@@ -95,7 +95,7 @@ def compile_networks(
     tried: set[tuple[int, ...]] = set()
     best: Residents | None = None
     for number in range(1, ROUNDS + 1):
-        shares = share_cores(least, arch.total_cores, [each.time_ns for each in estimates], aim)
+        shares = share(least, arch.total_cores, [each.time_ns for each in estimates], aim)
         if shares in tried:
             break
         tried.add(shares)
@@ -191,8 +191,14 @@ def _index(found: Residents, alone: Sequence[dict[str, Any]]) -> dict[str, Any]:
     name = "latency_ns" if recipe.pipeline is Pipeline.ELEMENT else "period_ns"
     rows = sum(entry["rows_written"] for entry in alone)
     turn_ns = sum(entry[name] for entry in alone)  # every network waits for the others' turns
-    in_turn = {"time_ns": turn_ns, "rows_written": rows, "write_ns": write_ns(arch, rows)}
-    time_ns = aim.of(found.times_ns)
+    time_ns, writing_ns = aim.of(found.times_ns), write_ns(arch, rows)
+    shared = writing_ns is not None and turn_ns < time_ns
+    in_turn = {
+        "time_ns": turn_ns,
+        "rows_written": rows,
+        "write_ns": writing_ns,
+        "images": int(writing_ns / (time_ns - turn_ns)) + 1 if shared else None,
+    }
     return {
         "weights": recipe.weights,
         "arch": arch.name,

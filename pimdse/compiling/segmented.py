@@ -2,7 +2,7 @@
 to ONNX Runtime, all in one folder."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from pimdse.compiling.building import MAX_COUNT, Built, Observe, Recipe, build, 
 from pimdse.display.output import json_object
 from pimdse.folder.compiled import INDEX, network_digest
 from solvers import get_solver
-from solvers.segments import Prices, Within, cut_cheaply, visit_ns
+from solvers.segments import Prices, Segments, Within, cut_cheaply, staying, visit_ns
 
 LEVER = "--segments, which cuts it into programs that follow each other"
 
@@ -95,31 +95,46 @@ def compile_segments(
     check_free(folder, (INDEX,), COMPILE)
     network, stages = _stages(recipe, cutting, host)
     observe("load", network)
+    graphs = [stage.graph for stage in stages if isinstance(stage, LoadedNetwork)]
+    found = cuts_of(recipe, graphs, images_per_visit) if cutting else []
+    most = recipe.arch.crossbars_per_core
+    several = not cutting and len(graphs) > 1
+    budgets = staying(graphs, recipe.arch, recipe.pipeline, recipe.options) if several else None
     parts: list[tuple[Graph | HostPart, int]] = []  # and how many crossbars of a core a program may use
-    prices = Prices(recipe.arch, recipe.pipeline, recipe.options)
-    graphs = [stage.graph for stage in stages if isinstance(stage, LoadedNetwork)] if cutting else []
-    if images_per_visit is None:
-        images_per_visit = min((cut_cheaply(graph, prices, None).images_per_visit for graph in graphs), default=1)
-    found = [cut_cheaply(graph, prices, images_per_visit) for graph in graphs]
     for stage in stages:
-        if isinstance(stage, HostPart) or not cutting:
-            parts.append((stage if isinstance(stage, HostPart) else stage.graph, recipe.arch.crossbars_per_core))
-            continue
-        segments = found[graphs.index(stage.graph)]
-        budgets = [price.crossbars_per_core for price in segments.prices]
-        parts += zip(cut(segments.graph, segments.positions), budgets, strict=True)
+        if isinstance(stage, HostPart):
+            parts.append((stage, 0))
+        elif cutting:
+            parts += in_parts(found[graphs.index(stage.graph)])
+        else:
+            parts.append((stage.graph, budgets[graphs.index(stage.graph)] if budgets else most))
     observe("cuts", found)
     price_ns = sum(each.visit_ns for each in found) if cutting else None
+    images = found[0].images_per_visit if found else images_per_visit or 1
     digits = max(2, len(str(len(parts) - 1)))
     with staged(folder, COMPILE, whole=True, last=INDEX) as staging:
         entries = []
         for k, (part, budget) in enumerate(parts):
             file = staging / f"{k:0{digits}d}" / f"{network.graph.name}-{k:0{digits}d}.onnx"
-            entries.append(_write_one(recipe, part, budget, file, form=form, save=save))
+            entries.append(write_one(recipe, part, budget, file, form=form, save=save))
             observe(f"segment {k + 1} of {len(parts)}", entries[-1])
-        content = _index(recipe, network, entries, price_ns, images_per_visit)
+        content = _index(recipe, network, entries, price_ns, images)
         (staging / INDEX).write_text(json_object(INDEX, content) + "\n", encoding="utf-8")
     return content
+
+
+def cuts_of(recipe: Recipe, graphs: Sequence[Graph], images_per_visit: int | None = 1) -> list[Segments]:
+    """The cheapest segments of each; None: of the images per visit that pay in all of them."""
+    prices = Prices(recipe.arch, recipe.pipeline, recipe.options)
+    if images_per_visit is None:
+        images_per_visit = min((cut_cheaply(graph, prices, None).images_per_visit for graph in graphs), default=1)
+    return [cut_cheaply(graph, prices, images_per_visit) for graph in graphs]
+
+
+def in_parts(segments: Segments) -> Iterator[tuple[Graph, int]]:
+    """Every segment's graph, and how many crossbars of a core its program may use."""
+    budgets = (price.crossbars_per_core for price in segments.prices)
+    return zip(cut(segments.graph, segments.positions), budgets, strict=True)
 
 
 def _stages(recipe: Recipe, cutting: bool, host: bool) -> tuple[LoadedNetwork, Sequence[LoadedNetwork | HostPart]]:
@@ -150,8 +165,8 @@ def with_lever(error: CapacityError, recipe: Recipe, graph: Graph | None = None)
     return CapacityError(error.resource, error.demand, error.supply, (*error.levers, LEVER), where)
 
 
-def _write_one(
-    recipe: Recipe, part: Graph | HostPart, budget: int, file: Path, *, form: str, save: Collection[str]
+def write_one(
+    recipe: Recipe, part: Graph | HostPart, budget: int, file: Path, *, form: str = "gz", save: Collection[str] = ()
 ) -> dict[str, Any]:
     """Compile one segment from its own ONNX file, as any other network, or leave that file to the host.
 
@@ -181,7 +196,7 @@ def _write_one(
 
 
 def _entry(built: Built, report: Report, graph: Graph, folder: str) -> dict[str, Any]:
-    arch = built.recipe.arch
+    arch, program = built.recipe.arch, built.compiled.program
     inputs = {n.name: n.channels * n.height * n.width for n in graph.nodes if isinstance(n.operation, Input)}
     outputs = {output.name: int(np.prod(graph.shape_of(output.view))) for output in graph.outputs}
     rows = rows_written(built.compiled.partition, built.compiled.plan)
@@ -192,6 +207,7 @@ def _entry(built: Built, report: Report, graph: Graph, folder: str) -> dict[str,
         "inputs_bytes": {name: size * arch.element_bytes for name, size in inputs.items()},
         "outputs_bytes": {name: size * arch.element_bytes for name, size in outputs.items()},
         "crossbars_written": report.crossbars_used,
+        "crossbars_of_a_core": int(np.diff(np.append(0, program.group_crossbars.cumsum())[program.group_start]).max()),
         "rows_written": rows,
         "write_ns": write_ns(arch, rows),
         "write_pj": write_pj(arch, rows),
@@ -208,7 +224,8 @@ def _index(
     """Sums over the programs: one round each, and one visit of so many images; what the host takes is not in them."""
     programs = [entry for entry in entries if "host" not in entry]
     sums = {name: _sum(programs, name) for name in ("latency_ns", "write_ns", "energy_pj", "write_pj", "rows_written")}
-    several = len(programs) > 1  # the weights of a single program stay
+    stay = sum(entry["crossbars_of_a_core"] for entry in programs) <= recipe.arch.crossbars_per_core
+    rows = [] if stay else [entry["rows_written"] for entry in programs]
     computing_ns = sum(
         visit_ns(entry["latency_ns"], entry["period_ns"], entry["images_per_round"], images) for entry in programs
     )
@@ -223,9 +240,10 @@ def _index(
         **sums,
         "images_per_visit": images,
         "visit_ns": computing_ns,
-        "image_ns": _per_image(computing_ns, sums["write_ns"] if several else 0.0, images),
-        "image_pj": _per_image((sums["energy_pj"] or 0.0) * images, sums["write_pj"] if several else 0.0, images),
-        "lifetime_images": lifetime_images(recipe.arch, [entry["rows_written"] for entry in programs], images),
+        "image_ns": _per_image(computing_ns, 0.0 if stay else sums["write_ns"], images),
+        "image_pj": _per_image((sums["energy_pj"] or 0.0) * images, 0.0 if stay else sums["write_pj"], images),
+        "weights_stay": stay,
+        "lifetime_images": lifetime_images(recipe.arch, rows, images),
         "cuts_price_ns": price_ns,
         "segments": list(entries),
     }

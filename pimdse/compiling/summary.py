@@ -61,7 +61,9 @@ def _render_networks(console: Console, content: Mapping[str, Any], report: Repor
     )
     aim = f"longest {what}" if content["combine"] == "worst" else f"mean {what}, weighted {content['combine']}"
     gain = content["gain"]
-    better = f"side by side, {gain:.2f}x" if gain >= 1 else f"in turn, {1 / gain:.2f}x"
+    images = "so many" if in_turn["images"] is None else count_text(in_turn["images"])
+    turns = f"in turn, up to {1 / gain:.2f}x: where {images} images of each or more share the writing of a turn"
+    better = f"side by side, {gain:.2f}x" if gain >= 1 else turns
     rows_table(
         console,
         [
@@ -95,7 +97,7 @@ def render_segments(console: Console, content: Mapping[str, Any], folder: Path) 
     rows = [_segment_row(entry) for entry in content["segments"]]
     wide_table(console, header, rows, numeric=(header[0], *header[2:]))
     per_round, images = programs[0]["images_per_round"], content["images_per_visit"]
-    once = ", once: there is one program" if len(programs) == 1 else ""
+    once = ", once: all weights stay in their crossbars" if content["weights_stay"] else ""
     table = [
         ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
         ("segments", f"{len(rows)}, one after the other; {count_text(content['rows_written'])} rows written"),
@@ -105,7 +107,7 @@ def render_segments(console: Console, content: Mapping[str, Any], folder: Path) 
     ]
     if content["write_pj"] is not None:
         table.append(("", f"{energy_text(content['write_pj'])} for writing them{once}"))
-    if len(programs) > 1 and content["image_ns"] is not None:
+    if not content["weights_stay"] and content["image_ns"] is not None:
         visits = f"visits of {images} images: " if images > 1 else ""
         table.append(("per image", f"{visits}{time_text(content['image_ns'])} with writing"))
     if content["lifetime_images"] is not None:

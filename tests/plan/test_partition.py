@@ -5,8 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from pimcomp.foundation.digest import digest
 from pimcomp.ir.graph import Conv
-from pimcomp.plan.partition import partition, weights_of
+from pimcomp.plan.partition import Known, partition, weights_of
+from pimcomp.plan.segments import segment
 from pimcomp.plan.unfoldings import firings
 from tests.schedule.random_networks import random_chip, random_network
 from tests.seeds import seeds
@@ -49,3 +51,17 @@ def test_later_blocks_fire_less_often(seed: int) -> None:
         counts = [firings(graph, m) * len(m.groups) for m in blocks]
         assert blocks[0].unfolding.block == 1
         assert all(a > b for a, b in pairwise(counts))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_layers_of_segments_are_remembered_as_they_are(seed: int) -> None:
+    """The same layers with other nodes before them, and other values of weights."""
+    graph, arch = random_network(seed), random_chip(seed)
+    known: Known = {}
+    parts = [segment(graph, first, len(graph.nodes)) for first in (0, *graph.weighted()[:2])]
+    counts = []
+    for part in (*parts, *parts):
+        found, expected = partition(part, arch, known), partition(part, arch)
+        assert digest(found) == digest(expected)
+        counts.append(len(known))
+    assert counts[-1] == counts[len(parts) - 1], "nothing new the second time"

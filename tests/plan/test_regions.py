@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.config import load_arch
-from pimcomp.plan.regions import Aim, regions, share_cores
+from pimcomp.plan.regions import Aim, regions, share
 
 
 def test_a_region_keeps_the_distances_of_its_cores() -> None:
@@ -27,14 +27,14 @@ def test_two_networks_get_the_best_shares_of_all(work: list[int], cores: int, we
     """Times that fall with every core have one valley; where all cores may move one by one it is found."""
     aim = Aim((3.0, 1.0) if weighted else ())
     times = [lambda n, w=w: w / n for w in work]
-    found = share_cores((1, 2), cores, times, aim)
+    found = share((1, 2), cores, times, aim)
     assert sum(found) == cores
     values = [aim.of([times[0](n), times[1](cores - n)]) for n in range(1, cores - 1)]
     assert aim.of([t(n) for t, n in zip(times, found, strict=True)]) == pytest.approx(min(values))
 
 
 def test_nobody_gets_less_than_needed() -> None:
-    shares = share_cores((3, 5, 2), 12, [lambda n: 1.0 / n, lambda n: 1.0 / n, lambda n: 100.0 / n], Aim())
+    shares = share((3, 5, 2), 12, [lambda n: 1.0 / n, lambda n: 1.0 / n, lambda n: 100.0 / n], Aim())
     assert shares == (3, 5, 4)
 
 

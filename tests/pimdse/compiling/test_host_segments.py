@@ -176,6 +176,31 @@ def test_what_the_chip_computes_between_is_cut_where_it_does_not_fit(
     assert run(["verify", str(tmp_path / "out")]) == 0
 
 
+@pytest.mark.parametrize(("crossbars", "stay"), [(8, True), (4, False)])
+def test_weights_stay_in_their_crossbars_where_all_fit(
+    crossbars: int, stay: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two layers of 8 crossbars each with the host between them, on 2 cores."""
+    nodes = [op("MatMul", "x v", "a"), op("Softplus", "a", "b"), op("MatMul", "b w", "y")]
+    model = make(nodes, {"x": (64, 64)}, {"v": normals(64, 128), "w": normals(128, 64, seed=1)})
+    asked = [*words(tmp_path, "compile", model), "--solver", "exact", "--out", str(tmp_path / "out")]
+    (tmp_path / "tiny.yaml").write_text(
+        CHIP.replace("cores: 4, crossbars_per_core: 16", f"cores: 2, crossbars_per_core: {crossbars}").replace(
+            "adc: {bits: auto}", "adc: {bits: auto}, write: {row_ns: 10, row_pj: 3, endurance: 100}"
+        )
+    )
+    assert run(asked) == 0
+    assert ("all weights stay in their crossbars" in capsys.readouterr().out) == stay
+    index = json.loads((tmp_path / "out" / "segments.json").read_text())
+    first, _, last = index["segments"]
+    assert (first["crossbars_of_a_core"] + last["crossbars_of_a_core"] <= crossbars) == stay == index["weights_stay"]
+    assert index["image_ns"] == index["latency_ns"] + (0.0 if stay else index["write_ns"])
+    assert index["image_pj"] == index["energy_pj"] + (0.0 if stay else index["write_pj"])
+    assert index["lifetime_images"] == (None if stay else 50)
+    assert run(["-q", "verify", str(tmp_path / "out")]) == 0
+    assert run(["-q", "reproduce", str(tmp_path / "out")]) == 0
+
+
 def test_the_host_can_be_forbidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("compile", "verify"):
         assert run([*words(tmp_path, command, lstm()), "--host", "forbid"]) == 2

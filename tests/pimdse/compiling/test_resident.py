@@ -104,6 +104,28 @@ def test_weights_decide_who_gets_cores(made: Path, capsys: pytest.CaptureFixture
     assert "better" in shown
 
 
+def test_turns_win_where_weights_leave_no_room_for_replicas(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A layer of few MVMs has three crossbars of a half chip's four, one of many MVMs the fourth; on the whole chip it
+    has five. Writing in every turn pays from some images on.
+    """
+    nodes = [
+        op("Conv", "x w", "a"), op("Relu", "a", "b"), op("GlobalAveragePool", "b", "c"), op("Conv", "c v", "y"),
+    ]  # fmt: skip
+    weights = {"w": normals(16, 8, 1, 1), "v": normals(96, 16, 1, 1)}
+    onnx.save(make(nodes, {"x": (1, 8, 24, 24)}, weights), made / "wide.onnx")
+    (made / "full.yaml").write_text(CHIP.replace("cores: 6", "cores: 4"))
+    line = [*words(made, "wide", "wide"), "--arch", str(made / "full.yaml"), "--out", str(made / "turns")]
+    assert run(["--json", *line]) == 0
+    index = json.loads(capsys.readouterr().out)
+    turn, images = index["in_turn"], index["in_turn"]["images"]
+    assert index["gain"] < 1
+    assert images * (index["time_ns"] - turn["time_ns"]) > turn["write_ns"]
+    assert (images - 1) * (index["time_ns"] - turn["time_ns"]) <= turn["write_ns"]
+    assert run(line) == 0
+    assert f"in turn, up to {1 / index['gain']:.2f}x: where {images} images of each" in capsys.readouterr().out
+    assert run(["-q", "verify", str(made / "turns")]) == 0
+
+
 @pytest.mark.parametrize(
     ("networks", "more", "message"),
     [

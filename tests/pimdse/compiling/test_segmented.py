@@ -107,6 +107,30 @@ def test_simulate_adds_up_what_each_takes(made: Path, capsys: pytest.CaptureFixt
     assert "--mode: segments run one after the other, a round each" in capsys.readouterr().err
 
 
+def test_the_simulator_says_of_each_what_it_takes(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The executable is a script that says the same of every program; in another folder, that a core never finished."""
+    said = "Simulation Report\n  - latency: 5.5e-05 ms\n  - average power: 10 mW\n  - average energy: 570 pJ\n"
+    (made / "said.txt").write_text("core: 0 finish\ncore: 1 finish\n" + said)
+    (made / "stalled.txt").write_text("core: 0 finish\n" + said)
+    script = made / "ChipTest"
+    script.write_text(f"#!/bin/sh\ncase $1 in */out/*) cat {made}/said.txt;; *) cat {made}/stalled.txt;; esac\n")
+    script.chmod(0o755)
+    asked = ["simulate", str(made / "out"), "--pimsim", str(script)]
+    assert run(["--json", *asked]) == 0
+    found = json.loads(capsys.readouterr().out)
+    count = len(found["segments"])
+    assert found["theirs"]["latency_ns"] == pytest.approx(55 * count)
+    assert found["theirs"]["energy_pj"] == 570 * count
+    for part in found["segments"]:
+        difference = part["relative_difference"]["latency_ns"]
+        assert difference == pytest.approx(part["ours"]["latency_ns"] / part["theirs"]["latency_ns"] - 1)
+    assert run(asked) == 0
+    assert "pimsim-nn" in capsys.readouterr().out
+    shutil.copytree(made / "out", made / "stalling")
+    assert run(["simulate", str(made / "stalling"), "--pimsim", str(script)]) == 2
+    assert "stalled: 1 of 2 cores never finished (core 1)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("word", "images"), [("3", 3), ("auto", None)])
 def test_images_of_a_visit_share_the_writing(
     word: str, images: int | None, made: Path, capsys: pytest.CaptureFixture[str]
