@@ -29,9 +29,9 @@ from pimcomp.errors import InvariantError, PimdseError
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.proof.executed import VerifyReport
 from pimdse.compiling.building import Recipe, make_recipe
-from pimdse.compiling.segmented import compile_segments, cuts_of, in_parts, write_one
+from pimdse.compiling.segmented import compile_segments, in_parts, write_one
 from pimdse.folder.proof import prove, prove_segments
-from solvers.segments import kind_of
+from solvers.segments import Prices, cut_cheaply, kind_of
 
 ROOT = Path(__file__).parents[1]
 SECTION, SHARES = "one chip", "one macro"
@@ -110,7 +110,9 @@ def whole(key: Key, folder: Path) -> tuple[dict[str, Any], str]:
 def by_kinds(key: Key, folder: Path) -> tuple[list[dict[str, Any]], bool]:
     """What the index says of the segments, but for names: one of every kind is compiled. Whether they were executed."""
     recipe, known, entries = recipe_of(key), dict[tuple[str, int], dict[str, Any]](), []
-    for part, budget in in_parts(cuts_of(recipe, [network_of(key[0]).graph])[0]):
+    for part, budget in in_parts(
+        cut_cheaply(network_of(key[0]).graph, Prices(recipe.arch, recipe.pipeline, recipe.options))
+    ):
         kind = kind_of(part), budget
         if kind not in known:
             known[kind] = write_one(recipe, part, budget, folder / f"{len(known)}" / f"{len(known)}.onnx")

@@ -27,11 +27,13 @@ from pimcomp.plan.partition import Known, partition, useful_unfoldings
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.regions import Aim, share
 from pimcomp.plan.rewrite import rewrite
-from pimcomp.plan.segments import Span, cheapest_cuts, cut_candidates, segment, waiting_bytes
+from pimcomp.plan.segments import Span, cheapest_cuts, cut_candidates, entering_bytes, segment, waiting_bytes
 from pimcomp.plan.split_layers import split_layers
 from pimcomp.plan.unfoldings import unfoldings_of
 from pimcomp.plan.writing import least_rows, rows_written, write_ns, write_pj
 from solvers.exact.exact import Exact
+
+_ONE_CHIP = 2.0**42  # more bytes than can cross: chips count first; sums of them and of bytes are exact
 
 
 def visit_ns(latency_ns: float, period_ns: float, images_per_round: int, images: int) -> float:
@@ -69,6 +71,14 @@ class Segments(NamedTuple):
     def visit_ns(self) -> float:
         """One visit of every segment, writing included."""
         return sum(price.of_visit(self.images_per_visit) for price in self.prices)
+
+
+class OnChips(NamedTuple):
+    """A network on several chips, a part on each. prices: one per part; crossing_bytes: per image, over the links."""
+
+    positions: tuple[int, ...]
+    prices: tuple[Price, ...]
+    crossing_bytes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +200,25 @@ def cut_cheaply(graph: Graph, prices: Prices, images: int | None = 1) -> Segment
     counts = {room // size for _, size in search.fitting.values() if size} if images is None and room else set()
     others = (search.cheapest(count, room) for count in sorted(counts) if count > 1)
     return min((first, *filter(None, others)), key=lambda each: each.visit_ns / each.images_per_visit)
+
+
+def on_chips(graph: Graph, prices: Prices) -> OnChips:
+    """As few chips as cuts of the order of nodes allow, and of these the cuts with the least that crosses the links: a
+    map crosses once to every chip that reads it. Every part has all crossbars of its chip, and its weights stay.
+
+    graph: with layers that fit one chip, as `cut_cheaply` leaves it.
+    """
+    candidates, size = cut_candidates(graph), prices.arch.element_bytes
+
+    def price(first: int, stop: int) -> float | None:
+        fitting = prices.all_of(segment(graph, first, stop))
+        return _ONE_CHIP + entering_bytes(graph, first, stop, size) if fitting else None
+
+    cuts = cheapest_cuts(candidates, price)
+    assert cuts is not None, graph.name  # every layer fits
+    spans = list(pairwise(cuts.positions))
+    parts = tuple(prices.all_of(segment(graph, *span))[0] for span in spans)
+    return OnChips(cuts.positions, parts, sum(entering_bytes(graph, *span, size) for span in spans))
 
 
 class _Search:

@@ -160,6 +160,13 @@ def waiting_bytes(graph: Graph, first: int, stop: int, element_bytes: int) -> in
     return element_bytes * sum(kept)
 
 
+def entering_bytes(graph: Graph, first: int, stop: int, element_bytes: int) -> int:
+    """Bytes per image of what segment [first, stop) reads of others; network inputs do not count."""
+    entering = _entering(graph, first, stop)
+    maps = [(graph.nodes[i], high - low) for i, (low, high) in entering.items()]
+    return element_bytes * sum(n.height * n.width * size for n, size in maps if not isinstance(n.operation, Loaded))
+
+
 def _home(graph: Graph, output: Output) -> int:
     """The node whose segment gives an output: the last computed one that it shows; of inputs alone, the first."""
     computed = [i for i in output.view.nodes if not isinstance(graph.nodes[i].operation, Loaded)]

@@ -27,7 +27,7 @@ from pimdse.compiling.building import MAX_COUNT, Built, Observe, Recipe, build, 
 from pimdse.display.output import json_object
 from pimdse.folder.compiled import INDEX, network_digest
 from solvers import get_solver
-from solvers.segments import Prices, Segments, Within, cut_cheaply, staying, visit_ns
+from solvers.segments import OnChips, Prices, Segments, Within, cut_cheaply, on_chips, staying, visit_ns
 
 LEVER = "--segments, which cuts it into programs that follow each other"
 
@@ -96,7 +96,8 @@ def compile_segments(
     network, stages = _stages(recipe, cutting, host)
     observe("load", network)
     graphs = [stage.graph for stage in stages if isinstance(stage, LoadedNetwork)]
-    found = cuts_of(recipe, graphs, images_per_visit) if cutting else []
+    prices = Prices(recipe.arch, recipe.pipeline, recipe.options)
+    found = cuts_of(prices, graphs, images_per_visit) if cutting else []
     most = recipe.arch.crossbars_per_core
     several = not cutting and len(graphs) > 1
     budgets = staying(graphs, recipe.arch, recipe.pipeline, recipe.options) if several else None
@@ -119,13 +120,13 @@ def compile_segments(
             entries.append(write_one(recipe, part, budget, file, form=form, save=save))
             observe(f"segment {k + 1} of {len(parts)}", entries[-1])
         content = _index(recipe, network, entries, price_ns, images)
+        content["on_chips"] = _on_chips(recipe.arch, [on_chips(each.graph, prices) for each in found])
         (staging / INDEX).write_text(json_object(INDEX, content) + "\n", encoding="utf-8")
     return content
 
 
-def cuts_of(recipe: Recipe, graphs: Sequence[Graph], images_per_visit: int | None = 1) -> list[Segments]:
+def cuts_of(prices: Prices, graphs: Sequence[Graph], images_per_visit: int | None = 1) -> list[Segments]:
     """The cheapest segments of each; None: of the images per visit that pay in all of them."""
-    prices = Prices(recipe.arch, recipe.pipeline, recipe.options)
     if images_per_visit is None:
         images_per_visit = min((cut_cheaply(graph, prices, None).images_per_visit for graph in graphs), default=1)
     return [cut_cheaply(graph, prices, images_per_visit) for graph in graphs]
@@ -246,6 +247,23 @@ def _index(
         "lifetime_images": lifetime_images(recipe.arch, rows, images),
         "cuts_price_ns": price_ns,
         "segments": list(entries),
+    }
+
+
+def _on_chips(arch: Arch, found: Sequence[OnChips]) -> dict[str, Any] | None:
+    """The estimate of so many chips side by side, a part on each, instead of one; None where one is enough."""
+    parts = [price for each in found for price in each.prices]
+    if len(parts) < 2:
+        return None
+    crossing_bytes = sum(each.crossing_bytes for each in found)
+    link_ns = arch.offchip_ns * arch.flits(crossing_bytes)
+    return {
+        "chips": len(parts),
+        "crossing_bytes": crossing_bytes,
+        "link_ns": link_ns,
+        "latency_ns": sum(part.latency_ns for part in parts) + link_ns,
+        "period_ns": max(part.period_ns for part in parts),
+        "energy_pj": sum(part.energy_pj for part in parts) + arch.offchip_energy_pj * arch.flits(crossing_bytes),
     }
 
 

@@ -112,6 +112,10 @@ def render_segments(console: Console, content: Mapping[str, Any], folder: Path) 
         table.append(("per image", f"{visits}{time_text(content['image_ns'])} with writing"))
     if content["lifetime_images"] is not None:
         table.append(("lifetime", f"{count_text(content['lifetime_images'])} images, until a cell has no more writes"))
+    if (others := content["on_chips"]) is not None:
+        crossing = f"{size_text(others['crossing_bytes'])} cross their links in {time_text(others['link_ns'])}"
+        times = f"{time_text(others['latency_ns'])} estimated for an image, one every {time_text(others['period_ns'])}"
+        table.append(("or", f"{others['chips']} chips, a part on each, nothing written anew: {times}; {crossing}"))
     rows_table(console, table)
     if content["write_ns"] is None:
         plain(console, "note: the chip's description has no crossbar.write.row_ns: writing is not counted", "yellow")

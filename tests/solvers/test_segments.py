@@ -15,13 +15,14 @@ from pimcomp.errors import CapacityError
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.graph import Graph
+from pimcomp.ir.graph import Graph, Input, Loaded
 from pimcomp.ir.plan import MappingProblem, Outcome, Pipeline, Status
-from pimcomp.plan.segments import cut_candidates, segment, waiting_bytes
+from pimcomp.plan.segments import cut, cut_candidates, entering_bytes, segment, waiting_bytes
 from pimcomp.plan.writing import lifetime_images, rows_written, write_ns, write_pj
 from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver
-from solvers.segments import Prices, Segments, Within, cut_cheaply, visit_ns
+from solvers.segments import Prices, Segments, Within, cut_cheaply, on_chips, visit_ns
+from tests.schedule.random_networks import random_network
 
 CHIP = Arch(
     name="small", cores=2, crossbars_per_core=8, crossbar_rows=64, crossbar_cols=64, cell_bits=8, dac_count=64,
@@ -82,6 +83,32 @@ def test_a_visit_takes_the_first_round_and_a_period_for_every_further_one() -> N
     assert visit_ns(10.0, 2.0, 1, 4) == 16.0
     assert visit_ns(10.0, 2.0, 2, 3) == 14.0  # rounds of two
     assert Segments(lenet(), (0,), (), 1).visit_ns == 0.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_fewest_chips_and_of_these_the_cuts_with_the_least_over_the_links(seed: int) -> None:
+    """Against all cuts; what crosses is counted map by map, once for every chip that reads it."""
+    graph = random_network(seed) if seed else lenet()
+    prices = Prices(replace(CHIP, crossbars_per_core=4), Pipeline.ELEMENT, ScheduleOptions())
+    graph = cut_cheaply(graph, prices).graph
+    found = on_chips(graph, prices)
+    candidates = cut_candidates(graph)
+    every = []
+    for count in range(len(candidates) - 1):
+        for inside in combinations(candidates[1:-1], count):
+            spans = list(pairwise((0, *inside, candidates[-1])))
+            if all(prices.all_of(segment(graph, *span)) for span in spans):
+                every.append((len(spans), sum(entering_bytes(graph, *span, 1) for span in spans)))
+        if every:
+            break
+    assert (len(found.prices), found.crossing_bytes) == min(every)
+    assert all(price.crossbars_per_core == 4 for price in found.prices)
+    maps = 0
+    for part in cut(graph, found.positions):
+        own = {n.name for n in graph.nodes if isinstance(n.operation, Loaded)}
+        read = [n for n in part.nodes if isinstance(n.operation, Input) and n.name not in own]
+        maps += sum(n.channels * n.height * n.width for n in read)
+    assert found.crossing_bytes == maps
 
 
 class OnlyWhole:

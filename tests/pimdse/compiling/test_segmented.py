@@ -66,6 +66,16 @@ def test_all_in_order_compute_what_onnxruntime_does(made: Path, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["images"] == 3
 
 
+def test_several_chips_are_told_beside(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = json.loads((made / "out" / "segments.json").read_text())["on_chips"]
+    assert others["chips"] == 2
+    assert others["crossing_bytes"] % 16 == 0, "whole maps of 4 x 4"
+    assert others["link_ns"] == 100 * -(-others["crossing_bytes"] // 32)
+    assert others["latency_ns"] > others["link_ns"] + others["period_ns"]
+    assert run([*words(made), "--out", str(made / "beside"), "--segments"]) == 0
+    assert "2 chips, a part on each, nothing written anew: " in capsys.readouterr().out
+
+
 def test_each_is_a_folder_like_any_other_and_all_come_out_the_same(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
