@@ -91,7 +91,7 @@ def shares(folder: Path, writing_ns: float) -> list[str]:
     if "theirs" not in found:
         return [*of_both, "-"]
     off = max(abs(part["relative_difference"]["latency_ns"]) for part in found["segments"])
-    return [*of_both, f"{time_text(found['theirs']['latency_ns'])} ({100 * off:.2g} %)"]
+    return [*of_both, f"{time_text(found['theirs']['latency_ns'])} ({round(100 * off, 4):g} %)"]
 
 
 def time_text(ns: float) -> str:
