@@ -77,7 +77,7 @@ def compare(graph: Graph, feeds: Mapping[str, npt.NDArray[Any]], want: Values, t
         finite = np.isfinite(right)
         reach = max(float(np.abs(right[finite]).max(initial=0)), 1e-6)
         error = float(np.abs(found[finite] - right[finite]).max(initial=0)) / reach
-        if not error <= (tolerance if values.dtype != np.float16 else 1e-3):
+        if not error <= {"float16": 1e-3, "bfloat16": 1e-2}.get(values.dtype.name, tolerance):
             return Outcome("wrong", f"{name}: off by {error:.3g} of its largest value")
     return Outcome("right")
 

@@ -87,6 +87,7 @@ class Suspect:
 
 # The text of a reason, and what is so if it is true.
 REASONS: tuple[tuple[str, Rule], ...] = (
+    ("it is defined by", lambda s: s.operator == "Attention" and "attn_mask" in s.computed),
     ("no instruction sequence computes it", lambda s: s.operator not in LOWERINGS),
     ("control flow", lambda s: s.operator in ("If", "Loop", "Scan")),
     (
@@ -102,7 +103,6 @@ REASONS: tuple[tuple[str, Rule], ...] = (
     ("a constant divided by", lambda s: s.operator == "Div" and s.node.input[0] in s.weights),
     ("its mean or deviation is used", lambda s: len(s.node.output) > 1),
     ("a logarithm inside", lambda s: s.operator == "LogSoftmax" and s.is_read()),
-    ("over rows or columns of", lambda s: "Normalization" in s.operator or (s.operator == "Softmax" and s.is_read())),
     ("a product of a map with a vector", lambda s: s.operator == "MatMul" and min(s.ranks()) == 1),
     ("their heads do not match", lambda s: len(s.computed) == 2),
     ("over several axes", lambda s: "Softmax" in s.operator and s.long_axes() > 1),

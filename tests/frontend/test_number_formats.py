@@ -167,3 +167,14 @@ def test_fused_convolutions_of_onnxruntime(tmp_path: Path, kind: str, parameters
     network = load(model, tmp_path)
     agree(network)
     np.testing.assert_allclose(run_reference(network.onnx_bytes(), {"x": images})["y"], exact, atol=1e-5)
+
+
+def test_fused_matrix_products_of_onnxruntime(tmp_path: Path) -> None:
+    options = {"activation": "LeakyRelu", "activation_alpha": 0.2, "transB": 1, "alpha": 0.5, "domain": "com.microsoft"}
+    model = make([op("FusedGemm", "x w b", "y", **options)], {"x": (1, 6)}, {"w": normals(4, 6), "b": normals(4)})
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    images = normals(1, 6)
+    exact = run_reference(model.SerializeToString(), {"x": images})["y"]
+    network = load(model, tmp_path)
+    agree(network)
+    np.testing.assert_allclose(run_reference(network.onnx_bytes(), {"x": images})["y"], exact, atol=1e-5)

@@ -42,9 +42,8 @@ def _across(
     """An operation across the channels of some axes, one node for each combination of the channels of the others."""
     if any(kind != "c" for axis in axes for kind, _ in tensor.axes[axis]):
         orders = [order for order in ORDERS if len(order) == len(tensor.axes) and order.find("c") in axes]
-        if len(axes) > 1 or not orders:
-            raise Unsupported(f"over rows or columns of {list(tensor.shape)}; over channels it can be computed")
-        tensor, _ = as_map(name, builder, tensor, orders)
+        near = len(axes) == 1 and bool(orders)
+        tensor = as_map(name, builder, tensor, orders)[0] if near else in_channels(name, builder, tensor, axes)
     results = [builder.unary(name, operation, part).cells for part in _maps(tensor, axes)]
     dims = channel_dims(tensor, axes)
     behind = range(-len(dims), 0)

@@ -124,14 +124,14 @@ _REASONS = {
         "ReduceLogSum ReduceLogSumExp Softsign Exp Log Elu Selu Celu Softplus Mish Sqrt Reciprocal"
     ),
     "the vector unit has no sines or their inverses": "Acos Acosh Asin Asinh Atan Atanh Cos Cosh Sin Sinh Tan DFT STFT",
-    "normalising by the data's own statistics needs roots and division": (
-        "InstanceNormalization GroupNormalization LpNormalization MeanVarianceNormalization"
+    "write it as LayerNormalization between Reshapes, or train with BatchNormalization, which folds": (
+        "InstanceNormalization GroupNormalization MeanVarianceNormalization"
     ),
     "it jumps at a threshold, and the vector unit compares nothing": (
         "ThresholdedRelu Shrink Sign Round Floor Ceil Greater Less Equal GreaterOrEqual LessOrEqual Hardmax "
         "Mod IsInf IsNaN"
     ),
-    "no roots, and no products of many elements": "ReduceL2 ReduceProd LpPool GlobalLpPool Det CumProd",
+    "no roots, and no products of many elements": "LpNormalization ReduceL2 ReduceProd LpPool GlobalLpPool Det CumProd",
     "streams have no loops over time steps": "LSTM GRU RNN CumSum CausalConvWithState",
     "it picks or puts single elements, and programs move rows, columns and channels": (
         "GatherElements GatherND Scatter ScatterElements ScatterND TensorScatter ReverseSequence MaxUnpool Trilu "
@@ -319,6 +319,8 @@ class _Lowering:
             for inner in live_nodes(definition(proto, node), self.used.intersection(proto.output)):
                 self._lower(inner, inner.name, max(opset, BODY_OPSET))
             return
+        elif node.op not in LOWERINGS:  # in a definition
+            raise Unsupported(f"it is defined by {node.op}: {why_not(node.op)}")
         else:
             try:
                 results = LOWERINGS[node.op](self._with_softmax_applied(proto, node), self.builder)

@@ -50,12 +50,23 @@ def test_normalising_channels_of_a_map_whose_axes_were_exchanged(tmp_path: Path)
     check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"k": normals(6, 3, 1, 1), "g": normals(6)}, opset=17)
 
 
-def test_rows_and_columns_are_brought_into_channels_to_be_normalised_but_not_both_at_once(tmp_path: Path) -> None:
+def test_rows_and_columns_are_brought_into_channels_to_be_normalised(tmp_path: Path) -> None:
     nodes = [op("MaxPool", "x", "p", kernel_shape=[1, 1]), op("LayerNormalization", "p g", "y", axis=-1)]
     check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"g": normals(5)}, opset=17)
     nodes[1] = op("LayerNormalization", "p g", "y", axis=-2)
-    with pytest.raises(UnsupportedOp, match=r"over rows or columns of \[1, 3, 4, 5\]"):
-        load(make(nodes, {"x": [1, 3, 4, 5]}, {"g": normals(4, 5)}, opset=17), tmp_path)
+    check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"g": normals(4, 5)}, opset=17)
+    nodes[1:] = [op("Softmax", "p", "s", axis=2), op("Conv", "s k", "y", kernel_shape=[1, 1])]
+    check(tmp_path, nodes, {"x": [1, 3, 4, 5]}, {"k": normals(2, 3, 1, 1)}, opset=17)
+
+
+def test_parts_of_maps_are_multiplied_with_pixels(tmp_path: Path) -> None:
+    """A mask head: coefficients that a layer computes times prototypes of every pixel; maps as rows of a product."""
+    shapes = {"s2": np.array([1, 2, 4]), "s1": np.array([1, 4, 16])}
+    nodes = [op("Conv", "x k", "p"), op("Reshape", "p s1", "pixels"), op("Flatten", "z", "f"), op("Gemm", "f g", "h"),
+             op("Reshape", "h s2", "parts"), op("MatMul", "parts pixels", "y")]  # fmt: skip
+    weights = {"k": normals(4, 3, 3, 3), "g": normals(6, 8), **shapes}
+    check(tmp_path, nodes, {"x": [1, 3, 6, 6], "z": [1, 6]}, weights, opset=17)
+    check(tmp_path, [op("MatMul", "x z", "y")], {"x": [1, 3, 4, 5], "z": [1, 3, 5, 2]}, opset=17)
 
 
 def test_a_mixer_exchanges_tokens_and_channels_in_one_step_each(tmp_path: Path) -> None:

@@ -306,6 +306,10 @@ def test_weights_that_the_exporter_left_out(tmp_path: Path) -> None:
     agree(load(model, tmp_path, weights="random:1"))
 
 
+def test_a_matrix_that_is_only_added_is_an_input(tmp_path: Path) -> None:
+    agree(load(make([op("Gemm", "x w c", "y", beta=0.5)], {"x": (1, 6), "c": (1, 4)}, {"w": normals(6, 4)}), tmp_path))
+
+
 def test_images_behind_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="mixes the images of the file's batch of 2"):
         load(make([op("Concat", "x z", "y", axis=0)], {"x": (2, 4), "z": (2, 4)}), tmp_path)
