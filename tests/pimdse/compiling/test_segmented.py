@@ -266,18 +266,24 @@ def test_a_network_without_layers_is_one_segment_that_writes_nothing(made: Path)
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("key", "wrong", "said"),
     [
-        ("row_ns: -1", "crossbar.write.row_ns: expected a number >= 0, found integer -1"),
-        ("rows_at_once: 0", "crossbar.write.rows_at_once: expected an integer >= 1, found integer 0"),
-        ("row_mw: 1", "crossbar.write.row_mw"),
-        ("endurance: -1", "crossbar.write.endurance: expected an integer >= 0, found integer -1"),
+        ("row_ns: 10", "row_ns: -1", "crossbar.write.row_ns: expected a number >= 0, found integer -1"),
+        (
+            "rows_at_once: 4",
+            "rows_at_once: 0",
+            "crossbar.write.rows_at_once: expected an integer >= 1, found integer 0",
+        ),
+        ("row_pj: 3", "row_mw: 1", "crossbar.write.row_mw"),
+        ("endurance: 100", "endurance: -1", "crossbar.write.endurance: expected an integer >= 0, found integer -1"),
+        ("bytes: 65536", "bytes: 1.5", "global_memory.bytes: expected an integer"),
     ],
 )
-def test_a_wrong_key_of_writing_is_named(
-    written: str, said: str, made: Path, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_key_of_a_chip_is_named(
+    key: str, wrong: str, said: str, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (made / "wrong.yaml").write_text(CHIP.replace("row_ns: 10, row_pj: 3, rows_at_once: 4, endurance: 100", written))
+    assert key in CHIP
+    (made / "wrong.yaml").write_text(CHIP.replace(key, wrong))
     words = ["compile", str(made / "net.onnx"), "--arch", str(made / "wrong.yaml"), "--segments"]
     assert run([*words, "--out", str(made / "wrong")]) == 2
     assert said in capsys.readouterr().err
