@@ -24,9 +24,8 @@ from pimcomp.compile import compile_network
 from pimcomp.errors import CapacityError
 from pimcomp.estimate import Estimator
 from pimcomp.estimate.estimator import population_of
-from pimcomp.estimate.layout import Assignment, Layout, place
+from pimcomp.estimate.layout import Assignment, Layout, Shares, place
 from pimcomp.ir.compiled import Compiled
-from pimcomp.ir.graph import Graph, Normalise, Product, Standalone, Turn, on_crossbars
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.bounds import bounds
 from pimcomp.plan.partition import partition
@@ -35,9 +34,11 @@ from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions, Scheduler
 from pimcomp.schedule.sites import place_work
 from pimcomp.timeline import time_program
+from tests.frontend.small_onnx import load
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan
 from tests.seeds import seeds
+from tests.transformer import encoder
 
 
 @cache
@@ -68,20 +69,39 @@ def layout_of(compiled: Compiled, options: ScheduleOptions) -> Layout:
     estimator = Estimator.of(compiled.graph, compiled.arch, compiled.partition)
     plans = population_of([compiled.plan])
     plan = Assignment(plans.option[0], plans.replication[0], plans.core_of, plans.core_start[0])
-    return place(estimator.network, estimator.chip.cores, plan, options.LOADERS, options.window_columns)
+    return place(
+        estimator.network,
+        estimator.chip.cores,
+        plan,
+        options.LOADERS,
+        Shares(options.window_columns, options.GATHERERS),
+    )
 
 
 @pytest.mark.parametrize("seed", seeds(4, 30, first=400))
 def test_the_estimate_and_the_scheduler_agree_on_who_computes_what(seed: int) -> None:
     compiled = compiled_at_random(seed, Pipeline.ELEMENT)
-    graph, options = compiled.graph, ScheduleOptions(window_columns=1 + seed % 3)
+    assert_agreement(compiled, ScheduleOptions(window_columns=1 + seed % 3))
+
+
+@pytest.mark.parametrize("seed", seeds(4, 30))
+def test_they_agree_on_transformers(seed: int, tmp_path: Path) -> None:
+    model = encoder(3 + seed % 7, 8, 1 + seed % 2, blocks=1 + seed % 2, seed=seed, framed=seed % 3 == 1)
+    graph = load(model, tmp_path).graph
+    try:
+        compiled = compile_network(graph, random_chip(seed), RandomPlan(), seed=seed)
+    except CapacityError:
+        pytest.skip("the random plan does not fit the random chip")
+    assert_agreement(compiled, ScheduleOptions())
+
+
+def assert_agreement(compiled: Compiled, options: ScheduleOptions) -> None:
+    """Every pixel that somebody needs has the same owner for both."""
+    graph = compiled.graph
     layout = layout_of(compiled, options)
     placed = place_work(graph, compiled.arch, compiled.partition, compiled.plan, options, needed_rows(graph))
     row_start = np.cumsum([0, *[node.height for node in graph.nodes]])
-    unknown = _shared_by_token(graph)
     for n, node in enumerate(placed):
-        if n in unknown:
-            continue
         mine = [
             (y, int(layout.low[s]), int(layout.high[s]), int(layout.head[s]))
             for y in range(graph.nodes[n].height)
@@ -90,18 +110,6 @@ def test_the_estimate_and_the_scheduler_agree_on_who_computes_what(seed: int) ->
         ]
         table = np.stack([getattr(node.segments, name) for name in ("row", "start", "stop", "owner")], axis=1)
         assert _owners(mine) == _owners([tuple(segment) for segment in table.tolist()]), n
-
-
-def _shared_by_token(graph: Graph) -> set[int]:
-    """What the scheduler shares out among all cores token by token, and what follows it: the estimate leaves it where
-    its operand is."""
-    found: set[int] = set()
-    for n, node in enumerate(graph.nodes):
-        token = isinstance(node.operation, Standalone) and node.activation is not None and node.height == 1
-        follows = not on_crossbars(node.operation) and any(found & set(view.nodes) for view in node.inputs)
-        if token or follows or isinstance(node.operation, Turn | Product | Normalise):
-            found.add(n)
-    return found
 
 
 def _owners(segments: Sequence[tuple[int, ...]]) -> dict[tuple[int, int], int]:

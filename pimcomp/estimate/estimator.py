@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from pimcomp.estimate.calibration import SCALE
 from pimcomp.estimate.instruction_costs import Ranges
+from pimcomp.estimate.layout import Shares
 from pimcomp.estimate.population import (
     BUSIEST_NS,
     CORES,
@@ -101,13 +102,13 @@ class Estimator:
     ) -> Estimate:
         """Figures of plans that respect the chip's capacities (not checked here; see `proof/static.py`).
 
-        Of the options only `LOADERS`, `window_columns` and `images_per_round` are looked at. scale: in place of the
-        calibrated one.
+        Of the options only `LOADERS`, `GATHERERS`, `window_columns` and `images_per_round` are looked at. scale: in
+        place of the calibrated one.
         """
         plans = plans if isinstance(plans, Population) else population_of(plans)
         one = pipeline is Pipeline.ELEMENT
         images = 1 if one else options.images_per_round
-        rules = Rules(options.LOADERS, options.window_columns)
+        rules = Rules(options.LOADERS, Shares(options.window_columns, options.GATHERERS))
         raw = population(self.network, self.chip, plans, rules)
         alone_ns = raw[:, FIRST_NS]
         # Rounds overlap where local memory has room for work that runs ahead.

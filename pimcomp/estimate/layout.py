@@ -1,11 +1,11 @@
 """Who computes what under a plan, for a coarse look: the rules of schedule/sites.py on plain arrays."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from pimcomp.estimate.columns import NO_INPUT, Columns, Members, cut, scattered_input, share_input
-from pimcomp.estimate.tables import INPUT, LAYER, VECTOR, Network
+from pimcomp.estimate.tables import APART, INPUT, LAYER, MEMBERS, STAGE, VECTOR, Network
 from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import DoubleArray, LongArray
 
@@ -47,41 +47,56 @@ class Assignment(NamedTuple):
     core_start: LongArray
 
 
+class Shares(NamedTuple):
+    """How nodes are shared out: columns of a pooling node that one core should compute at most, and cores that gather
+    what all need."""
+
+    window_columns: int
+    gatherers: int
+
+
 class _Idle(NamedTuple):
-    """Time of every core's work, and a heap of all cores by their load when they were put there."""
+    """Time of every core's work by phase, float64[phases, cores], and pieces that each core has by stage."""
 
     load: DoubleArray
-    queue: LongArray
-    queued_ns: DoubleArray
+    taken: LongArray
 
 
 @kernel
-def place(net: Network, cores: int, plan: Assignment, loaders: int, window_columns: int) -> Layout:
-    """The Layout of one plan.
-
-    window_columns: columns of a shared node that one core should compute at most, 0: nodes are not shared.
-    """
-    kind, layer, base, width = net.kind, net.layer, net.base, net.width
-    option_start, group_start, block = net.option_start, net.group_start, net.block
+def place(net: Network, cores: int, plan: Assignment, loaders: int, shares: Shares) -> Layout:
+    """The Layout of one plan."""
+    kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
+    option_start, group_start, block, phase, stage = net.option_start, net.group_start, net.block, net.phase, net.stage
     column_start, columns_before, share_ns = net.column_start, net.columns_before, net.share_ns
     nodes = len(kind)
     load = _core_loads(net, cores, plan)
-    load_cores = _loaders(load, plan.core_of, cores, loaders)
+    total = load.sum(axis=0)
+    used = _used(plan.core_of, cores)
+    load_cores = np.sort(used[np.argsort(total[used], kind="mergesort")][:loaders])
     first, weight = np.zeros((2, plan.replication.sum()), np.int64)
     members = Members(first, weight, np.zeros(len(plan.replication), np.int64))
-    sets, room = _sets_and_room(net, plan, members, len(load_cores), window_columns)
-    queue = np.argsort(load, kind="mergesort")  # sorted: a heap
-    idle = _Idle(load, queue, load[queue])
+    pieces = _pieces(net, len(used), shares.gatherers)
+    sets, room = _sets_and_room(net, plan, members, (len(load_cores), shares.window_columns), pieces)
+    idle = _Idle(load, np.zeros((nodes, cores), np.int64))
     start, set_start = np.zeros(nodes + 1, np.int64), np.zeros((nodes, sets.max() + 1), np.int64)
     low, high, head, replica, row_set = np.zeros((5, room.sum()), np.int64)
     columns, take = Columns(low, high, head, replica), np.full((room.sum(), 4), -1)
     set_of = _set_of_rows(net, sets)
     at, replicas = 0, 0
     for n in range(nodes):
-        start[n] = at
-        k, before = layer[n], column_start[n]
+        start[n], k, before = at, layer[n], column_start[n]
         o = option_start[k] + plan.option[k] if kind[n] == LAYER else 0
-        for chosen in range(sets[n]):
+        if kind[n] == VECTOR and share_ns[n] > 0.0:
+            most = shares.window_columns if pieces[n] == 0 else -(-height[n] * width[n] // pieces[n])
+            work = (phase[n], stage[n, STAGE], most, share_ns[n])
+            leaders = (set_start[base[n], : sets[base[n]] + 1], columns_before[before:])
+            own = set_of[net.row_start[n] : net.row_start[n + 1]]
+            set_start[n, 0] = at
+            if pieces[n] > 0 and stage[n, APART] > 0:
+                at = _share_apart(columns, idle, at, (height[n], width[n]), work)
+            else:
+                at = _share_rows(columns, idle, own, leaders, set_start[n], work)
+        for chosen in range(sets[n] if kind[n] != VECTOR or share_ns[n] == 0.0 else 0):
             set_start[n, chosen] = at
             if kind[n] == INPUT:
                 high[at], head[at] = width[n], load_cores[chosen]
@@ -96,17 +111,10 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
             else:
                 for z in range(set_start[base[n], chosen], set_start[base[n], chosen + 1]):
                     a, e = columns_before[before + low[z]], columns_before[before + high[z]]
-                    if share_ns[n] == 0.0 or window_columns == 0:
-                        low[at], high[at], head[at] = a, e, head[z]
-                        at += 1
-                    else:  # who gets what is decided row by row
-                        at += -(-(e - a) // window_columns)
-            row_set[set_start[n, chosen] : at] = chosen
+                    low[at], high[at], head[at], at = a, e, head[z], at + 1
         set_start[n, sets[n] :] = at
-        if kind[n] == VECTOR and share_ns[n] > 0.0 and window_columns > 0:
-            own = set_of[net.row_start[n] : net.row_start[n + 1]]
-            leaders = (set_start[base[n]], columns_before[before:])
-            _share_rows(columns, idle, own, leaders, set_start[n], window_columns, share_ns[n])
+        for chosen in range(sets[n]):
+            row_set[set_start[n, chosen] : set_start[n, chosen + 1]] = chosen
         if kind[n] == LAYER:
             replicas += plan.replication[k]
     start[nodes] = at
@@ -117,36 +125,51 @@ def place(net: Network, cores: int, plan: Assignment, loaders: int, window_colum
 
 
 @kernel
+def _pieces(net: Network, used: int, gatherers: int) -> LongArray:
+    """Of every node that is shared out in a stage, see `Stage.pieces`; 0 of others."""
+    stage = net.stage
+    pieces = np.zeros(len(stage), np.int64)
+    for n in range(len(stage)):
+        if stage[n, STAGE] >= 0:
+            pieces[n] = max(1, used // stage[n, MEMBERS]) if stage[n, MEMBERS] > 0 else gatherers
+    return pieces
+
+
+@kernel
 def _core_loads(net: Network, cores: int, plan: Assignment) -> DoubleArray:
-    """float64[cores]: time of every core's MVMs."""
+    """float64[phases, cores]: time of every core's MVMs."""
     option_start, group_start, firings, mvm_ns = net.option_start, net.group_start, net.firings, net.mvm_ns
     option, replication, core_of, core_start = plan.option, plan.replication, plan.core_of, plan.core_start
-    load = np.zeros(cores)
-    for k in range(len(replication)):
+    layer, phase = net.layer, net.phase
+    load = np.zeros((phase.max() + 1, cores))
+    for n in range(len(layer)):
+        k = layer[n]
+        if k < 0:
+            continue
         o = option_start[k] + option[k]
         first, groups = group_start[o], group_start[o + 1] - group_start[o]
         for i in range(core_start[k + 1] - core_start[k]):
-            load[core_of[core_start[k] + i]] += mvm_ns[first + i % groups] * firings[o] / replication[k]
+            load[phase[n], core_of[core_start[k] + i]] += mvm_ns[first + i % groups] * firings[o] / replication[k]
     return load
 
 
 @kernel
-def _loaders(load: DoubleArray, core_of: LongArray, cores: int, loaders: int) -> LongArray:
-    """The cores in use with the least crossbar work, in order."""
+def _used(core_of: LongArray, cores: int) -> LongArray:
+    """The cores that hold something, in order."""
     held = np.zeros(cores, np.bool_)
     for core in core_of:
         held[core] = True
     if not held.any():
         held[0] = True
-    used = np.flatnonzero(held)
-    return np.sort(used[np.argsort(load[used], kind="mergesort")][:loaders])
+    return np.flatnonzero(held)
 
 
 @kernel
 def _sets_and_room(
-    net: Network, plan: Assignment, members: Members, loaders: int, window_columns: int
+    net: Network, plan: Assignment, members: Members, rules: tuple[int, int], pieces: LongArray
 ) -> tuple[LongArray, LongArray]:
-    """Row sets of every node, and an upper limit of its sites; fills in the members of all layers."""
+    """Row sets of every node, and an upper limit of its sites; fills in the members of all layers. rules: loaders, and
+    columns of a pooling node that one core should compute at most. pieces: of nodes that are shared out in a stage."""
     kind, layer, base, width, height = net.kind, net.layer, net.base, net.width, net.height
     option_start, block, scatter, share_ns = net.option_start, net.block, net.scatter, net.share_ns
     nodes, at = len(kind), 0
@@ -154,7 +177,7 @@ def _sets_and_room(
     key, table = np.zeros(len(members.first), np.int64), np.zeros(4 * len(members.first) + 4, np.int64)
     for n in range(nodes):
         if kind[n] == INPUT:
-            sets[n] = room[n] = loaders
+            sets[n] = room[n] = rules[0]
         elif kind[n] == LAYER:
             k = layer[n]
             o, replication = option_start[k] + plan.option[k], plan.replication[k]
@@ -163,10 +186,13 @@ def _sets_and_room(
             members.sites[k] = room[n] = count
             sets[n] = 1 if scatter[o] > 0 else _row_sets(height[n], -(-width[n] // block[o]), count)
             at += replication
+        elif pieces[n] > 0 and net.stage[n, APART] > 0:
+            room[n] = -(-width[n] // -(-height[n] * width[n] // pieces[n]))
         else:
             sets[n], room[n] = sets[base[n]], room[base[n]]
-            if share_ns[n] > 0.0 and window_columns > 0:
-                room[n] += sets[n] * -(-width[n] // window_columns)
+            if share_ns[n] > 0.0:
+                most = rules[1] if pieces[n] == 0 else -(-height[n] * width[n] // pieces[n])
+                room[n] += sets[n] * -(-width[n] // most)
     return sets, room
 
 
@@ -177,88 +203,123 @@ def _set_of_rows(net: Network, sets: LongArray) -> LongArray:
     for n in range(len(kind)):
         for y in range(height[n]):
             g = row_start[n] + y
-            set_of[g] = set_of[row_start[base[n]] + followed_row[g]] if kind[n] == VECTOR else y % sets[n]
+            follows = kind[n] == VECTOR and sets[n] == sets[base[n]]
+            set_of[g] = set_of[row_start[base[n]] + followed_row[g]] if follows else y % sets[n]
     return set_of
+
+
+# What is shared out: its phase, its stage (-1: none), columns of a piece at most, ns per column.
+Work: TypeAlias = tuple[int, int, int, float]
 
 
 @kernel
 def _share_rows(
-    sites: Columns, idle: _Idle, set_of: LongArray, leaders: tuple[LongArray, LongArray], starts: LongArray,
-    columns: int, pixel_ns: float,
-) -> None:  # fmt: skip
-    """Share out a node's sites, a row set when its first row comes.
+    sites: Columns, idle: _Idle, set_of: LongArray, leaders: tuple[LongArray, LongArray], set_start: LongArray,
+    work: Work,
+) -> int:  # fmt: skip
+    """Share out a node's sites, a row set when its first row comes. Returns the next free site.
 
     set_of: of the node's rows. leaders: where the row sets of the node it follows begin, and how many of the node's
-    columns follow columns in front of each. starts: where the node's own row sets begin.
+    columns follow columns in front of each. set_start: where the node's row sets begin; the first is known.
     """
-    set_start, before = leaders
-    low, high, head = sites.low, sites.high, sites.head
-    rows = np.zeros(len(starts), np.int64)
+    starts, before = leaders
+    low, high, head, begin = sites.low, sites.high, sites.head, set_start[0]
+    rows, counts = np.zeros((2, len(starts)), np.int64)
     for chosen in set_of:
         rows[chosen] += 1
+    for chosen in range(len(starts) - 1):  # pieces of every set: neighbours on one core are cut together
+        z = starts[chosen]
+        while z < starts[chosen + 1]:
+            stop = _same_core(sites, z, starts[chosen + 1])
+            counts[chosen] += -(-(before[high[stop - 1]] - before[low[z]]) // work[2])
+            z = stop
+    for chosen in range(len(starts) - 1):
+        set_start[chosen + 1] = set_start[chosen] + counts[chosen]
+    end = set_start[len(starts) - 1]
     for y in range(len(set_of)):
         chosen = set_of[y]
-        at = starts[chosen]
-        if at == starts[chosen + 1] or high[at] > 0:
+        at = set_start[chosen]
+        if at == set_start[chosen + 1] or high[at] > 0:
             continue
-        for z in range(set_start[chosen], set_start[chosen + 1]):
-            span = before[low[z]], before[high[z]]
-            if span[0] == span[1]:
-                continue
+        z = starts[chosen]
+        while z < starts[chosen + 1]:
+            stop = _same_core(sites, z, starts[chosen + 1])
+            span = before[low[z]], before[high[stop - 1]]
             times = 0  # rows that this core has from this column on
-            for other in range(len(set_start) - 1):
-                for x in range(set_start[other], set_start[other + 1]):
-                    times += rows[other] * (head[x] == head[z] and before[low[x]] == span[0] < before[high[x]])
-            at = _share(sites, at, idle, span, columns, head[z], times * pixel_ns, (starts[0], starts[-1]))
+            for other in range(len(starts) - 1):
+                for x in range(starts[other], starts[other + 1]):
+                    first = x == starts[other] or head[x - 1] != head[x]
+                    times += rows[other] * (
+                        first and head[x] == head[z] and before[low[x]] == span[0] < before[high[x]]
+                    )
+            at = _share(sites, at, idle, span, head[z], times, work, (begin, end))
+            z = stop
+    return int(end)
+
+
+@kernel
+def _same_core(sites: Columns, z: int, stop: int) -> int:
+    """The end of the sites from z on that are on one core."""
+    head, e = sites.head, z + 1
+    while e < stop and head[e] == head[z]:
+        e += 1
+    return e
+
+
+@kernel
+def _share_apart(sites: Columns, idle: _Idle, at: int, size: tuple[int, int], work: Work) -> int:
+    """Share out a node of that height and width wherever its operands are. Returns the next free site."""
+    begin = at
+    for first in range(0, size[1], work[2]):
+        span = first, min(first + work[2], size[1])
+        at = _share(sites, at, idle, span, -1, size[0], work, (begin, begin))
+    return at
 
 
 @kernel
 def _share(
-    sites: Columns, at: int, idle: _Idle, span: tuple[int, int], columns: int, owner: int, work_ns: float,
+    sites: Columns, at: int, idle: _Idle, span: tuple[int, int], owner: int, times: int, work: Work,
     earlier: tuple[int, int],
 ) -> int:  # fmt: skip
-    """Cut a span of columns evenly; all but the first piece go to the least loaded cores. Returns the next free site.
+    """Cut a span of columns evenly; pieces go to the least loaded cores, in a stage to those with fewest pieces. The
+    only one stays, and outside of a stage the first one. Returns the next free site.
 
-    work_ns: of a column. earlier: sites [first, stop), of which those that have columns are on the same cores where
-    their pieces are equal.
+    owner: the core where the span is, -1: all pieces go away. times: rows of it. earlier: sites [first, stop), of which
+    those that have columns are on the same cores where their pieces are equal.
     """
     low, high, head, given = sites
-    load, queue, queued_ns = idle
-    begin, end = span
-    count = -(-(end - begin) // columns)
+    phase, stage, most, column_ns = work
+    load, begin, end = idle.load[phase], span[0], span[1]
+    count = -(-(end - begin) // most)
     for i in range(count):
         a, b = begin + (end - begin) * i // count, begin + (end - begin) * (i + 1) // count
-        core, known = -1, False
+        core = -1
         for s in range(earlier[0], earlier[1]):
             if low[s] == a and high[s] == b and given[s] == owner:
-                core, known = head[s], True
-        if core < 0 and i == 0:
-            core = owner
-        while core < 0:
-            if queued_ns[0] < load[queue[0]]:
-                queued_ns[0] = load[queue[0]]
-                _sink(queue, queued_ns)
+                core = head[s]
+        if core < 0:
+            if owner >= 0 and i == 0 and (stage < 0 or count == 1):
+                core = owner
+            elif stage < 0:
+                core = int(load.argmin())
             else:
-                core = queue[0]
-        load[core] += 0.0 if known else (b - a) * work_ns
+                core = _first_free(load, idle.taken[stage])
+            load[core] += (b - a) * column_ns * times
+            if stage >= 0:
+                idle.taken[stage, core] += 1
         low[at], high[at], head[at], given[at] = a, b, core, owner
         at += 1
     return at
 
 
 @kernel
-def _sink(queue: LongArray, queued_ns: DoubleArray) -> None:
-    """Move the top of a heap down to its place; ties go by core."""
-    i, core, ns = 0, queue[0], queued_ns[0]
-    while 2 * i + 1 < len(queue):
-        c = 2 * i + 1
-        if c + 1 < len(queue) and (queued_ns[c + 1], queue[c + 1]) < (queued_ns[c], queue[c]):
-            c += 1
-        if (ns, core) <= (queued_ns[c], queue[c]):
-            break
-        queue[i], queued_ns[i] = queue[c], queued_ns[c]
-        i = c
-    queue[i], queued_ns[i] = core, ns
+def _first_free(load: DoubleArray, taken: LongArray) -> int:
+    """The core with fewest pieces, the least loaded among those."""
+    best = 0
+    for core in range(1, len(load)):
+        if (taken[core], load[core]) < (taken[best], load[best]):
+            best = core
+    return best
 
 
 @kernel

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.estimate.layout import Assignment, place
+from pimcomp.estimate.layout import Assignment, Shares, place
 from pimcomp.estimate.streaming import BUCKETS_PER_LOAD, busiest_ns, stream, strips_of
 from pimcomp.estimate.tables import Chip, Network
 from pimcomp.estimate.work import work_of
@@ -26,11 +26,10 @@ class Population(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the scheduler does with any plan: cores that load the input, columns of a shared node that one core should
-    compute at most."""
+    """What the scheduler does with any plan: cores that load the input, and how nodes are shared out."""
 
     loaders: int
-    window_columns: int
+    shares: Shares
 
 
 @kernel
@@ -42,7 +41,7 @@ def population(net: Network, chip: Chip, plans: Population, rules: Rules) -> npt
         first, last = plans.core_start[p, 0], plans.core_start[p, -1]
         starts = plans.core_start[p] - first
         plan = Assignment(plans.option[p], plans.replication[p], plans.core_of[first:last], starts)
-        layout = place(net, chip.cores, plan, rules.loaders, rules.window_columns)
+        layout = place(net, chip.cores, plan, rules.loaders, rules.shares)
         work = work_of(net, chip, plan, layout)
         strips = strips_of(net, layout)
         busiest = busiest_ns(net, layout, work, chip.cores)

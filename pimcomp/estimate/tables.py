@@ -15,7 +15,8 @@ from pimcomp.ir.array_group import Partition, Unfoldings
 from pimcomp.ir.graph import Graph, Loaded, Pick, Windowed, first_read, window_of
 from pimcomp.plan.rows import needed_rows, read_whole, sources_of
 from pimcomp.plan.unfoldings import starts, sums
-from pimcomp.schedule.sites import centre, leader
+from pimcomp.schedule.sites import centre, leader, led_pixels
+from pimcomp.schedule.stages import phases, shared_work, stages
 from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.energy import mvm_crossbar_pj, static_power_mw
 
@@ -25,6 +26,7 @@ INPUT, LAYER, VECTOR = range(3)
 FIXED_NS, FIXED_PJ, PIXEL_NS, PIXEL_PJ, ONE_OPERAND, TWO_OPERAND, WINDOW_ROWS = range(7)
 # Columns of `group_price`: a firing with the copies it needs, and the addition of its results.
 FIRE_NS, FIRE_PJ, ADD_NS, ADD_PJ = range(4)
+STAGE, MEMBERS, APART = range(3)  # columns of `stage`
 MASK_BITS = 62  # rows of all sources that an array group's mask can name; the last source takes the overflow
 
 
@@ -54,9 +56,11 @@ class Network(NamedTuple):
     kind: INPUT, LAYER or VECTOR. base: the node whose segments a node's work follows (itself for layers and inputs).
     row_start int64[nodes + 1] into followed_row (the base's row that decides who computes a row) and needed_before
     (needed rows in front of each row, int64[rows + 1]). column_start into columns_before (per column of the base, and
-    its width: how many of the node's columns follow columns in front of it). shared: taps of a node (kernel rows +
-    columns) whose long segments are shared out, 0 for others; share_ns: of a pixel of it. work int64[nodes, 14]: the
-    columns of NodeWork. node_price float64[nodes, 7]: vector work of a node, see FIXED_NS and the following.
+    its width: how many of the node's columns follow columns in front of it). phase: see `phases`. shared int64[nodes,
+    2]: of a node whose segments are shared out what `shared_work` says, 0 for others; share_ns: of a pixel of it. stage
+    int64[nodes, 3]: its number, members and whether its pieces lie apart, -1 for others (see `Stage`). work
+    int64[nodes, 14]: the columns of NodeWork. node_price float64[nodes, 7]: vector work of a node, see FIXED_NS and the
+    following.
     constant_bytes, constant_ns: vectors a core loads once, at the memory server. load_ns, store_ns: a row at the
     server. edge_start int64[nodes + 1]; per edge its source, extent (rows of the window, dilation included), base_start
     into base_row (first row read, may be negative), reach_start into base_column (first column read, may be
@@ -79,7 +83,9 @@ class Network(NamedTuple):
     followed_row: LongArray
     column_start: LongArray
     columns_before: LongArray
+    phase: LongArray
     shared: LongArray
+    stage: LongArray
     work: LongArray
     share_ns: DoubleArray
     node_price: DoubleArray
@@ -185,7 +191,7 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
     constant_beats = -(-constant_bytes // arch.global_width_bytes)
     read_ns, write_ns = (c * arch.global_period_ns for c in (arch.global_read_cycles, arch.global_write_cycles))
     prices = {
-        "share_ns": 2 * network.shared * arch.vector_ns(network.channels, 2),
+        "share_ns": network.shared[:, 0] * arch.vector_ns(network.shared[:, 1], 2),
         "node_price": np.stack(
             [fixed.ns, fixed.pj, pixel.ns, pixel.pj, work.one_operand, work.two_operand, work.window_rows], axis=1
         ),
@@ -215,7 +221,10 @@ def priced(network: Network, arch: Arch, flat: Unfoldings) -> Network:
 def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
     """Whose segments each node's work follows, and which of its rows and columns (schedule/sites.py, `_follow`)."""
     base, rows, columns = np.arange(len(graph.nodes)), [], []
-    shared, pixels = np.zeros(len(graph.nodes), np.int64), [n.height * n.width for n in graph.nodes]
+    shared, pixels = np.zeros((len(graph.nodes), 2), np.int64), led_pixels(graph)
+    stage = np.full((len(graph.nodes), 3), -1)
+    for index, own in stages(graph).items():
+        stage[index] = own
     for index, node in enumerate(graph.nodes):
         y, x = np.arange(node.height), np.arange(node.width)
         operation = node.operation
@@ -224,8 +233,8 @@ def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.nda
             ahead = graph.nodes[base[index]]
             y = centre(operation, 0, node.height, ahead.height)
             x = np.maximum.accumulate(centre(operation, 1, node.width, ahead.width))
-            if isinstance(operation, Windowed):
-                shared[index] = sum(operation.window.kernel)
+            if isinstance(operation, Windowed) or stage[index, 0] >= 0:
+                shared[index] = shared_work(node)
         rows.append(y)
         columns.append(np.searchsorted(x, np.arange(graph.nodes[base[index]].width + 1)))
     return {
@@ -235,7 +244,9 @@ def _followed(graph: Graph, weighted: npt.NDArray[np.bool_]) -> dict[str, np.nda
         "followed_row": np.concatenate(rows),
         "column_start": starts([len(c) for c in columns]),
         "columns_before": np.concatenate(columns),
+        "phase": np.array(phases(graph)),
         "shared": shared,
+        "stage": stage,
     }
 
 

@@ -3,7 +3,7 @@
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.schedule_options import ScheduleOptions
-from pimcomp.plan.heads import spread_out
+from pimcomp.plan.heads import narrow_layers, spread_out
 from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.plan.vector_layers import Unfold, unfold_layer, use_vector_unit
 
@@ -21,4 +21,4 @@ def rewrite(graph: Graph, arch: Arch, options: ScheduleOptions, unfold: Unfold =
 
 def regrouped(graph: Graph, *, merge: bool) -> Graph:
     """What is computed together and what apart, on any chip. merge: siblings become one."""
-    return spread_out(merge_siblings(graph) if merge else graph)
+    return spread_out(narrow_layers(merge_siblings(graph) if merge else graph))

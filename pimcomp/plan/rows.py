@@ -53,7 +53,8 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
     """Per node: int32[height] rank of every needed row in a demand-driven order (-1: not needed).
 
     The outputs are demanded row by row, each row demands what it reads first. It is a topological order that keeps
-    few rows alive: the fallback when local memory is short, and the priority of the list scheduler.
+    few rows alive: the fallback when local memory is short, and the priority of the list scheduler. Maps of tokens are
+    made as a whole, those that are equally far from the input at the same time: the heads of an attention.
     """
     reads = [[(s, *input_rows(graph, node, s)) for s in sources_of(node)] for node in graph.nodes]
     rank = [np.full(node.height, -1, dtype=np.int32) for node in graph.nodes]
@@ -80,7 +81,19 @@ def pull_order(graph: Graph, needed: list[npt.NDArray[np.bool_]]) -> list[npt.ND
                     rank[node][current] = position
                     position += 1
                 made[node] += 1
-    return rank
+    return _by_level(graph, rank)
+
+
+def _by_level(graph: Graph, rank: list[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.int32]]:
+    """The ranks, those of nodes behind more maps of tokens last."""
+    level: list[int] = []
+    for node in graph.nodes:
+        level.append(max((level[s] for s in sources_of(node)), default=0) + (node.height == 1 < node.width))
+    flat = np.concatenate(rank)
+    order = np.lexsort((flat, np.repeat(level, [node.height for node in graph.nodes])))
+    order = order[flat[order] >= 0]
+    flat[order] = np.arange(len(order))
+    return np.split(flat, np.cumsum([node.height for node in graph.nodes])[:-1])
 
 
 def _missing(reads: list[tuple[int, LongArray, LongArray]], row: int, made: list[int]) -> list[tuple[int, int]]:

@@ -7,21 +7,20 @@ the last sum the activation. Blocks of different outputs lie side by side in the
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import Conv, Eltwise, Graph, IntArray, Node, View, whole
+from pimcomp.ir.graph import Conv, Graph, IntArray
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.cores_needed import cores_needed
+from pimcomp.plan.heads import in_blocks, spans
 from pimcomp.plan.levers import fits
 from pimcomp.plan.partition import conv_of
 from pimcomp.plan.rewrite import rewrite
-from pimcomp.plan.segments import Span, segment, unused
+from pimcomp.plan.segments import segment
 
 
 class Block(NamedTuple):
@@ -60,9 +59,9 @@ def _split_groups(graph: Graph, index: int, arch: Arch, options: ScheduleOptions
     outputs, inputs = len(conv.weights) // conv.groups, conv.weights.shape[1]
     for parts in range(2, conv.groups + 1):
         most = -(-conv.groups // parts)
-        bounds = _spans(conv.groups, most)
+        bounds = spans(conv.groups, most)
         blocks = [((a * outputs, b * outputs), [(a * inputs, b * inputs)]) for a, b in bounds]
-        divided = _replaced(graph, index, blocks)
+        divided = in_blocks(graph, index, blocks)
         if most == 1 or _alone_fits(divided, index + len(bounds) - 1, arch, options):  # the last is a largest one
             return divided
     return graph
@@ -72,8 +71,8 @@ def _split_and_price(
     graph: Graph, index: int, block: Block, price: Callable[[Graph], float | None]
 ) -> tuple[Graph, float]:
     conv = conv_of(graph.nodes[index])
-    outputs, inputs = (_spans(size, most) for size, most in zip(conv.weights.shape[:2], block, strict=True))
-    divided = _replaced(graph, index, [(span, inputs) for span in outputs])
+    outputs, inputs = (spans(size, most) for size, most in zip(conv.weights.shape[:2], block, strict=True))
+    divided = in_blocks(graph, index, [(span, inputs) for span in outputs])
     # the last block of the first outputs is a largest one
     stop = index + 2 * len(inputs) - 1
     cost = price(segment(divided, max(index, stop - 2), stop))
@@ -108,64 +107,3 @@ def _group_sizes(high: int, wide: int, arch: Arch) -> IntArray:
     """Crossbars of each array group, where `wide` crossbars lie side by side and `high` above each other."""
     full, rest = divmod(wide, arch.crossbars_per_core)
     return np.array(([arch.crossbars_per_core] * full + [rest] * (rest > 0)) * high, np.int32)
-
-
-def _spans(size: int, most: int) -> list[Span]:
-    """Parts of about equal size, none larger than `most`; the last is a largest one."""
-    count = -(-size // most)
-    return list(pairwise(size * k // count for k in range(count + 1)))
-
-
-def _replaced(graph: Graph, index: int, blocks: Sequence[tuple[Span, Sequence[Span]]]) -> Graph:
-    """The graph with a layer in blocks: per span of outputs the spans of the inputs whose results are added.
-
-    A block is named as its layer with its outputs and inputs; a sum with all the inputs that are in it.
-    """
-    node, made = graph.nodes[index], list(graph.nodes[:index])
-    taken = {other.name for other in graph.nodes} | {output.name for output in graph.outputs}
-    place, first = np.empty(node.channels, np.int32), np.empty(node.channels, np.int32)
-    for outputs, inputs in blocks:
-        for number, span in enumerate(inputs):
-            part = _block(node, outputs, span, last=len(inputs) == 1, first=number == 0)
-            made.append(replace(part, name=unused(part.name, taken)))
-            if number:
-                name = unused(_named(node, outputs, (inputs[0][0], span[1])), taken)
-                operands = (whole(len(made) - 2, part.channels), whole(len(made) - 1, part.channels))
-                activation = node.activation if number == len(inputs) - 1 else None
-                made.append(replace(part, name=name, operation=Eltwise("add"), inputs=operands, activation=activation))
-        place[slice(*outputs)], first[slice(*outputs)] = len(made) - 1, np.arange(outputs[1] - outputs[0])
-    more = len(made) - 1 - index
-
-    def moved(view: View) -> View:
-        own = view.sources == index
-        sources = np.where(view.sources > index, view.sources + more, view.sources)
-        sources[own] = place[view.channels[own]]
-        channels = view.channels.copy()
-        channels[own] = first[view.channels[own]]
-        return View(sources, channels)
-
-    behind = (replace(n, inputs=tuple(moved(view) for view in n.inputs)) for n in graph.nodes[index + 1 :])
-    outputs_moved = tuple(replace(output, view=moved(output.view)) for output in graph.outputs)
-    return replace(graph, nodes=(*made, *behind), outputs=outputs_moved)
-
-
-def _block(node: Node, outputs: Span, inputs: Span, *, first: bool, last: bool) -> Node:
-    """Some filters of a layer over some of its inputs. first: the one with the bias; last: with the activation."""
-    conv, view, channels = conv_of(node), node.inputs[0], outputs[1] - outputs[0]
-    weights = conv.weights[slice(*outputs)]
-    if conv.groups == 1:
-        weights = weights[:, slice(*inputs)]
-    groups = (inputs[1] - inputs[0]) // weights.shape[1]
-    bias = conv.bias[slice(*outputs)] if conv.bias is not None and first else None
-    return replace(
-        node,
-        name=_named(node, outputs, inputs),
-        operation=replace(conv, weights=weights, bias=bias, groups=groups),
-        inputs=(View(view.sources[slice(*inputs)], view.channels[slice(*inputs)]),),
-        channels=channels,
-        activation=node.activation if last else None,
-    )
-
-
-def _named(node: Node, outputs: Span, inputs: Span) -> str:
-    return f"{node.name}[{outputs[0]}:{outputs[1]}, {inputs[0]}:{inputs[1]}]"

@@ -48,7 +48,10 @@ def place_buffers(work: TaskWork, maps: Maps, constants: Constants, element_byte
     writes = Accesses(s.final, s.owner, s.node, s.row, s.begin, s.high, np.ones_like(s.node))
     accesses = stack(select(work.reads, valid), writes)
     is_read = np.arange(len(accesses.task)) < valid.sum()
-    buffer_of, rows = merge_accesses(accesses, is_read, maps, cores)
+    # Of tokens every segment is a buffer of its own unless someone reads across: it is freed when it is used up.
+    alone, wide = maps.height[s.node] == 1, int(maps.width.max()) + 1
+    apart = np.isin(accesses.tensor * wide + accesses.low, (s.node * wide + s.low)[alone])
+    buffer_of, rows = merge_accesses(accesses, is_read, apart, maps, cores)
     of_read = np.full(len(valid), -1, dtype=np.int64)
     of_read[valid], written = buffer_of[is_read], buffer_of[~is_read]
     first_sum, first_constants = len(rows.core), len(rows.core) + len(work.sums.core)
@@ -105,12 +108,13 @@ def pads_of(places: Places, maps: Maps) -> LongArray:
 
 
 def merge_accesses(
-    accesses: Accesses, is_read: npt.NDArray[np.bool_], maps: Maps, cores: int
+    accesses: Accesses, is_read: npt.NDArray[np.bool_], apart: npt.NDArray[np.bool_], maps: Maps, cores: int
 ) -> tuple[LongArray, Buffers]:
-    """Buffer of every access, and the buffers: accesses of one row on one core that overlap or touch share one."""
+    """Buffer of every access, and the buffers: accesses of one row on one core that overlap share one, and those that
+    touch, unless the one behind is `apart`."""
     key = (accesses.tensor * cores + accesses.core) * (maps.height.max() + 2) + accesses.row + 1
     order = np.lexsort((accesses.low, key))
-    buffer_of, (low, high), (read_low, read_high) = _sweep(order, key, accesses, is_read)
+    buffer_of, (low, high), (read_low, read_high) = _sweep(order, key, accesses, is_read, apart)
     first = np.zeros(len(low), dtype=np.int64)
     first[buffer_of[::-1]] = np.arange(len(buffer_of) - 1, -1, -1)
     owner = select(accesses, first)
@@ -120,7 +124,7 @@ def merge_accesses(
 
 @kernel
 def _sweep(
-    order: LongArray, key: LongArray, accesses: Accesses, is_read: npt.NDArray[np.bool_]
+    order: LongArray, key: LongArray, accesses: Accesses, is_read: npt.NDArray[np.bool_], apart: npt.NDArray[np.bool_]
 ) -> tuple[LongArray, LongArray, LongArray]:
     """(buffer of every access; first and last column of every buffer, int64[2, buffers]; the same of what is read)."""
     low, high, count = accesses.low, accesses.high, len(order)
@@ -129,7 +133,7 @@ def _sweep(
     b, previous = -1, -1
     for i in range(count):
         a = order[i]
-        if b < 0 or key[a] != previous or low[a] > whole[1, b]:
+        if b < 0 or key[a] != previous or low[a] > whole[1, b] or (apart[a] and low[a] == whole[1, b]):
             b += 1
             whole[0, b], whole[1, b] = low[a], high[a]
             previous = key[a]

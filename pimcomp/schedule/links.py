@@ -46,7 +46,7 @@ def link(work: TaskWork, places: Places, maps: Maps, pull: list[IntArray]) -> tu
         _reader_edges(work, places, stack(carried, Filled(places.of_segment, s.begin, s.high, s.final))),
         Edges(tasks - work.constant_tasks + work.constant_of[uses], uses),
     )
-    rank = _ranks(work, pull, count, edges)
+    rank = _ranks(work, maps, pull, count, edges)
     return transfers, stack(edges, _constant_turns(work, rank)), rank
 
 
@@ -130,11 +130,15 @@ def link_readers(reads: Accesses, readers: Readers, filled: Filled, out: LongArr
     return count
 
 
-def _ranks(work: TaskWork, pull: list[IntArray], transfers: int, edges: Edges) -> LongArray:
-    """Tasks rank as their row in the pull order; transfers and constant loads as their first consumer."""
+def _ranks(work: TaskWork, maps: Maps, pull: list[IntArray], transfers: int, edges: Edges) -> LongArray:
+    """Tasks rank as their row in the pull order, those of tokens one after the other; transfers and constant loads as
+    their first consumer."""
     tasks, start = work.tasks, np.cumsum([0, *[len(rows) for rows in pull]])
     rank = np.concatenate(pull).astype(np.int64)
-    rank = np.append(rank[start[tasks.node] + tasks.row], np.full(transfers, NO_RANK))
+    flat = maps.height == 1
+    first = np.where(flat[tasks.node], tasks.keep, 0)
+    rank = rank[start[tasks.node] + tasks.row] * int(maps.width[flat].max(initial=1)) + first
+    rank = np.append(rank, np.full(transfers, NO_RANK))
     derived = np.append(tasks.kind == CONST, np.ones(transfers, dtype=bool))
     rank[derived] = NO_RANK
     chosen = derived[edges.before]

@@ -24,21 +24,18 @@ from pimcomp.ir.graph import (
     Loaded,
     LongArray,
     Node,
-    Normalise,
     Operation,
     Pick,
     Product,
-    Softmax,
-    Standalone,
     Turn,
     View,
     Windowed,
     on_crossbars,
-    vector_passes,
 )
 from pimcomp.ir.plan import Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.unfoldings import firings
+from pimcomp.schedule.stages import phases, shared_work, stages
 from pimcomp.schedule.work import select
 
 NARROW = 1 / 16
@@ -97,15 +94,16 @@ def place_work(
     """Sites and segments of every node; rows nobody needs are left out.
 
     narrow: no segment is longer than NARROW of local memory, rows of the input included, where columns can be cut; a
-    scattering layer's cannot.
+    scattering layer's cannot. Of tokens that are computed none ever is.
     """
-    load = _core_loads(graph, arch, partition, plan)
+    phase = phases(graph)
+    load = _core_loads(graph, arch, partition, plan, phase)
     weighted = {node: k for k, node in enumerate(partition.nodes)}
     held = [c.ravel().astype(np.int64) for c in plan.core_of] or [np.zeros(1, np.int64)]
     cores_used = np.unique(np.concatenate(held))
-    stages = _stages(graph, arch.total_cores, len(cores_used), options.GATHERERS)
-    # What follows constants would meet on the few cores that load them.
-    pixels = [0 if isinstance(n.operation, Fixed) else n.height * n.width for n in graph.nodes]
+    staged = stages(graph)
+    taken = np.zeros((len(staged), arch.total_cores), np.int64)  # by stage, pieces of every core
+    pixels = led_pixels(graph)
     placed: list[NodeSites] = []
     owners: list[LongArray] = []  # int64[height, width] per node
     for index, node in enumerate(graph.nodes):
@@ -113,6 +111,7 @@ def place_work(
         matrix: LayerMatrix | None = None
         sites: tuple[Site, ...] = ()
         shares: LongArray | None = None
+        tokens = node.height == 1 < node.width and not isinstance(operation, Loaded)
         if on_crossbars(operation):
             k = weighted[index]
             matrix = partition.options[k][plan.option[k]]
@@ -120,25 +119,28 @@ def place_work(
             shared = _shared(graph, node, matrix.unfolding.scatter, sites)
             dealt = (node.height, node.width, matrix.unfolding, sites, options.SEGMENT_BLOCKS)
             shares, segments = shared or (None, _deal(*dealt))
-            if node.height == 1 < node.width and not matrix.unfolding.scatter:
+            if tokens and not matrix.unfolding.scatter:
                 block = matrix.unfolding.block
                 segments = cut_segments(segments, max(options.TOKENS // block, 1) * block)[0]
         elif isinstance(operation, Loaded):
-            segments = _load_rows(node.height, node.width, _loader_cores(load, cores_used, options))
+            segments = _load_rows(node.height, node.width, _loader_cores(load.sum(axis=0), cores_used, options))
         else:
             segments = _follow(owners, node, pixels)
+            passes, elements = shared_work(node)
+            own, pixel_ns = load[phase[index]], passes * arch.vector_ns(elements, 2)
             if isinstance(operation, Windowed):
-                pixel_ns = 2 * sum(operation.window.kernel) * arch.vector_ns(node.channels, 2)
-                segments = _share(segments, load, pixel_ns, options.window_columns)
-            elif index in stages:
-                stage, pixel_ns = stages[index], vector_passes(node) * arch.vector_ns(node.channels, 2)
-                columns = -(-node.height * node.width // stage.pieces)
+                segments = _share(segments, own, pixel_ns, options.window_columns)
+            elif index in staged:
+                stage = staged[index]
+                columns = -(-node.height * node.width // stage.pieces(len(cores_used), options.GATHERERS))
                 if stage.apart:
                     segments = _row_segments(node.height, node.width, columns)
-                segments = _share(segments, load, pixel_ns, columns, taken=stage.taken)
-        if narrow and not (matrix and matrix.unfolding.scatter):
+                segments = _share(segments, own, pixel_ns, columns, taken=taken[stage.number])
+        if (narrow or tokens) and not (matrix and matrix.unfolding.scatter):
             block = matrix.unfolding.block if matrix else 1
             columns = int(NARROW * arch.local_memory_bytes / (node.channels * arch.element_bytes))
+            if tokens and (segments.stop - segments.start).max() > columns:
+                columns = min(columns, options.TOKENS)
             segments = cut_segments(segments, max(columns // block, 1) * block)[0]
         owner = np.zeros((node.height, node.width), dtype=np.int64)
         for y, a, b, core in zip(segments.row, segments.start, segments.stop, segments.owner, strict=True):
@@ -146,43 +148,6 @@ def place_work(
         owners.append(owner)
         placed.append(NodeSites(matrix, sites, select(segments, needed_rows[index][segments.row]), shares))
     return tuple(placed)
-
-
-class _Stage(NamedTuple):
-    """Vector work over tokens that all heads have at the same time. pieces: of a node, about. apart: they go away from
-    where the operands are. taken int64[cores]: pieces that each core has got so far.
-    """
-
-    pieces: int
-    apart: bool
-    taken: LongArray
-
-
-def _stages(graph: Graph, cores: int, used: int, gatherers: int) -> dict[int, _Stage]:
-    """The stage of every node whose pixels are shared out: inner products, normalisations and activations of their own
-    among all `used` cores, what all of them need among a few. What reads a softmax stays where that is."""
-    keys = {source for n in graph.nodes if isinstance(n.operation, Product) for source in n.inputs[1].nodes}
-    depth: list[int] = []
-    found: dict[tuple[int, str], list[int]] = {}
-    for index, node in enumerate(graph.nodes):
-        sources = [graph.nodes[source].operation for view in node.inputs for source in view.nodes]
-        depth.append(1 + max((depth[source] for view in node.inputs for source in view.nodes), default=0))
-        match node.operation:
-            case Turn():
-                found.setdefault((depth[index], "gather"), []).append(index)
-            case Standalone() if index in keys:
-                found.setdefault((depth[index], "gather"), []).append(index)
-            case Product() if not any(isinstance(source, Softmax) for source in sources):
-                found.setdefault((depth[index], "product"), []).append(index)
-            case Normalise():
-                found.setdefault((depth[index], "pixels"), []).append(index)
-            case Standalone() if node.activation is not None and node.height == 1:
-                found.setdefault((depth[index], "pixels"), []).append(index)
-    stages: dict[int, _Stage] = {}
-    for (_, kind), members in found.items():
-        pieces = gatherers if kind == "gather" else max(1, used // len(members))
-        stages |= dict.fromkeys(members, _Stage(pieces, kind != "pixels", np.zeros(cores, np.int64)))
-    return stages
 
 
 def _sites(core_of: IntArray) -> tuple[Site, ...]:
@@ -276,12 +241,16 @@ def _cut_columns(width: int, block: int, weights: npt.NDArray[np.float64]) -> np
     return np.minimum(np.floor(shares * blocks + 0.5).astype(np.int64) * block, width)
 
 
-def _core_loads(graph: Graph, arch: Arch, partition: Partition, plan: Plan) -> npt.NDArray[np.float64]:
-    """float64[cores]: time of every core's MVMs."""
-    load = np.zeros(arch.total_cores)
-    for options, o, cores in zip(partition.options, plan.option, plan.core_of, strict=True):
+def _core_loads(
+    graph: Graph, arch: Arch, partition: Partition, plan: Plan, phase: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """float64[phases, cores]: time of every core's MVMs."""
+    load = np.zeros((max(phase) + 1, arch.total_cores))
+    for node, options, o, cores in zip(partition.nodes, partition.options, plan.option, plan.core_of, strict=True):
         mvm_ns = np.array([arch.mvm_ns(group.crossbars, *group.precision) for group in options[o].groups])
-        np.add.at(load, cores.ravel(), np.tile(mvm_ns * firings(graph, options[o]) / len(cores), len(cores)))
+        np.add.at(
+            load[phase[node]], cores.ravel(), np.tile(mvm_ns * firings(graph, options[o]) / len(cores), len(cores))
+        )
     return load
 
 
@@ -314,9 +283,9 @@ def _share(
                     core = int(owner)
                 else:
                     core = int(load.argmin() if taken is None else np.lexsort((load, taken))[0])
+                owner_of[key] = core
                 if taken is not None:
                     taken[core] += 1
-                owner_of[key] = core
                 load[core] += (b - a) * pixel_ns * rows[int(owner), int(start)]
             parts.append((row, a, b, owner_of[key], -1))
     return Segments(*np.array(parts, dtype=np.int64).T)
@@ -348,6 +317,12 @@ def main_source(view: View) -> int:
     """The node that contributes most channels of a view (the latest among equals)."""
     counts = np.bincount(view.runs[1], weights=view.runs[3])
     return int(len(counts) - 1 - np.argmax(counts[::-1]))
+
+
+def led_pixels(graph: Graph) -> list[int]:
+    """Pixels of every node that others may follow: what followed constants would meet on the few cores that load
+    them."""
+    return [0 if isinstance(n.operation, Fixed) else n.height * n.width for n in graph.nodes]
 
 
 def leader(node: Node, pixels: Sequence[int]) -> int:

@@ -21,6 +21,7 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.ir.graph import IntArray
 from pimcomp.ir.plan import Judges, Layer, LayerOption, MappingProblem, Outcome, Plan, Reads, Status
 from pimcomp.plan.cost import FloatVector, IntVector, plan_cost
+from pimcomp.schedule.work import FLAT_JOIN
 from solvers.capacity import answer, no_plan, smallest_options
 from solvers.options import setting
 from solvers.placing.board import Board, put
@@ -116,7 +117,10 @@ def best_spread(layer: Layer, option: LayerOption) -> int:
     fired = option.firings / layer.out_height * (option.mvm_ns.mean() + option.vector_ns / groups)
     joined = layer.out_width * layer.join_ns
     cores = np.arange(1, groups + 1)
-    times = fired * -(-groups // cores) + joined * (cores - 1)
+    joins = cores - 1
+    if layer.out_height == 1 < layer.out_width:  # tokens: all of a tree's cores add up at the same time
+        joins = np.where(cores > FLAT_JOIN, 2, joins)
+    times = fired * -(-groups // cores) + joined * joins
     return int(np.argmax(times <= CLOSE_SPREAD * times.min())) + 1
 
 

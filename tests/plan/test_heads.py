@@ -1,12 +1,28 @@
-"""Heads as maps of their own, gathered keys and parted activations: the same function, and what is where."""
+"""Heads as maps of their own, gathered keys, parted activations, wide layers in blocks: the same function, and what is
+where."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pimcomp.ir.graph import Conv, Graph, Product, Standalone, Turn
-from pimcomp.plan.heads import spread_out
+from pimcomp.frontend.rewrite.check_graph import check_graph
+from pimcomp.ir.graph import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Graph,
+    Input,
+    Node,
+    Output,
+    Product,
+    Standalone,
+    Turn,
+    Window,
+    whole,
+)
+from pimcomp.plan.heads import CHANNELS, ROWS, narrow_layers, spread_out
 from tests.frontend.small_onnx import load
 from tests.graph_oracle import evaluate_images, random_inputs
 from tests.schedule.random_networks import random_network
@@ -58,3 +74,43 @@ def test_a_long_activation_is_a_node_of_its_own(tmp_path: Path) -> None:
 def test_other_networks_stay_as_they_are(seed: int) -> None:
     graph = random_network(seed)
     assert [node.name for node in spread_out(graph).nodes] == [node.name for node in graph.nodes]
+
+
+def _layer(inputs: int, outputs: int, height: int = 1, width: int = 3) -> Graph:
+    rng = np.random.default_rng(0)
+    conv = Conv(
+        window=Window(kernel=(1, 1)),
+        weights=rng.standard_normal((outputs, inputs, 1, 1)).astype(np.float32),
+        bias=rng.standard_normal(outputs).astype(np.float32),
+    )
+    x = Node(
+        name="x", operation=Input((1, inputs, height, width)), inputs=(), channels=inputs, height=height, width=width
+    )
+    relu = Activation(kind=ActivationKind.RELU)
+    y = replace(x, name="y", operation=conv, inputs=(whole(0, inputs),), channels=outputs, activation=relu)
+    outs = (Output(name="out", view=whole(1, outputs), onnx_shape=(1, outputs, height, width)),)
+    return Graph(name="net", nodes=(x, y), outputs=outs)
+
+
+def test_a_layer_of_many_inputs_is_computed_in_blocks_side_by_side() -> None:
+    graph = _layer(ROWS + 1, 2 * CHANNELS + 1)
+    divided = narrow_layers(graph)
+    check_graph(divided)
+    assert [node.channels for node in divided.nodes[1:]] == [256, 256, 257]
+    inputs = random_inputs(graph, 1, seed=0)
+    expected, found = (evaluate_images(g, inputs)[1] for g in (graph, divided))
+    np.testing.assert_allclose(found["out"], expected["out"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        _layer(ROWS, CHANNELS + 1),
+        _layer(ROWS + 1, CHANNELS),
+        _layer(ROWS + 1, CHANNELS + 1, height=2),
+        _layer(ROWS + 1, CHANNELS + 1, width=1),
+    ],
+    ids=["few inputs", "few outputs", "no tokens", "one token"],
+)
+def test_others_stay_as_they_are(graph: Graph) -> None:
+    assert narrow_layers(graph) is graph

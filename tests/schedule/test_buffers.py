@@ -46,15 +46,18 @@ def as_arrays(found: list[Access]) -> tuple[Accesses, np.ndarray]:
     return Accesses(task, core, tensor, row, low, high, np.ones_like(task)), np.array([a.reads for a in found])
 
 
-@given(accesses())
-def test_accesses_that_touch_share_a_buffer_and_others_do_not(found: list[Access]) -> None:
-    buffer_of, buffers = merge_accesses(*as_arrays(found), MAPS, CORES)
+@given(accesses(), st.sets(st.integers(0, WIDTH)))
+def test_accesses_that_touch_share_a_buffer_unless_they_lie_apart(found: list[Access], cuts: set[int]) -> None:
+    apart = np.array([a.low in cuts for a in found])
+    buffer_of, buffers = merge_accesses(*as_arrays(found), apart, MAPS, CORES)
     for b in range(len(buffers.core)):
         held = [a for a, number in zip(found, buffer_of, strict=True) if number == b]
         assert {(a.core, a.tensor, a.row) for a in held} == {(buffers.core[b], buffers.tensor[b], buffers.row[b])}
         assert (min(a.low for a in held), max(a.high for a in held)) == (buffers.low[b], buffers.high[b])
         covered = {x for a in held for x in range(a.low, a.high)}
         assert covered == set(range(buffers.low[b], buffers.high[b]))  # no gap
+        across = {x for a in held for x in range(a.low + 1, a.high)}
+        assert not cuts & set(range(int(buffers.low[b]) + 1, int(buffers.high[b]))) - across
         read = [a for a in held if a.reads]
         if read:
             assert buffers.read_low[b] == min(a.low for a in read)
@@ -65,4 +68,5 @@ def test_accesses_that_touch_share_a_buffer_and_others_do_not(found: list[Access
             if (buffers.core[b], buffers.tensor[b], buffers.row[b]) == (
                 buffers.core[other], buffers.tensor[other], buffers.row[other],
             ):  # fmt: skip
-                assert buffers.high[b] < buffers.low[other] or buffers.high[other] < buffers.low[b]
+                ends = sorted([(buffers.low[b], buffers.high[b]), (buffers.low[other], buffers.high[other])])
+                assert ends[0][1] < ends[1][0] or (ends[0][1] == ends[1][0] and int(ends[1][0]) in cuts)

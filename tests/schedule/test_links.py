@@ -36,7 +36,7 @@ def segments(draw: st.DrawFn) -> list[Segment]:
 
 @given(accesses(), segments())
 def test_a_message_is_the_part_of_anothers_segment_that_is_read(found: list[Access], owned: list[Segment]) -> None:
-    _, buffers = merge_accesses(*as_arrays(found), MAPS, CORES)
+    _, buffers = merge_accesses(*as_arrays(found), np.zeros(len(found), np.bool_), MAPS, CORES)
     row_start = ROWS * np.arange(TENSORS + 1)
     row_index = np.searchsorted([s.tensor * ROWS + s.row for s in owned], np.arange(TENSORS * ROWS + 1))
     node, row, low, high, owner = (column([getattr(s, name) for s in owned]) for name in Segment._fields)
