@@ -26,6 +26,7 @@ PLACES = {
 COMPUTED = frozenset(LOWERINGS) | DEFINED
 _ELSEWHERE = {
     **dict.fromkeys(DEFINED, "vector unit"),
+    "CenterCropPad": "layout",
     "Softmax": "vector unit; host, last",
     "LogSoftmax": "host, last",
     "Shape": "folded",
@@ -39,8 +40,8 @@ FORMS = {
     "Gemm": "constant B",
     "MatMul": "vector unit where no matrix is constant",
     "Where": "constant condition",
-    "LayerNormalization": "over channels",
-    "RMSNormalization": "over channels",
+    "LayerNormalization": "over any last axes",
+    "RMSNormalization": "over any last axes",
     "MaxPool": "1-D and 2-D, no Indices",
     "AveragePool": "1-D and 2-D",
     "BatchNormalization": "in evaluation mode, spatial",
@@ -48,7 +49,7 @@ FORMS = {
     "Div": "by a constant",
     "Pow": "exponents 1 to 4",
     "PRelu": "constant slopes",
-    "Softmax": "over one axis; inside the network over channels",
+    "Softmax": "over one axis",
     "LogSoftmax": "at the end, over one axis",
     "Gather": "constant indices",
     "Concat": "along any axis but the batch",

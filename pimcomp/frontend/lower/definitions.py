@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported
 from pimcomp.frontend.lower.tensor import Tensor
 
-DEFINED = frozenset({"Attention", "Einsum"})  # by ONNX, in operators that are lowered
+DEFINED = frozenset({"Attention", "CenterCropPad", "Einsum"})  # by ONNX, in operators that are lowered
 BODY_OPSET = 23  # whose operators the bodies are made of, in a network of any opset up to it
 
 # Inputs that a body does not read, and attributes that it does not declare, are refused where they are given.

@@ -282,7 +282,8 @@ def _repeat(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, counts: Seque
     order = rearrange.map_order(tensor)
     if all(count == 1 for count in counts):
         return tensor
-    if order is None and all(k == "c" for c, axis in zip(counts, tensor.axes, strict=True) if c > 1 for k, _ in axis):
+    repeated = [axis for count, axis in zip(counts, tensor.axes, strict=True) if count > 1]
+    if order is None and {k for axis in (repeated if len(counts) > 4 else tensor.axes) for k, _ in axis} <= {"c"}:
         for axis, count in enumerate(counts):
             chosen = np.tile(np.arange(tensor.shape[axis]), count)
             tensor = tensor if count == 1 else rearrange.take_channels(tensor, axis, chosen)

@@ -137,7 +137,8 @@ _REASONS = {
         "GatherElements GatherND Scatter ScatterElements ScatterND TensorScatter ReverseSequence MaxUnpool Trilu "
         "GridSample AffineGrid RoiAlign MaxRoiPool DeformConv"
     ),
-    "write it as other operators: MatMul with a constant, ConvTranspose, Slice and Pad": "Col2Im CenterCropPad",
+    "write it as ConvTranspose with constant weights": "Col2Im",
+    "write it as Slice, Concat, Mul and Add": "RotaryEmbedding",
     "it is for training": "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
     _RANDOM: "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike",
     "it makes a constant, and its operands are computed by the network": (
@@ -154,7 +155,7 @@ _REASONS = {
     "export the quantized network with QuantizeLinear and DequantizeLinear pairs (QDQ), or in float32": (
         "QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear QuantizeLinear DequantizeLinear"
     ),
-    "export attention as MatMul, Softmax and MatMul": ("LinearAttention RotaryEmbedding"),
+    "export attention as MatMul, Softmax and MatMul": "LinearAttention",
     "which elements come out depends on the data": "NonZero NonMaxSuppression Unique Compress",
     "which elements come out depends on the data (behind the last layer the host chooses)": "ArgMax ArgMin TopK",
 }

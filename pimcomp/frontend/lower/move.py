@@ -30,10 +30,11 @@ def to_channels(name: str, builder: GraphBuilder, tensor: Tensor, kind: str, inn
     if inner > MOST_PICKS:
         raise LayoutError(f"{_needs(tensor)}; that would take {inner} copies of them, at most {MOST_PICKS} are made")
     height, width = (outer, tensor.width) if kind == "h" else (tensor.height, outer)
-    parts = []
-    for first in range(inner):
-        lines = tuple(range(first, size, inner))
-        parts.append(_picked(name, builder, tensor.cells, tensor, lines, kind).reshape(tensor.cells.shape))
+    if tensor.cells.size == 1 and inner == tensor.height * tensor.width:  # one channel: all pixels in one step
+        parts = list(node_cells(builder.emit(name, Turn(), (tensor.view,), (inner, 1, 1)), inner))
+    else:
+        rest = [tuple(range(first, size, inner)) for first in range(inner)]
+        parts = [_picked(name, builder, tensor.cells, tensor, r, kind).reshape(tensor.cells.shape) for r in rest]
     axes = [list(factors) for factors in tensor.axes]
     axes[axis][at : at + 1] = [(kind, outer), ("c", inner)]
     return tidy(axes, np.stack(parts, axis=place), replace(tensor, height=height, width=width))

@@ -93,6 +93,11 @@ def test_fused_operators_of_onnx_runtime(tmp_path: Path) -> None:
     assert kinds(graph).count("Normalise") == 3
 
 
+def test_a_map_is_cut_and_padded_around_its_centre(tmp_path: Path) -> None:
+    nodes = [op("Relu", "x", "a"), op("CenterCropPad", "a size", "y", axes=[-2, -1])]
+    check(tmp_path, nodes, {"x": [1, 3, 7, 4]}, {"size": np.array([4, 9])}, opset=18)
+
+
 def test_what_a_definition_does_not_say_is_refused(tmp_path: Path) -> None:
     weights = {"w": normals(6, 18), "b": normals(18), "m": np.array([3], np.int32)}
     nodes = [op("Attention", "x w b m", "y", domain=FUSED, num_heads=2, do_rotary=1)]

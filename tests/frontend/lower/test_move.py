@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from pimcomp.errors import UnsupportedOp
-from tests.frontend.small_onnx import check, load, make, normals, op
+from tests.frontend.small_onnx import check, kinds, load, make, normals, op
 
 X = {"x": (1, 3, 6, 4)}
 CONV = op("Conv", "x w b", "c", pads=[1, 1, 1, 1])
@@ -129,6 +129,17 @@ def _regrouped(rng: np.random.Generator, size: int) -> tuple[int, ...]:
 def test_any_chain_of_rearrangements(tmp_path: Path, seed: int) -> None:
     nodes, weights = chain(np.random.default_rng(seed))
     check(tmp_path, [CONV, *nodes], X, weights)
+
+
+def test_what_lies_along_one_row_becomes_channels_in_one_step(tmp_path: Path) -> None:
+    """Efficient channel attention as PyTorch writes it with a dynamic batch: its factors are expanded to the map."""
+    nodes = [CONV, op("ReduceMean", "c", "m", axes=[2, 3]), op("Reshape", "m line", "r"), op("Conv", "r k", "a",
+             pads=[1, 1]), op("Sigmoid", "a", "s"), op("Reshape", "s back", "f"), op("Expand", "f all", "e"),
+             op("Mul", "c e", "y")]  # fmt: skip
+    sizes = {"line": ints(1, 1, 4), "back": ints(1, 4, 1, 1), "all": ints(1, 4, 6, 4)}
+    graph = check(tmp_path, nodes, X, WEIGHTS | {"k": normals(1, 1, 3), **sizes})
+    assert kinds(graph).count("Turn") == 2
+    assert kinds(graph).count("Pick") <= 1
 
 
 def test_moving_too_much_is_refused_in_numbers(tmp_path: Path) -> None:
