@@ -12,7 +12,9 @@ import onnx
 import pytest
 
 from pimcomp.foundation.own_files import RECORD
+from pimcomp.frontend import load_network
 from pimdse.cli import run
+from solvers.segments import kind_of
 from tests.frontend.small_onnx import make, normals, op
 
 CHIP = """
@@ -243,6 +245,25 @@ def test_a_layer_that_is_too_large_by_itself_becomes_several(made: Path, capsys:
     assert layers[-2:] == [["Conv-y[0:16, 0:32]"], ["Conv-y[0:16, 32:64]"]]
     assert run(["verify", str(out)]) == 0
     assert run(["-q", "reproduce", str(out)]) == 0
+
+
+def test_segments_of_a_kind_have_one_program(made: Path) -> None:
+    """benchmarks/one_chip.py compiles one of each kind; the weights differ, in memory.npz."""
+    nodes = [op("Conv", f"{'xabc'[k]} w{k}", "abcy"[k]) for k in range(4)]
+    model = make(nodes, {"x": (1, 64, 4, 4)}, {f"w{k}": normals(64, 64, 1, 1, seed=k) for k in range(4)}, ("y",))
+    onnx.save(model, made / "alike.onnx")
+    out = made / "alike"
+    asked = ["-q", "compile", str(made / "alike.onnx"), "--arch", less(made), "--solver", "exact"]
+    assert run([*asked, "--segments", "--out", str(out)]) == 0
+    kinds: dict[str, set[bytes]] = {}
+    weights = set()
+    for part in json.loads((out / "segments.json").read_text())["segments"]:
+        kind = kind_of(load_network(out / part["folder"] / part["network"]).graph)
+        kinds.setdefault(kind, set()).add((out / part["folder"] / "program.gz").read_bytes())
+        weights.add((out / part["folder"] / "memory.npz").read_bytes())
+    assert len(weights) == 16, "four blocks of each layer"
+    assert len(kinds) < 6
+    assert {len(programs) for programs in kinds.values()} == {1}
 
 
 def test_a_filter_larger_than_the_chip_is_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
