@@ -150,13 +150,15 @@ def staying(graphs: Sequence[Graph], arch: Arch, pipeline: Pipeline, options: Sc
     the least sum of times; None if they do not fit side by side in every core.
     """
     rewritten = [rewrite(graph, arch, options) for graph in graphs]
-    sizes = [group_sizes(graph, arch) for graph in rewritten]
 
-    def packs(needed: IntArray, budget: int) -> bool:
-        return int(needed.max(initial=0)) <= budget and cores_needed(needed, budget) <= arch.total_cores
+    def least_budget(needed: IntArray) -> int:
+        """More than a core has if none is enough."""
+        first = max(1, int(needed.max(initial=0)), -(-int(needed.sum()) // arch.total_cores))
+        budgets = range(first, arch.crossbars_per_core + 1)
+        packed = (b for b in budgets if cores_needed(needed, b) <= arch.total_cores)
+        return next(packed, arch.crossbars_per_core + 1)
 
-    budgets = range(1, arch.crossbars_per_core + 1)
-    least = [next((b for b in budgets if packs(needed, b)), arch.crossbars_per_core + 1) for needed in sizes]
+    least = [least_budget(group_sizes(graph, arch)) for graph in rewritten]
     if sum(least) > arch.crossbars_per_core:
         return None
 
