@@ -36,13 +36,15 @@ FloatVector = npt.NDArray[np.float64]
 class Estimate:
     """Figures of a population: arrays of one value per plan, as the timeline reports them for the compiled program.
 
-    latency_ns: of one image; where rounds overlap, so many whole ones as the first image takes by itself. period_ns,
-    energy_pj: per image (a round takes `images`). busiest_ns: issue time of the busiest core per image.
-    local_memory_bytes: what the busiest core holds if work runs ahead as far as it can; beyond the chip's memory the
-    scheduler holds it back, which the times do not contain. crossbars and area_mm2 are the chip's.
+    alone_ns: of one image, if no other is there. latency_ns: of one image; where rounds overlap, so many whole ones as
+    the first image takes by itself. period_ns, energy_pj: per image (a round takes `images`). busiest_ns: issue time of
+    the busiest core per image. local_memory_bytes: what the busiest core holds if work runs ahead as far as it can;
+    beyond the chip's memory the scheduler holds it back, which the times do not contain. crossbars and area_mm2 are the
+    chip's.
     """
 
     images: int
+    alone_ns: FloatVector
     latency_ns: FloatVector
     period_ns: FloatVector
     energy_pj: FloatVector
@@ -119,6 +121,7 @@ class Estimator:
         static_mw = raw[:, CORES] * self.chip.core_static_mw + self.chip.chip_static_mw
         return Estimate(
             images=images,
+            alone_ns=alone_ns * (SCALE[pipeline] if scale is None else scale),
             latency_ns=image_ns * images * rounds,
             period_ns=image_ns,
             energy_pj=raw[:, DYNAMIC_PJ] + static_mw * image_ns,

@@ -73,6 +73,9 @@ class Layer:
     join_ns: float = 0.0
 
 
+SCARCE = 0.8  # share of the crossbars that one replica of everything takes, above which they are scarce
+
+
 @brief
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MappingProblem:
@@ -99,6 +102,11 @@ class MappingProblem:
     def crossbars(self) -> int:
         """Crossbars of the chip."""
         return self.cores * self.crossbars_per_core
+
+    @property
+    def scarce(self) -> bool:
+        """Whether one replica of everything leaves few crossbars for more."""
+        return sum(min(o.crossbars for o in layer.options) for layer in self.layers) > SCARCE * self.crossbars
 
 
 @brief

@@ -3,7 +3,7 @@
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.schedule_options import ScheduleOptions
-from pimcomp.plan.heads import narrow_layers, spread_out
+from pimcomp.plan.heads import cut_where_crowded, narrow_layers, spread_out
 from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.plan.vector_layers import Unfold, unfold_layer, use_vector_unit
 
@@ -16,7 +16,7 @@ def rewrite(graph: Graph, arch: Arch, options: ScheduleOptions, unfold: Unfold =
     graph = regrouped(graph, merge=options.merge_siblings)
     if options.vector_depthwise:
         graph = use_vector_unit(graph, arch, unfold)
-    return graph
+    return cut_where_crowded(graph, arch)
 
 
 def regrouped(graph: Graph, *, merge: bool) -> Graph:

@@ -15,6 +15,7 @@ from pimcomp.frontend.side_by_side import joined_graph
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, Graph, Output
 from pimcomp.ir.image_shape import image_shape
+from pimcomp.plan.heads import cut_as
 from pimcomp.plan.rewrite import regrouped
 from pimcomp.proof.feeds import (
     Feed,
@@ -307,13 +308,13 @@ def _look_inside(
 
 
 def _as_compiled(network: LoadedNetwork, names: Sequence[str]) -> Graph:
-    """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged.
+    """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged, and layers cut.
 
     Raises ModelError if the program was compiled from another network.
     """
     for merge in (False, True):
         parts = {prefix: regrouped(part.graph, merge=merge) for prefix, part in network.parts}
-        candidate = joined_graph(parts) if parts else regrouped(network.graph, merge=merge)
+        candidate = cut_as(joined_graph(parts) if parts else regrouped(network.graph, merge=merge), names)
         if [node.name for node in candidate.nodes] == list(names):
             return candidate
     name = network.graph.name

@@ -27,6 +27,7 @@ from solvers.options import setting
 from solvers.placing.board import Board, put
 
 FILLS = (0.93, 0.8, 0.6, 0.4)  # shares of the crossbars that replication may use: packing needs some room
+THRIFTY_FILLS = (0.98, 0.96, 0.93)
 NARROW_BLOCK = 2
 CLOSE_SPREAD = 1.1
 HALO = 2  # columns that a scattering segment needs besides its own: those of a kernel of three
@@ -86,7 +87,7 @@ def restricted(scatter: bool, widest_block: int) -> tuple[Variant, ...]:
 
 
 def stream_plans(problem: MappingProblem, variants: tuple[Variant, ...] = VARIANTS) -> Iterator[Plan]:
-    """Packed plans, at most one per variant, the most promising first.
+    """Packed plans, at most one per variant, the most promising first, and a thrifty one.
 
     Where no layer can scatter (depthwise and pointwise networks), narrow blocks come first: wide ones spread a row's
     work over too few cores (mobilenetv2 on pimcomp_default: 9.1 ms with blocks up to 8, 6.1 ms with up to 2).
@@ -98,11 +99,31 @@ def stream_plans(problem: MappingProblem, variants: tuple[Variant, ...] = VARIAN
             if plan is not None:
                 yield plan
                 break
+    if problem.scarce:
+        yield from _thrifty_plans(problem)
+
+
+def _thrifty_plans(problem: MappingProblem) -> Iterator[Plan]:
+    """Where crossbars are scarce: of every layer the option whose replicas do most for theirs, and hardly any crossbar
+    is left; at most one plan."""
+    products = ([o.work_ns * o.crossbars for o in layer.options] for layer in problem.layers)
+    chosen = [int(np.argmin(each)) for each in products]
+    for fill in THRIFTY_FILLS:
+        budget = int(problem.crossbars * fill)
+        plan = _replicated(problem, _affordable(problem, chosen, budget), VARIANTS[0], budget)
+        if plan is not None:
+            yield plan
+            return
 
 
 def stream_plan(problem: MappingProblem, variant: Variant, budget: int) -> Plan | None:
     """The plan of one variant with about `budget` crossbars; None if it cannot be packed."""
     options = _affordable(problem, [choose_option(layer, variant) for layer in problem.layers], budget)
+    return _replicated(problem, options, variant, budget)
+
+
+def _replicated(problem: MappingProblem, options: list[int], variant: Variant, budget: int) -> Plan | None:
+    """The plan with these options; None if it cannot be packed."""
     replicas = _replicate(problem, options, variant, budget)
     spreads = [best_spread(layer, layer.options[o]) for layer, o in zip(problem.layers, options, strict=True)]
     return pack(problem, options, replicas, spreads)

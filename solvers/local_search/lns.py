@@ -28,6 +28,7 @@ UNIFORM = 0.25  # share of layers drawn regardless of the critical path
 GROW, SHRINK = (1.5, 2.0, 3.0), (0.5, 0.67)
 AHEAD = 50  # plans that the estimate may judge for one that is ordered
 RESTARTS = 4  # of that search, at most
+SCARCE_RESTARTS, SCARCE_AHEAD = 10, 5  # where crossbars are scarce: shorter searches, for orders take longest there
 FINALISTS = 3  # of the search ahead, judged before the starts
 DRAWN = 20  # neighbours of which the estimate chooses the one that is ordered
 FAILURES = 40  # neighbours in a row that cannot be packed before the search gives up
@@ -40,7 +41,7 @@ class Lns:
     budget: float = setting(4.0, "million tasks and messages to be ordered, about 4 s of processor time each")
     most: int = setting(60, "plans to be judged at most")
     judge: str = setting(PROGRAM, "who judges plans: their ordered programs, an estimate, or closed forms", JUDGE_NAMES)
-    ahead: float = setting(0.4, "batch: share of the budget that the estimate searches with first")
+    ahead: float = setting(0.4, "batch, or crossbars scarce: share of the budget for a search by the estimate first")
     scatter: bool = setting(True, "false: plans without scattering convolutions")
     widest_block: int = setting(8, "windows per MVM at most")
     name: str = field(default="lns", init=False)
@@ -74,15 +75,10 @@ class Lns:
             starts = sorted(starts, key=lambda start: estimate.judge(start[1]).time_ns)[: self.most]
         budget = units(clock.limit_s, ACTIONS_PER_S, int(self.budget * 1e6))
         shapes, judge = [_shape_of(name, plan) for name, plan in starts], judge_called(self.judge, problem, judges)
-        if self.judge == PROGRAM and estimate is not None and problem.pipeline is Pipeline.BATCH:
-            left, known = int(budget * self.ahead), dict[Shape, float]()
+        if self.judge == PROGRAM and estimate is not None and (problem.scarce or problem.pipeline is Pipeline.BATCH):
+            left = int(budget * self.ahead)
             budget -= left
-            for restart in range(RESTARTS):
-                ahead = _Search(problem, estimate, seed + restart, left, self.most * AHEAD, clock)
-                ahead.run(shapes)
-                left, known = ahead.left, known | ahead.known
-            ranked = sorted(known, key=lambda shape: known[shape])
-            shapes = [*ranked[:FINALISTS], *(shape for shape in ranked if shape in shapes)]
+            shapes = _look_ahead(problem, estimate, shapes, left, self.most, clock, seed)
         scout = estimate if self.judge == PROGRAM else None
         found = _Search(problem, judge, seed, budget, self.most, clock, scout)
         best = found.run(shapes)
@@ -114,6 +110,28 @@ def _shape_of(origin: str, plan: Plan) -> Shape:
 
 def _key(shape: Shape) -> tuple[tuple[int, ...], ...]:
     return shape.option, shape.replication, shape.spread
+
+
+def _look_ahead(
+    problem: MappingProblem, estimate: Judge, starts: list[Shape], left: int, most: int, clock: Clock, seed: int
+) -> list[Shape]:
+    """What searches by the estimate recommend, then the starts.
+
+    Where crossbars are scarce, they are short and many, the best of each counts, and starts do not: programs take long
+    there, and starts are far from the best.
+    """
+    restarts, each, left = (SCARCE_RESTARTS, SCARCE_AHEAD, 2 * left) if problem.scarce else (RESTARTS, AHEAD, left)
+    known, best = dict[Shape, float](), dict[Shape, float]()
+    for restart in range(restarts):
+        ahead = _Search(problem, estimate, seed + restart, left, most * each, clock)
+        found = ahead.run(starts)
+        left, known = ahead.left, known | ahead.known
+        if found is not None and ahead.best is not None:
+            best[found] = ahead.best[1].time_ns
+    if problem.scarce and best:
+        return sorted(best, key=lambda shape: best[shape])[:FINALISTS]
+    ranked = sorted(known, key=lambda shape: known[shape])
+    return [*ranked[:FINALISTS], *(shape for shape in ranked if shape in starts)]
 
 
 class _Search:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pimcomp.frontend.rewrite.check_graph import check_graph
+from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import (
     Activation,
     ActivationKind,
@@ -16,16 +17,17 @@ from pimcomp.ir.graph import (
     Input,
     Node,
     Output,
+    Pool,
     Product,
     Standalone,
     Turn,
     Window,
     whole,
 )
-from pimcomp.plan.heads import CHANNELS, ROWS, narrow_layers, spread_out
+from pimcomp.plan.heads import CHANNELS, ROWS, cut_as, cut_where_crowded, narrow_layers, spread_out
 from tests.frontend.small_onnx import load
-from tests.graph_oracle import evaluate_images, random_inputs
-from tests.schedule.random_networks import random_network
+from tests.graph_oracle import evaluate, evaluate_images, random_inputs
+from tests.schedule.random_networks import random_chip, random_network
 from tests.seeds import seeds
 from tests.transformer import encoder
 
@@ -114,3 +116,49 @@ def test_a_layer_of_many_inputs_is_computed_in_blocks_side_by_side() -> None:
 )
 def test_others_stay_as_they_are(graph: Graph) -> None:
     assert narrow_layers(graph) is graph
+
+
+def _chip(cores: int, crossbars: int) -> Arch:
+    return replace(
+        random_chip(0), cores=cores, crossbars_per_core=crossbars, crossbar_rows=16, crossbar_cols=16, cell_bits=8
+    )
+
+
+def _crowded(seed: int) -> Graph:
+    """A convolution and a pool, then layers that fire once: 8 of 136 crossbars of 16 x 16 are the convolution's."""
+    rng = np.random.default_rng(seed)
+    conv = Conv(window=Window(kernel=(3, 3), pads=(1, 1, 1, 1)), weights=rng.standard_normal((48, 4, 3, 3)).astype("f"))
+    full = Conv(window=Window(kernel=(4, 4)), weights=rng.standard_normal((32, 48, 4, 4)).astype("f"))
+    last = Conv(window=Window(kernel=(1, 1)), weights=rng.standard_normal((40, 32, 1, 1)).astype("f"))
+    pool = Pool(method="max", window=Window(kernel=(2, 2), stride=(2, 2)))
+    relu = Activation(kind=ActivationKind.RELU)
+    nodes = (
+        Node(name="x", operation=Input((1, 4, 8, 8)), inputs=(), channels=4, height=8, width=8),
+        Node(name="c", operation=conv, inputs=(whole(0, 4),), channels=48, height=8, width=8, activation=relu),
+        Node(name="p", operation=pool, inputs=(whole(1, 48),), channels=48, height=4, width=4),
+        Node(name="f", operation=full, inputs=(whole(2, 48),), channels=32, height=1, width=1, activation=relu),
+        Node(name="l", operation=last, inputs=(whole(3, 32),), channels=40, height=1, width=1),
+    )
+    return Graph(name="net", nodes=nodes, outputs=(Output(name="y", view=whole(4, 40), onnx_shape=(1, 40)),))
+
+
+def test_layers_are_narrow_where_fully_connected_ones_hold_most_of_the_chip() -> None:
+    graph = _crowded(0)
+    narrow = cut_where_crowded(graph, _chip(20, 8))
+    check_graph(narrow)
+    assert [node.channels for node in narrow.nodes] == [4, *[16] * 3, *[16] * 3, *[16] * 2, *[16, 16, 8]]
+    assert [node.name for node in narrow.nodes[1:7]] == [f"{n}" for n in (
+        "c[0:16, 0:4]", "c[16:32, 0:4]", "c[32:48, 0:4]", "p[0:16]", "p[16:32]", "p[32:48]"
+    )]  # fmt: skip
+    again = cut_as(graph, [node.name for node in narrow.nodes])
+    assert [node.name for node in again.nodes] == [node.name for node in narrow.nodes]
+    assert cut_as(graph, [node.name for node in graph.nodes]) is graph
+    inputs = {name: images[0] for name, images in random_inputs(graph, 1, 0).items()}
+    expected, found = evaluate(graph, inputs)[1], evaluate(narrow, inputs)[1]
+    np.testing.assert_allclose(found["y"], expected["y"], rtol=1e-9, atol=1e-12)
+
+
+def test_layers_stay_wide_where_the_chip_has_room_or_none() -> None:
+    graph = _crowded(0)
+    assert cut_where_crowded(graph, _chip(40, 8)) is graph
+    assert cut_where_crowded(graph, _chip(8, 8)) is graph

@@ -7,6 +7,7 @@ import pytest
 
 from pimcomp.ir.plan import Plan
 from solvers import get_solver
+from solvers.heuristics.stream import VARIANTS, stream_plans
 from tests.solvers.problems import RESNET18, make_layer, make_option, make_problem, resnet18_problem
 
 
@@ -50,3 +51,15 @@ def test_replication_stops_at_the_number_of_windows() -> None:
         plan = get_solver(name).solve(problem, {}, time_limit_s=1.0, seed=0).plan
         assert plan is not None
         assert plan.replication == (4,)
+
+
+def test_where_crossbars_are_scarce_stream_also_takes_what_does_most_for_its_crossbars() -> None:
+    """The second option is twice as quick and takes three times the crossbars."""
+    quick = [make_option(98, [3, 3], 2)]
+    layers = [make_layer(k, [make_option(196, [1, 1]), *quick]) for k in range(4)]
+    scarce, roomy = make_problem(layers, 3, 3), make_problem(layers, 12, 8)
+    assert scarce.scarce
+    assert not roomy.scarce
+    plans, others = list(stream_plans(scarce)), list(stream_plans(roomy))
+    assert plans[-1].option == (0,) * 4
+    assert len(others) == len(VARIANTS)

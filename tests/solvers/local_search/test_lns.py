@@ -8,11 +8,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pimcomp.ir.plan import Pipeline, Plan
+from pimcomp.ir.plan import Judgement, MappingProblem, Pipeline, Plan
+from pimcomp.plan.cost import core_loads_ns, plan_cost
+from pimcomp.plan.judge import ESTIMATE, PROGRAM
+from pimcomp.proof.static import verify_plan
 from solvers.heuristics.stream import Streaming
 from solvers.local_search.auto import Auto
 from solvers.local_search.lns import Lns
 from tests.seeds import sampled
+from tests.solvers.problems import resnet18_problem
 from tests.solvers.trials import Recorder
 
 
@@ -80,3 +84,32 @@ def test_a_trial_is_close_to_the_timeline_and_its_path_is_as_long_as_it(pipeline
     assert (trial.share >= 0).all()
     if pipeline is Pipeline.ELEMENT:  # a round of a batch program ends with any layer
         assert np.count_nonzero(trial.share) > len(trial.share) / 2
+
+
+class _ByCost:
+    """A judge by the closed forms, and all that it was asked."""
+
+    def __init__(self, problem: MappingProblem) -> None:
+        self.problem, self.plans, self.times = problem, list[Plan](), list[float]()
+
+    def judge(self, plan: Plan) -> Judgement:
+        verify_plan(self.problem, plan)
+        self.plans.append(plan)
+        self.times.append(plan_cost(self.problem, plan).objective_ns(self.problem.pipeline))
+        return Judgement(time_ns=self.times[-1], actions=1500, share=core_loads_ns(self.problem, plan).max(axis=1))
+
+
+def test_where_crossbars_are_scarce_the_estimate_is_asked_first_and_starts_are_not_ordered() -> None:
+    """727 crossbars are needed of 800; with twice as many, an element plan is looked for among programs alone."""
+    tight, roomy = (resnet18_problem(Pipeline.ELEMENT, cores=cores, capacity=40) for cores in (20, 40))
+    assert tight.scarce
+    assert not roomy.scarce
+    for problem in (tight, roomy):
+        estimate, program = _ByCost(problem), _ByCost(problem)
+        judges = {PROGRAM: program, ESTIMATE: estimate}
+        outcome = Auto(budget=0.2, most=12).solve(problem, judges, time_limit_s=None, seed=0)
+        assert outcome.plan is not None
+        assert 1 <= len(program.plans) <= 12
+        first = estimate.plans.index(program.plans[0]) if program.plans[0] in estimate.plans else -1
+        assert (first >= 0) == (problem is tight)
+        assert problem is roomy or estimate.times[first] <= min(estimate.times[:first], default=np.inf)
