@@ -52,6 +52,18 @@ class Output:
         if not self.quiet:
             typer.echo(printable(text), err=True)
 
+    def line_now_and_then(self, seconds: float = _SECONDS_BETWEEN_LINES) -> Callable[[str], None]:
+        """Says where long work is, at most once in so many seconds; nothing on a terminal, which shows it all the time."""
+        on_terminal, next_s = console_to(stderr=True).is_terminal, 0.0
+
+        def say(text: str) -> None:
+            nonlocal next_s
+            if not on_terminal and time.monotonic() >= next_s:
+                next_s = time.monotonic() + seconds
+                self.note(text)
+
+        return say
+
     @contextmanager
     def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
         """An observer for long work, told what is finished: shows what runs now, and that kernels are compiled."""
@@ -62,7 +74,7 @@ class Output:
             with helpers(self.command) as call_helpers, watching(lambda kernels: call_helpers()):
                 yield lambda stage, result: None
             return
-        console, now, next_line_s = console_to(stderr=True), _STAGES["start"], 0.0
+        console, now, say = console_to(stderr=True), _STAGES["start"], self.line_now_and_then()
         usual = usual_number(self.command)
 
         def observe(stage: str, result: object) -> None:
@@ -71,14 +83,10 @@ class Output:
             status.update(f"{title} [dim]{now}[/dim]")
 
         def compiling(kernels: int) -> None:
-            nonlocal next_line_s
             call_helpers()
             text = f"kernels are compiled, once after an installation: {kernels} of about {max(kernels, usual)}"
-            if console.is_terminal:
-                status.update(f"{title} [dim]{now}, {text}[/dim]")
-            elif time.monotonic() >= next_line_s:
-                next_line_s = time.monotonic() + _SECONDS_BETWEEN_LINES
-                self.note(text)
+            status.update(f"{title} [dim]{now}, {text}[/dim]")
+            say(text)
 
         with (
             helpers(self.command) as call_helpers,

@@ -16,6 +16,7 @@ from spaces.search.study import Observe, Progress
 from spaces.space import Fidelity, Sweep
 
 Note = Callable[[], None]
+_SECONDS_BETWEEN_LINES = 20.0  # without a terminal
 
 
 @contextmanager
@@ -37,12 +38,14 @@ def sweep_progress(output: Output, sweep: Sweep) -> Iterator[tuple[Observe, Note
     )
     with bars.Progress(*columns, console=console_to(stderr=True)) as bar:
         task = bar.add_task(f"{sweep.name}: {sweep.model}", total=sweep.trials, state="")
+        say = output.line_now_and_then(_SECONDS_BETWEEN_LINES)
 
         def observe(progress: Progress) -> None:
             state = state_text(sort_out(sweep, progress.trials, progress.timed))
             if progress.executing:
                 state += f" · executing {progress.executing}"
             bar.update(task, completed=progress.distinct, total=progress.budget, state=state)
+            say(f"{sweep.name}: {progress.distinct:,} of {progress.budget:,}, {state}")
             _log_new(bar, progress)
 
         def note() -> None:

@@ -59,6 +59,13 @@ def test_finished_sweep_is_not_repeated(swept: Path) -> None:
     assert (swept / "study.db").read_bytes() == before
 
 
+def test_a_pipe_sees_how_far_the_search_is(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sweep", str(swept.parent / "small.yaml"), "--out", str(swept)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if ": 6 of 6, " in line]
+    assert len(lines) == 1
+    assert "best" in lines[0]
+
+
 def test_other_settings_are_refused(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sweep", str(swept.parent / "small.yaml"), "--out", str(swept), "--seed", "5"]) == 2
     assert "another seed" in capsys.readouterr().err
