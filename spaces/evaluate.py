@@ -154,7 +154,7 @@ def planned(graph: Graph, time_limit_s: float | None = None, seed: int = 0) -> C
     """Figures of a network at cost fidelity, with memories of what points have in common.
 
     `rewrite` and `partition` are remembered by what they depend on: the crossbars' shape, how many share a core, and
-    which layers go to the vector unit; plans by what their solver says it reads.
+    which layers go to the vector unit or have their rows stacked; plans by what their solver says it reads.
     """
     unfolded: dict[tuple[object, ...], Unfoldings] = {}
     parts: dict[tuple[object, ...], Prepared] = {}
@@ -162,7 +162,8 @@ def planned(graph: Graph, time_limit_s: float | None = None, seed: int = 0) -> C
     outcomes: dict[tuple[object, ...], Outcome] = {}
 
     def unfold(graph: Graph, index: int, arch: Arch) -> Unfoldings:
-        key = (graph.nodes[index].name, *_crossbars(arch))
+        node = graph.nodes[index]
+        key = (node.name, node.channels, *_crossbars(arch))
         return _remembered(unfolded, key, lambda: unfold_layer(graph, index, arch), _PARTITIONS * len(graph.nodes))
 
     def prepare(rewritten: Graph, arch: Arch) -> Prepared:
@@ -171,7 +172,8 @@ def planned(graph: Graph, time_limit_s: float | None = None, seed: int = 0) -> C
 
     def on_chip(arch: Arch, options: ScheduleOptions) -> OnChip:
         rewritten = rewrite(graph, arch, options, unfold)
-        key = (*_crossbars(arch), options.merge_siblings, rewritten.weighted())
+        layers = tuple((index, rewritten.nodes[index].channels) for index in rewritten.weighted())
+        key = (*_crossbars(arch), options.merge_siblings, layers)
         found = _remembered(parts, key, lambda: prepare(rewritten, arch), _PARTITIONS)
         return OnChip(
             shape=(*key, arch.total_cores),

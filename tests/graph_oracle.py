@@ -149,7 +149,8 @@ def _compute(node: Node, operands: list[Map]) -> Map:
                     result[:, y, column] = x[:, y + top, column + left]
             return result
         case Pick(rows, columns):
-            picked = x[:, list(rows)][:, :, list(columns)].copy()
+            taken = [operands[y % len(operands)][:, row] for y, row in enumerate(rows)]
+            picked = np.stack(taken, axis=1)[:, :, list(columns)]
             picked[:, np.array(rows) < 0] = 0
             picked[:, :, np.array(columns) < 0] = 0
             return picked

@@ -177,7 +177,10 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """Rows and columns, repeated, mirrored ...: output (y, x) is input (rows[y], columns[x]), 0 where either is -1."""
+    """Rows and columns, repeated, mirrored ...: output (y, x) is input (rows[y], columns[x]), 0 where either is -1.
+
+    Several operands take turns: row y is of operand y modulo their number.
+    """
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
@@ -344,7 +347,7 @@ def expected_shape(node: Node, operands: Sequence[Shape]) -> Shape:
     """
     operation, found = node.operation, (node.channels, node.height, node.width)
     arity = 0 if isinstance(operation, Loaded) else 2 if isinstance(operation, Product) else 1
-    if not isinstance(operation, Eltwise) and len(operands) != arity:
+    if not isinstance(operation, Eltwise | Pick) and len(operands) != arity:
         raise ValueError(f"{type(operation).__name__} with {len(operands)} operands")
     match operation:
         case Input() | Fixed():
@@ -359,6 +362,8 @@ def expected_shape(node: Node, operands: Sequence[Shape]) -> Shape:
         case Crop():
             return (operands[0][0], node.height, node.width)
         case Pick():
+            if len(set(operands)) != 1:
+                raise ValueError(f"operands of shapes {list(operands)}")
             for chosen, size in zip((operation.rows, operation.columns), operands[0][1:], strict=True):
                 if min(chosen) < -1 or max(chosen) >= size:
                     raise ValueError(f"picks {min(chosen)} to {max(chosen)} out of {size}")

@@ -5,6 +5,7 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.heads import cut_where_crowded, narrow_layers, spread_out
 from pimcomp.plan.merge_siblings import merge_siblings
+from pimcomp.plan.stack_rows import rows_that_pay, stack_rows
 from pimcomp.plan.vector_layers import Unfold, unfold_layer, use_vector_unit
 
 
@@ -14,6 +15,8 @@ def rewrite(graph: Graph, arch: Arch, options: ScheduleOptions, unfold: Unfold =
     unfold: where many chips are looked at, one that remembers.
     """
     graph = regrouped(graph, merge=options.merge_siblings)
+    if options.stack_rows:
+        graph = stack_rows(graph, rows_that_pay(graph, arch, unfold))
     if options.vector_depthwise:
         graph = use_vector_unit(graph, arch, unfold)
     return cut_where_crowded(graph, arch)

@@ -17,6 +17,7 @@ from pimcomp.ir.graph import FloatArray, Graph, Output
 from pimcomp.ir.image_shape import image_shape
 from pimcomp.plan.heads import cut_as
 from pimcomp.plan.rewrite import regrouped
+from pimcomp.plan.stack_rows import rows_stacked, stack_rows
 from pimcomp.proof.feeds import (
     Feed,
     count_images,
@@ -308,13 +309,14 @@ def _look_inside(
 
 
 def _as_compiled(network: LoadedNetwork, names: Sequence[str]) -> Graph:
-    """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged, and layers cut.
+    """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged; layers cut, rows stacked.
 
     Raises ModelError if the program was compiled from another network.
     """
     for merge in (False, True):
         parts = {prefix: regrouped(part.graph, merge=merge) for prefix, part in network.parts}
-        candidate = cut_as(joined_graph(parts) if parts else regrouped(network.graph, merge=merge), names)
+        candidate = joined_graph(parts) if parts else regrouped(network.graph, merge=merge)
+        candidate = stack_rows(cut_as(candidate, names), rows_stacked(names))
         if [node.name for node in candidate.nodes] == list(names):
             return candidate
     name = network.graph.name

@@ -53,7 +53,7 @@ class Output:
             typer.echo(printable(text), err=True)
 
     def line_now_and_then(self, seconds: float = _SECONDS_BETWEEN_LINES) -> Callable[[str], None]:
-        """Says where long work is, at most once in so many seconds; nothing on a terminal, which shows it all the time."""
+        """Says where long work is, at most once in so many seconds; nothing on a terminal, which shows it always."""
         on_terminal, next_s = console_to(stderr=True).is_terminal, 0.0
 
         def say(text: str) -> None:

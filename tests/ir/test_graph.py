@@ -112,6 +112,7 @@ SQUARE = np.ones((2, 2, 3, 3), np.float32)
         (Conv(window=Window(kernel=(3, 3)), weights=SQUARE, bias=np.ones(3, np.float32)), [(2, 3, 3)], "a bias of"),
         (Pick((0, 3), (0,)), [(2, 3, 3)], "picks 0 to 3 out of 3"),
         (Pick((0,), (0, -2)), [(2, 3, 3)], "picks -2 to 0 out of 3"),
+        (Pick((0,), (0,)), [(2, 3, 3), (2, 3, 4)], "operands of shapes"),
     ],
 )
 def test_operands_that_an_operation_cannot_have_are_named(

@@ -46,7 +46,7 @@ def emit_operation(writer: OnnxWriter, node: Node, operands: list[MapTensor]) ->
         case Crop() as crop:
             return _crop(writer, node, crop, operands[0])
         case Pick() as pick:
-            return _pick(writer, node, pick, operands[0])
+            return _pick(writer, node, pick, operands)
         case Softmax() | Normalise() | Product() | Turn() as operation:
             return _attention(writer, node, operation, operands)
         case Standalone():
@@ -193,10 +193,14 @@ def _crop(writer: OnnxWriter, node: Node, crop: Crop, operand: MapTensor) -> str
     return _padded(writer, tensor, (before[0], before[1], after[0], after[1]), 0.0, node.name)
 
 
-def _pick(writer: OnnxWriter, node: Node, pick: Pick, operand: MapTensor) -> str:
-    """Gathered rows and columns of the input with one row and one column of zeros behind it."""
-    tensor = _padded(writer, operand.name, (0, 0, 1, 1), 0.0, node.name)
-    for axis, chosen, size in ((2, pick.rows, operand.height), (3, pick.columns, operand.width)):
+def _pick(writer: OnnxWriter, node: Node, pick: Pick, operands: list[MapTensor]) -> str:
+    """Gathered rows and columns of the operands, one below the other, with one row and one column of zeros behind."""
+    tensor, height, width = operands[0].name, operands[0].height, operands[0].width
+    if len(operands) > 1:
+        tensor = writer.add("Concat", [operand.name for operand in operands], node.name, axis=2)
+    rows = [-1 if row < 0 else y % len(operands) * height + row for y, row in enumerate(pick.rows)]
+    tensor = _padded(writer, tensor, (0, 0, 1, 1), 0.0, node.name)
+    for axis, chosen, size in ((2, rows, len(operands) * height), (3, pick.columns, width)):
         indices = writer.integers(f"{node.name}.chosen", [size if i < 0 else i for i in chosen])
         tensor = writer.add("Gather", [tensor, indices], node.name, axis=axis)
     return tensor

@@ -54,6 +54,7 @@ def vector_tasks(ledger: Ledger, index: int, s: Segments, numbers: LongArray) ->
         source = ledger.graph.nodes[int(node.inputs[0].sources[0])]
         counted = counted_range(operation, source.height, source.width)[0]
     row, start, stop = s.row.astype(np.int64), s.start.astype(np.int64), s.stop.astype(np.int64)
+    turn = row % len(node.inputs)
     row = first_read(operation, 0, row)
     if isinstance(operation, Pick):
         low, high = _picked_range(operation.columns, start, stop)
@@ -74,11 +75,18 @@ def vector_tasks(ledger: Ledger, index: int, s: Segments, numbers: LongArray) ->
                 y = np.full_like(row, tap) if broadcast or entire else row + tap * dilation
                 a = np.zeros_like(low) if broadcast or entire else np.maximum(low, 0)
                 b = np.full_like(high, source.width) if broadcast or entire else np.minimum(high, source.width)
-                columns.append((np.full_like(y, tensor), y, a, b, (y >= 0) & (y < source.height) & (a < b)))
+                there = (y >= 0) & (y < source.height) & (a < b)
+                if isinstance(operation, Pick):
+                    there &= turn == operand
+                columns.append((np.full_like(y, tensor), y, a, b, there))
     stacked = (np.stack(column, axis=1).ravel() for column in zip(*columns, strict=True))
     reads = ledger.reads.add(Accesses(np.repeat(task, len(columns)), np.repeat(s.owner, len(columns)), *stacked))
     window_rows = row[:, None] + np.arange(window.kernel[0]) * dilation
-    rows = ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
+    rows = (
+        turn
+        if isinstance(operation, Copying)
+        else ((window_rows >= counted[0]) & (window_rows < counted[1])).sum(axis=1)
+    )
     ledger.vector.add(VectorTasks(task, reads[:: len(columns)], rows))
     return runs
 

@@ -30,7 +30,8 @@ VVADD, VVSUB, VVMUL, VVMAX = int(Op.VVADD), int(Op.VVSUB), int(Op.VVMUL), int(Op
 
 
 class VectorTasks(NamedTuple):
-    """Vector tasks; fields as in `ConvTasks`. rows: rows of the window that count in an average's divisor."""
+    """Vector tasks; fields as in `ConvTasks`. rows: rows of the window that count in an average's divisor; whose
+    turn it is among a `Pick`'s operands."""
 
     task: LongArray
     reads: LongArray
@@ -73,12 +74,14 @@ def _eltwise(pen: Pen, source: Reader, v: VectorNodes, job: Job, op: int) -> Non
 
 
 @kernel
-def _copy(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
-    """Copy the chosen columns of the input row, neighbours at once where the map stays as it is; zero elsewhere."""
+def _copy(pen: Pen, source: Reader, v: VectorNodes, job: Job, operand: int) -> None:
+    """Copy the chosen columns of an operand's row, neighbours at once where the map stays as it is; zero elsewhere."""
     eb = pen.element_bytes
     columns = v.copied[v.copied_start[job.node] :]
     for r in range(v.run_start[job.node], v.run_start[job.node + 1]):
         run = run_of(v, r)
+        if run.operand != operand:
+            continue
         absent = row_of(source, run, 0, 0)[0] < 0
         p = job.start
         while p < job.stop:
@@ -262,7 +265,7 @@ def emit_vector(pen: Pen, desk: Desk, tasks: VectorTasks, v: VectorNodes) -> Non
         elif kind == DEPTHWISE:
             _depthwise(pen, source, v, job, desk.finish.bias[job.node])
         elif kind == COPY:
-            _copy(pen, source, v, job)
+            _copy(pen, source, v, job, tasks.rows[i])
         elif kind == PRODUCT:
             product(pen, source, v, job)
         elif kind == TURN:

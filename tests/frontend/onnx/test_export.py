@@ -177,6 +177,13 @@ def test_picked_rows_and_columns() -> None:
     assert_same(one_node(node, (3, 4, 5)))
 
 
+def test_operands_of_a_pick_take_turns() -> None:
+    views = tuple(View(np.zeros(2, np.int32), np.array(channels, np.int32)) for channels in ([0, 1], [2, 0], [1, 2]))
+    pick = Pick((0, 0, -1, 3, 2), (-1, 4, 4, 0))
+    node = Node(name="p", operation=pick, inputs=views, channels=2, height=5, width=4)
+    assert_same(one_node(node, (3, 4, 5)))
+
+
 def test_local_response_normalisation() -> None:
     lrn = Lrn(size=3, alpha=0.5, beta=0.75, bias=2.0)
     assert_same(

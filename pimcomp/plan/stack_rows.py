@@ -1,0 +1,114 @@
+"""Neighbouring output rows of a layer as channels of one row: more windows share what an MVM reads.
+
+A block of windows shares columns of its input; windows of neighbouring rows share rows, too. Four rows of a 7 x 7 layer
+of stride 2 take 13 input rows where each alone takes 7. So the layer becomes one of as many kernels again, shifted
+down, and a `Pick` deals its channels out to rows. That pays where a window takes few array groups, which is where an
+image comes in; layers with many channels fill MVMs by themselves, and would only occupy more crossbars.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.graph import Conv, Graph, Node, Pick, View, Window, on_crossbars
+from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
+from pimcomp.plan.vector_layers import Unfold
+
+MOST_ROWS = 4
+MOST_TAPS = 4  # of a window, in crossbar heights
+LEAST_SAVING = 0.1  # of a layer's issue time
+ROOM = 64  # a stacked layer takes at most this fraction of the chip's crossbars
+
+_NAME = re.compile(r"(.*) \(rows by (\d+)\)")
+
+
+def stack_rows(graph: Graph, rows: Mapping[str, int]) -> Graph:
+    """The graph with so many output rows of the named layers computed as one."""
+    nodes: list[Node] = []
+    place: list[int] = []
+
+    def moved(view: View) -> View:
+        return View(np.array(place, np.int32)[view.sources], view.channels)
+
+    for old in graph.nodes:
+        node = replace(old, inputs=tuple(map(moved, old.inputs)))
+        if (many := rows.get(node.name, 1)) > 1:
+            nodes.append(stacked(node, many, graph.shape_of(old.inputs[0])[1]))
+            parts = np.arange(many * node.channels, dtype=np.int32).reshape(many, -1)
+            node = replace(
+                node,
+                name=f"{node.name} (rows by {many})",
+                operation=Pick(tuple(row // many for row in range(node.height)), tuple(range(node.width))),
+                inputs=tuple(View(np.full_like(part, len(nodes) - 1), part) for part in parts),
+                activation=None,
+            )
+        place.append(len(nodes))
+        nodes.append(node)
+    outputs = tuple(replace(output, view=moved(output.view)) for output in graph.outputs)
+    return replace(graph, nodes=tuple(nodes), outputs=outputs)
+
+
+def rows_stacked(names: Collection[str]) -> dict[str, int]:
+    """The rows that a graph with these names of nodes was stacked by."""
+    return {found[1]: int(found[2]) for name in names if (found := _NAME.fullmatch(name))}
+
+
+def stacked(node: Node, rows: int, source_height: int) -> Node:
+    """A layer that computes so many output rows of another as channels of one, the top row first; below the last row
+    it computes what nobody reads."""
+    conv = node.operation
+    assert isinstance(conv, Conv)
+    (tall, wide), (down, across), (top, left, _, right) = conv.window.kernel, conv.window.stride, conv.window.pads
+    height, taller = -(-node.height // rows), tall + (rows - 1) * down
+    weights = np.zeros((rows, *conv.weights.shape[:2], taller, wide), np.float32)
+    for row in range(rows):
+        weights[row, :, :, row * down : row * down + tall] = conv.weights
+    below = (height - 1) * rows * down + taller - top - source_height
+    window = Window(kernel=(taller, wide), stride=(rows * down, across), pads=(top, left, below, right))
+    bias = None if conv.bias is None else np.tile(conv.bias, rows)
+    return replace(
+        node,
+        operation=replace(conv, weights=weights.reshape(-1, *weights.shape[2:]), bias=bias, window=window),
+        channels=rows * node.channels,
+        height=height,
+    )
+
+
+def rows_that_pay(graph: Graph, arch: Arch, unfold: Unfold) -> dict[str, int]:
+    """By how many rows layers had best be stacked on this chip, by the issue time of their best unfoldings."""
+    found = {}
+    for index, node in enumerate(graph.nodes):
+        if on_crossbars(node.operation) and _may_pay(node, arch):
+            times = {rows: _time_ns(graph, index, rows, arch, unfold) for rows in range(1, MOST_ROWS + 1)}
+            best = min(times, key=lambda rows: times[rows])
+            if times[best] < (1 - LEAST_SAVING) * times[1]:
+                found[node.name] = best
+    return found
+
+
+def _may_pay(node: Node, arch: Arch) -> bool:
+    conv = node.operation
+    assert isinstance(conv, Conv)
+    tall, down = conv.window.kernel[0], conv.window.stride[0]
+    small = conv.weights[0].size <= MOST_TAPS * arch.crossbar_rows
+    return small and conv.groups == 1 and conv.window.dilation[0] == 1 and tall > down and node.height > MOST_ROWS
+
+
+def _time_ns(graph: Graph, index: int, rows: int, arch: Arch, unfold: Unfold) -> float:
+    """Issue time of one image in the best unfolding, and of dealing the rows out; infinite where it takes too much
+    room."""
+    node = graph.nodes[index]
+    if rows == 1:
+        return min(option.work_ns for option in layer_options(arch, unfold(graph, index, arch)))
+    tall = stacked(node, rows, graph.shape_of(node.inputs[0])[1])
+    graph = replace(graph, nodes=(*graph.nodes[:index], tall, *graph.nodes[index + 1 :]))
+    options = layer_options(arch, unfold(graph, index, arch))
+    if min(option.crossbars for option in options) * ROOM > arch.crossbars:
+        return float("inf")
+    pixel = np.array([node.channels * arch.element_bytes])
+    dealt_ns = float((arch.local_read_ns(pixel) + arch.local_write_ns(pixel))[0])
+    dealt_ns += PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
+    return min(option.work_ns for option in options) + node.height * node.width * dealt_ns
