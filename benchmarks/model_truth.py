@@ -28,7 +28,7 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.program import Program
 from pimcomp.isa.table import LOAD, RECV, SEND, STORE
 from pimcomp.plan.partition import partition
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.calibrate import data_ranges
 from pimcomp.proof.static import verify_program
 from pimcomp.schedule import ScheduleOptions

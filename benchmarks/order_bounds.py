@@ -20,7 +20,7 @@ from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.partition import partition
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.static import verify_program
 from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline import time_program

@@ -20,7 +20,7 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import MappingProblem, Pipeline, Plan
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.calibrate import data_ranges
 from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions, Scheduler

@@ -20,7 +20,7 @@ from pimcomp.plan.judge import ESTIMATE, PROGRAM
 from pimcomp.plan.levers import Levers, capacity_levers, shortage
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.calibrate import data_ranges
 from pimcomp.proof.static import verify_plan, verify_program
 from pimcomp.schedule import ScheduleOptions, Scheduler

@@ -26,7 +26,7 @@ from pimcomp.plan.levers import fits, group_sizes
 from pimcomp.plan.partition import Known, partition, useful_unfoldings
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.regions import Aim, share
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.plan.segments import Span, cheapest_cuts, cut_candidates, entering_bytes, segment, waiting_bytes
 from pimcomp.plan.split_layers import split_layers
 from pimcomp.plan.unfoldings import unfoldings_of

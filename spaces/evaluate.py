@@ -26,8 +26,8 @@ from pimcomp.plan.bounds import LeastWork, bounds, bounds_of, least_work
 from pimcomp.plan.judge import ESTIMATE
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
-from pimcomp.plan.vector_layers import unfold_layer
+from pimcomp.plan.rewriting.rewrite import rewrite
+from pimcomp.plan.rewriting.vector_layers import unfold_layer
 from pimcomp.proof.trained import find_test_set
 from pimcomp.schedule import ScheduleOptions
 from solvers import get_solver

@@ -14,10 +14,10 @@ from pimcomp.ir.graph import Graph
 from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.precision import Precision
 from pimcomp.ir.schedule_options import ScheduleOptions
-from pimcomp.plan.merge_siblings import sibling_families
 from pimcomp.plan.partition import unfold
 from pimcomp.plan.precision import LEAST_BITS, activation_bits_of, check_weight_bits, with_precision
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.merge_siblings import sibling_families
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.trained import LabelledImages
 from solvers import get_solver
 from spaces.accuracy import crossbars_of, execute_on

@@ -87,7 +87,7 @@ class Estimator:
     def of(
         graph: Graph, arch: Arch, partition: Partition, network: Network | None = None, ranges: Ranges | None = None
     ) -> "Estimator":
-        """Prepare the graph that was partitioned (after `pimcomp.plan.rewrite`).
+        """Prepare the graph that was partitioned (after `pimcomp.plan.rewriting.rewrite`).
 
         network: its `network_of`, where that is at hand from another chip with the same partition. ranges: of the data
         (`proof/calibrate.py`), where they are known.

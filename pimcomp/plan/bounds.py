@@ -44,7 +44,7 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.array_group import LayerMatrix, LongArray, Partition
 from pimcomp.ir.graph import Conv, Eltwise, Graph, Loaded, Pool, Standalone, Windowed
 from pimcomp.ir.report import Bounds
-from pimcomp.plan.merge_siblings import sibling_families
+from pimcomp.plan.rewriting.merge_siblings import sibling_families
 from pimcomp.plan.rows import needed_rows, sources_of
 from pimcomp.plan.unfoldings import starts, sums
 

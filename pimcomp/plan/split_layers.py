@@ -16,10 +16,10 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, IntArray
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.cores_needed import cores_needed
-from pimcomp.plan.heads import in_blocks, spans
 from pimcomp.plan.levers import fits
 from pimcomp.plan.partition import conv_of
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.heads import in_blocks, spans
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.plan.segments import segment
 
 

@@ -15,9 +15,9 @@ from pimcomp.frontend.side_by_side import joined_graph
 from pimcomp.ir.brief import brief
 from pimcomp.ir.graph import FloatArray, Graph, Output
 from pimcomp.ir.image_shape import image_shape
-from pimcomp.plan.heads import cut_as
-from pimcomp.plan.rewrite import regrouped
-from pimcomp.plan.stack_rows import rows_stacked, stack_rows
+from pimcomp.plan.rewriting.heads import cut_as
+from pimcomp.plan.rewriting.rewrite import regrouped
+from pimcomp.plan.rewriting.stack_rows import rows_stacked, stack_rows
 from pimcomp.proof.feeds import (
     Feed,
     count_images,

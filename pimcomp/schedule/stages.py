@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pimcomp.ir.graph import Graph, Node, Normalise, Product, Softmax, Standalone, Turn, Windowed, vector_passes
-from pimcomp.plan.heads import LONG
+from pimcomp.plan.rewriting.heads import LONG
 
 LONG_PASSES = 12  # of the vector unit over a pixel, for an activation of LONG
 

@@ -14,7 +14,7 @@ from pimcomp.frontend import LoadedNetwork
 from pimcomp.ir.plan import Outcome, Pipeline
 from pimcomp.plan.cost import plan_cost
 from pimcomp.plan.partition import partition
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.static import verify_plan
 from pimdse.compiling.building import Built, Observe, Recipe, StoredPlan, build, write
 from pimdse.folder.pimsim import cores_at_work, simulate_folder

@@ -13,7 +13,7 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.bounds import bounds
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.schedule import ScheduleOptions
 from pimdse.compiling.summary import clipping_text
 from pimdse.display.output import Output, plain, wide_table

@@ -24,7 +24,7 @@ from pimcomp.plan.levers import group_sizes
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.regions import Aim, region, regions, share
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.plan.writing import rows_written, write_ns
 from pimcomp.timeline.timing import time_parts
 from pimcomp.timeline.work import stream_of

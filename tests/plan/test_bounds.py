@@ -8,7 +8,7 @@ from pimcomp.errors import CapacityError
 from pimcomp.frontend import load_network
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.bounds import bounds
-from pimcomp.plan.merge_siblings import merge_siblings
+from pimcomp.plan.rewriting.merge_siblings import merge_siblings
 from pimcomp.schedule import ScheduleOptions
 from tests.schedule.random_networks import random_chip, random_network
 from tests.schedule.random_plans import RandomPlan

@@ -53,7 +53,7 @@ def proven(model: Path, pipeline: Pipeline = Pipeline.ELEMENT, **options: Any) -
     program.write(model.parent / "out")
     report = verify_program(model.parent / "out", program.network, **options)
     assert report.passed, report.reason
-    assert report.maps == len(program.network.graph.nodes)
+    assert report.maps == len(program.compiled.graph.nodes)
     return report
 
 

@@ -13,7 +13,7 @@ from pimcomp.ir.plan import Pipeline, Plan
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.schedule import Scheduler
 from pimcomp.schedule.assemble import Assembled, assemble
 from pimcomp.schedule.buffers import maps_of

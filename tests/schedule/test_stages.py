@@ -8,7 +8,7 @@ from pimcomp.ir.plan import Pipeline
 from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.plan.rows import needed_rows
 from pimcomp.schedule.sites import place_work
 from solvers import get_solver

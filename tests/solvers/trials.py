@@ -6,7 +6,7 @@ from pimcomp.ir.plan import Judgement, MappingProblem, Pipeline, Plan
 from pimcomp.plan.judge import PROGRAM
 from pimcomp.plan.partition import partition
 from pimcomp.plan.problem import build_problem
-from pimcomp.plan.rewrite import rewrite
+from pimcomp.plan.rewriting.rewrite import rewrite
 from pimcomp.proof.static import verify_plan
 from pimcomp.schedule import ScheduleOptions, Scheduler
 

@@ -19,8 +19,8 @@ from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv
 from pimcomp.ir.precision import Precision
 from pimcomp.plan.levers import group_sizes
-from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.plan.precision import ALL, with_precision
+from pimcomp.plan.rewriting.merge_siblings import merge_siblings
 from pimcomp.proof.trained import find_test_set
 from pimdse.sweep.settings import load_sweep, study_content
 from solvers import get_solver

@@ -1,7 +1,8 @@
 """The invariants of a Graph, executable: shapes follow from operations, views point backwards and inside."""
 
 from pimcomp.errors import InvariantError
-from pimcomp.ir.graph import Graph, Node, View, expected_shape
+from pimcomp.ir.expected_shape import expected_shape
+from pimcomp.ir.graph import Graph, Node, View
 
 
 def check_graph(graph: Graph) -> None:

@@ -24,7 +24,7 @@ from pimcomp.ir.graph import (
     Window,
     whole,
 )
-from pimcomp.plan.heads import CHANNELS, ROWS, cut_as, cut_where_crowded, narrow_layers, spread_out
+from pimcomp.plan.rewriting.heads import CHANNELS, ROWS, cut_as, cut_where_crowded, narrow_layers, spread_out
 from tests.frontend.small_onnx import load
 from tests.graph_oracle import evaluate, evaluate_images, random_inputs
 from tests.schedule.random_networks import random_chip, random_network

@@ -11,9 +11,9 @@ from pimcomp.frontend import load_network
 from pimcomp.ir.graph import Conv, Graph, Input, Node, Output, Window, whole
 from pimcomp.ir.plan import Pipeline
 from pimcomp.plan.partition import partition
-from pimcomp.plan.rewrite import rewrite
-from pimcomp.plan.stack_rows import rows_stacked, rows_that_pay, stack_rows
-from pimcomp.plan.vector_layers import unfold_layer
+from pimcomp.plan.rewriting.rewrite import rewrite
+from pimcomp.plan.rewriting.stack_rows import rows_stacked, rows_that_pay, stack_rows
+from pimcomp.plan.rewriting.vector_layers import unfold_layer
 from pimcomp.schedule import ScheduleOptions
 from tests.graph_oracle import evaluate
 from tests.schedule.execute import compiled_files, largest_error

@@ -3,10 +3,10 @@
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Graph
 from pimcomp.ir.schedule_options import ScheduleOptions
-from pimcomp.plan.heads import cut_where_crowded, narrow_layers, spread_out
-from pimcomp.plan.merge_siblings import merge_siblings
-from pimcomp.plan.stack_rows import rows_that_pay, stack_rows
-from pimcomp.plan.vector_layers import Unfold, unfold_layer, use_vector_unit
+from pimcomp.plan.rewriting.heads import cut_where_crowded, narrow_layers, spread_out
+from pimcomp.plan.rewriting.merge_siblings import merge_siblings
+from pimcomp.plan.rewriting.stack_rows import rows_that_pay, stack_rows
+from pimcomp.plan.rewriting.vector_layers import Unfold, unfold_layer, use_vector_unit
 
 
 def rewrite(graph: Graph, arch: Arch, options: ScheduleOptions, unfold: Unfold = unfold_layer) -> Graph:

@@ -9,8 +9,8 @@ from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window
 from pimcomp.ir.plan import Pipeline
-from pimcomp.plan.merge_siblings import merge_siblings
 from pimcomp.plan.partition import partition
+from pimcomp.plan.rewriting.merge_siblings import merge_siblings
 from pimcomp.schedule import ScheduleOptions
 from tests.graph_oracle import evaluate
 from tests.schedule.execute import compiled_files, largest_error

@@ -10,7 +10,7 @@ from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.graph import Activation, ActivationKind, Conv, Graph, Input, Node, Output, View, Window, whole
 from pimcomp.ir.plan import Pipeline
-from pimcomp.plan.vector_layers import use_vector_unit
+from pimcomp.plan.rewriting.vector_layers import use_vector_unit
 from pimcomp.schedule import ScheduleOptions
 from tests.schedule.execute import compiled_files, largest_error
 from tests.schedule.random_networks import random_chip

@@ -15,7 +15,7 @@ import numpy as np
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Node, Pick, View, Window, on_crossbars
 from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
-from pimcomp.plan.vector_layers import Unfold
+from pimcomp.plan.rewriting.vector_layers import Unfold
 
 MOST_ROWS = 4
 MOST_TAPS = 4  # of a window, in crossbar heights
