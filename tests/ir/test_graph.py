@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pimcomp.ir.expected_shape import expected_shape
 from pimcomp.ir.graph import (
     Conv,
     Crop,
@@ -26,6 +25,7 @@ from pimcomp.ir.graph import (
     Standalone,
     View,
     Window,
+    expected_shape,
     first_read,
     spreads,
     vector_passes,

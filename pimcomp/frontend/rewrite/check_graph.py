@@ -1,8 +1,7 @@
 """The invariants of a Graph, executable: shapes follow from operations, views point backwards and inside."""
 
 from pimcomp.errors import InvariantError
-from pimcomp.ir.expected_shape import expected_shape
-from pimcomp.ir.graph import Graph, Node, View
+from pimcomp.ir.graph import Graph, Node, View, expected_shape
 
 
 def check_graph(graph: Graph) -> None:
