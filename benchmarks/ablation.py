@@ -41,11 +41,12 @@ CHANGES = (
     Change("no scattering convolutions (scatter off)", solver=(("scatter", False),)),
     Change("no window blocks (widest_block 1)", solver=(("widest_block", 1),)),
     Change("every layer by itself (merge_siblings off)", schedule=(("merge_siblings", False),)),
+    Change("every row by itself (stack_rows off)", schedule=(("stack_rows", False),)),
     Change("depthwise layers on crossbars (vector_depthwise off)", schedule=(("vector_depthwise", False),)),
     Change(
         "none of these",
         solver=(("scatter", False), ("widest_block", 1)),
-        schedule=(("merge_siblings", False), ("vector_depthwise", False)),
+        schedule=(("merge_siblings", False), ("stack_rows", False), ("vector_depthwise", False)),
     ),
     Change("no search (stream's first plan)", solver=(("most", 1),)),
     Change("a longer search (60 programs)", solver=(("most", 60), ("budget", 12.0))),

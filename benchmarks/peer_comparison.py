@@ -134,7 +134,7 @@ def compile_case(
 def plain_score_ns(network: LoadedNetwork, arch: Arch, pipeline: str) -> float | None:
     """Score without packing: one window per MVM, no scatter, every layer by itself and on crossbars; None if that does
     not fit."""
-    options = replace(OPTIONS, merge_siblings=False, vector_depthwise=False)
+    options = replace(OPTIONS, merge_siblings=False, stack_rows=False, vector_depthwise=False)
     settings = {"scatter": False, "widest_block": 1, "most": PLAIN_PROGRAMS}
     try:
         compiled = compile_case(network, arch, pipeline, "lns", settings, options)
@@ -269,8 +269,8 @@ from the simulator itself on squeezenet). Element: latency of one image. Batch: 
 
 - PIMCOMP-NN uses no packing: one window per MVM, no scattering convolutions, no window blocks, every layer by itself,
   depthwise layers expanded to dense ones. "Ratio, plain" is ours with all of these off (solver `lns` with `scatter`
-  off, `widest_block` 1 and {programs} programs; `merge_siblings` and `vector_depthwise` off; depthwise layers
-  block-diagonal). Neither side uses a bias row or ReLU in the MVM.
+  off, `widest_block` 1 and {programs} programs; `merge_siblings`, `stack_rows` and `vector_depthwise` off; depthwise
+  layers block-diagonal). Neither side uses a bias row or ReLU in the MVM.
 - PIMCOMP-NN's batch programs omit pooling, additions and concatenation; ours contain all of it. Element programs
   contain everything on both sides.
 - Ours us: the timeline; simulator us: pimsim-nn itself, for the rows that were simulated (batch: the difference
