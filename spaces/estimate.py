@@ -1,10 +1,12 @@
 """Figures of a plan without its program: the cost fidelity of a sweep."""
 
+from dataclasses import replace
+
 from pimcomp.estimate import Estimator
 from pimcomp.ir.plan import MappingProblem, Outcome
 from pimcomp.ir.report import Bounds
 from pimcomp.schedule import ScheduleOptions
-from spaces.metrics import Metrics
+from spaces.metrics import Metrics, metrics_on
 
 
 def estimate(
@@ -15,25 +17,18 @@ def estimate(
     if plan is None:
         raise ValueError("an outcome without a plan has no figures")
     guess = estimator.estimate([plan], problem.pipeline, options)
-    latency_ns = max(float(guess.latency_ns[0]), bound.latency_ns)
-    period_ns = max(float(guess.period_ns[0]), bound.period_ns)
-    energy_pj = float(guess.energy_pj[0])
-    return Metrics(
-        latency_ns=latency_ns,
-        period_ns=period_ns,
-        throughput_per_s=1e9 / period_ns,
-        energy_pj=energy_pj,
-        avg_power_mw=energy_pj * guess.images / latency_ns,
-        crossbars=arch.crossbars,
-        crossbars_used=plan.crossbars_used(problem),
-        area_mm2=arch.area_mm2,
-        edp_pj_ns=energy_pj * latency_ns,
-        bound_ns=bound.latency_ns,
-        bound_period_ns=bound.period_ns,
-        gap=1.0 - bound.latency_ns / latency_ns,
-        gap_period=1.0 - bound.period_ns / period_ns,
+    found = metrics_on(
+        arch,
+        bound,
+        latency_ns=max(float(guess.latency_ns[0]), bound.latency_ns),
+        period_ns=max(float(guess.period_ns[0]), bound.period_ns),
+        energy_pj=float(guess.energy_pj[0]),
+        images=guess.images,
+        used=plan.crossbars_used(problem),
+    )
+    return replace(
+        found,
         solver_status=str(outcome.status),
         time_limited=outcome.time_limited,
         cores_used=int(guess.cores_used[0]),
-        images_per_round=guess.images,
     )

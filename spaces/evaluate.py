@@ -36,7 +36,7 @@ from spaces.candidate import Candidate, Evaluator, Verdict, judge, point_key
 from spaces.chip import at_precision, chip_of, options_of
 from spaces.estimate import estimate
 from spaces.inside import Inside, inside_of
-from spaces.metrics import ACCURACY, METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric
+from spaces.metrics import ACCURACY, METRIC_FIELDS, OF_THE_CHIP, Metrics, combine, metric, metrics_on
 from spaces.proof import Proof, execute, with_accuracy
 from spaces.segmented import compiled_segments, estimated, execute_segments, summed
 from spaces.space import PRECISION, Fidelity, Limit, Parameters, Point, Scalar, Sweep
@@ -356,20 +356,8 @@ def _provable(limit: Limit) -> Limit:
 
 def _ideal(arch: Arch, bound: Bounds) -> Metrics:
     """Figures that no program reaches or beats: proven times, the chip's size, and 0 where nothing is proven."""
-    return Metrics(
-        latency_ns=bound.latency_ns,
-        period_ns=bound.period_ns,
-        throughput_per_s=1e9 / bound.period_ns,
-        energy_pj=0.0,
-        avg_power_mw=0.0,
-        crossbars=arch.crossbars,
-        crossbars_used=0,
-        area_mm2=arch.area_mm2,
-        edp_pj_ns=0.0,
-        accuracy=math.inf,
-        bound_ns=bound.latency_ns,
-        bound_period_ns=bound.period_ns,
-    )
+    found = metrics_on(arch, bound, latency_ns=bound.latency_ns, period_ns=bound.period_ns, energy_pj=0.0)
+    return replace(found, accuracy=math.inf, gap=None, gap_period=None)
 
 
 def _refused_by_size(point: Point, arch: Arch, sweep: Sweep) -> Candidate | None:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from statistics import geometric_mean
 
+from pimcomp.ir.arch import Arch
+from pimcomp.ir.report import Bounds
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -102,6 +105,31 @@ class Metrics:
     def as_dict(self) -> dict[str, float | int | str | bool | None]:
         """Field name to value, in field order."""
         return asdict(self)
+
+
+def metrics_on(
+    arch: Arch, bound: Bounds, *, latency_ns: float, period_ns: float, energy_pj: float, images: int = 1, used: int = 0
+) -> Metrics:
+    """The figures that follow from a chip, bounds, times, energy of an image, and how many a round computes.
+
+    used: crossbars that the plan occupies.
+    """
+    return Metrics(
+        latency_ns=latency_ns,
+        period_ns=period_ns,
+        throughput_per_s=1e9 / period_ns,
+        energy_pj=energy_pj,
+        avg_power_mw=energy_pj * images / latency_ns,
+        crossbars=arch.crossbars,
+        crossbars_used=used,
+        area_mm2=arch.area_mm2,
+        edp_pj_ns=energy_pj * latency_ns,
+        bound_ns=bound.latency_ns,
+        bound_period_ns=bound.period_ns,
+        gap=1.0 - bound.latency_ns / latency_ns,
+        gap_period=1.0 - bound.period_ns / period_ns,
+        images_per_round=images,
+    )
 
 
 METRIC_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Metrics))

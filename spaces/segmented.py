@@ -21,7 +21,7 @@ from pimcomp.plan.writing import rows_written, write_ns, write_pj
 from pimcomp.proof.in_segments import verify_segments
 from solvers.segments import Prices, Within, cut_cheaply
 from spaces.chip import options_of
-from spaces.metrics import Metrics
+from spaces.metrics import Metrics, metrics_on
 from spaces.proof import Proof
 from spaces.space import Point, Sweep
 
@@ -116,21 +116,5 @@ def _metrics(
     """One image at a time, each through all segments. bound: of the whole network, without its partition: what it
     counts, programs of segments do as well."""
     image_ns = latency_ns + reload_ns
-    return Metrics(
-        latency_ns=image_ns,
-        period_ns=image_ns,
-        throughput_per_s=1e9 / image_ns,
-        energy_pj=energy_pj,
-        avg_power_mw=energy_pj / image_ns,
-        crossbars=arch.crossbars,
-        area_mm2=arch.area_mm2,
-        edp_pj_ns=energy_pj * image_ns,
-        bound_ns=bound.latency_ns,
-        bound_period_ns=bound.period_ns,
-        gap=1.0 - bound.latency_ns / image_ns,
-        gap_period=1.0 - bound.period_ns / image_ns,
-        solver_status="feasible",
-        crossbars_used=crossbars_used,
-        segments=segments,
-        reload_ns=reload_ns,
-    )
+    found = metrics_on(arch, bound, latency_ns=image_ns, period_ns=image_ns, energy_pj=energy_pj, used=crossbars_used)
+    return replace(found, solver_status="feasible", segments=segments, reload_ns=reload_ns)
