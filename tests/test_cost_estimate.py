@@ -148,7 +148,7 @@ def test_the_busiest_core_is_that_of_the_program(pipeline: Pipeline) -> None:
         ratios.append(_estimator().estimate([plan], pipeline).busiest_ns[0] / truth_ns)
     error = np.abs(np.array(ratios) - 1)
     assert np.median(error) < 0.02
-    assert error.max() < 0.07  # where messages are many and small; whole networks: benchmarks/model_truth.py
+    assert error.max() < 0.05
 
 
 @pytest.mark.parametrize("pipeline", list(Pipeline))

@@ -6,6 +6,7 @@ down, and a `Pick` deals its channels out to rows. That pays where a window take
 image comes in; layers with many channels fill MVMs by themselves, and would only occupy more crossbars.
 """
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -13,13 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from pimcomp.ir.arch import Arch
-from pimcomp.ir.graph import Conv, Graph, Node, Pick, View, Window, on_crossbars
+from pimcomp.ir.graph import Conv, Graph, Loaded, Node, Pick, View, Window, on_crossbars
 from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
 from pimcomp.plan.rewriting.vector_layers import Unfold
 
 MOST_ROWS = 4
 MOST_TAPS = 4  # of a window, in crossbar heights
 LEAST_SAVING = 0.1  # of a layer's issue time
+MOST_FILLED = 0.5  # share of the chip that the network takes once: where replicas are few, crossbars count, not MVMs
 ROOM = 64  # a stacked layer takes at most this fraction of the chip's crossbars
 
 _NAME = re.compile(r"(.*) \(rows by (\d+)\)")
@@ -78,18 +80,27 @@ def stacked(node: Node, rows: int, source_height: int) -> Node:
 
 
 def rows_that_pay(graph: Graph, arch: Arch, unfold: Unfold) -> dict[str, int]:
-    """By how many rows layers had best be stacked on this chip, by the issue time of their best unfoldings."""
-    found = {}
+    """By how many rows layers had best be stacked on this chip, by the issue time of their best unfoldings that need no
+    more crossbars than the best one of the layer as it is."""
+    found: dict[str, int] = {}
+    weights = sum(node.operation.weights.size for node in graph.nodes if isinstance(node.operation, Conv))
+    if weights > MOST_FILLED * arch.crossbars * arch.crossbar_rows * arch.weight_cols:
+        return found
     for index, node in enumerate(graph.nodes):
-        if on_crossbars(node.operation) and _may_pay(node, arch):
-            times = {rows: _time_ns(graph, index, rows, arch, unfold) for rows in range(1, MOST_ROWS + 1)}
+        if on_crossbars(node.operation) and _may_pay(graph, node, arch):
+            plain = min(layer_options(arch, unfold(graph, index, arch)), key=lambda option: option.work_ns)
+            times = {
+                rows: _time_ns(graph, index, rows, arch, unfold, plain.crossbars) for rows in range(2, MOST_ROWS + 1)
+            }
             best = min(times, key=lambda rows: times[rows])
-            if times[best] < (1 - LEAST_SAVING) * times[1]:
+            if times[best] < (1 - LEAST_SAVING) * plain.work_ns:
                 found[node.name] = best
     return found
 
 
-def _may_pay(node: Node, arch: Arch) -> bool:
+def _may_pay(graph: Graph, node: Node, arch: Arch) -> bool:
+    if not all(isinstance(graph.nodes[source].operation, Loaded) for source in node.inputs[0].nodes):
+        return False
     conv = node.operation
     assert isinstance(conv, Conv)
     tall, down = conv.window.kernel[0], conv.window.stride[0]
@@ -97,18 +108,17 @@ def _may_pay(node: Node, arch: Arch) -> bool:
     return small and conv.groups == 1 and conv.window.dilation[0] == 1 and tall > down and node.height > MOST_ROWS
 
 
-def _time_ns(graph: Graph, index: int, rows: int, arch: Arch, unfold: Unfold) -> float:
-    """Issue time of one image in the best unfolding, and of dealing the rows out; infinite where it takes too much
-    room."""
+def _time_ns(graph: Graph, index: int, rows: int, arch: Arch, unfold: Unfold, most: int) -> float:
+    """Issue time of one image in the best unfolding with up to `most` crossbars, and of dealing the rows out; infinite
+    where there is none, or the least takes too much room."""
     node = graph.nodes[index]
-    if rows == 1:
-        return min(option.work_ns for option in layer_options(arch, unfold(graph, index, arch)))
     tall = stacked(node, rows, graph.shape_of(node.inputs[0])[1])
     graph = replace(graph, nodes=(*graph.nodes[:index], tall, *graph.nodes[index + 1 :]))
     options = layer_options(arch, unfold(graph, index, arch))
     if min(option.crossbars for option in options) * ROOM > arch.crossbars:
-        return float("inf")
+        return math.inf
     pixel = np.array([node.channels * arch.element_bytes])
     dealt_ns = float((arch.local_read_ns(pixel) + arch.local_write_ns(pixel))[0])
     dealt_ns += PLANNED_OVERHEAD_CYCLES * arch.core_period_ns
-    return min(option.work_ns for option in options) + node.height * node.width * dealt_ns
+    least_ns = min((option.work_ns for option in options if option.crossbars <= most), default=math.inf)
+    return least_ns + node.height * node.width * dealt_ns
