@@ -309,7 +309,7 @@ def _look_inside(
 
 
 def _as_compiled(network: LoadedNetwork, names: Sequence[str]) -> Graph:
-    """The graph whose nodes the checkpoints number: as it was loaded, or with siblings merged; layers cut, rows stacked.
+    """The graph whose nodes the checkpoints number: as loaded, or with siblings merged; layers cut, rows stacked.
 
     Raises ModelError if the program was compiled from another network.
     """
