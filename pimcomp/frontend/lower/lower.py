@@ -357,7 +357,7 @@ class _Lowering:
             inner = found.softmax
             try:
                 self.values[name] = lower_attention.applied_softmax(self.builder, found)
-            except Unsupported as error:
+            except (Unsupported, LayoutError) as error:
                 self.offenders.setdefault(inner.node, Offender(inner.node, inner.op, inner.opset, str(error)))
                 self.values[name] = replace(found, softmax=None)
         return replace(node, operands=tuple(self.values[name] if name else None for name in proto.input))

@@ -141,6 +141,13 @@ def test_a_logarithm_inside_the_network_is_refused(tmp_path: Path) -> None:
         load(make(nodes, {"x": [1, 4, 6]}, {"w": normals(6, 3)}), tmp_path)
 
 
+def test_a_softmax_that_cannot_be_computed_is_named_not_its_reader(tmp_path: Path) -> None:
+    nodes = [op("Softmax", "x", "s"), op("LeakyRelu", "s", "y")]
+    with pytest.raises(UnsupportedOp) as refused:
+        load(make(nodes, {"x": [2, 5, 1]}, {}, opset=11), tmp_path)
+    assert [offender.op for offender in refused.value.offenders] == ["Softmax"]
+
+
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 def test_both_forms_of_gelu(approximate: str, tmp_path: Path) -> None:
     nodes = [op("MatMul", "x w", "h"), op("Gelu", "h", "y", approximate=approximate)]
