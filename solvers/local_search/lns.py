@@ -48,11 +48,15 @@ class Lns:
 
     @answer
     def solve(self, problem: MappingProblem, judges: Judges, *, time_limit_s: float | None, seed: int) -> Outcome:
-        """As `Auto`, from stream's plans alone. Where its judge is not at hand, the first of them, or one replica of
-        everything."""
+        """As `Auto`, from stream's plans alone. Where its judge is not at hand, the first of them (where crossbars are
+        scarce, the one that the estimate likes best), or one replica of everything."""
         clock = Clock(time_limit_s)
         if judge_called(self.judge, problem, judges) is None:
-            plain = next(stream_plans(problem, restricted(self.scatter, self.widest_block)), None)
+            plans, estimate = stream_plans(problem, restricted(self.scatter, self.widest_block)), judges.get(ESTIMATE)
+            if problem.scarce and estimate is not None:
+                plain = min(plans, key=lambda plan: estimate.judge(plan).time_ns, default=None)
+            else:
+                plain = next(plans, None)
             if plain is None and (least := single(problem)) is not None:
                 plain = least.plan
             return Outcome(status=Status.FEASIBLE, plan=plain) if plain is not None else no_plan(problem)

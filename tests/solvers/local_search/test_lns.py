@@ -113,3 +113,13 @@ def test_where_crossbars_are_scarce_the_estimate_is_asked_first_and_starts_are_n
         first = estimate.plans.index(program.plans[0]) if program.plans[0] in estimate.plans else -1
         assert (first >= 0) == (problem is tight)
         assert problem is roomy or estimate.times[first] <= min(estimate.times[:first], default=np.inf)
+
+
+def test_without_programs_the_estimate_chooses_among_the_starts_where_crossbars_are_scarce() -> None:
+    for cores, asked in ((20, True), (40, False)):
+        problem = resnet18_problem(Pipeline.ELEMENT, cores=cores, capacity=40)
+        estimate = _ByCost(problem)
+        plan = Lns().solve(problem, {ESTIMATE: estimate}, time_limit_s=None, seed=0).plan
+        assert plan is not None
+        assert (len(estimate.plans) > 1) == asked
+        assert not asked or plan_cost(problem, plan).objective_ns(problem.pipeline) == min(estimate.times)
