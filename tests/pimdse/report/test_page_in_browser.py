@@ -324,7 +324,7 @@ def test_copying_says_that_it_copied(browser: "Browser", page: "Page", address: 
     page.goto(address)
     button = page.locator("#pick + button")
     button.click()
-    assert button.inner_text() == "Copied"
+    page.wait_for_function("said => document.querySelector('#pick + button').innerText === said", arg="Copied")
     assert page.evaluate("navigator.clipboard.readText()") == page.locator("#pick").inner_text()
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.locator("#command + button").click()
