@@ -19,7 +19,9 @@ from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
 from pimcomp.plan.rewriting.vector_layers import Unfold
 
 MOST_ROWS = 4
-MOST_TAPS = 4  # of a window, in crossbar heights
+MOST_TAPS = (
+    2  # of a window, in crossbar heights: with more, sharing saves too little (alexnet, caffenet: none, or a loss)
+)
 LEAST_SAVING = 0.1  # of a layer's issue time
 MOST_FILLED = 0.5  # share of the chip that the network takes once: where replicas are few, crossbars count, not MVMs
 ROOM = 64  # a stacked layer takes at most this fraction of the chip's crossbars
