@@ -83,10 +83,10 @@ def core_work_ns(program: Program, arch: Arch, own_ns: npt.NDArray[np.float64]) 
 def rows_of(network: str, arch_name: str, solvers: list[str], known: dict[tuple[str, str, str], Row]) -> Iterator[Row]:
     """The programs of a network that are not known yet."""
     arch, options = load_arch(arch_name), ScheduleOptions()
-    graph = rewrite(load_network(network, weights="random:0").graph, arch, options)
-    parts = partition(graph, arch)
-    estimator = Estimator.of(graph, arch, parts, ranges=data_ranges(graph, 0))
     for pipeline in Pipeline:
+        graph = rewrite(load_network(network, weights="random:0").graph, arch, options, pipeline)
+        parts = partition(graph, arch)
+        estimator = Estimator.of(graph, arch, parts, ranges=data_ranges(graph, 0))
         scheduler, problem, judges = pose(graph, arch, parts, pipeline, options, 0)
         for solver in solvers:
             if (network, pipeline.value, solver) in known:

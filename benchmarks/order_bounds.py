@@ -32,7 +32,7 @@ HEADER = ("network", "program us", "bound us", "program / bound", "scheduling CP
 def row(network: str, arch_name: str, solver: str, pipeline: Pipeline) -> tuple[tuple[str, ...], float]:
     """One program: cells, and how many times its bound it takes."""
     arch, options = load_arch(arch_name), ScheduleOptions()
-    graph = rewrite(load_network(network, weights="random:0").graph, arch, options)
+    graph = rewrite(load_network(network, weights="random:0").graph, arch, options, pipeline)
     scheduler, problem, judges = pose(graph, arch, partition(graph, arch), pipeline, options, 0)
     plan = get_solver(solver).solve(problem, judges, time_limit_s=None, seed=0).plan
     assert plan is not None, network

@@ -46,7 +46,7 @@ def compile_network(
 
     Raises CapacityError with demand, supply and levers when the network does not fit.
     """
-    graph = rewrite(graph, arch, options)
+    graph = rewrite(graph, arch, options, pipeline)
     parts = partition(graph, arch)
     observe("partition", parts)
 

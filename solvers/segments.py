@@ -103,7 +103,7 @@ class Prices:
         return self._known[key]
 
     def _estimated(self, part: Graph) -> Iterator[Price]:
-        part = rewrite(part, self.arch, self.options, self._unfold)
+        part = rewrite(part, self.arch, self.options, self.pipeline, self._unfold)
         if not fits(part, self.arch):
             return
         parts = partition(part, self.arch, self._unfolded)
@@ -149,7 +149,7 @@ def staying(graphs: Sequence[Graph], arch: Arch, pipeline: Pipeline, options: Sc
     """How many crossbars of every core each of several programs may use so that the weights of all stay in theirs, for
     the least sum of times; None if they do not fit side by side in every core.
     """
-    rewritten = [rewrite(graph, arch, options) for graph in graphs]
+    rewritten = [rewrite(graph, arch, options, pipeline) for graph in graphs]
 
     def least_budget(needed: IntArray) -> int:
         """More than a core has if none is enough."""

@@ -158,7 +158,7 @@ def planned(graph: Graph, time_limit_s: float | None = None, seed: int = 0) -> C
     """
     unfolded: dict[tuple[object, ...], Unfoldings] = {}
     parts: dict[tuple[object, ...], Prepared] = {}
-    chips: dict[Parameters, OnChip] = {}
+    chips: dict[tuple[Parameters, Pipeline], OnChip] = {}
     outcomes: dict[tuple[object, ...], Outcome] = {}
 
     def unfold(graph: Graph, index: int, arch: Arch) -> Unfoldings:
@@ -170,22 +170,23 @@ def planned(graph: Graph, time_limit_s: float | None = None, seed: int = 0) -> C
         found = partition(rewritten, arch)
         return Prepared(rewritten, found, least_work(rewritten, arch, found), network_of(rewritten, found, {}))
 
-    def on_chip(arch: Arch, options: ScheduleOptions) -> OnChip:
-        rewritten = rewrite(graph, arch, options, unfold)
+    def on_chip(arch: Arch, options: ScheduleOptions, pipeline: Pipeline) -> OnChip:
+        rewritten = rewrite(graph, arch, options, pipeline, unfold)
         layers = tuple((index, rewritten.nodes[index].channels) for index in rewritten.weighted())
         key = (*_crossbars(arch), options.merge_siblings, layers)
         found = _remembered(parts, key, lambda: prepare(rewritten, arch), _PARTITIONS)
         return OnChip(
             shape=(*key, arch.total_cores),
-            problem=build_problem(found.graph, arch, found.partition, Pipeline.ELEMENT),
+            problem=build_problem(found.graph, arch, found.partition, pipeline),
             estimator=Estimator.of(found.graph, arch, found.partition, found.network),
             bounds=bounds_of(found.work, arch),
         )
 
     def figures_at_cost(arch: Arch, point: Point, solver: Solver) -> Metrics:
         options = options_of(point.parameters)
-        here = _remembered(chips, point.parameters, lambda: on_chip(arch, options), _CHIPS)
-        problem = replace(here.problem, pipeline=point.pipeline)
+        chip = (point.parameters, point.pipeline)
+        here = _remembered(chips, chip, lambda: on_chip(arch, options, point.pipeline), _CHIPS)
+        problem = here.problem
         judges = {ESTIMATE: EstimateJudge(lambda: here.estimator, problem, options)}
         key = _what_it_reads(point, solver, here)
         outcome = _remembered(
@@ -212,7 +213,7 @@ def _what_it_reads(point: Point, solver: Solver, here: OnChip) -> tuple[object, 
         case Reads.SHAPES:
             return point.solver, *here.shape
         case Reads.COSTS:
-            return point.solver, point.parameters
+            return point.solver, point.parameters, *here.shape
         case _:
             return point.solver, point.parameters, point.pipeline
 

@@ -14,7 +14,7 @@ class ScheduleOptions:
     window_columns: columns that one core should pool (or convolve on its vector unit) in a row at most; the others' are
     shared out.
     merge_siblings: convolutions that read the same map become one.
-    stack_rows: neighbouring output rows of a layer with few inputs share MVMs where that takes less time.
+    stack_rows: batch: neighbouring output rows of the layer that reads an image share MVMs where that takes less time.
     vector_depthwise: depthwise layers go to the vector unit where it is faster than crossbars.
 
     No options, because one value is best for all that we know (benchmarks and tests make subclasses with others):

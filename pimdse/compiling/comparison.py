@@ -100,7 +100,7 @@ def planned(network: LoadedNetwork, recipe: Recipe) -> tuple[Row, Outcome]:
 
     Raises InvariantError for a plan that breaks a rule.
     """
-    graph = rewrite(network.graph, recipe.arch, recipe.options)
+    graph = rewrite(network.graph, recipe.arch, recipe.options, recipe.pipeline)
     parts = partition(graph, recipe.arch)
     _, problem, judges = pose(graph, recipe.arch, parts, recipe.pipeline, recipe.options, recipe.seed)
     solver = get_solver(recipe.solver)  # loads its libraries

@@ -232,7 +232,7 @@ class _Estimated:
 
     def __init__(self, network: LoadedNetwork, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.graph = rewrite(network.graph, recipe.arch, recipe.options)
+        self.graph = rewrite(network.graph, recipe.arch, recipe.options, recipe.pipeline)
         self.parts = partition(self.graph, recipe.arch)
         self._scale, self._known = 1.0, dict[int, float]()
 
