@@ -70,9 +70,8 @@ def test_its_program_computes_the_same(window: str, seed: int, pipeline: Pipelin
 
 def test_the_layer_of_the_image_fires_half_as_often() -> None:
     arch = load_arch("pimcomp_default")
-    apart, tall = (
-        rewrite(load_network("resnet18").graph, arch, ScheduleOptions(stack_rows=on)) for on in (False, True)
-    )
+    graph, options = load_network("resnet18").graph, ScheduleOptions()
+    apart, tall = (rewrite(graph, arch, options, pipeline) for pipeline in (Pipeline.ELEMENT, Pipeline.BATCH))
     assert set(rows_stacked([node.name for node in tall.nodes])) == {"/conv1/Conv"}
     fired = [
         min(f * len(matrix.groups) for matrix, f in zip(found.options[0], found.flat.firings.tolist(), strict=False))
