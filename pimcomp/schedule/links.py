@@ -132,18 +132,17 @@ def link_readers(reads: Accesses, readers: Readers, filled: Filled, out: LongArr
 
 def _ranks(work: TaskWork, maps: Maps, pull: list[IntArray], transfers: int, edges: Edges) -> LongArray:
     """Tasks rank as their row in the pull order, those of tokens one after the other; transfers and constant loads as
-    their first consumer."""
+    their first consumer. Nothing ranks behind what waits for it (a sum is of all its tokens): work that may not run
+    ahead would wait for ever."""
     tasks, start = work.tasks, np.cumsum([0, *[len(rows) for rows in pull]])
     rank = np.concatenate(pull).astype(np.int64)
     flat = maps.height == 1
     first = np.where(flat[tasks.node], tasks.keep, 0)
     rank = rank[start[tasks.node] + tasks.row] * int(maps.width[flat].max(initial=1)) + first
     rank = np.append(rank, np.full(transfers, NO_RANK))
-    derived = np.append(tasks.kind == CONST, np.ones(transfers, dtype=bool))
-    rank[derived] = NO_RANK
-    chosen = derived[edges.before]
-    before, after = edges.before[chosen], edges.after[chosen]
-    np.minimum.at(rank, before, rank[after])
+    rank[np.append(tasks.kind == CONST, np.ones(transfers, dtype=bool))] = NO_RANK
+    while (late := rank[edges.before] > rank[edges.after]).any():
+        np.minimum.at(rank, edges.before[late], rank[edges.after[late]])
     return rank
 
 

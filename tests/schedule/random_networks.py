@@ -162,7 +162,9 @@ class Builder:
                 tuple(int(i) for i in self.rng.integers(-1, size, self.integer(1, size + 3)))
                 for size in (height, width)
             )
-            self.add(Pick(rows, columns), (view,), len(view.sources), len(rows), len(columns))
+            orders = [self.rng.permutation(len(view.sources)) for _ in range(self.integer(0, 2))]
+            views = (view, *(View(view.sources[order], view.channels[order]) for order in orders))
+            self.add(Pick(rows, columns), views, len(view.sources), len(rows), len(columns))
         else:
             crop = Crop(self.integer(-2, 1), self.integer(-2, 1))
             self.add(crop, (view,), len(view.sources), self.integer(1, height + 1), self.integer(1, width + 1))

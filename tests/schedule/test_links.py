@@ -3,12 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pimcomp.schedule.buffers import merge_accesses
 from pimcomp.schedule.links import Filled, Readers, find_transfers, link_readers
 from pimcomp.schedule.work import Accesses, MapSegments
+from tests.schedule.stages import SEEDS, stages
 from tests.schedule.test_buffers import CORES, MAPS, ROWS, TENSORS, WIDTH, Access, accesses, as_arrays, column
 
 
@@ -90,3 +92,10 @@ def test_a_reader_waits_for_whatever_fills_columns_that_it_reads(reads: list[Fil
         if f.buffer == r.buffer and r.low < f.high and f.low < r.high and r.action != f.action
     ]
     assert sorted(out.tolist()) == sorted(expected)
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, 18, 39, 45])  # the last have maps of one row, which add up chunks
+def test_nothing_ranks_behind_what_waits_for_it(seed: int) -> None:
+    flow = stages(seed).flow
+    assert len(flow.edges.before)
+    assert (flow.rank[flow.edges.before] <= flow.rank[flow.edges.after]).all()

@@ -91,7 +91,7 @@ def test_the_memory_that_is_named_is_enough() -> None:
 
 def spilling_and_roomy() -> tuple[Compiled, Compiled]:
     """One network and plan on a chip where it spills, and on one with plenty of memory."""
-    found = tight(8, Pipeline.ELEMENT, 0.6)
+    found = tight(9, Pipeline.ELEMENT, 0.6)
     assert found is not None
     graph, arch = found
     roomy = replace(arch, local_memory_bytes=1 << 20)
