@@ -122,10 +122,10 @@ def in_blocks(graph: Graph, index: int, blocks: Sequence[tuple[Span, Sequence[Sp
                 activation = node.activation if number == len(inputs) - 1 else None
                 made.append(replace(part, name=name, operation=Eltwise("add"), inputs=operands, activation=activation))
         place[slice(*outputs)], first[slice(*outputs)] = index + len(made) - 1, np.arange(outputs[1] - outputs[0])
-    return _instead(graph, index, made, place, first)
+    return instead(graph, index, made, place, first)
 
 
-def _instead(graph: Graph, index: int, made: Sequence[Node], place: IntArray, first: IntArray) -> Graph:
+def instead(graph: Graph, index: int, made: Sequence[Node], place: IntArray, first: IntArray) -> Graph:
     """The graph with nodes in place of one. place, first: per channel of its result the node and channel it is now."""
     more = len(made) - 1
 
@@ -208,7 +208,7 @@ def _apart(graph: Graph, index: int) -> Graph:
         name = unused(f"{node.name}[{begin}:{begin + number}]", taken)
         operand = View(view.sources[part], view.channels[part])
         made.append(replace(node, name=name, inputs=(operand,), channels=number))
-    return _instead(graph, index, made, place, first)
+    return instead(graph, index, made, place, first)
 
 
 def _block(node: Node, outputs: Span, inputs: Span, *, first: bool, last: bool) -> Node:

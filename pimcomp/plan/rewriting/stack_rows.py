@@ -15,13 +15,14 @@ import numpy as np
 
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.graph import Conv, Graph, Loaded, Node, Pick, View, Window, on_crossbars
+from pimcomp.plan.partition import conv_of
 from pimcomp.plan.problem import PLANNED_OVERHEAD_CYCLES, layer_options
+from pimcomp.plan.rewriting.heads import instead
 from pimcomp.plan.rewriting.vector_layers import Unfold
 
 MOST_ROWS = 4
-MOST_TAPS = (
-    2  # of a window, in crossbar heights: with more, sharing saves too little (alexnet, caffenet: none, or a loss)
-)
+# Of a window, in crossbar heights: with more (alexnet, caffenet) sharing saves nothing, or loses.
+MOST_TAPS = 2
 LEAST_SAVING = 0.1  # of a layer's issue time
 MOST_FILLED = 0.5  # share of the chip that the network takes once: where replicas are few, crossbars count, not MVMs
 ROOM = 64  # a stacked layer takes at most this fraction of the chip's crossbars
@@ -31,28 +32,20 @@ _NAME = re.compile(r"(.*) \(rows by (\d+)\)")
 
 def stack_rows(graph: Graph, rows: Mapping[str, int]) -> Graph:
     """The graph with so many output rows of the named layers computed as one."""
-    nodes: list[Node] = []
-    place: list[int] = []
-
-    def moved(view: View) -> View:
-        return View(np.array(place, np.int32)[view.sources], view.channels)
-
-    for old in graph.nodes:
-        node = replace(old, inputs=tuple(map(moved, old.inputs)))
+    for index in reversed(graph.weighted()):
+        node = graph.nodes[index]
         if (many := rows.get(node.name, 1)) > 1:
-            nodes.append(stacked(node, many, graph.shape_of(old.inputs[0])[1]))
             parts = np.arange(many * node.channels, dtype=np.int32).reshape(many, -1)
-            node = replace(
+            dealt = replace(
                 node,
                 name=f"{node.name} (rows by {many})",
                 operation=Pick(tuple(row // many for row in range(node.height)), tuple(range(node.width))),
-                inputs=tuple(View(np.full_like(part, len(nodes) - 1), part) for part in parts),
+                inputs=tuple(View(np.full_like(part, index), part) for part in parts),
                 activation=None,
             )
-        place.append(len(nodes))
-        nodes.append(node)
-    outputs = tuple(replace(output, view=moved(output.view)) for output in graph.outputs)
-    return replace(graph, nodes=tuple(nodes), outputs=outputs)
+            tall = stacked(node, many, graph.shape_of(node.inputs[0])[1])
+            graph = instead(graph, index, (tall, dealt), np.full_like(parts[0], index + 1), parts[0])
+    return graph
 
 
 def rows_stacked(names: Collection[str]) -> dict[str, int]:
@@ -63,8 +56,7 @@ def rows_stacked(names: Collection[str]) -> dict[str, int]:
 def stacked(node: Node, rows: int, source_height: int) -> Node:
     """A layer that computes so many output rows of another as channels of one, the top row first; below the last row
     it computes what nobody reads."""
-    conv = node.operation
-    assert isinstance(conv, Conv)
+    conv = conv_of(node)
     (tall, wide), (down, across), (top, left, _, right) = conv.window.kernel, conv.window.stride, conv.window.pads
     height, taller = -(-node.height // rows), tall + (rows - 1) * down
     weights = np.zeros((rows, *conv.weights.shape[:2], taller, wide), np.float32)
@@ -103,8 +95,7 @@ def rows_that_pay(graph: Graph, arch: Arch, unfold: Unfold) -> dict[str, int]:
 def _may_pay(graph: Graph, node: Node, arch: Arch) -> bool:
     if not all(isinstance(graph.nodes[source].operation, Loaded) for source in node.inputs[0].nodes):
         return False
-    conv = node.operation
-    assert isinstance(conv, Conv)
+    conv = conv_of(node)
     tall, down = conv.window.kernel[0], conv.window.stride[0]
     small = conv.weights[0].size <= MOST_TAPS * arch.crossbar_rows
     return small and conv.groups == 1 and conv.window.dilation[0] == 1 and tall > down and node.height > MOST_ROWS
