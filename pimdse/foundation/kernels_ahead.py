@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from numba.core import types
+from numba.core.errors import NumbaError
 
 from pimcomp.foundation.kernels import Kernel, is_kept, kept_number
 from solvers import get_solver
@@ -89,16 +91,19 @@ def start(command: str, part: int, parts: int, stdout: int = subprocess.DEVNULL)
 
 def compile_entry(entry: Entry) -> None:
     """Compile and keep one kernel, unless it is kept already. What the list has wrong is left to who needs it."""
-    with suppress(ImportError, AttributeError, TypeError):
+    with suppress(ImportError, AttributeError, TypeError, NumbaError):
         function, arguments = read_entry(entry)
         if not is_kept(function, arguments):
             function.compile(arguments)
 
 
 def read_entry(entry: Entry) -> tuple[Kernel, tuple[Any, ...]]:
-    """The kernel and its argument types. Raises ImportError or AttributeError for what is no longer there."""
-    module, name, arguments = entry
-    return getattr(_module(module), name), tuple(map(_type_of, arguments))
+    """The kernel and its argument types. Raises ImportError, AttributeError or TypeError for what is no longer so."""
+    module, name, types_of_arguments = entry
+    function: Kernel = getattr(_module(module), name)
+    arguments = tuple(map(_type_of, types_of_arguments))
+    signature(function.py_func).bind(*arguments)
+    return function, arguments
 
 
 def entry_of(kernel: Kernel, arguments: Sequence[Any]) -> Entry:
@@ -120,7 +125,7 @@ def _text_of(kind: Any) -> Any:
 
 
 def _type_of(text: Any) -> Any:
-    """The type that JSON means. Raises AttributeError for one that is none."""
+    """The type that JSON means. Raises AttributeError for one that is none, TypeError for a tuple of other fields."""
     if isinstance(text, str):
         dtype, *array = text.split()
         kind = getattr(_types, {"bool": "boolean"}.get(dtype, dtype))
@@ -131,7 +136,9 @@ def _type_of(text: Any) -> Any:
     if not text["tuple"]:
         return _types.Tuple(of)
     module, name = text["tuple"]
-    return _types.BaseTuple.from_types(of, getattr(_module(module), name))
+    named = getattr(_module(module), name)
+    named(*of)  # numba takes any number of fields
+    return _types.BaseTuple.from_types(of, named)
 
 
 def _module(name: str) -> Any:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from numba.core import event
@@ -39,6 +40,9 @@ def test_an_entry_is_compiled_and_kept_and_a_wrong_one_is_left_alone() -> None:
     compile_entry(["pimcomp.timeline.clock", "no_such_kernel", ["int64"]])
     compile_entry(["pimcomp.no_such_module", "any", ["int64"]])
     compile_entry(["pimcomp.timeline.clock", "finish_edge", ["no_such_type"]])
+    compile_entry([__name__, "_twice", ["float64", "float64"]])
+    compile_entry([__name__, "_twice", [{"tuple": [__name__, "_Pair"], "of": ["float64"]}]])
+    compile_entry([__name__, "_twice", [{"tuple": [__name__, "_Pair"], "of": ["float64", "float64"]}]])
     compile_entry([__name__, "_twice", ["float64"]])
     assert is_kept(*read_entry([__name__, "_twice", ["float64"]]))
 
@@ -73,6 +77,11 @@ def test_helpers_start_at_once_where_little_is_kept(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(kernels_ahead, "kept_number", lambda: 0)
     with kernels_ahead.helpers("compile"):
         assert started == [0, 1]
+
+
+class _Pair(NamedTuple):
+    first: float
+    second: float
 
 
 @kernel
