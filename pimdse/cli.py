@@ -140,7 +140,7 @@ def _message(error: PimdseError | MemoryError | OSError) -> str:
     if isinstance(error, InvariantError):
         return f"defect in pimdse, not in your input: {error}"
     if isinstance(error, MemoryError):
-        return "out of memory: use a smaller network, fewer cores or fewer --jobs"
+        return "out of memory: use a smaller network, fewer cores, --images or --jobs"
     return _os_error_text(error) if isinstance(error, OSError) else str(error)
 
 

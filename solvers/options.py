@@ -69,6 +69,8 @@ def read_options(name: str, cls: type, settings: Iterable[str]) -> dict[str, Opt
         key, equals, text = (part.strip() for part in setting.partition("="))
         where = f"solver.{name}.{key}"
         check_option(name, cls, key)
+        if key in values:
+            raise ConfigError(where, "expected every option once, found it twice")
         if not equals:
             raise ConfigError(where, f"expected a value; {_syntax(name, known)}")
         values[key] = _value(where, text, known[key], _syntax(name, known))

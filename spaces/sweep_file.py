@@ -95,7 +95,7 @@ class _Settings(Section):
     jobs: int = Field(1, ge=1)
     sampler: Literal["tpe", "nsga2", "nsga3", "qmc", "gp", "random"] = "tpe"
     lag: int = Field(16, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=1 << 63)
     time_limit_s: float | None = Field(None, gt=0, json_schema_extra={"expected": "a number > 0"})
     solvers: list[str] = Field(min_length=1, json_schema_extra={"expected": "a list of solvers"})
     pipelines: list[str] = Field(

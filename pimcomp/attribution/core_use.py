@@ -49,7 +49,7 @@ def _core_phases(stream: Instructions, work: UnitWork, times: Times, end: int) -
     begin, last = np.full(stream.cores, end, np.int64), np.full(stream.cores, end, np.int64)
     some = np.flatnonzero(np.diff(stream.core_start))
     first = stream.core_start[some]
-    begin[some] = np.minimum(times.dispatched[first] - stream.bubbles[first] * work.period, end)
+    begin[some] = np.minimum(times.dispatched[first] - stream.bubbles[first].astype(np.int64) * work.period, end)
     last[some] = np.minimum(times.retired[stream.core_start[some + 1] - 1], end)
     yield core, np.zeros_like(begin), begin, np.full_like(core, IDLE)
     yield core, begin, last, np.full_like(core, FRONT_END)

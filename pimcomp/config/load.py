@@ -42,6 +42,8 @@ def read_arch(source: str | Path) -> tuple[Arch, tuple[str, ...]]:
 def find_arch(source: str | Path) -> Path:
     """The file that `source` names: an existing one, or a shipped chip's. Raises ConfigError with those there are."""
     path = Path(source)
+    if not str(source).strip():
+        raise ConfigError("a chip", "expected a file or a name, found nothing (a variable that is not set?)")
     if os.path.isfile(path):
         return path
     names = list_archs()

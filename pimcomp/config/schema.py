@@ -237,7 +237,12 @@ class AreaSection(Section):
 class ChipDocument(Section):
     """A chip's YAML file."""
 
-    name: str = Field(default="", description="name in reports; default: the file's name", max_length=200)
+    name: str = Field(
+        default="",
+        description="name in reports; default: the file's name",
+        json_schema_extra={"expected": "text of at most 200 characters"},
+        max_length=200,
+    )
     chip: ChipSection
     crossbar: CrossbarSection
     core: CoreSection

@@ -77,8 +77,12 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise ConfigError(where, str(error.problem)) from None
+    except yaml.reader.ReaderError as error:
+        found = f"{error.character!r} in position {error.position}"
+        raise ConfigError(str(path), f"expected text without control characters, found {found}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date or a number of thousands of digits
-        raise ConfigError(str(path), str(error)) from None
+        found = "a number of thousands of digits" if "digits" in str(error) else str(error)
+        raise ConfigError(str(path), f"expected dates and numbers that can be read, found {found}") from None
     if not isinstance(data, dict):
         found = "an empty file" if data is None else file_kind(content) or type(data).__name__
         raise ConfigError(str(path), f"expected a mapping of keys, found {found}")

@@ -92,6 +92,8 @@ def locate(source: str | Path) -> Path:
     Raises ModelError if there is none.
     """
     path = Path(source)
+    if not str(source).strip():
+        raise ModelError("a network: expected a file or a name, found nothing (a variable that is not set?)")
     if os.path.isfile(path):  # unlike `Path.is_file`, False for a name that no file can have
         return path
     if is_factory(str(source)):

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pimcomp.ir.arch import Arch
 
 MAX_CORES = 16384  # of all chips: the network tables are quadratic in cores
+MAX_MVM_NS = 1_000_000_000
+# (end of a name, least, most): far beyond any chip, and whole programs stay within 64 bits of ps, the simulator's unit.
+_TIMES = (("_period_ns", 0.001, 10_000), ("_cycles", 0, 1_000), ("_ns", 0, 1_000_000))
 _DIVISORS = (("adc_count", "crossbar_cols"), ("dac_count", "crossbar_rows"), ("dac_bits", "activation_bits"))
 _WORDS = {
     "encoding": ("offset", "isaac"), "adc_mode": ("saturate", "round", "ideal"), "interconnect": ("mesh", "bus", "file")
@@ -35,8 +38,10 @@ def check_ranges(arch: "Arch", least_of: Mapping[str, int]) -> None:
         if not least <= value < math.inf:
             raise ConfigError(f"{arch.name}.{name}", f"expected at least {least}, found {value}")
     for name in least_of:
-        if name.endswith("_period_ns") and not getattr(arch, name) > 0:
-            raise ConfigError(f"{arch.name}.{name}", f"expected a number > 0, found {getattr(arch, name)}")
+        limits = next((limits for end, *limits in _TIMES if name.endswith(end)), None)
+        if limits and not limits[0] <= getattr(arch, name) <= limits[1]:
+            found = f"expected from {limits[0]} to {limits[1]}, found {getattr(arch, name)}"
+            raise ConfigError(f"{arch.name}.{name}", found)
     if not SMALLEST_NM <= arch.node_nm <= LARGEST_NM:
         found = f"expected {SMALLEST_NM:g} to {LARGEST_NM:g} nm, found {arch.node_nm}"
         raise ConfigError(f"{arch.name}.node_nm", found)
@@ -63,6 +68,8 @@ def check_rules(arch: "Arch") -> None:
                 f"{arch.name}.{part}",
                 f"expected a divisor of {whole} = {limit}, found {value}: the simulator cuts off the rest",
             )
+    if (mvm_ns := arch.mvm_ns(1)) > MAX_MVM_NS:
+        raise ConfigError(arch.name, f"expected an MVM of at most {MAX_MVM_NS:g} ns, found {mvm_ns:g} ns")
     if arch.mesh_rows > arch.cores:
         raise ConfigError(f"{arch.name}.mesh_rows", f"expected at most cores = {arch.cores}, found {arch.mesh_rows}")
     if arch.total_cores > MAX_CORES:

@@ -73,7 +73,8 @@ TimeLimitOption = Annotated[
         help="Seconds for the solver: what it searches shrinks with them, the clock ends the rest. Default: its own.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Decides everything random.")]
+MAX_SEED = (1 << 63) - 1  # reports are JSON, whose readers know 64 bits
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Decides everything random.")]
 WeightsOption = Annotated[
     str | None,
     typer.Option(

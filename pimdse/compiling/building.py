@@ -141,6 +141,8 @@ def schedule_options(words: Sequence[str]) -> ScheduleOptions:
         if name not in defaults:
             hint = did_you_mean(name, defaults)
             raise ConfigError(f"--set {word}", f"expected NAME=VALUE with NAME one of {', '.join(defaults)}{hint}")
+        if name in values:
+            raise ConfigError(f"--set {word}", f"expected every option once, found {name} twice")
         if isinstance(defaults[name], bool):
             if text not in SWITCHES:
                 raise ConfigError(f"--set {word}", f"expected on or off behind '=', found {text!r}")

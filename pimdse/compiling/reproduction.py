@@ -96,6 +96,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OutputError(
+            f"{folder}: expected a folder of `pimdse compile` or `pimdse pick`, found no {MANIFEST}"
+        ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict) or not {"outcome", "model", "network_sha256"} <= content.keys():

@@ -140,7 +140,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "expected UTF-8 text, found text in UTF-16"),
         (b"a: [1,\n", "tiny.yaml:2:1"),
         (b"a: " + b"[" * 5000, "nested deeper than 32 levels"),
-        (b"a: " + b"9" * 5000, "5000 digits"),
+        (b"a: " + b"9" * 5000, "a number of thousands of digits"),
         (b"#" + b" " * 1_000_000, "at most 1000000 bytes"),
         (b"a: 2001-99-99", "month must be in"),
     ],

@@ -130,6 +130,15 @@ def test_names_from_a_model_are_printed_as_they_are(
         (["compile", "digits_mlp", "--set", "oders=1"], "did you mean 'orders'?"),
         (["compile", "digits_mlp", "--time-limit", "-1"], "--time-limit"),
         (["compile", "digits_mlp", "--seed", "one"], "--seed"),
+        (["compile", "digits_mlp", "--seed", str(1 << 63)], "--seed"),
+        (
+            ["compile", "digits_mlp", "--set", "orders=1", "--set", "orders=2"],
+            "expected every option once, found orders",
+        ),
+        (["compile", "digits_mlp", "--solver", "lns:most=2,most=3"], "solver.lns.most: expected every option once"),
+        (["compile", " "], "a network: expected a file or a name, found nothing"),
+        (["compile", "digits_mlp", "--arch", ""], "a chip: expected a file or a name, found nothing"),
+        (["reproduce", "."], "expected a folder of `pimdse compile` or `pimdse pick`, found no manifest.yaml"),
     ],
 )
 def test_wrong_words_get_the_right_one(words: list[str], message: str, refused: Refused) -> None:
@@ -144,6 +153,11 @@ def test_wrong_words_get_the_right_one(words: list[str], message: str, refused: 
         ("  cores: 168 ", "  cores: -1 ", "chip.cores: expected an integer >= 1 and <= 16384, found integer -1"),
         ("  cores: 168 ", "  cores: [168 ", "chip.yaml:"),
         ("  period_ns: 0.78125", "  period_ns: .nan", "crossbar.period_ns: expected a number > 0, found number nan"),
+        ("  period_ns: 0.78125", "  period_ns: 1e-320", "crossbar.period_ns: expected from 0.001 to 10000, found"),
+        ("  period_ns: 0.78125", "  period_ns: 1e9", "crossbar.period_ns: expected from 0.001 to 10000, found"),
+        ("cores: 168 ", "cores: " + "9" * 5000, "found a number of thousands of digits"),
+        ("name: isaac", "name: " + "n" * 300, "name: expected text of at most 200 characters"),
+        ("name: isaac", "name: i\0", "expected text without control characters, found"),
         ("solvers: [balance, ", "solvers: [balanc, ", "did you mean 'balance'?"),
         ("  trials: 300", "  trails: 300", "sweep.trails: unknown key; did you mean 'trials'?"),
         ("{low: 96, high", "{low: 960, high", "sweep.space.cores: expected low <= high"),
