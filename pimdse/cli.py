@@ -156,7 +156,12 @@ def _check_text(arguments: list[str]) -> None:
 
 
 def _print_whatever_it_is() -> None:
-    """A character that the locale's encoding lacks is shown as ?; files and JSON do not depend on the locale."""
+    """A character that the locale's encoding lacks is shown as ?; files and JSON do not depend on the locale.
+
+    COLUMNS that say nothing (0, of terminals that do not know their width) count as not set.
+    """
+    if not os.environ.get("COLUMNS", "").strip("0").isdecimal():
+        os.environ.pop("COLUMNS", None)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="replace")
 

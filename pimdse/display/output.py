@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -256,6 +257,23 @@ def _print_columns(console: "Console", columns: "Sequence[_Column]", gap: int) -
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
         table.add_column(column.heading, justify=justify, width=widths[column], overflow="fold")
-    for cells in zip(*(c.cells for c in columns), strict=True):
+    shown = [c.cells if c.numeric else [folded(cell, widths[c]) for cell in c.cells] for c in columns]
+    for cells in zip(*shown, strict=True):
         table.add_row(*map(_cell, cells))
     console.print(table)
+
+
+def folded(text: str, width: int) -> str:
+    """Text in lines of at most `width`: broken at spaces, else in front of a slash, else behind a point or the like.
+
+    A piece that is longer stays whole.
+    """
+    from rich.cells import cell_len
+
+    lines = [""]
+    for piece in re.split(r"(?<=\s)|(?=/)", text):
+        for part in re.split(r"(?<=[._-])", piece) if cell_len(piece) > width else [piece]:
+            if lines[-1] and cell_len(lines[-1] + part.rstrip()) > width:
+                lines.append("")
+            lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)

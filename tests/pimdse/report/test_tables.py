@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from pimdse.cli import run
-from pimdse.display.output import Output, wide_table
+from pimdse.display.output import Output, folded, wide_table
 from tests.pimdse.sweep.stored_sweep import store
 
 WIDTHS = (80, 100, 160)
@@ -117,6 +117,26 @@ def test_long_names_take_more_lines_and_keep_every_character() -> None:
     render: Callable[[Console], None] = lambda console: wide_table(console, ("layer", "x"), [(name, "")])  # noqa: E731
     check(render)
     assert name in "".join(text_of(render, 40).split())
+
+
+def test_names_are_broken_between_their_parts() -> None:
+    name = "/layer2/layer2.0/downsample/downsample.0/Conv"
+    assert folded(name, 16).split("\n") == ["/layer2/layer2.0", "/downsample", "/downsample.0", "/Conv"]
+    assert folded(name, 11).split("\n") == ["/layer2", "/layer2.0", "/downsample", "/downsample.", "0/Conv"]
+    assert folded("conv 3x3 /2 + relu", 10).split("\n") == ["conv 3x3", "/2 + relu"]
+    assert folded("a", 1) == "a"
+    assert folded("", 5) == ""
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "wide"])
+def test_columns_that_say_nothing_are_not_set(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["archs"]) == 0
+    usual = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run(["archs"]) == 0
+    assert capsys.readouterr().out == usual
 
 
 def test_a_table_without_rows_is_its_header() -> None:
