@@ -18,7 +18,7 @@ WEIGHTS = (
     *("transposed", "chosen", "joined", "taken", "masked", "padded"),
 )
 ACTIVATIONS = ("plain", "clipped", "named", "channels", "wide", "attribute")
-INPUTS = ("plain", "double", "bytes", "integers", "truth", "quantized")
+INPUTS = ("plain", "double", "bytes", "moved", "integers", "truth", "quantized")
 
 
 class Dressed:
@@ -55,9 +55,10 @@ class Dressed:
     def input(self, shape: tuple[int, ...]) -> str:
         """The network's input as real numbers, and others that nothing reads."""
         kind = self.one_of(INPUTS)
-        types = {"double": np.float64, "bytes": np.uint8, "integers": np.int64, "truth": bool, "quantized": np.uint8}
+        types = {"double": np.float64, "integers": np.int64, "truth": bool}
+        types |= dict.fromkeys(("bytes", "moved", "quantized"), np.uint8)
         stored = types.get(kind, np.float32)
-        values = self.rng.standard_normal(shape)
+        values = self.rng.standard_normal((shape[0], *shape[2:], shape[1]) if kind == "moved" else shape)
         self.declare("x", np.asarray(np.abs(values) * 60 if stored is np.uint8 else values * 3, stored))
         for _ in range(self.number(0, 2)):
             unused: Array = np.zeros([self.number(1, 4)], self.rng.choice(["i8", "f4", "?", "i4"]))
@@ -66,8 +67,9 @@ class Dressed:
             return "x"
         if kind == "quantized":
             return self.add("DequantizeLinear", "x", self.constant(0.03), self.constant(90, np.uint8))
-        real = self.add("Cast", "x", to=TensorProto.FLOAT)
-        return self.add("Div", real, self.constant(85.0)) if kind == "bytes" else real
+        given = self.add("Transpose", "x", perm=[0, 3, 1, 2]) if kind == "moved" else "x"
+        real = self.add("Cast", given, to=TensorProto.FLOAT)
+        return self.add("Div", real, self.constant(85.0)) if kind in ("bytes", "moved") else real
 
     def declare(self, name: str, values: Array, *, dynamic: bool = False) -> None:
         kind = helper.np_dtype_to_tensor_dtype(values.dtype)
@@ -178,13 +180,14 @@ class Dressed:
             x = self.add("Relu", self.add("Conv", x, self.weight(outs, channels, 3, 3), bias, pads=[1] * 4))
             x, channels = self.activation(x, outs), outs
         flat = self.add("Flatten", self.add("GlobalAveragePool", x))
-        x = self.add("Gemm", flat, self.weight(4, channels), transB=1)
+        classes = self.number(2, 4)  # as many as images, or more
+        x = self.add("Gemm", flat, self.weight(classes, channels), transB=1)
         self.nodes.append(helper.make_node("Identity", [x], ["y"]))
         graph = helper.make_graph(
             self.nodes,
             "dressed",
             self.inputs,
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, classes])],
             [numpy_helper.from_array(values, name) for name, values in self.constants.items()],
             sparse_initializer=self.sparse,
         )

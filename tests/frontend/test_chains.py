@@ -34,6 +34,11 @@ def test_of_what_is_computed_of_constants_shapes_are_known() -> None:
         assert right(range(number, number + 1)) == 1.0
 
 
+def test_more_axes_than_channels_rows_and_columns() -> None:
+    """Of what a slice leaves of columns, a convolution reads channels, rows and columns made of the other axes."""
+    assert right(range(1235988, 1235989)) == 1.0
+
+
 @pytest.mark.slow
 def test_many_chains() -> None:
     assert right(range(1000, 1600)) > 0.98

@@ -41,7 +41,8 @@ def _across(
 ) -> Tensor:
     """An operation across the channels of some axes, one node for each combination of the channels of the others."""
     if any(kind != "c" for axis in axes for kind, _ in tensor.axes[axis]):
-        orders = [order for order in ORDERS if len(order) == len(tensor.axes) and order.find("c") in axes]
+        orders = [o for o in ORDERS if len(o) == len(tensor.axes) and o.find("c") in axes]
+        orders = [o for o in orders if o[0] != "n" or not tensor.axes[0]]
         near = len(axes) == 1 and bool(orders)
         tensor = as_map(name, builder, tensor, orders)[0] if near else in_channels(name, builder, tensor, axes)
     results = [builder.unary(name, operation, part).cells for part in _maps(tensor, axes)]

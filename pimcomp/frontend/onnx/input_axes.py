@@ -19,7 +19,7 @@ from pimcomp.frontend.lower.onnx_node import BadShape, Constant, Unsupported, of
 Factors = tuple[tuple[str, int], ...]  # ("n" | "c" | "h" | "w", size > 1), outermost first
 Numbers = npt.NDArray[np.int64]
 
-_MOVING = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split"})
+MOVING = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split"})
 _KEEPING = frozenset(
     {"Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Pad", "Clip", "Relu", "Neg"}
     | {"Concat"}  # with constants: the others keep their numbers
@@ -80,7 +80,7 @@ class _Walk:
         if not read or node.op_type in ("Shape", "Size"):
             if len(read) + len(known) == len(node.input):
                 self.constants.update(zip(node.output, self._run(node)))
-        elif node.op_type in _MOVING:
+        elif node.op_type in MOVING:
             if len(read) == 1 and len(known) == len(node.input) - 1:
                 origin = self.numbers[read[0]][0]
                 results = [np.asarray(array, np.int64) for array in self._run(node)]
@@ -144,10 +144,10 @@ def _factors(numbers: Numbers, order: str) -> list[tuple[str, int]]:
 def _axes(shape: tuple[int, ...], factors: list[tuple[str, int]]) -> tuple[Factors, ...] | None:
     """The factors dealt out to the axes of the input, None if they do not fit or are no order that programs read."""
     known = math.prod(size for _, size in factors[1:])
-    if not factors or math.prod(shape) % known:
+    missing = next((kind for kind in "cwh" if kind not in dict(factors)), "")
+    if not factors or math.prod(shape) % known or (not missing and factors[-1][0] == "rest"):
         return None
     factors = [(factors[0][0], math.prod(shape) // known), *factors[1:]]
-    missing = next((kind for kind in "cwh" if kind not in dict(factors)), "")
     pool = [(missing if kind == "rest" else kind, size) for kind, size in factors if size > 1][::-1]
     kinds = "".join(kind for kind, _ in pool[::-1])
     if kinds.removeprefix("n") not in ("", "c", "h", "w", "ch", "cw", "hw", "chw", "hc", "wc", "hwc"):

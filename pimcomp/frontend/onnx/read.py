@@ -340,6 +340,7 @@ def _rewrite_constants(model: onnx.ModelProto, before: Shapes, flowing: set[str]
                 changed = _target_for_one(values, batch)
             elif (
                 node.op_type in _ALIKE
+                and (node.op_type, place) != ("Gemm", 1)  # its weights
                 and values.shape[:1] == (batch,)
                 and values.ndim == len(before.get(node.output[0], ()))
             ):

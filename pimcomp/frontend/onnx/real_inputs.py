@@ -4,6 +4,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from pimcomp.frontend.onnx.input_axes import MOVING
+
 INTEGERS = (
     TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
     TensorProto.BOOL,
@@ -14,18 +16,31 @@ _REALS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorPr
 def take_integers_as_real(model: onnx.ModelProto) -> None:
     """Inputs of integers that only a Cast to real numbers or a DequantizeLinear reads become float32, in place.
 
-    The numbers stay the same: the host passes 17.0 for 17. The zero point of a DequantizeLinear becomes float32, too.
+    What only moves them may lie between. The numbers stay the same: the host passes 17.0 for 17. The zero point of a
+    DequantizeLinear becomes float32, too.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for value in model.graph.input:
         kind = value.type.tensor_type
-        readers = [node for node in model.graph.node if value.name in node.input]
-        if kind.elem_type not in INTEGERS or not readers or not all(_makes_real(n, constants) for n in readers):
+        if kind.elem_type not in INTEGERS:
+            continue
+        moved = {value.name}
+        readers = [node for node in model.graph.node if _reads(node, moved)]
+        results = moved & {output.name for output in model.graph.output}
+        if results or not readers or not all(_makes_real(n, constants) for n in readers if n.op_type not in MOVING):
             continue
         kind.elem_type = TensorProto.FLOAT
         for node in readers:
             if node.op_type == "DequantizeLinear":
                 _become_arithmetic(model, node, constants)
+
+
+def _reads(node: onnx.NodeProto, moved: set[str]) -> bool:
+    """Whether a node reads one of some tensors; those that it only moves are added to them."""
+    found = not moved.isdisjoint(node.input)
+    if found and node.op_type in MOVING:
+        moved.update(node.output)
+    return found
 
 
 def _makes_real(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> bool:

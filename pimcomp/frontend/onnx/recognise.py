@@ -27,13 +27,15 @@ Reals = npt.NDArray[np.float64]
 
 _ELEMENTWISE = frozenset(
     {"Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Reciprocal", "Neg", "Exp", "Erf", "Tanh", "HardSigmoid", "Clip"}
-    | {"Relu", "Min", "Max", "Identity", "Cast", "Sum"}
+    | {"Relu", "Min", "Max", "Identity", "Cast", "Sum", "Expand"}
 )
-_REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceSumSquare"})
-_TELLING = frozenset({"Sqrt", "Reciprocal", "Pow", "Exp", "Erf", "Tanh", "HardSigmoid", "Clip", "Relu", "Min"})
+_REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceSumSquare", "ReduceL2", "GlobalAveragePool"})
+_TELLING = frozenset(
+    {"Sqrt", "ReduceL2", "Reciprocal", "Pow", "Exp", "Erf", "Tanh", "HardSigmoid", "Clip", "Relu", "Min"}
+)
 _LAST = frozenset({"Add", "Sub", "Mul", "Div"})  # what a function that is spelled out ends with
 _MOST_NODES = 24
-_LARGEST_EPSILON = 0.1
+_LARGEST_EPSILON, _NO_EPSILON = 0.1, 1e-12
 _ROWS = 3  # probes along every axis that is not normalised
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-7  # constants are float32
 _SPREAD = np.concatenate([-np.logspace(4, -4, 60), [0.0], np.logspace(-4, 4, 60)])
@@ -88,6 +90,7 @@ class _Search:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model, self.opset = model, opset_of(model)
         self.maker: dict[str, int] = {}  # of what depends on the network's inputs
+        self.measured = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Shape" and n.input}
         fixed = {tensor.name for tensor in model.graph.initializer}
         self.computed = {value.name for value in model.graph.input} - fixed
         for index, node in enumerate(model.graph.node):
@@ -129,9 +132,11 @@ class _Search:
         """What computes the same as a region, with the constants that it reads; nothing if that is unknown."""
         inner = {name for node in region.nodes for name in node.output} | {region.leaf, ""}
         names = {name for node in region.nodes for name in node.input} - inner
-        if not names <= self.constants.keys():
+        own = {name for name in names if self.measured.get(name) == region.leaf}
+        if not names - own <= self.constants.keys():
             return []
-        constants = {name: tensor_values(self.constants[name]) for name in sorted(names)}
+        constants: dict[str, Constant] = {name: tensor_values(self.constants[name]) for name in sorted(names - own)}
+        constants |= dict.fromkeys(own, np.ones(1, np.int64))  # an Expand to it leaves the rest to broadcasting
         if _REDUCING.isdisjoint(node.op_type for node in region.nodes):
             return self._function(region, constants)
         return self._across(region, constants)
@@ -164,7 +169,7 @@ class _Search:
         if len(axes) == 1 and _close(y, powers / powers.sum(axis=1, keepdims=True)):
             return _spelled(region, "Softmax", moved, [], axis=-1)
         scalars = [float(v.ravel()[0]) for v in constants.values() if v.size == 1 and v.dtype.kind == "f"]
-        fitted = _fitted(rows, y, [value for value in scalars if 0 < value < _LARGEST_EPSILON])
+        fitted = _fitted(rows, y, [value for value in scalars if 0 < value < _LARGEST_EPSILON] or [_NO_EPSILON])
         if fitted is None:
             return []
         operator, epsilon, *numbers = fitted
@@ -176,13 +181,15 @@ class _Search:
     ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The axes that a region reduces, and the shape of a probe for it."""
         given: set[tuple[int, ...]] = set()
+        shape = self.shapes.get(region.leaf)
         for node in region.nodes:
-            if node.op_type in _REDUCING:
+            if node.op_type == "GlobalAveragePool":
+                given.add(tuple(range(2, len(shape or ()))))
+            elif node.op_type in _REDUCING:
                 found = of_proto(node, self.opset, [constants.get(name) for name in node.input])
                 if not found.integer("keepdims", 1):
                     return None
                 given.add(found.attribute_or_input("axes", 1) or ())
-        shape = self.shapes.get(region.leaf)
         if shape is None and given == {(-1,)}:
             size = max(values.shape[-1] if values.ndim else 1 for values in constants.values())
             shape = (0, 0, 0, size if size > 1 else 7)

@@ -42,6 +42,8 @@ class Writer:
         return self.number(*self.rng.uniform(0.5, 1.5, self.shape[-1]))
 
     def mean(self, x: str, how: str = "ReduceMean") -> str:
+        if how == "ReduceMean" and len(self.shape) == 3 and self.rng.random() < 0.3:
+            return self.add("GlobalAveragePool", x)  # as tf2onnx writes it
         if self.opset < (13 if how == "ReduceSum" else 18):
             return self.add(how, x, axes=[self.axis])
         self.weights["axes"] = np.array([self.axis])
@@ -96,6 +98,17 @@ def rms_norm(w: Writer) -> str:
     return w.swapped("Mul", scaled, w.vector()) if w.rng.random() < 0.7 else scaled
 
 
+def unit_length(w: Writer) -> str:
+    """Rows divided by their length, kept from zero as PyTorch or keras does."""
+    if w.rng.random() < 0.5:
+        least = w.add("Max", w.mean("x", "ReduceL2"), w.number(1e-12))
+        return w.add("Div", "x", least if w.rng.random() < 0.5 else w.add("Expand", least, w.add("Shape", "x")))
+    squares = w.mean(w.square("x"), "ReduceSum")
+    if w.rng.random() < 0.5:
+        return w.swapped("Mul", "x", w.inverse(w.add("Max", squares, w.number(1e-12))))
+    return w.swapped("Mul", "x", w.add("Min", w.inverse(squares), w.number(1e12)))
+
+
 def softmax(w: Writer) -> str:
     x = w.add("Sub", "x", w.mean("x", "ReduceMax")) if w.rng.random() < 0.5 else "x"
     powers = w.add("Exp", x)
@@ -131,6 +144,7 @@ SPELLINGS: list[tuple[Spelling, str]] = [
     (keras_layer_norm, "LayerNormalization"),
     (moments_layer_norm, "LayerNormalization"),
     (rms_norm, "RMSNormalization"),
+    (unit_length, "RMSNormalization"),
     (softmax, "Softmax"),
     (gelu, "Gelu"),
     (gelu_tanh, "Gelu"),
