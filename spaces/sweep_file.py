@@ -18,6 +18,7 @@ crossbar_cols together, `chip` lists published chips to start from, `precision` 
 with those of single layers.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -26,8 +27,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pimcomp.config.validation import Section, found_text, validate
-from pimcomp.errors import ConfigError, did_you_mean
+from pimcomp.errors import ConfigError, check_name, did_you_mean
 from pimcomp.ir.arch import Arch
+from pimcomp.ir.arch_rules import WORDS
 from pimcomp.ir.plan import Pipeline
 from solvers import canonical
 from solvers.options import joined
@@ -76,14 +78,20 @@ class _Limit(Section):
     min: float | None = Field(None, json_schema_extra={"expected": "a number"})
     max: float | None = Field(None, json_schema_extra={"expected": "a number"})
 
+    @model_validator(mode="after")
+    def _ordered(self) -> "_Limit":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"expected min <= max, found {self.min:g} > {self.max:g}")
+        return self
+
 
 class _Network(Section):
-    model: str = Field(json_schema_extra={"expected": "a model"})
+    model: str = Field(min_length=1, json_schema_extra={"expected": "a model"})
     weights: str | None = Field(None, json_schema_extra={"expected": "text like random:0"})
 
 
 class _Settings(Section):
-    model: str | None = Field(None, json_schema_extra={"expected": "a model"})
+    model: str | None = Field(None, min_length=1, json_schema_extra={"expected": "a model"})
     models: list[Any] | None = Field(None, min_length=1, json_schema_extra={"expected": "a list of models"})
     combine: Literal["worst", "mean", "each"] = "worst"
     weights: str | None = Field(None, json_schema_extra={"expected": "text like random:0"})
@@ -312,6 +320,10 @@ def _choice(name: str, values: list[object], own: Scalar, where: str) -> Choice:
             type(value) is kind or (kind is float and type(value) is int)
         ):
             raise ConfigError(f"{where}[{position}]", f"expected a value like {own!r}, found {found_text(value)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{where}[{position}]", f"expected a finite number, found {value}")
+        if isinstance(value, str) and name in WORDS:
+            check_name(f"{where}[{position}]", value, WORDS[name])
         _positive(own, value, f"{where}[{position}]")
         checked.append(kind(value))
     if not checked:

@@ -16,7 +16,7 @@ MAX_MVM_NS = 1_000_000_000
 # (end of a name, least, most): far beyond any chip, and whole programs stay within 64 bits of ps, the simulator's unit.
 _TIMES = (("_period_ns", 0.001, 10_000), ("_cycles", 0, 1_000), ("_ns", 0, 1_000_000))
 _DIVISORS = (("adc_count", "crossbar_cols"), ("dac_count", "crossbar_rows"), ("dac_bits", "activation_bits"))
-_WORDS = {
+WORDS = {
     "encoding": ("offset", "isaac"), "adc_mode": ("saturate", "round", "ideal"), "interconnect": ("mesh", "bus", "file")
 }  # fmt: skip
 
@@ -78,7 +78,7 @@ def check_rules(arch: "Arch") -> None:
     if arch.vector_latency_ns % 1:
         found = f"expected a whole number of ns, found {arch.vector_latency_ns}: the simulator reads integers"
         raise ConfigError(f"{arch.name}.vector_latency_ns", found)
-    for word, words in _WORDS.items():
+    for word, words in WORDS.items():
         check_name(f"{arch.name}.{word}", getattr(arch, word), words)
     if arch.stuck_cells > 1:
         raise ConfigError(f"{arch.name}.stuck_cells", f"expected a share, at most 1, found {arch.stuck_cells}")

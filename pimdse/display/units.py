@@ -1,5 +1,6 @@
 """Numbers for people: 1234567 ns is 1.23 ms, and back."""
 
+import math
 import re
 
 _TIME = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
@@ -91,10 +92,11 @@ def read_quantity(text: str, unit: str, *, bare: bool) -> float:
     match = _NUMBER.fullmatch(text)
     word = match[2].lower().replace("\u00b5", "u").replace("\u03bc", "u") if match else ""
     try:
-        number = float(match[1].replace(",", "")) if match else None
+        number = float(match[1].replace(",", "")) if match else math.nan
     except ValueError:
-        number = None
-    if number is None or (word not in factors if word else not bare):
+        number = math.nan
+    number *= factors.get(word, 1.0)
+    if not math.isfinite(number) or (word not in factors if word else not bare):
         known = ", ".join(word for _, word in words)
         raise ValueError(f"expected a number {'with or without' if bare else 'with'} a unit ({known}), found {text!r}")
-    return number * factors[word] if word else number
+    return number

@@ -60,7 +60,7 @@ class Store:
             found = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "facts" not in found:
             self.close()
-            raise OutputError(f"{self.path}: no sweep was started in it")
+            raise OutputError(f"{self.path}: no sweep was started in it: delete it, or use another --out")
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,8 @@
 Covers: chip, space.
 """
 
+import math
+
 import pytest
 
 from pimcomp.errors import ConfigError
@@ -73,6 +75,13 @@ def test_section_becomes_a_typed_sweep() -> None:
         ),
         ({"limits": {"crossbars": {"most": 1}}}, r"sweep\.limits\.crossbars: most: unknown key"),
         ({"limits": {"cost": {"max": 1}}}, r"sweep\.limits: expected some of"),
+        (
+            {"limits": {"crossbars": {"min": 5, "max": 1}}},
+            r"sweep\.limits\.crossbars: expected min <= max, found 5 > 1",
+        ),
+        ({"model": ""}, r"sweep\.model: expected a model, found text ''"),
+        ({"space": {"adc_mode": ["roud"]}}, r"sweep\.space\.adc_mode\[0\]: .*did you mean 'round'"),
+        ({"space": {"matrix_period_ns": [math.nan]}}, r"matrix_period_ns\[0\]: expected a finite number, found nan"),
         ({"space": {}}, r"sweep\.space: expected a section of chip parameters"),
         (
             {"space": {"corse": [1]}},

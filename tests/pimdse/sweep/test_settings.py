@@ -60,6 +60,8 @@ def test_another_network_takes_the_place_of_all(chip: str) -> None:
         ({"objectives": ["latency"]}, "--objectives: expected a list of 2 or 3 metrics"),
         ({"objectives": ["latency", "memory"]}, "--objectives: expected some of .*found 'local_peak_bytes'"),
         ({"limits": ["latency<3"]}, "--limit latency<3: expected a number with a unit"),
+        ({"limits": ["crossbars<1e400"]}, "--limit crossbars<1e400: expected a number"),
+        ({"limits": ["latency<1e308s"]}, "--limit latency<1e308s: expected a number with a unit"),
         ({"limits": ["latency@nobody<3ms"]}, "--limit: expected some of"),
         ({"sampler": "magic"}, "--sampler: expected one of 'tpe'"),
         ({"trials": 0}, "--trials: expected"),
