@@ -59,11 +59,11 @@ def row(name: str, whole: Graph, arch: Arch) -> tuple[str, ...]:
     best = cut_cheaply(whole, prices)
     graph = best.graph
 
-    def priced(first: int, stop: int) -> tuple[Price, ...]:
-        return prices.all_of(segment(graph, first, stop))
+    def priced(first: int, stop: int) -> Price | None:
+        return prices.whole(segment(graph, first, stop))
 
-    greedy = greedy_cuts(cut_candidates(graph), lambda first, stop: bool(priced(first, stop)))
-    plain = [priced(*pair)[0] for pair in pairwise(greedy)]
+    greedy = greedy_cuts(cut_candidates(graph), lambda first, stop: priced(first, stop) is not None)
+    plain = [price for pair in pairwise(greedy) if (price := priced(*pair)) is not None]
     plain_ns = sum(price.of_visit(1) for price in plain)
     latency_ns, written_ns = (sum(getattr(p, what) for p in best.prices) for what in ("latency_ns", "write_ns"))
     crossing_ns = sum(maps_ns(segment(graph, *pair), arch) for pair in pairwise(best.positions))

@@ -1,12 +1,13 @@
 """Where to cut a network that is larger than the chip, and how many crossbars each segment is worth writing.
 
 A visit of a segment writes its crossbars, then computes the images of the visit; every replica shortens the computing
-and lengthens the writing. So a segment's price is the least over budgets of crossbars per core: all, a half, a quarter
-and so on, each with the plan of `exact` and its estimate. The cuts with the least sum are a shortest path
-(`pimcomp/plan/segments.py`); images of a visit wait in global memory between segments.
+and lengthens the writing. So a segment has a budget of crossbars per core, that of its bound (`segment_bounds.py`), and
+its price is that of the plan of `exact` and its estimate. The cuts with the least sum are a shortest path
+(`pimcomp/plan/segments.py`), for which bounds tell what need not be priced; images of a visit wait in global memory
+between segments.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
@@ -27,12 +28,14 @@ from pimcomp.plan.partition import Known, partition, useful_unfoldings
 from pimcomp.plan.problem import build_problem
 from pimcomp.plan.regions import Aim, share
 from pimcomp.plan.rewriting.rewrite import rewrite
-from pimcomp.plan.segments import Span, cheapest_cuts, cut_candidates, entering_bytes, segment, waiting_bytes
+from pimcomp.plan.segments import Span, cheapest_of_bounded, cut_candidates, entering_bytes, segment, waiting_bytes
 from pimcomp.plan.split_layers import split_layers
 from pimcomp.plan.unfoldings import unfoldings_of
-from pimcomp.plan.writing import least_rows, rows_written, write_ns, write_pj
+from pimcomp.plan.writing import rows_written, write_ns, write_pj
 from solvers.exact.exact import Exact
+from solvers.segment_bounds import Piece, Ranges, Work, work_of
 
+PROVEN_UP_TO = 2000  # segments; of more, those are priced alone that lie near the cheapest cuts
 _ONE_CHIP = 2.0**42  # more bytes than can cross: chips count first; sums of them and of bytes are exact
 
 
@@ -81,6 +84,13 @@ class OnChips(NamedTuple):
     crossing_bytes: int
 
 
+class _Prepared(NamedTuple):
+    """A segment that fits. of: its price by the crossbars of every core that it may use, None without a plan."""
+
+    work: Work
+    of: Callable[[int], Price | None]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
     """What segments cost on a chip.
@@ -92,27 +102,42 @@ class Prices:
     arch: Arch
     pipeline: Pipeline
     options: ScheduleOptions
-    _known: dict[str, tuple[Price, ...]] = field(default_factory=dict, init=False)
+    _known: dict[str, _Prepared | None] = field(default_factory=dict, init=False)
     _unfolded: Known = field(default_factory=dict, init=False)
 
-    def all_of(self, part: Graph) -> tuple[Price, ...]:
-        """The prices of a segment by budget, the largest first; none if it does not fit."""
+    def work(self, part: Graph) -> Work | None:
+        """What its layers take at the least; None if it does not fit."""
+        prepared = self._prepared(part)
+        return None if prepared is None else prepared.work
+
+    def whole(self, part: Graph) -> Price | None:
+        """A segment that may use all crossbars; None if it does not fit."""
+        prepared = self._prepared(part)
+        return None if prepared is None else prepared.of(self.arch.crossbars_per_core)
+
+    def of(self, part: Graph, images: int) -> Price | None:
+        """A segment with the budget that its bound is least with, or the next larger one into which a plan packs; all
+        crossbars where writing is free; None if it does not fit."""
+        prepared, most = self._prepared(part), self.arch.crossbars_per_core
+        if prepared is None:
+            return None
+        budget = Ranges([Piece(prepared.work)], self.arch).begin(0, images)[0].crossbars_per_core
+        budget = min(budget, most) if self.arch.row_write_ns else most
+        while budget < most and prepared.of(budget) is None:
+            budget = min(most, budget + max(1, budget // 10))
+        return prepared.of(budget)
+
+    def _prepared(self, part: Graph) -> _Prepared | None:
         key = kind_of(part)
         if key not in self._known:
-            self._known[key] = tuple(self._estimated(part))
+            part = rewrite(part, self.arch, self.options, self.pipeline, self._unfold)
+            self._known[key] = self._estimated(part) if fits(part, self.arch) else None
         return self._known[key]
 
-    def _estimated(self, part: Graph) -> Iterator[Price]:
-        part = rewrite(part, self.arch, self.options, self.pipeline, self._unfold)
-        if not fits(part, self.arch):
-            return
+    def _estimated(self, part: Graph) -> _Prepared:
         parts = partition(part, self.arch, self._unfolded)
-        of, least = priced(part, parts, self.arch, self.pipeline, self.options), least_rows(parts)
-        budget = self.arch.crossbars_per_core
-        while budget and (price := of(budget)) is not None:
-            yield price
-            # where writing is free, or there is nothing but one replica of each layer, nothing speaks for fewer
-            budget = budget // 2 if self.arch.row_write_ns and price.rows > least else 0
+        work = work_of(build_problem(part, self.arch, parts, self.pipeline), parts)
+        return _Prepared(work, cache(priced(part, parts, self.arch, self.pipeline, self.options)))
 
     def _unfold(self, graph: Graph, index: int, arch: Arch) -> Unfoldings:
         return unfoldings_of(graph, useful_unfoldings(graph, index, arch, self._unfolded))
@@ -194,12 +219,14 @@ def cut_cheaply(graph: Graph, prices: Prices, images: int | None = 1) -> Segment
 
     Raises CapacityError naming what no cuts help, or if the maps that wait do not fit.
     """
-    graph = split_layers(graph, prices.arch, prices.options, lambda part: _least_ns(prices.all_of(part), images or 1))
+    graph = split_layers(
+        graph, prices.arch, prices.options, lambda part: _ns(prices.of(part, images or 1), images or 1)
+    )
     search, room = _Search(graph, prices), prices.arch.global_memory_bytes
     first = search.cheapest(images or 1, room or inf)
     if first is None:
         search.refuse_memory(images or 1)
-    counts = {room // size for _, size in search.fitting.values() if size} if images is None and room else set()
+    counts = {room // size for size in search.waiting() if size} if images is None and room else set()
     others = (search.cheapest(count, room) for count in sorted(counts) if count > 1)
     return min((first, *filter(None, others)), key=lambda each: each.visit_ns / each.images_per_visit)
 
@@ -210,65 +237,102 @@ def on_chips(graph: Graph, prices: Prices) -> OnChips:
 
     graph: with layers that fit one chip, as `cut_cheaply` leaves it.
     """
-    candidates, size = cut_candidates(graph), prices.arch.element_bytes
+    search, size = _Search(graph, prices), prices.arch.element_bytes
+
+    @cache
+    def crossing(first: int, stop: int) -> int:
+        return entering_bytes(graph, first, stop, size)
+
+    def bound(first: int, stop: int) -> float | None:
+        return _ONE_CHIP + crossing(first, stop) if (first, stop) in search.bounds(1) else None
 
     def price(first: int, stop: int) -> float | None:
-        fitting = prices.all_of(segment(graph, first, stop))
-        return _ONE_CHIP + entering_bytes(graph, first, stop, size) if fitting else None
+        return bound(first, stop) if prices.whole(segment(graph, first, stop)) is not None else None
 
-    cuts = cheapest_cuts(candidates, price)
+    cuts = cheapest_of_bounded(search.candidates, bound, price)
     assert cuts is not None, graph.name  # every layer fits
     spans = list(pairwise(cuts.positions))
-    parts = tuple(prices.all_of(segment(graph, *span))[0] for span in spans)
-    return OnChips(cuts.positions, parts, sum(entering_bytes(graph, *span, size) for span in spans))
+    parts = tuple(filter(None, (prices.whole(segment(graph, *span)) for span in spans)))
+    return OnChips(cuts.positions, parts, sum(crossing(*span) for span in spans))
 
 
 class _Search:
-    """Cuts of one graph. fitting: prices of the segments between two candidates, and bytes per image that wait then."""
+    """Cuts of one graph. Segments are priced only where bounds do not say that others are cheaper."""
 
     def __init__(self, graph: Graph, prices: Prices) -> None:
         self.graph, self.arch, self._prices = graph, prices.arch, prices
-        self._candidates = cut_candidates(graph)
-        self._shortest = set(pairwise(self._candidates))
-        self.fitting: dict[Span, tuple[tuple[Price, ...], int]] = {}
+        self.candidates = cut_candidates(graph)
+        self._ranges = Ranges([self._piece(*span) for span in pairwise(self.candidates)], prices.arch)
+        self.bounds, self._waits = cache(self._bounds), cache(self._waiting)
 
     def cheapest(self, images: int, room: float) -> Segments | None:
         """With no more waiting than there is room; None if there are none."""
-        cuts = cheapest_cuts(self._candidates, lambda *span: self._price_ns(span, images, room))
+        bounds = self.bounds(images)
+
+        def bound(first: int, stop: int) -> float | None:
+            full = room < inf and (first, stop) in bounds and images * self._waits(first, stop) > room
+            return inf if full else bounds.get((first, stop))
+
+        def price(first: int, stop: int) -> float | None:
+            return _ns(self._prices.of(segment(self.graph, first, stop), images), images)
+
+        cuts = cheapest_of_bounded(self.candidates, bound, price, proven=len(bounds) <= PROVEN_UP_TO)
         if cuts is None:
             return None
-        chosen = (self.fitting[span][0] for span in pairwise(cuts.positions))
-        least = (min(prices, key=lambda price: price.of_visit(images)) for prices in chosen)
-        return Segments(self.graph, cuts.positions, tuple(least), images)
+        chosen = (self._prices.of(segment(self.graph, *span), images) for span in pairwise(cuts.positions))
+        return Segments(self.graph, cuts.positions, tuple(filter(None, chosen)), images)
+
+    def waiting(self) -> set[int]:
+        """Bytes per image that wait during the segments that may fit."""
+        return {self._waits(*span) for span in self.bounds(1)}
 
     def refuse_memory(self, images: int) -> NoReturn:
         """Raises CapacityError with what the cheapest cuts need."""
         cuts = self.cheapest(images, inf)
         assert cuts is not None, self.graph.name  # with every candidate cut, all fit
-        demand = images * max(self.fitting[span][1] for span in pairwise(cuts.positions))
+        demand = images * max(self._waits(*span) for span in pairwise(cuts.positions))
         where = f"{images} images per visit of {self.graph.name}'s segments on {self.arch.name}"
         raise CapacityError("bytes of global memory", demand, self.arch.global_memory_bytes, where=where)
 
-    def _price_ns(self, span: Span, images: int, room: float) -> float | None:
-        if span not in self.fitting:
-            part = segment(self.graph, *span)
-            prices = self._prices.all_of(part)
-            if not prices and span in self._shortest:
-                self._refuse(part)
-            if not prices:
-                return None
-            self.fitting[span] = prices, waiting_bytes(self.graph, *span, self.arch.element_bytes)
-        prices, size = self.fitting[span]
-        return inf if images * size > room else _least_ns(prices, images)
+    def _bounds(self, images: int) -> dict[Span, float]:
+        """Of every segment that may fit."""
+        return {
+            (first, stop): least.price_ns
+            for at, first in enumerate(self.candidates[:-1])
+            for stop, least in zip(self.candidates[at + 1 :], self._ranges.begin(at, images), strict=False)
+        }
 
-    def _refuse(self, part: Graph) -> NoReturn:
-        layers = ", ".join(part.nodes[node].name for node in part.weighted())
-        needed, where = int(group_sizes(part, self.arch).sum()), f"{layers} on {self.arch.name}, a segment of its own"
-        raise CapacityError("crossbars", needed, self.arch.crossbars, where=where)
+    def _waiting(self, first: int, stop: int) -> int:
+        return waiting_bytes(self.graph, first, stop, self.arch.element_bytes)
+
+    def _piece(self, first: int, stop: int) -> Piece:
+        """What is between two candidates. Raises CapacityError if it does not fit."""
+        part = segment(self.graph, first, stop)
+        work = self._prices.work(part)
+        if work is None or self._prices.whole(part) is None:
+            layers = ", ".join(part.nodes[node].name for node in part.weighted())
+            needed, where = (
+                int(group_sizes(part, self.arch).sum()),
+                f"{layers} on {self.arch.name}, a segment of its own",
+            )
+            raise CapacityError("crossbars", needed, self.arch.crossbars, where=where)
+        for begin in self._siblings(first, stop):
+            together = self._prices.work(segment(self.graph, begin, stop))
+            if together is not None:
+                return Piece(work, self._prices.work(segment(self.graph, begin, first)), together)
+        return Piece(work)
+
+    def _siblings(self, first: int, stop: int) -> list[int]:
+        """Candidates before `first` where a layer begins that reads what one of [first, stop) reads."""
+        reads = {i: tuple(self.graph.nodes[i].inputs[0].nodes) for i in self.graph.weighted() if i < stop}
+        shared = {sources for node, sources in reads.items() if node >= first}
+        meant = [node for node, sources in reads.items() if node < first and sources in shared]
+        starts = pairwise(c for c in self.candidates if c <= first)
+        return [begin for begin, end in starts if any(begin <= node < end for node in meant)]
 
 
-def _least_ns(prices: Sequence[Price], images: int) -> float | None:
-    return min((price.of_visit(images) for price in prices), default=None)
+def _ns(price: Price | None, images: int) -> float | None:
+    return None if price is None else price.of_visit(images)
 
 
 @dataclass(frozen=True, slots=True)

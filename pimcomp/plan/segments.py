@@ -18,6 +18,10 @@ from pimcomp.ir.graph import Fixed, Graph, Input, Loaded, Node, Output, Softmax,
 Span = tuple[int, int]  # the first, and the one behind the last
 
 
+HOPE = 0.9  # of a price that is guessed: what seems a tenth dearer than the cheapest is asked for as well,
+ASKED = 4  # until so many times the candidates have been asked for
+
+
 class Cuts(NamedTuple):
     """Where to cut, and what the segments cost together. positions: ascending, the first and the last included."""
 
@@ -49,6 +53,51 @@ def cheapest_cuts(candidates: Sequence[int], price: Callable[[int, int], float |
     while path[-1]:
         path.append(before[path[-1]])
     return Cuts(tuple(candidates[at] for at in reversed(path)), best[-1])
+
+
+def cheapest_of_bounded(
+    candidates: Sequence[int],
+    bound: Callable[[int, int], float | None],
+    price: Callable[[int, int], float | None],
+    *,
+    proven: bool = True,
+) -> Cuts | None:
+    """The same cuts as `cheapest_cuts`, for prices that take long: only those of segments are asked that lie on a
+    cheapest path while bounds stand for all others.
+
+    bound(first, stop): never above the price; None where a segment cannot fit. proven: or else a bound times what the
+    nearest segment's price is of its bound stands for the others; that asks for far fewer, and may miss the cheapest.
+    To begin with it asks for segments of 1, 2, 4 and so on layers, half of one apart.
+    Source: lazy shortest paths, Dellin and Srinivasa 2016.
+    """
+    known: dict[Span, float | None] = {}
+    spans, ratios = np.zeros((0, 2), np.int64), np.zeros(0)
+    last = len(candidates) - 1
+    lengths = [] if proven else [2**k for k in range(last.bit_length())]
+    asked = [
+        (candidates[at], candidates[min(at + length, last)])
+        for length in lengths
+        for at in range(0, last, max(1, length // 2))
+    ]
+
+    def believed(first: int, stop: int) -> float | None:
+        if (first, stop) in known:
+            return known[first, stop]
+        least = bound(first, stop)
+        if proven or least is None or not len(spans):
+            return least
+        hope = min(1.0, HOPE + (1 - HOPE) * len(known) / (ASKED * len(candidates)))
+        return hope * least * float(ratios[np.abs(spans - (first, stop)).sum(axis=1).argmin()])
+
+    while True:
+        known |= {span: price(*span) for span in asked if bound(*span) is not None}
+        pairs = [(span, cost / least) for span, cost in known.items() if cost is not None and (least := bound(*span))]
+        spans = np.array([span for span, _ in pairs], np.int64).reshape(-1, 2)
+        ratios = np.array([ratio for _, ratio in pairs])
+        cuts = cheapest_cuts(candidates, believed)
+        asked = [span for span in pairwise(cuts.positions) if span not in known] if cuts is not None else []
+        if not asked:
+            return cuts
 
 
 def cut_candidates(graph: Graph) -> tuple[int, ...]:

@@ -10,15 +10,16 @@ from pimcomp.ir.plan import Plan
 def rows_written(parts: Partition, plan: Plan) -> int:
     """Rows of cells that a program's crossbars hold weights in, of all replicas."""
     chosen = zip(parts.options, plan.option, plan.replication, strict=True)
-    return sum(replicas * _rows(options[option]) for options, option, replicas in chosen)
+    return sum(replicas * rows_of(options[option]) for options, option, replicas in chosen)
 
 
 def least_rows(parts: Partition) -> int:
     """No plan writes fewer."""
-    return sum(min(map(_rows, options)) for options in parts.options)
+    return sum(min(map(rows_of, options)) for options in parts.options)
 
 
-def _rows(matrix: LayerMatrix) -> int:
+def rows_of(matrix: LayerMatrix) -> int:
+    """Rows of cells that one replica's weights take."""
     return sum((group.row_stop - group.row_start) * group.crossbars for group in matrix.groups)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pimcomp.frontend.rewrite.check_graph import check_graph
 from pimcomp.ir.graph import Graph, Input, Node, Output, Softmax, Standalone, View, whole
-from pimcomp.plan.segments import cheapest_cuts, cut, cut_candidates
+from pimcomp.plan.segments import Span, cheapest_cuts, cheapest_of_bounded, cut, cut_candidates
 from tests.graph_oracle import evaluate, random_inputs
 from tests.schedule.random_networks import random_network
 
@@ -42,6 +42,30 @@ def test_the_shortest_path_is_the_least_of_all_sets_of_cuts(data: st.DataObject)
     assert (found is None) == (least == np.inf)
     if found is not None:
         assert (total(found.positions), found.price) == (least, least)
+    # the same of bounds, and asked for where they do not say enough
+    below = {pair: data.draw(st.sampled_from([0.0, 0.5, 1.0])) for pair in pairs}
+    times = {pair: 0.0 if cost == np.inf else cost for pair, cost in prices.items()}
+    assert cheapest_of_bounded(candidates, lambda *pair: times[pair] * below[pair], price) == found
+    guessed = cheapest_of_bounded(candidates, lambda *pair: times[pair] * below[pair], price, proven=False)
+    assert (guessed is None) == (found is None)
+    if guessed is not None:
+        assert total(guessed.positions) == guessed.price
+
+
+def test_far_fewer_prices_are_asked_for_than_there_are() -> None:
+    """Bounds of half the price, a length that is best: guesses find it."""
+    asked = set[Span]()
+
+    def bound(first: int, stop: int) -> float:
+        return 50.0 + (stop - first - 12) ** 2 / 2
+
+    def price(first: int, stop: int) -> float:
+        asked.add((first, stop))
+        return 2 * bound(first, stop)
+
+    found = cheapest_of_bounded(range(121), bound, price, proven=False)
+    assert found == cheapest_cuts(range(121), lambda *span: 2 * bound(*span))
+    assert len(asked) < 1000 < 120 * 121 / 2
 
 
 def in_order(graph: Graph, positions: Sequence[int]) -> tuple[Graph, ...]:
