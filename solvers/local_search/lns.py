@@ -119,23 +119,28 @@ def _key(shape: Shape) -> tuple[tuple[int, ...], ...]:
 def _look_ahead(
     problem: MappingProblem, estimate: Judge, starts: list[Shape], left: int, most: int, clock: Clock, seed: int
 ) -> list[Shape]:
-    """What searches by the estimate recommend, then the starts.
+    """What searches by the estimate recommend, the best of each, then the starts.
 
-    Where crossbars are scarce, they are short and many, the best of each counts, and starts do not: programs take long
-    there, and starts are far from the best.
+    Every other search begins with the plans of the first that made some: the estimate may be wrong about a family of
+    plans. Where crossbars are scarce, searches are short and many, and starts do not count: programs take long there,
+    and starts are far from the best.
     """
     restarts, each, left = (SCARCE_RESTARTS, SCARCE_AHEAD, 2 * left) if problem.scarce else (RESTARTS, AHEAD, left)
     known, best = dict[Shape, float](), dict[Shape, float]()
     for restart in range(restarts):
         ahead = _Search(problem, estimate, seed + restart, left, most * each, clock)
-        found = ahead.run(starts)
+        found = ahead.run([shape for shape in starts if restart % 2 == 0 or shape.origin == starts[0].origin])
         left, known = ahead.left, known | ahead.known
         if found is not None and ahead.best is not None:
             best[found] = ahead.best[1].time_ns
+    finalists = {best[shape]: shape for shape in sorted(best, key=lambda shape: best[shape])}
+    chosen = [shape for _, shape in sorted(finalists.items())]
     if problem.scarce and best:
-        return sorted(best, key=lambda shape: best[shape])[:FINALISTS]
-    ranked = sorted(known, key=lambda shape: known[shape])
-    return [*ranked[:FINALISTS], *(shape for shape in ranked if shape in starts)]
+        return chosen[:FINALISTS]
+    return [
+        *(shape for shape in chosen if shape not in starts),
+        *sorted((shape for shape in starts if shape in known), key=lambda shape: known[shape]),
+    ]
 
 
 class _Search:

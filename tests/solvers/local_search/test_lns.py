@@ -3,7 +3,7 @@
 Covers: auto.
 """
 
-from itertools import product
+from itertools import product, takewhile
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pimcomp.ir.plan import Judgement, MappingProblem, Pipeline, Plan
 from pimcomp.plan.cost import core_loads_ns, plan_cost
 from pimcomp.plan.judge import ESTIMATE, PROGRAM
 from pimcomp.proof.static import verify_plan
-from solvers.heuristics.stream import Streaming
+from solvers.heuristics.stream import Streaming, stream_plans
 from solvers.local_search.auto import Auto
 from solvers.local_search.lns import Lns
 from tests.seeds import sampled
@@ -122,4 +122,16 @@ def test_without_programs_the_estimate_chooses_among_the_starts_where_crossbars_
         plan = Lns().solve(problem, {ESTIMATE: estimate}, time_limit_s=None, seed=0).plan
         assert plan is not None
         assert (len(estimate.plans) > 1) == asked
-        assert not asked or plan_cost(problem, plan).objective_ns(problem.pipeline) == min(estimate.times)
+        assert not asked or estimate.judge(plan).time_ns == min(estimate.times)
+
+
+def test_for_a_batch_what_the_estimate_finds_is_ordered_before_the_starts() -> None:
+    """The best plan of each search by the estimate; what it takes for equal is ordered once."""
+    problem = resnet18_problem(Pipeline.BATCH, cores=40, capacity=40)
+    estimate, program = _ByCost(problem), _ByCost(problem)
+    Auto(budget=0.2, most=12).solve(problem, {PROGRAM: program, ESTIMATE: estimate}, time_limit_s=None, seed=0)
+    least = min(estimate.judge(plan).time_ns for plan in stream_plans(problem))
+    ahead = list(takewhile(lambda ns: ns < least, program.times))
+    assert ahead[0] == min(estimate.times)
+    assert ahead == sorted(set(ahead))
+    assert len(program.times) > len(ahead)
