@@ -122,9 +122,11 @@ def _refuse_infinities(graph: Graph, source: str) -> None:
 
 
 def _match_interface(model: onnx.ModelProto, graph: Graph) -> None:
-    """Give the reference model the graph's inputs and the concrete shapes of its outputs, in place."""
+    """Give the reference model the graph's inputs, and its outputs with their concrete shapes, in place."""
     keep_inputs(model, {node.name for node in graph.nodes})
     shapes = {output.name: output.onnx_shape for output in graph.outputs}
+    for value in [value for value in model.graph.output if value.name not in shapes]:
+        model.graph.output.remove(value)  # a constant
     for value in model.graph.output:
         shape = value.type.tensor_type.shape
         del shape.dim[:]

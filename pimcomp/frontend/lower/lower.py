@@ -1,7 +1,6 @@
 """ModelProto -> Graph: one node after the other through the table of lowerings.
 
-Everything unsupported is collected, so that one UnsupportedOp lists it
-all; where a node could not be lowered, ONNX shape inference supplies a stand-in for the nodes behind it.
+All that is unsupported is collected, for one UnsupportedOp; behind it, shape inference gives the nodes a stand-in.
 """
 
 import math
@@ -27,15 +26,7 @@ from pimcomp.frontend.lower.constant_fold import fold, tensor_values
 from pimcomp.frontend.lower.definitions import BODY_OPSET, definition, is_defined
 from pimcomp.frontend.lower.graph_builder import LARGEST_MAP, GraphBuilder
 from pimcomp.frontend.lower.graph_interface import declare_input, describe_output
-from pimcomp.frontend.lower.onnx_node import (
-    BadShape,
-    Constant,
-    NotRepeatable,
-    OnnxNode,
-    Operand,
-    Unsupported,
-    opset_of,
-)
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, NotRepeatable, OnnxNode, Operand, Unsupported, opset_of
 from pimcomp.frontend.lower.tensor import LayoutError, Tensor, of_map
 from pimcomp.frontend.onnx.drop_quantization import QUANTIZING
 from pimcomp.frontend.onnx.input_axes import input_axes
@@ -381,7 +372,7 @@ class _Lowering:
 
     def graph(self, name: str) -> Graph:
         """The graph of everything added."""
-        outputs = []
+        outputs, left_out = [], ""
         for value in self.model.graph.output:
             found = self.values.get(value.name)
             if isinstance(found, Tensor):
@@ -390,9 +381,12 @@ class _Lowering:
                 except LayoutError as error:
                     self.offenders.setdefault(value.name, Offender(value.name, "output", self.opset, str(error)))
             elif self._is_constant(value.name):
-                raise ModelError(f"{self.source}: output {value.name!r} is a constant: nothing to compile")
+                left_out = value.name
+                self.builder.notes.append(f"output {left_out!r} left out: it is a constant")
             elif value.name not in self.unknown:
                 raise ModelError(f"{self.source}: output {value.name!r} is produced by no node")
+        if left_out and not outputs and not self.offenders:
+            raise ModelError(f"{self.source}: output {left_out!r} is a constant: nothing to compile")
         if self.offenders:
             raise UnsupportedOp(self.source, tuple(self.offenders.values()), _LEFT_TO_THE_HOST)
         return Graph(

@@ -171,11 +171,19 @@ def test_broken_graphs(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="output 'y' is produced by no node"):
         load(make([op("Relu", "x", "z")], X, outputs=["y", "z"]), tmp_path)
     with pytest.raises(ModelError, match="output 'k' is a constant"):
-        load(make([op("Relu", "x", "y")], X, {"k": normals(3)}, ["y", "k"]), tmp_path)
+        load(make([op("Relu", "x", "y")], X, {"k": normals(3)}, ["k"]), tmp_path)
     model = make([op("Conv", "x w", "y")], X, {"w": WEIGHTS["w"]})
     model.graph.initializer[0].raw_data = b"1234"
     with pytest.raises(ModelError, match="weights 'w'"):
         load(model, tmp_path)
+
+
+def test_outputs_that_are_constants_are_left_out_beside_others(tmp_path: Path) -> None:
+    """Boxes of a detector that depend on no image."""
+    nodes = [CONV, op("Relu", "c", "y"), op("Neg", "boxes", "k")]
+    network = load(make(nodes, X, {**WEIGHTS, "boxes": normals(3)}, ["k", "y"]), tmp_path)
+    assert [output.name for output in agree(network).outputs] == ["y"]
+    assert "output 'k' left out: it is a constant" in network.graph.notes
 
 
 def test_every_unsupported_node_is_listed_at_once(tmp_path: Path) -> None:
