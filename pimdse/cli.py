@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -112,7 +113,7 @@ def run(arguments: list[str]) -> int:
     With --json, whatever ends without a result prints an object with `error` instead.
     """
     words = hoist_global_flags(arguments)
-    tell = show_error if "--json" in _global_flags(arguments) else _tell_nobody
+    tell = _tell if "--json" in _global_flags(arguments) else _tell_nobody
     _print_whatever_it_is()
     try:
         _check_text(arguments)
@@ -130,6 +131,12 @@ def run(arguments: list[str]) -> int:
         tell({**error_data(error), "message": message})
         return _say(message)
     return 0
+
+
+def _tell(error: Mapping[str, object]) -> None:
+    """An error as JSON on stdout, unless that is what failed: the disk is full, the reader is gone."""
+    with suppress(OSError):
+        show_error(error)
 
 
 def _tell_nobody(error: Mapping[str, object]) -> None:

@@ -87,9 +87,10 @@ def _fit(path: Path, array: npt.NDArray[Any], node: Node) -> FloatArray:
     if array.shape[1:] != wanted or not len(array):
         found = " x ".join(map(str, array.shape))
         raise ModelError(f"{path}: expected images of {' x '.join(map(str, wanted))}, found {found}")
-    if not np.issubdtype(array.dtype, np.number):
-        raise ModelError(f"{path}: expected numbers, found {array.dtype}")
-    real = np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype.kind not in "iuf":
+        raise ModelError(f"{path}: expected real numbers, found {array.dtype}")
+    with np.errstate(over="ignore"):  # said below
+        real = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(real).all():
         raise ModelError(f"{path}: expected finite numbers, found infinite ones or NaN")
     return real

@@ -228,3 +228,20 @@ def test_a_name_that_is_no_text_is_refused_before_it_is_in_a_file(
     error = capsys.readouterr().err
     assert "no text in this locale" in error
     assert "PYTHONUTF8=1" in error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["archs", "--json"], ["nosuch", "--json"]])
+def test_a_full_disk_behind_stdout_is_no_traceback(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pimdse", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "error" in done.stderr.lower()

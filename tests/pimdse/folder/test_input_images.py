@@ -141,3 +141,13 @@ def test_a_proof_that_cannot_be_made_costs_no_report(
     assert run(["-q", "pick", "out"]) == 2, "what is asked for by itself is an error"
     assert (tmp_path / "out" / "pick" / "program.gz").exists()
     assert yaml.safe_load((tmp_path / "out" / "manifest.yaml").read_text())["results"]["front"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(1j, "expected real numbers, found complex128"), (True, "expected real numbers"), (1e300, "expected finite")],
+)
+def test_numbers_that_are_no_pixels_are_refused(value: complex, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.full((1, 1, 8, 8), value))
+    with pytest.raises(ModelError, match=message):
+        read_inputs(tmp_path / "image.npy", load_network("digits_mlp").graph)
