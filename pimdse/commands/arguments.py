@@ -73,8 +73,19 @@ TimeLimitOption = Annotated[
         help="Seconds for the solver: what it searches shrinks with them, the clock ends the rest. Default: its own.",
     ),
 ]
-MAX_SEED = (1 << 63) - 1  # reports are JSON, whose readers know 64 bits
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Decides everything random.")]
+_MAX_SEED = (1 << 63) - 1  # reports are JSON, whose readers know 64 bits
+
+
+def checked_seed(value: int | None) -> int | None:
+    """A seed; the range is not in the help, whose columns it would make too narrow for the rest."""
+    if value is not None and not 0 <= value <= _MAX_SEED:
+        raise typer.BadParameter(f"expected 0 to {_MAX_SEED}, found {value}")
+    return value
+
+
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", callback=checked_seed, help="Decides everything random.")
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pimdse.commands.arguments import MAX_SEED, Folder, LimitOption, out_option
+from pimdse.commands.arguments import Folder, LimitOption, checked_seed, out_option
 from pimdse.commands.completion import chip_names, metrics
 from pimdse.display.output import Output, output_of
 
@@ -54,7 +54,7 @@ def sweep(
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes.")] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Decides everything random.")
+        int | None, typer.Option("--seed", metavar="N", callback=checked_seed, help="Decides everything random.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Another network than the file's.")
