@@ -202,7 +202,8 @@ HEADER = (
 
 def cells(row: Row, peers: Peers) -> list[str]:
     """One line of the table, in the order of HEADER."""
-    theirs, heuristic = (of[row.case].score_ns(row.pipeline) for of in (peers.best, peers.heuristic))
+    theirs, heuristic = peers.best[row.case].score_ns(row.pipeline), peers.heuristic.get(row.case)
+    simple_ns = heuristic.score_ns(row.pipeline) if heuristic else 0.0
     start = [row.network, row.chip, f"{theirs / 1e3:,.0f} ({peers.best[row.case].replication})"]
     if row.failure:
         return [*start, f"failed: {row.failure.splitlines()[0]}", *[""] * (len(HEADER) - len(start) - 1)]
@@ -212,8 +213,8 @@ def cells(row: Row, peers: Peers) -> list[str]:
         f"{row.score_ns / 1e3:,.0f}",
         f"{theirs / row.score_ns:.1f}",
         "" if row.plain_ns is None else f"{theirs / row.plain_ns:.1f}",
-        f"{heuristic / 1e3:,.0f} ({peers.heuristic[row.case].replication})",
-        f"{heuristic / row.score_ns:.1f}",
+        f"{simple_ns / 1e3:,.0f} ({heuristic.replication})" if heuristic else "none completes",
+        f"{simple_ns / row.score_ns:.1f}" if heuristic else "",
         "" if row.simulated_ns is None else f"{row.simulated_ns / 1e3:,.0f}",
         f"{row.bound_ns / 1e3:,.0f}",
         f"{1 - row.bound_ns / row.score_ns:.0%}",
@@ -236,7 +237,9 @@ def means(rows: Sequence[Row], peers: Peers) -> list[list[str]]:
                 continue
             ratios = [peers.best[r.case].score_ns(pipeline) / r.score_ns for r in chosen]
             plain = [peers.best[r.case].score_ns(pipeline) / r.plain_ns for r in chosen if r.plain_ns]
-            heuristic = geometric_mean(peers.heuristic[r.case].score_ns(pipeline) / r.score_ns for r in chosen)
+            simple = [
+                peers.heuristic[r.case].score_ns(pipeline) / r.score_ns for r in chosen if r.case in peers.heuristic
+            ]
             lines.append(
                 [
                     chip,
@@ -244,13 +247,17 @@ def means(rows: Sequence[Row], peers: Peers) -> list[list[str]]:
                     str(len(chosen)),
                     f"**{geometric_mean(ratios):.1f}**",
                     f"{min(ratios):.1f}",
-                    f"{geometric_mean(plain):.1f}" + (f" ({len(plain)} rows)" if len(plain) < len(chosen) else ""),
-                    f"{heuristic:.1f}",
+                    f"{geometric_mean(plain):.1f}" + _of(plain, chosen),
+                    f"{geometric_mean(simple):.1f}" + _of(simple, chosen),
                     f"{geometric_mean(r.energy_pj / r.peer_pj for r in chosen):.2f}",
                     f"{sum(r.verified is True for r in chosen)} of {len(chosen)}",
                 ]
             )
     return lines
+
+
+def _of(found: Sequence[float], chosen: Sequence[Row]) -> str:
+    return f" ({len(found)} rows)" if len(found) < len(chosen) else ""
 
 
 MEANS_HEADER = (
