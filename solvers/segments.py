@@ -136,25 +136,26 @@ class Prices:
 
     def _estimated(self, part: Graph) -> _Prepared:
         parts = partition(part, self.arch, self._unfolded)
-        work = work_of(build_problem(part, self.arch, parts, self.pipeline), parts)
-        return _Prepared(work, cache(priced(part, parts, self.arch, self.pipeline, self.options)))
+        problem = build_problem(part, self.arch, parts, self.pipeline)
+        return _Prepared(work_of(problem, parts), priced(part, parts, problem, self.arch, self.options))
 
     def _unfold(self, graph: Graph, index: int, arch: Arch) -> Unfoldings:
         return unfoldings_of(graph, useful_unfoldings(graph, index, arch, self._unfolded))
 
 
 def priced(
-    part: Graph, parts: Partition, arch: Arch, pipeline: Pipeline, options: ScheduleOptions
+    part: Graph, parts: Partition, problem: MappingProblem, arch: Arch, options: ScheduleOptions
 ) -> Callable[[int], Price | None]:
     """The price of a rewritten graph by how many crossbars of every core it may use; None where there is no plan."""
-    problem, estimator = build_problem(part, arch, parts, pipeline), Estimator.of(part, arch, parts)
+    estimator = Estimator.of(part, arch, parts)
 
+    @cache
     def price(budget: int) -> Price | None:
         within = replace(problem, crossbars_per_core=budget)
         plan = Exact().solve(within, {}, time_limit_s=None, seed=0).plan
         if plan is None:
             return None
-        found, rows = estimator.estimate([plan], pipeline, options), rows_written(parts, plan)
+        found, rows = estimator.estimate([plan], problem.pipeline, options), rows_written(parts, plan)
         return Price(
             crossbars_per_core=budget,
             crossbars_used=int(found.crossbars_used[0]),
@@ -187,15 +188,12 @@ def staying(graphs: Sequence[Graph], arch: Arch, pipeline: Pipeline, options: Sc
     if sum(least) > arch.crossbars_per_core:
         return None
 
-    def latency_ns(of: Callable[[int], Price | None]) -> Callable[[int], float]:
-        @cache
-        def known(budget: int) -> float:
-            price = of(budget)
-            return inf if price is None else price.latency_ns
+    def latency_ns(graph: Graph) -> Callable[[int], float]:
+        parts = partition(graph, arch)
+        price = priced(graph, parts, build_problem(graph, arch, parts, pipeline), arch, options)
+        return lambda budget: inf if (found := price(budget)) is None else found.latency_ns
 
-        return known
-
-    times = [latency_ns(priced(graph, partition(graph, arch), arch, pipeline, options)) for graph in rewritten]
+    times = [latency_ns(graph) for graph in rewritten]
     return [*share(least, arch.crossbars_per_core, times, Aim([1.0] * len(times)))]
 
 

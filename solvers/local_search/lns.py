@@ -126,15 +126,14 @@ def _look_ahead(
     and starts are far from the best.
     """
     restarts, each, left = (SCARCE_RESTARTS, SCARCE_AHEAD, 2 * left) if problem.scarce else (RESTARTS, AHEAD, left)
-    known, best = dict[Shape, float](), dict[Shape, float]()
+    known, best = dict[Shape, float](), dict[float, Shape]()
     for restart in range(restarts):
         ahead = _Search(problem, estimate, seed + restart, left, most * each, clock)
         found = ahead.run([shape for shape in starts if restart % 2 == 0 or shape.origin == starts[0].origin])
         left, known = ahead.left, known | ahead.known
         if found is not None and ahead.best is not None:
-            best[found] = ahead.best[1].time_ns
-    finalists = {best[shape]: shape for shape in sorted(best, key=lambda shape: best[shape])}
-    chosen = [shape for _, shape in sorted(finalists.items())]
+            best[ahead.best[1].time_ns] = found
+    chosen = [best[ns] for ns in sorted(best)]
     if problem.scarce and best:
         return chosen[:FINALISTS]
     return [
