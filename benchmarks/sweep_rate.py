@@ -21,7 +21,7 @@ from unittest.mock import patch
 import yaml
 
 from pimcomp.config import find_arch
-from pimcomp.price.figures import Rating, prices_at
+from pimcomp.ir.price.figures import Rating, prices_at
 from pimdse.sweep.settings import load_sweep
 from spaces.chip import chip_of
 from spaces.evaluate import compile_evaluator

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from pimcomp.config.fields import REQUIRED, arch_field
 from pimcomp.config.validation import Section
 from pimcomp.ir.arch import MAX_CHIPS
-from pimcomp.price.node import LARGEST_NM, SMALLEST_NM
+from pimcomp.ir.price.node import LARGEST_NM, SMALLEST_NM
 
 
 def _count_or_grid(value: object) -> object:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from pimcomp.ir.arch_rules import check_ranges, check_rules, least_values
 from pimcomp.ir.brief import brief
-from pimcomp.price.components import PER_CHIP, Parameters
-from pimcomp.price.figures import FIGURES, PARTS, Rating, model_chip_mm2, model_core_mm2, prices_at
+from pimcomp.ir.price.components import PER_CHIP, Parameters
+from pimcomp.ir.price.figures import FIGURES, PARTS, Rating, model_chip_mm2, model_core_mm2, prices_at
 
 MAX_CHIPS = 1024
 
@@ -43,7 +43,7 @@ class Arch:
     """A crossbar PIM chip (or `chips` copies joined by an off-chip link). Equal chips compare equal and hash alike.
 
     Figures follow: in a copy with other parameters (`dataclasses.replace`), powers, energies and areas that are not
-    given themselves are those of the original times the ratio of their models (pimcomp/price), and another number of
+    given themselves are those of the original times the ratio of their models (pimcomp/ir/price), and another number of
     cores gets the most square mesh. Raises ConfigError for what no chip can be.
     """
 

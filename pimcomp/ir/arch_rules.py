@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from pimcomp.errors import ConfigError, check_name
-from pimcomp.price.node import LARGEST_NM, SMALLEST_NM
+from pimcomp.ir.price.node import LARGEST_NM, SMALLEST_NM
 
 if TYPE_CHECKING:
     from pimcomp.ir.arch import Arch

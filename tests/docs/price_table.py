@@ -1,8 +1,8 @@
 """The components' table in docs/price.md, from the models themselves. `make docs` writes it."""
 
 from pimcomp.config import load_arch
-from pimcomp.price.components import COMPONENTS, Price
-from pimcomp.price.figures import prices_at
+from pimcomp.ir.price.components import COMPONENTS, Price
+from pimcomp.ir.price.figures import prices_at
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "price.md"

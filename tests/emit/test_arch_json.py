@@ -16,7 +16,7 @@ from pimcomp.config.simulator import ChipConfig
 from pimcomp.emit.arch_json import network_json, simulator_config
 from pimcomp.errors import InvariantError
 from pimcomp.ir.arch import Arch
-from pimcomp.price.figures import PARTS
+from pimcomp.ir.price.figures import PARTS
 
 # What the two files do not say: formats, size of the second chip, node, area, and how the chip was named.
 NOT_CARRIED = {

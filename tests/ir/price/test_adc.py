@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pimcomp.price.adc import adc_area_mm2, adc_energy_pj
+from pimcomp.ir.price.adc import adc_area_mm2, adc_energy_pj
 
 # bits, nm, samples per s, pJ per conversion, um2: values of the published model
 PUBLISHED = [

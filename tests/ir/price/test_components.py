@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pimcomp.config import load_arch
-from pimcomp.price.components import COMPONENTS, Component, Parameters, price
-from pimcomp.price.node import area_factor, energy_factor
+from pimcomp.ir.price.components import COMPONENTS, Component, Parameters, price
+from pimcomp.ir.price.node import area_factor, energy_factor
 from tests.docs.price_table import PAGE, with_table
 
 ISAAC = load_arch("isaac").parameters

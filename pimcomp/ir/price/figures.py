@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from pimcomp.price.components import COMPONENTS, PER_CHIP, Parameters, Price, price
+from pimcomp.ir.price.components import COMPONENTS, PER_CHIP, Parameters, Price, price
 
 Figures = Mapping[str, float]
 PARTS = tuple(c.name for c in COMPONENTS if c.name not in (PER_CHIP, "control", "global_memory"))

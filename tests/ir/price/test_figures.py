@@ -7,8 +7,8 @@ import pytest
 from pimcomp.config import list_archs, load_arch
 from pimcomp.errors import ConfigError
 from pimcomp.ir.arch import Arch
-from pimcomp.price.adc import adc_energy_pj
-from pimcomp.price.figures import PARTS, prices_at
+from pimcomp.ir.price.adc import adc_energy_pj
+from pimcomp.ir.price.figures import PARTS, prices_at
 from pimcomp.timeline.energy import mvm_stages_pj
 
 ISAAC = load_arch("isaac")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pimcomp.price.adc import adc_area_mm2, adc_energy_pj
-from pimcomp.price.node import area_factor, energy_factor
+from pimcomp.ir.price.adc import adc_area_mm2, adc_energy_pj
+from pimcomp.ir.price.node import area_factor, energy_factor
 
 _FLIT_BYTES = 32  # of ISAAC's and PUMA's links as modelled here: 8 phits of 32 bits
 
