@@ -114,7 +114,7 @@ def run(arguments: list[str]) -> int:
     """
     words = hoist_global_flags(arguments)
     tell = _tell if "--json" in _global_flags(arguments) else _tell_nobody
-    _print_whatever_it_is()
+    _settle_surroundings()
     try:
         _check_text(arguments)
         check_neighbours()
@@ -162,13 +162,16 @@ def _check_text(arguments: list[str]) -> None:
             ) from None
 
 
-def _print_whatever_it_is() -> None:
+def _settle_surroundings() -> None:
     """A character that the locale's encoding lacks is shown as ?; files and JSON do not depend on the locale.
 
-    COLUMNS that say nothing (0, of terminals that do not know their width) count as not set.
+    Variables that would stop a library count as not set: widths and numbers of threads that are none (COLUMNS=0 of
+    terminals that do not know their width; no kernel has threads), and a way to show pictures, which are only written.
     """
-    if not os.environ.get("COLUMNS", "").strip("0").isdecimal():
-        os.environ.pop("COLUMNS", None)
+    for name in ("COLUMNS", "TERMINAL_WIDTH", "NUMBA_NUM_THREADS"):
+        if not os.environ.get(name, "").strip("0").isdecimal():
+            os.environ.pop(name, None)
+    os.environ.pop("MPLBACKEND", None)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="replace")
 

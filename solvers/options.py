@@ -49,16 +49,13 @@ def split_list(text: str) -> Iterator[str]:
 
 def joined(parts: Iterable[str]) -> Iterator[str]:
     """Parts of a list, with every OPTION=VALUE put behind the solver in front of it."""
-    spec = ""
+    specs: list[str] = []
     for part in parts:
-        if spec and re.match(r"\s*\w+\s*=", part):
-            spec += f":{part.strip()}"
-            continue
-        if spec:
-            yield spec
-        spec = part.strip()
-    if spec:
-        yield spec
+        if specs and re.match(r"\s*\w+\s*=", part):
+            specs[-1] += f":{part.strip()}"
+        else:
+            specs.append(part.strip())
+    return iter(specs)
 
 
 def read_options(name: str, cls: type, settings: Iterable[str]) -> dict[str, OptionValue]:

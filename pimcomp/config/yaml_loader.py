@@ -47,7 +47,18 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def number(self, node: yaml.ScalarNode) -> int | float:
+        """Refused are 010 and 1:30: eight and ninety in YAML 1.1, something else in 1.2 and to most people."""
+        integer = node.tag.endswith(":int")
+        found: int | float = self.construct_yaml_int(node) if integer else self.construct_yaml_float(node)
+        if re.search(r"^[-+]?0[0-9_]+$|:", node.value):
+            problem = f"{node.value} is {found} in YAML 1.1, and not to everybody: write {found}, or what is meant"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return found
 
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.number)
 # YAML 1.1 reads 1e-3 as text because it has no dot; everybody who writes it means a number.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")

@@ -30,7 +30,7 @@ def warmup(
     from pimdse.foundation.kernels_ahead import cores, listed, start
 
     output, started, kernels = output_of(context), time.perf_counter(), len(listed())
-    with output.stages("compiling kernels") as observe:
+    with output.stages("compiling kernels", helped=False) as observe:
         reader, writer = os.pipe()
         parts = jobs or cores()
         running = [start("", part, parts, writer) for part in range(parts)]

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from itertools import pairwise
 from textwrap import wrap
@@ -66,13 +66,17 @@ class Output:
         return say
 
     @contextmanager
-    def stages(self, title: str) -> "Iterator[Callable[[str, object], None]]":
-        """An observer for long work, told what is finished: shows what runs now, and that kernels are compiled."""
+    def stages(self, title: str, *, helped: bool = True) -> "Iterator[Callable[[str, object], None]]":
+        """An observer for long work, told what is finished: shows what runs now, and that kernels are compiled.
+
+        helped: other processes compile what the command will need next.
+        """
         from pimcomp.foundation.kernels import watching
         from pimdse.foundation.kernels_ahead import helpers, usual_number
 
+        helping = helpers(self.command) if helped else nullcontext(lambda: None)
         if self.quiet or self.as_json:
-            with helpers(self.command) as call_helpers, watching(lambda kernels: call_helpers()):
+            with helping as call_helpers, watching(lambda kernels: call_helpers()):
                 yield lambda stage, result: None
             return
         console, now, say = console_to(stderr=True), _STAGES["start"], self.line_now_and_then()
@@ -90,7 +94,7 @@ class Output:
             say(text)
 
         with (
-            helpers(self.command) as call_helpers,
+            helping as call_helpers,
             console.status(f"{title} [dim]{now}[/dim]") as status,
             watching(compiling),
         ):

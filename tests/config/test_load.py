@@ -110,6 +110,9 @@ MISTAKES = [
     pytest.param(("cores: 4", "cores: !!python/name:os.system 4"), ["could not determine a constructor"], id="object"),
     pytest.param(("cores: 4", "4: cores"), [":2:3: expected a text key"], id="key"),
     pytest.param(("  cores: 4", "\tcores: 4"), [":2:1: "], id="tab"),
+    pytest.param(("cores: 4", "cores: 010"), [":2:10: 010 is 8 in YAML 1.1"], id="octal"),
+    pytest.param(("cores: 4", "cores: 1:30"), [":2:10: 1:30 is 90 in YAML 1.1"], id="sexagesimal"),
+    pytest.param(("rob_size: 1", "rob_size: 1\n  period_ns: 1:30.5"), ["1:30.5 is 90.5 in"], id="sexagesimal real"),
 ]
 
 

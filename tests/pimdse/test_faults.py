@@ -5,6 +5,7 @@ Workers of a sweep that die are in tests/spaces; folders that cannot be written 
 
 import ast
 import errno
+import os
 import re
 import resource
 import shutil
@@ -135,6 +136,53 @@ def test_a_simulator_that_fails_is_named(
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
+
+
+_MAIN = f"{sys.executable} -m pimdse"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "status"), [("models", 0), ("inspect no_such_network", 2)])
+def test_a_stream_that_is_closed_changes_no_status(closed: str, words: str, status: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{_MAIN} {words} {closed}"], cwd=ROOT, capture_output=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (status, b"")
+    assert b"resnet18" in done.stdout or status or ">&- 2>&-" in closed
+
+
+def test_files_do_not_take_the_place_of_closed_streams() -> None:
+    """What a library writes to stderr must not go into a file of ours."""
+    code = (
+        "from pimdse.__main__ import _open_what_is_closed as settle; settle(); import os, sys;"
+        "number = os.open(os.devnull, os.O_RDONLY); print('gone', file=sys.stderr); os._exit(number)"
+    )
+    done = subprocess.run(["sh", "-c", f'{sys.executable} -c "{code}" 2>&- <&-'], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode > 2
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["NUMBA_NUM_THREADS=0", "NUMBA_NUM_THREADS=-1", "MPLBACKEND=nosuch", "TERMINAL_WIDTH=x", "COLUMNS=0"],
+)
+def test_variables_of_libraries_do_not_stop_a_command(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, _, value = variable.partition("=")
+    monkeypatch.setenv(name, value)
+    assert run(["inspect", "-h"]) == 0
+    assert name not in os.environ
+
+
+@pytest.mark.slow
+def test_a_picture_is_drawn_whatever_the_surroundings(tmp_path: Path) -> None:
+    odd = {"NUMBA_NUM_THREADS": "0", "MPLBACKEND": "nosuch", "TERMINAL_WIDTH": "x", "OMP_NUM_THREADS": "x"}
+    for words in (["compile", "digits_mlp", "--solver", "balance", "--out", "c"], ["map", "c", "--out", "m.png"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "pimdse", *words],
+            cwd=tmp_path, env=os.environ | odd | {"PYTHONPATH": str(ROOT)}, check=False, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0
 
 
 def test_a_clock_that_jumps_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

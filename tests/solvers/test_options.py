@@ -4,7 +4,7 @@ import pytest
 
 from pimcomp.errors import ConfigError
 from solvers import SOLVER_NAMES, canonical, get_solver, solver_options
-from solvers.options import kind_of, split_list
+from solvers.options import joined, kind_of, split_list
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ def test_colons_and_commas_separate_options(spec: str) -> None:
 def test_an_option_in_a_list_of_solvers_belongs_to_the_solver_in_front() -> None:
     assert list(split_list("balance, lns:budget=2,most=9,auto,,ga")) == ["balance", "lns:budget=2:most=9", "auto", "ga"]
     assert list(split_list("")) == []
+    assert list(joined(["", "a", " "])) == ["", "a", ""], "an empty name is told, not dropped"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def test_section_becomes_a_typed_sweep() -> None:
         ({"trials": "many"}, r"sweep\.trials: expected an integer >= 1, found text 'many'"),
         ({"solvers": []}, r"sweep\.solvers: expected a list of solvers"),
         ({"solvers": ["magic"]}, r"sweep\.solvers: solver: expected one of balance, uniform, .*, found 'magic'"),
+        ({"solvers": [""]}, r"sweep\.solvers: solver: expected one of balance, .*, found ''"),
+        ({"solvers": ["balance", " "]}, r"sweep\.solvers: solver: expected one of balance, .*, found ''"),
         ({"solvers": ["balance", "Balance"]}, r"listed twice"),
         ({"solvers": ["lns:mots=4"]}, r"solver\.lns\.mots: unknown option; .* did you mean 'most'"),
         ({"sampler": "tpa"}, r"sweep\.sampler: expected .*; did you mean 'tpe'"),

@@ -20,7 +20,15 @@ from pimcomp.frontend.lower.layout_parameters import (
     slice_indices,
     split_sizes,
 )
-from pimcomp.frontend.lower.onnx_node import BadShape, Constant, NotRepeatable, OnnxNode, Unsupported, normal_axes
+from pimcomp.frontend.lower.onnx_node import (
+    BadShape,
+    Constant,
+    NotRepeatable,
+    OnnxNode,
+    Unsupported,
+    normal_axes,
+    whole_numbers,
+)
 from pimcomp.frontend.lower.tensor import LayoutError, Softmax, Tensor
 from pimcomp.ir.graph import Conv, Crop, Window
 
@@ -120,7 +128,8 @@ def _side_by_side(name: str, builder: GraphBuilder, tensors: Sequence[Tensor], a
 def lower_gather(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Gather by constant indices."""
     tensor = node.tensor(0)
-    indices = np.asarray(node.constant(1, "indices"), np.int64)
+    given = node.constant(1, "indices")
+    indices = np.array(whole_numbers(given, "indices"), np.int64).reshape(given.shape)
     axis = node.axis(len(tensor.axes), 0)
     size = tensor.shape[axis]
     if np.any((indices < -size) | (indices >= size)) or indices.size == 0:
@@ -254,23 +263,23 @@ def _pad_channels(node: OnnxNode, builder: GraphBuilder, tensor: Tensor, before:
 def lower_expand(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Expand: axes of size 1 repeated."""
     tensor = node.tensor(0)
-    target = [int(size) for size in np.asarray(node.constant(1, "the shape")).ravel()]
+    target = whole_numbers(node.constant(1, "the shape"), "the shape")
     rank = max(len(target), len(tensor.axes))
     tensor = rearrange.of_rank(tensor, rank)
     padded = (*(1,) * (rank - len(target)), *target)
     for axis, wanted in enumerate(padded):
         size = tensor.shape[axis]
         if 1 not in (wanted, size) and wanted != size:
-            raise BadShape(f"{list(tensor.shape)} does not broadcast to {target}")
+            raise BadShape(f"{list(tensor.shape)} does not broadcast to {list(target)}")
     return _repeat(node, builder, tensor, [wanted if size == 1 else 1 for wanted, size in zip(padded, tensor.shape)])
 
 
 def lower_tile(node: OnnxNode, builder: GraphBuilder) -> Tensor:
     """Tile: rows, columns or channels repeated as a whole."""
     tensor = node.tensor(0)
-    counts = [int(count) for count in np.asarray(node.constant(1, "repeats")).ravel()]
+    counts = whole_numbers(node.constant(1, "repeats"), "repeats")
     if len(counts) != len(tensor.axes) or min(counts) < 1:
-        raise BadShape(f"repeats {counts} for {list(tensor.shape)}")
+        raise BadShape(f"repeats {list(counts)} for {list(tensor.shape)}")
     return _repeat(node, builder, tensor, counts)
 
 

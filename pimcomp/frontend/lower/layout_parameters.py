@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, normal_axis
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, normal_axis, whole_numbers
 
 
 def reshape_target(node: OnnxNode, shape: Sequence[int]) -> tuple[int, ...]:
@@ -93,7 +93,7 @@ def pad_amounts(node: OnnxNode, rank: int) -> tuple[list[int], list[int], float]
     pads = node.integers("paddings") if pads is None else pads
     value = node.scalar("value", 2) or 0.0
     axes = node.constant_or_none(3, "axes")
-    named = list(range(rank)) if axes is None else [normal_axis(int(a), rank) for a in np.asarray(axes).ravel()]
+    named = list(range(rank)) if axes is None else [normal_axis(a, rank) for a in whole_numbers(axes, "axes")]
     if pads is None or len(pads) != 2 * len(named):
         raise BadShape(f"Pad of {rank} axes with pads {None if pads is None else list(pads)}")
     before, after = [0] * rank, [0] * rank

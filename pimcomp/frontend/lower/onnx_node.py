@@ -90,6 +90,9 @@ class OnnxNode:
         found = self.operand(position)
         if isinstance(found, Tensor):
             raise Unsupported(f"{what} (input {position}) is computed by the network, expected a constant")
+        if found.dtype.kind in "cOSU":
+            held = "complex numbers" if found.dtype.kind == "c" else "text"
+            raise Unsupported(f"{what} (input {position}) holds {held}, expected real numbers")
         return found
 
     def constant_or_none(self, position: int, what: str) -> Constant | None:
@@ -101,7 +104,7 @@ class OnnxNode:
         given = self.integers(key)
         if given is None:
             found = self.constant_or_none(position, key)
-            given = None if found is None else tuple(int(i) for i in np.asarray(found).ravel())
+            given = None if found is None else whole_numbers(found, key)
         return given
 
     def scalar(self, key: str, position: int) -> float | None:
@@ -119,6 +122,14 @@ class OnnxNode:
         Raises BadShape if the tensor has no such axis.
         """
         return normal_axis(self.integer(key, default), rank)
+
+
+def whole_numbers(values: Constant, what: str) -> tuple[int, ...]:
+    """The elements of a constant as integers; BadShape, which names them `what`, if they are none."""
+    given = np.asarray(values, np.float64 if values.dtype.kind not in "iub" else None).ravel()
+    if not np.all(np.isfinite(given) & (given == np.trunc(given))):
+        raise BadShape(f"{what}: expected whole numbers, found {given[:8].tolist()}")
+    return tuple(map(int, given.tolist()))
 
 
 def of_proto(proto: onnx.NodeProto, opset: int, operands: Sequence[Operand | None]) -> OnnxNode:

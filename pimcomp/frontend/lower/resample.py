@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pimcomp.frontend.lower import move, rearrange
 from pimcomp.frontend.lower.elementwise import affine, eltwise
 from pimcomp.frontend.lower.graph_builder import LARGEST_SIDE, GraphBuilder
-from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axis
+from pimcomp.frontend.lower.onnx_node import BadShape, OnnxNode, Unsupported, normal_axis, whole_numbers
 from pimcomp.frontend.lower.tensor import Tensor
 from pimcomp.ir.graph import Conv, Window
 
@@ -82,7 +82,7 @@ def _targets(node: OnnxNode, tensor: Tensor) -> tuple[list[int], list[np.float32
     else:
         found, exact = node.constant_or_none(2, "scales"), node.constant_or_none(3, "sizes")
         scales = np.zeros(0, np.float32) if found is None else np.asarray(found, np.float32).ravel()
-        sizes = None if exact is None or exact.size == 0 else [int(size) for size in np.asarray(exact).ravel()]
+        sizes = None if exact is None or exact.size == 0 else [*whole_numbers(exact, "sizes")]
     rank = len(tensor.axes)
     axes = [normal_axis(axis, rank) for axis in node.integers("axes") or range(rank)]
     count = len(scales) if sizes is None else len(sizes)

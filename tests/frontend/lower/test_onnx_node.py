@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pimcomp.frontend.lower.onnx_node import BadShape, Unsupported, normal_axes, normal_axis
+from pimcomp.frontend.lower.onnx_node import BadShape, Constant, Unsupported, normal_axes, normal_axis
 from pimcomp.frontend.lower.tensor import of_map
 from tests.frontend.lower.nodes import integers, onnx_node
 
@@ -33,6 +33,21 @@ def test_integers_and_numbers_may_be_attributes_or_inputs() -> None:
     assert onnx_node("Any", MAP, np.array([0.5], np.float32)).scalar("value", 1) == 0.5
     with pytest.raises(Unsupported, match="value has 2 elements"):
         onnx_node("Any", MAP, integers(1, 2)).scalar("value", 1)
+
+
+@pytest.mark.parametrize("wrong", [[np.nan], [np.inf], [1.0, 2.5]])
+def test_integers_are_whole_numbers(wrong: list[float]) -> None:
+    with pytest.raises(BadShape, match="axes: expected whole numbers, found"):
+        onnx_node("Any", MAP, np.array(wrong, np.float32)).attribute_or_input("axes", 1)
+    assert onnx_node("Any", MAP, np.array([1.0, -2.0], np.float16)).attribute_or_input("axes", 1) == (1, -2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"), [(np.array([1j], np.complex64), "complex numbers"), (np.array([b"1"], object), "text")]
+)
+def test_a_constant_holds_real_numbers(wrong: Constant, found: str) -> None:
+    with pytest.raises(Unsupported, match=rf"the shape \(input 1\) holds {found}, expected real numbers"):
+        onnx_node("Any", MAP, wrong).constant(1, "the shape")
 
 
 def test_operands_are_maps_or_constants_as_the_operator_needs_them() -> None:

@@ -79,6 +79,24 @@ def test_helpers_start_at_once_where_little_is_kept(monkeypatch: pytest.MonkeyPa
         assert started == [0, 1]
 
 
+def test_warmup_is_its_own_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes compile everything; helpers beside them would do the same work again."""
+
+    def helpers(command: str) -> None:
+        raise AssertionError
+
+    started: list[tuple[str, int, int]] = []
+
+    def nothing(command: str, part: int, parts: int, stdout: int) -> "subprocess.Popen[bytes]":
+        started.append((command, part, parts))
+        return subprocess.Popen([sys.executable, "-c", ""], stdout=stdout)
+
+    monkeypatch.setattr(kernels_ahead, "start", nothing)
+    monkeypatch.setattr(kernels_ahead, "helpers", helpers)
+    assert run(["warmup", "--jobs", "2"]) == 0
+    assert started == [("", 0, 2), ("", 1, 2)]
+
+
 class _Pair(NamedTuple):
     first: float
     second: float
