@@ -102,7 +102,7 @@ def time_text(ns: float) -> str:
 def whole(key: Key, folder: Path) -> tuple[dict[str, Any], str]:
     """The index of a cell's folder and, of any output, the largest error as a share of its range."""
     found = compile_segments(recipe_of(key), folder)
-    report = prove_segments(folder, network_of(key[0]), images=1)
+    report = prove_segments(folder, [network_of(key[0])], images=1)
     refuse_wrong(report)
     return found, f"{max(output.max_error / output.range for output in report.outputs):.1e}"
 

@@ -28,9 +28,12 @@ from pimcomp.schedule import ScheduleOptions
 from pimcomp.timeline import time_program
 from pimdse.compiling.building import Built, build, make_recipe, write
 from pimdse.compiling.comparison import Row, compared
+from pimdse.compiling.reproduction import network_of_folder
 from pimdse.compiling.summary import compiled_rows
 from pimdse.display.html_table import html_table, records_html
 from pimdse.display.units import count_text, energy_text, time_text
+from pimdse.folder.proof import prove_segments
+from pimdse.folder.segments import is_segments_folder, read_segments
 from solvers import SOLVER_NAMES, SolverInfo, canonical, describe, get_solver
 
 __all__ = [
@@ -170,14 +173,23 @@ def compile_model(
 
 
 def verify_folder(
-    folder: str | Path, model: ModelSource, *, weights: str | None = None, images: int = 4, seed: int = 0
+    folder: str | Path,
+    model: "ModelSource | None" = None,
+    *,
+    weights: str | None = None,
+    images: int = 4,
+    seed: int = 0,
 ) -> VerifyReport:
-    """Execute the program in a folder and compare every output with ONNX Runtime's for `model`.
+    """Execute the program in a folder, or its segments in order, and compare every output with ONNX Runtime's.
 
-    model, weights: as for `compile_model`. images: how many different ones at least; seed: decides them. Raises
-    ModelError for files that do not belong together.
+    model, weights: as for `compile_model`; without, what the folder says, as for several networks. images: how many
+    different ones at least; seed: decides them. Raises ModelError for files that do not belong together.
     """
-    return verify_program(Path(folder), load_network(model, weights=weights), images=images, seed=seed)
+    path = Path(folder)
+    if is_segments_folder(path):
+        return prove_segments(path, read_segments(path).wholes(model), images=images, seed=seed)
+    network = network_of_folder(path, None)[0] if model is None else load_network(model, weights=weights)
+    return verify_program(path, network, images=images, seed=seed)
 
 
 def compare(

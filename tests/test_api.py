@@ -55,6 +55,7 @@ def test_compile_simulate_verify_write(tmp_path: Path) -> None:
     assert report.latency_ns == program.latency_ns
     assert (tmp_path / "out" / "evaluation.json").exists()
     assert pimcomp.verify_folder(tmp_path / "out", "digits_mlp", images=1).passed
+    assert pimcomp.verify_folder(tmp_path / "out", images=1).passed
 
 
 def test_a_solver_object_and_mistakes() -> None:

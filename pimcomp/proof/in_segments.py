@@ -11,6 +11,7 @@ from pimcomp.emit.decode import read_memory
 from pimcomp.errors import ModelError
 from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.frontend.onnx.export import with_outputs
+from pimcomp.frontend.side_by_side import prefix_of
 from pimcomp.ir.graph import FloatArray, Input
 from pimcomp.ir.image_shape import image_shape
 from pimcomp.proof.executed import (
@@ -64,6 +65,22 @@ def verify_segments(
     alone, _ = _in_order(segments, given, expected)
     chosen = tuple(judged.name for judged in reports if not judged.passed)
     return replace(alone, chosen=chosen, host_ns=report.host_ns) if alone.passed else whole
+
+
+def in_turn(reports: Mapping[str, VerifyReport]) -> VerifyReport:
+    """The verdict of networks that take turns, by label: that of the worst, with the outputs of all."""
+    label, worst = max(reports.items(), key=lambda named: (not named[1].passed, named[1].share))
+    every = [(prefix_of(label), report) for label, report in reports.items()]
+    return replace(
+        worst,
+        images=min(report.images for _, report in every),
+        outputs=tuple(replace(o, name=prefix + o.name) for prefix, report in every for o in report.outputs),
+        maps=sum(report.maps for _, report in every),
+        host_ns=sum(report.host_ns for _, report in every),
+        chosen=tuple(prefix + name for prefix, report in every for name in report.chosen),
+        networks={prefix[:-1]: _worst(report.outputs) for prefix, report in every if report.outputs},
+        reason=f"{label}: {worst.reason}" if worst.reason else "",
+    )
 
 
 def _in_order(

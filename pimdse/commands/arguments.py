@@ -31,7 +31,9 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"{_MODEL}.", autoco
 Models = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODEL", help=f"{_MODEL}; several are side by side on the chip.", autocompletion=network_names
+        metavar="MODEL",
+        help=f"{_MODEL}; several are side by side on the chip, or take turns (--segments).",
+        autocompletion=network_names,
     ),
 ]
 ArchOption = Annotated[

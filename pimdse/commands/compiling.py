@@ -96,11 +96,12 @@ def compile_(
 ) -> None:
     """Compile a network for a chip: instruction streams, predicted latency, throughput and energy.
 
-    Several networks share the chip: each gets cores of its own, and one program runs all of them side by side.
+    Several networks share the chip: each gets cores of its own, and one program runs all of them side by side; or, with
+    --segments, each has the whole chip, one after the other.
     """
     from pimcomp.errors import CapacityError, ConfigError, check_name
     from pimdse.compiling.building import check_target, make_recipe, with_precision_file
-    from pimdse.compiling.resident import aim_of, alone_data, compile_networks, labels_of, write_networks
+    from pimdse.compiling.resident import WORST, aim_of, alone_data, compile_networks, labels_of, write_networks
     from pimdse.compiling.segmented import compile_segments, compile_whole, images_per_visit, with_lever
     from pimdse.compiling.summary import show_compiled, show_networks, show_segments
 
@@ -118,10 +119,13 @@ def compile_(
     check_name("--host", host, ("allow", "forbid"))
     images = images_per_visit(per_visit, recipe.arch, segments=segments)
     if several:
-        if segments or precision is not None:
-            raise ConfigError("--segments" if segments else "--precision", "for one network; these are several")
+        if precision is not None:
+            raise ConfigError("--precision", "for one network; these are several")
         aim_of(combine, len(models))
+        if segments and combine != WORST:
+            raise ConfigError("--combine", "only side by side: with --segments every network has the whole chip")
         recipe = dataclasses.replace(recipe, models=tuple(models), combine=combine)
+    if several and not segments:
         with output.stages(f"compiling {recipe.label}") as observe:
             found, alone = compile_networks(recipe, folder, observe)
             content, report = write_networks(found, [*map(alone_data, alone)], folder, form=form, save=further)

@@ -1,12 +1,12 @@
 """`pimdse map`: the chip from above."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pimdse.commands.arguments import Folder, out_option
-from pimdse.display.output import output_of, plain
+from pimdse.display.output import output_of
 
 if TYPE_CHECKING:
     from pimdse.folder.chip_use import ChipUse
@@ -38,24 +38,27 @@ def map_(
     """Draw the floorplan: crossbars by layer, the busiest connections, the global memory."""
     from pimcomp.errors import ConfigError
     from pimcomp.foundation.own_files import check_free
+    from pimdse.commands.each import show_each
 
     output = output_of(context)
-    target = out if out is not None else folder / "map.png"
-    form = target.suffix.lower().removeprefix(".")
+    form = out.suffix.lower().removeprefix(".") if out is not None else _FORMS[0]
     if form not in _FORMS:
-        raise ConfigError("--out", f"expected a file that ends in .{', .'.join(_FORMS)}, found {target}")
-    check_free(target.parent, [target.name], "map")
-    with output.stages(f"drawing {folder}"):
-        use = draw_map(folder, target, form=form, lines=lines)
-    data = {
-        "file": str(target),
-        "crossbars_used": int(use.fill[:, 2].sum()),
-        "cores_with_crossbars": len(set(use.fill[:, 0].tolist())),
-        "message_bytes_per_round": int(use.traffic[:, 2].sum()),
-        "loaded_bytes_per_round": int(use.memory_bytes[:, 0].sum()),
-        "stored_bytes_per_round": int(use.memory_bytes[:, 1].sum()),
-    }
-    output.show(data, lambda console: plain(console, f"wrote {target}"))
+        raise ConfigError("--out", f"expected a file that ends in .{', .'.join(_FORMS)}, found {out}")
+
+    def drawn(program: Path, target: Path) -> dict[str, Any]:
+        check_free(target.parent, [target.name], "map")
+        with output.stages(f"drawing {program}"):
+            use = draw_map(program, target, form=form, lines=lines)
+        return {
+            "file": str(target),
+            "crossbars_used": int(use.fill[:, 2].sum()),
+            "cores_with_crossbars": len(set(use.fill[:, 0].tolist())),
+            "message_bytes_per_round": int(use.traffic[:, 2].sum()),
+            "loaded_bytes_per_round": int(use.memory_bytes[:, 0].sum()),
+            "stored_bytes_per_round": int(use.memory_bytes[:, 1].sum()),
+        }
+
+    show_each(output, folder, out, "map.png", drawn, lambda data: f"wrote {data['file']}")
 
 
 def draw_map(folder: Path, target: Path, *, form: str = "png", lines: int = 60) -> "ChipUse":

@@ -138,7 +138,7 @@ def _compile_segments(output: Output, recipe: "Recipe", target: Path, title: str
     output.text(lambda console: render_segments(console, content, target))
     verification = None
     if verify:
-        verdict = prove_segments(target, read_segments(target).whole(None))
+        verdict = prove_segments(target, read_segments(target).wholes())
         verification = verdict_data(verdict, str(target))
         output.text(lambda console: render_verdict(console, verdict, str(target)))
     return {**content, "folder": str(target), "verification": verification}

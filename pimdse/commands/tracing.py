@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pimdse.commands.arguments import Folder, out_option
-from pimdse.display.output import output_of, plain
+from pimdse.display.output import output_of
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -44,6 +44,7 @@ def trace(
     """Write what every core does when, with layer names, for Perfetto or Chrome."""
     from pimcomp.errors import ConfigError
     from pimcomp.foundation.own_files import check_free, write_file
+    from pimdse.commands.each import show_each
     from pimdse.folder.program import read_program_folder
     from pimdse.trace.chrome import largest_messages, trace_json
     from pimdse.trace.slices import clip, join_neighbours, slices_of
@@ -53,34 +54,38 @@ def trace(
     end = _time_ps("--to", stop) if stop else 1 << 62
     if begin >= end:
         raise ConfigError("--to", f"expected a time after --from {start}, found {stop}")
-    target = out if out is not None else folder / "trace.json.gz"
-    check_free(target.parent, [target.name], "trace")
-    with output.stages(f"tracing {folder}") as observe:
-        program = read_program_folder(folder)
-        chosen = _cores(cores, program.stream.cores) if cores else None
-        observe("read", None)
-        found = program.attribution()
-        observe("timeline", None)
-        every = clip(slices_of(program, found), begin, end, chosen)
-        arrows = largest_messages(program, found, every, events // 8)
-        shown = join_neighbours(every, events - 2 * len(arrows))
-        pieces = trace_json(program, found, shown, arrows)
-        content = _compressed(pieces) if target.suffix == ".gz" else b"".join(pieces)
-        write_file(target, content, "trace")
-    size_mb = len(content) / 1e6
-    data = {
-        "file": str(target),
-        "bytes": len(content),
-        "slices": len(shown),
-        "instructions_and_waits": len(every),
-        "messages": len(arrows),
-    }
-    joined = f", {len(every):,} joined to" if len(shown) < len(every) else ","
-    text = (
-        f"wrote {target} ({size_mb:.2g} MB{joined} {len(shown):,} slices, {len(arrows):,} messages): "
-        "open it in ui.perfetto.dev"
+
+    def traced(part: Path, target: Path) -> dict[str, Any]:
+        check_free(target.parent, [target.name], "trace")
+        with output.stages(f"tracing {part}") as observe:
+            program = read_program_folder(part)
+            chosen = _cores(cores, program.stream.cores) if cores else None
+            observe("read", None)
+            found = program.attribution()
+            observe("timeline", None)
+            every = clip(slices_of(program, found), begin, end, chosen)
+            arrows = largest_messages(program, found, every, events // 8)
+            shown = join_neighbours(every, events - 2 * len(arrows))
+            pieces = trace_json(program, found, shown, arrows)
+            content = _compressed(pieces) if target.suffix == ".gz" else b"".join(pieces)
+            write_file(target, content, "trace")
+        return {
+            "file": str(target),
+            "bytes": len(content),
+            "slices": len(shown),
+            "instructions_and_waits": len(every),
+            "messages": len(arrows),
+        }
+
+    show_each(output, folder, out, "trace.json.gz", traced, _written)
+
+
+def _written(data: dict[str, Any]) -> str:
+    joined = (
+        f", {data['instructions_and_waits']:,} joined to" if data["slices"] < data["instructions_and_waits"] else ","
     )
-    output.show(data, lambda console: plain(console, text))
+    found = f"{data['bytes'] / 1e6:.2g} MB{joined} {data['slices']:,} slices, {data['messages']:,} messages"
+    return f"wrote {data['file']} ({found}): open it in ui.perfetto.dev"
 
 
 def _compressed(pieces: Iterable[bytes]) -> bytes:

@@ -21,6 +21,8 @@ from pimdse.commands.arguments import (
 from pimdse.display.output import output_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pimcomp.frontend import LoadedNetwork
     from pimcomp.proof.executed import VerifyReport
     from pimcomp.proof.executed_in_integers import IntegerReport
@@ -83,26 +85,26 @@ def verify(
     output = output_of(context)
 
     def proven(
-        folder: Path, network: "LoadedNetwork", source: str, own: str | None, *, save: bool
+        folder: Path, networks: "Sequence[LoadedNetwork]", source: str | None, own: str | None, *, save: bool
     ) -> "VerifyReport | IntegerReport":
-        if not integer:
-            real = prove_segments if is_segments_folder(folder) else prove
-            return real(folder, network, images=images, seed=seed, input_file=input_file)
-        return prove_integer(
-            folder, network, model=source, weights=own, images=images, seed=seed, input_file=input_file, save=save
-        )
+        if integer:
+            return prove_integer(
+                folder, networks, model=source, weights=own, images=images, seed=seed, input_file=input_file, save=save
+            )
+        if is_segments_folder(folder):
+            return prove_segments(folder, networks, images=images, seed=seed, input_file=input_file)
+        return prove(folder, networks[0], images=images, seed=seed, input_file=input_file)
 
     if is_segments_folder(target):
         index = read_segments(Path(target))
         with output.stages(f"verifying {target}"):
-            whole = index.whole(model)
-            report = proven(index.path, whole, model or index.content["model"], index.content["weights"], save=True)
+            report = proven(index.path, index.wholes(model), model, index.content["weights"], save=True)
         show_verdict(output, report, target)
         return
     if is_compiled_folder(target):
         with output.stages(f"verifying {target}"):
             network, source, own = network_of_folder(Path(target), model)
-            report = proven(Path(target), network, source, own, save=True)
+            report = proven(Path(target), [network], source, own, save=True)
         show_verdict(output, report, target)
         return
     if model is not None:
@@ -116,6 +118,6 @@ def verify(
     with output.stages(f"verifying {recipe.label}") as observe, tempfile.TemporaryDirectory() as temporary:
         program = Path(temporary) / "program"
         made = compile_whole(recipe, program, observe, host=host == "allow")
-        network = read_segments(program).whole(target) if isinstance(made, dict) else made[0].network
-        report = proven(program, network, target, weights, save=False)
+        networks = read_segments(program).wholes(target) if isinstance(made, dict) else [made[0].network]
+        report = proven(program, networks, target, weights, save=False)
     show_verdict(output, report, recipe.label)

@@ -31,14 +31,19 @@ def view(
     ],
 ) -> None:
     """Open a sweep's report or a compiled folder's floorplan in the browser; without one, print where it is."""
+    from pimdse.folder.segments import programs_of
+
     output = output_of(context)
     with output.stages(f"looking at {folder}"):
-        file = page_of(folder)
+        programs = programs_of(folder)
+        file = page_of(programs[0])
     opened = _open(file)
     text = f"opened {file}" if opened else str(file)
     output.show({"file": str(file), "opened": opened}, lambda console: plain(console, text))
     if not opened:
         output.note("no browser was found: open this file in one")
+    if len(programs) > 1:
+        output.note(f"the first of {len(programs)} programs: `pimdse view {programs[-1]}` shows the last")
 
 
 def page_of(folder: Path) -> Path:

@@ -221,7 +221,7 @@ def _load(model: str, recipe: Recipe) -> LoadedNetwork:
     try:
         return load_network(model, weights=recipe.weights)
     except UnsupportedOp as error:
-        advice = "side by side nothing is left to the host: compile this network by itself"
+        advice = "side by side nothing is left to the host: with --segments they take turns, and it is"
         raise UnsupportedOp(model, error.offenders, advice) from None
 
 
@@ -265,8 +265,6 @@ def _least_cores(labels: Sequence[str], networks: Sequence[_Estimated], arch: Ar
     each = ", ".join(f"{label} {cores}" for label, cores in zip(labels, least, strict=True))
     levers = [f"chips: {-(-sum(least) // arch.cores)}"] if arch.noc_table is None else []
     levers += [f"cores: {-(-sum(least) // arch.chips)}"] if arch.noc_table is None else []
-    too_large = [label for label, cores in zip(labels, least, strict=True) if cores > arch.total_cores]
-    turn = "the networks in turn, each compiled by itself"
-    levers.append(f"{turn}, {', '.join(too_large)} with --segments" if too_large else turn)
+    levers.append("--segments, with which they take turns")
     where = f"{' + '.join(labels)} on {arch.name}"
     raise CapacityError(f"cores for networks side by side ({each})", sum(least), arch.total_cores, levers, where)

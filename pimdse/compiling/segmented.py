@@ -1,5 +1,6 @@
 """A network larger than the chip, or with nodes for the host: segments, each compiled as a network of its own or left
-to ONNX Runtime, all in one folder."""
+to ONNX Runtime, all in one folder. Several networks that take turns on a chip: the segments of each, in order.
+"""
 
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +25,7 @@ from pimcomp.plan.split_layers import split_layers
 from pimcomp.plan.writing import lifetime_images, rows_written, write_ns, write_pj
 from pimcomp.proof.reference import output_types
 from pimdse.compiling.building import MAX_COUNT, Built, Observe, Recipe, build, write
+from pimdse.compiling.resident import labels_of
 from pimdse.display.output import json_object
 from pimdse.folder.compiled import INDEX, network_digest
 from solvers import get_solver
@@ -84,7 +86,7 @@ def compile_segments(
     host: bool = True,
     images_per_visit: int | None = 1,
 ) -> dict[str, Any]:
-    """Compile every segment and write all of them; the content of the index.
+    """Compile every segment and write all of them; the content of the index. Of `recipe.models` those of each in turn.
 
     cutting: cut what the chip computes where it is cheapest; without, a network that `load_network` refuses becomes as
     few programs as the host allows. host: leave nodes without instructions to the host. images_per_visit: so many
@@ -93,34 +95,40 @@ def compile_segments(
     Raises what `build` and `write` raise; CapacityError names a layer that does not fit the chip by itself.
     """
     check_free(folder, (INDEX,), COMPILE)
-    network, stages = _stages(recipe, cutting, host)
-    observe("load", network)
-    graphs = [stage.graph for stage in stages if isinstance(stage, LoadedNetwork)]
+    models = recipe.models or (recipe.model,)
+    networks, divided = zip(*(_stages(model, recipe, cutting, host) for model in models), strict=True)
+    observe("load", networks)
+    graphs = [stage.graph for stages in divided for stage in stages if isinstance(stage, LoadedNetwork)]
     prices = Prices(recipe.arch, recipe.pipeline, recipe.options)
     found = cuts_of(prices, graphs, images_per_visit) if cutting else []
     most = recipe.arch.crossbars_per_core
     several = not cutting and len(graphs) > 1
     budgets = staying(graphs, recipe.arch, recipe.pipeline, recipe.options) if several else None
-    parts: list[tuple[Graph | HostPart, int]] = []  # and how many crossbars of a core a program may use
-    for stage in stages:
+
+    def parts_of(stage: LoadedNetwork | HostPart) -> list[tuple[Graph | HostPart, int]]:
+        """And how many crossbars of a core each program may use."""
         if isinstance(stage, HostPart):
-            parts.append((stage, 0))
-        elif cutting:
-            parts += in_parts(found[graphs.index(stage.graph)])
-        else:
-            parts.append((stage.graph, budgets[graphs.index(stage.graph)] if budgets else most))
+            return [(stage, 0)]
+        number = next(k for k, graph in enumerate(graphs) if graph is stage.graph)
+        return [*in_parts(found[number])] if cutting else [(stage.graph, budgets[number] if budgets else most)]
+
+    parts = [[part for stage in stages for part in parts_of(stage)] for stages in divided]
     observe("cuts", found)
     price_ns = sum(each.visit_ns for each in found) if cutting else None
     images = found[0].images_per_visit if found else images_per_visit or 1
-    digits = max(2, len(str(len(parts) - 1)))
+    labels = labels_of(recipe.models)
     with staged(folder, COMPILE, whole=True, last=INDEX) as staging:
-        entries = []
-        for k, (part, budget) in enumerate(parts):
-            file = staging / f"{k:0{digits}d}" / f"{network.graph.name}-{k:0{digits}d}.onnx"
-            entries.append(write_one(recipe, part, budget, file, form=form, save=save))
-            observe(f"segment {k + 1} of {len(parts)}", entries[-1])
-        content = _index(recipe, network, entries, price_ns, images)
-        content["on_chips"] = _on_chips(recipe.arch, [on_chips(each.graph, prices) for each in found])
+        entries: list[list[dict[str, Any]]] = [[] for _ in networks]
+        for k, network in enumerate(networks):
+            name = labels[k] if labels else network.graph.name
+            for number, (part, budget) in enumerate(parts[k]):
+                own = f"{number:0{max(2, len(str(len(parts[k]) - 1)))}d}"
+                file = staging / (f"{name}-{own}" if labels else own) / f"{name}-{own}.onnx"
+                entries[k].append(write_one(recipe, part, budget, file, form=form, save=save))
+                observe(f"segment {sum(map(len, entries))} of {sum(map(len, parts))}", entries[k][-1])
+        content = _index(recipe, networks, entries, price_ns, images)
+        others = [on_chips(each.graph, prices) for each in found] if not labels else []
+        content["on_chips"] = _on_chips(recipe.arch, others)
         (staging / INDEX).write_text(json_object(INDEX, content) + "\n", encoding="utf-8")
     return content
 
@@ -138,11 +146,13 @@ def in_parts(segments: Segments) -> Iterator[tuple[Graph, int]]:
     return zip(cut(segments.graph, segments.positions), budgets, strict=True)
 
 
-def _stages(recipe: Recipe, cutting: bool, host: bool) -> tuple[LoadedNetwork, Sequence[LoadedNetwork | HostPart]]:
-    """The network, and what the chip and the host compute of it in turn. Raises UnsupportedOp."""
+def _stages(
+    model: str, recipe: Recipe, cutting: bool, host: bool
+) -> tuple[LoadedNetwork, Sequence[LoadedNetwork | HostPart]]:
+    """A network, and what the chip and the host compute of it in turn. Raises UnsupportedOp."""
     if cutting:  # else the host is needed: as one program the network has been refused
         try:
-            network = load_network(recipe.model, weights=recipe.weights)
+            network = load_network(model, weights=recipe.weights)
         except UnsupportedOp:
             if not host:
                 raise
@@ -150,7 +160,7 @@ def _stages(recipe: Recipe, cutting: bool, host: bool) -> tuple[LoadedNetwork, S
             return network, [network]
     from pimcomp.frontend.divide import divide
 
-    network = load_whole(recipe.model, weights=recipe.weights)
+    network = load_whole(model, weights=recipe.weights)
     return network, divide(network, output_types)
 
 
@@ -220,20 +230,44 @@ def _entry(built: Built, report: Report, graph: Graph, folder: str) -> dict[str,
 
 
 def _index(
-    recipe: Recipe, network: LoadedNetwork, entries: Sequence[dict[str, Any]], price_ns: float | None, images: int
+    recipe: Recipe,
+    networks: Sequence[LoadedNetwork],
+    entries: Sequence[Sequence[dict[str, Any]]],
+    price_ns: float | None,
+    images: int,
 ) -> dict[str, Any]:
-    """Sums over the programs: one round each, and one visit of so many images; what the host takes is not in them."""
-    programs = [entry for entry in entries if "host" not in entry]
-    sums = {name: _sum(programs, name) for name in ("latency_ns", "write_ns", "energy_pj", "write_pj", "rows_written")}
+    """Sums over the programs: one round each, and one visit of so many images; what the host takes is not in them.
+
+    entries: of the segments of each network.
+    """
+    in_order = [entry for own in entries for entry in own]
+    programs = _programs(in_order)
+    sums = _sums(programs)
     stay = sum(entry["crossbars_of_a_core"] for entry in programs) <= recipe.arch.crossbars_per_core
     rows = [] if stay else [entry["rows_written"] for entry in programs]
     computing_ns = sum(
         visit_ns(entry["latency_ns"], entry["period_ns"], entry["images_per_round"], images) for entry in programs
     )
+    if recipe.models:
+        each = zip(labels_of(recipe.models), recipe.models, networks, entries, strict=True)
+        origin: dict[str, Any] = {
+            "networks": [
+                {
+                    "label": label,
+                    "model": model,
+                    "network_sha256": network_digest(network),
+                    "folders": [entry["folder"] for entry in own],
+                    **_sums(_programs(own)),
+                }
+                for label, model, network, own in each
+            ]
+        }
+    else:
+        origin = {"network_sha256": network_digest(networks[0])}
     return {
         "model": recipe.model,
         "weights": recipe.weights,
-        "network_sha256": network_digest(network),
+        **origin,
         "arch": recipe.arch.name,
         "solver": recipe.solver,
         "pipeline": str(recipe.pipeline),
@@ -246,7 +280,7 @@ def _index(
         "weights_stay": stay,
         "lifetime_images": lifetime_images(recipe.arch, rows, images),
         "cuts_price_ns": price_ns,
-        "segments": list(entries),
+        "segments": in_order,
     }
 
 
@@ -270,6 +304,16 @@ def _on_chips(arch: Arch, found: Sequence[OnChips]) -> dict[str, Any] | None:
 def _per_image(computing: float, writing: float | None, images: int) -> float | None:
     """Both for a visit of so many images, as a share of one; None if writing is not known."""
     return None if writing is None else (computing + writing) / images
+
+
+def _programs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the chip."""
+    return [entry for entry in entries if "host" not in entry]
+
+
+def _sums(programs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """One round of each program, and all that is written for them."""
+    return {name: _sum(programs, name) for name in ("latency_ns", "write_ns", "energy_pj", "write_pj", "rows_written")}
 
 
 def _sum(entries: Sequence[dict[str, Any]], name: str) -> float | None:

@@ -62,7 +62,9 @@ def _render_networks(console: Console, content: Mapping[str, Any], report: Repor
     aim = f"longest {what}" if content["combine"] == "worst" else f"mean {what}, weighted {content['combine']}"
     gain = content["gain"]
     images = "enough" if in_turn["images"] is None else f"{count_text(in_turn['images'])} or more"
-    turns = f"in turn, up to {1 / gain:.2f}x, if a turn is of {images} images of each, which share its writing"
+    turns = (
+        f"in turn, up to {1 / gain:.2f}x, if a turn is of {images} images of each, which share its writing: --segments"
+    )
     better = f"side by side, {gain:.2f}x" if gain >= 1 else turns
     rows_table(
         console,
@@ -98,18 +100,24 @@ def render_segments(console: Console, content: Mapping[str, Any], folder: Path) 
     wide_table(console, header, rows, numeric=(header[0], *header[2:]))
     per_round, images = programs[0]["images_per_round"], content["images_per_visit"]
     once = ", once: all weights stay in their crossbars" if content["weights_stay"] else ""
+    networks = content.get("networks", ())
+    each = " of each" if networks else ""
     table = [
-        ("network", f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline"),
+        (
+            "networks" if networks else "network",
+            f"{content['model']} on {content['arch']}: {content['pipeline']} pipeline",
+        ),
         ("segments", f"{len(rows)}, one after the other; {count_text(content['rows_written'])} rows written"),
-        ("programs", f"{time_text(content['latency_ns'])} for {per_round} image{'s' if per_round > 1 else ''}"),
+        *((network["label"], _network_text(network)) for network in networks),
+        ("programs", f"{time_text(content['latency_ns'])} for {per_round} image{'s' if per_round > 1 else ''}{each}"),
         ("writing", _known_time(content["write_ns"]) + once),
-        ("energy", f"{energy_text(content['energy_pj'])} per image, without writing crossbars"),
+        ("energy", f"{energy_text(content['energy_pj'])} per image{each}, without writing crossbars"),
     ]
     if content["write_pj"] is not None:
         table.append(("", f"{energy_text(content['write_pj'])} for writing them{once}"))
     if not content["weights_stay"] and content["image_ns"] is not None:
         visits = f"visits of {images} images: " if images > 1 else ""
-        table.append(("per image", f"{visits}{time_text(content['image_ns'])} with writing"))
+        table.append((f"per image{each}", f"{visits}{time_text(content['image_ns'])} with writing"))
     if content["lifetime_images"] is not None:
         table.append(("lifetime", f"{count_text(content['lifetime_images'])} images, until a cell has no more writes"))
     if (others := content["on_chips"]) is not None:
@@ -122,6 +130,13 @@ def render_segments(console: Console, content: Mapping[str, Any], folder: Path) 
     if hosted := [node for entry in content["segments"] for node in entry.get("host", ())]:
         plain(console, f"note: {host_text(hosted)}; --host forbid tells why", "yellow")
     plain(console, f"wrote {folder}/ (segments.json, {content['segments'][0]['folder']}/, ...)")
+
+
+def _network_text(network: Mapping[str, Any]) -> str:
+    """What one of several networks takes of a turn."""
+    segments = f"{len(network['folders'])} segment{'s' if len(network['folders']) > 1 else ''}"
+    rows = f"{count_text(network['rows_written'])} rows written in {_known_time(network['write_ns'])}"
+    return f"{segments}, {time_text(network['latency_ns'])}, {energy_text(network['energy_pj'])}; {rows}"
 
 
 def host_text(nodes: Sequence[Mapping[str, str]]) -> str:

@@ -1,6 +1,7 @@
 """Runs the proof of a compiled folder and says what came out."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -8,9 +9,11 @@ from rich.console import Console
 
 from pimcomp.foundation.own_files import COMPILE, write_file
 from pimcomp.frontend import LoadedNetwork
+from pimcomp.frontend.side_by_side import joined_graph, prefix_of
+from pimcomp.ir.graph import FloatArray
 from pimcomp.proof.executed import VerifyReport, verify_program
 from pimcomp.proof.executed_in_integers import IntegerReport, verify_integer
-from pimcomp.proof.in_segments import verify_segments
+from pimcomp.proof.in_segments import in_turn, verify_segments
 from pimcomp.proof.trained import find_test_set
 from pimdse.display.output import Output, json_object, plain
 from pimdse.display.units import time_text
@@ -30,44 +33,65 @@ def prove(
 
 
 def prove_segments(
-    folder: Path, network: LoadedNetwork, *, images: int = 4, seed: int = 0, input_file: Path | None = None
+    folder: Path,
+    networks: Sequence[LoadedNetwork],
+    *,
+    images: int = 4,
+    seed: int = 0,
+    input_file: Path | None = None,
 ) -> VerifyReport:
-    """Execute the programs of a folder of segments in order, likewise."""
-    inputs = read_inputs(input_file, network.graph) if input_file is not None else None
-    return verify_segments(read_segments(folder).networks(), network, images=images, seed=seed, inputs=inputs)
+    """Execute the programs of a folder of segments in order, likewise; networks that take turns one after the other."""
+    index, reports = read_segments(folder), dict[str, VerifyReport]()
+    for turn, network in zip(index.turns, networks, strict=True):
+        inputs = _inputs_of_turn(input_file, turn["label"], network) if input_file is not None else None
+        reports[turn["label"]] = verify_segments(index.networks(turn), network, images=images, seed=seed, inputs=inputs)
+    return reports[""] if "" in reports else in_turn(reports)
+
+
+def _inputs_of_turn(file: Path, label: str, network: LoadedNetwork) -> dict[str, FloatArray]:
+    """Of a network that takes turns: what is called LABEL/INPUT in the file."""
+    if not label:
+        return read_inputs(file, network.graph)
+    prefix = prefix_of(label)
+    found = read_inputs(file, joined_graph({prefix: network.graph}))
+    return {name.removeprefix(prefix): array for name, array in found.items()}
 
 
 def prove_integer(
     folder: Path,
-    network: LoadedNetwork,
+    networks: Sequence[LoadedNetwork],
     *,
-    model: str,
+    model: str | None,
     weights: str | None = None,
     images: int = 4,
     seed: int = 0,
     input_file: Path | None = None,
     save: bool = False,
 ) -> IntegerReport:
-    """Execute the folder's program, or its segments, in the chip's integers and compare with onnxruntime.
+    """Execute the folder's program, or its segments, in the chip's integers and compare with onnxruntime; of networks
+    that take turns the report of the worst.
 
-    A shipped trained network (`model` and `weights` say which it is) meets its test set and labels and is calibrated
-    with images of its own; any other, or one with an `input_file`, is compared without labels. save: write
-    integer.npz into the folder.
+    A shipped trained network (`model` and `weights` say which it is, in turns the index) meets its test set and labels
+    and is calibrated with images of its own; any other, or one with an `input_file`, is compared without labels. save:
+    write integer.npz beside every program.
     """
-    known = None if network.parts else find_test_set(model, network, weights=weights)
-    labels = known.labels if known and input_file is None else None
-    given = known.images if known else None
-    index = read_segments(folder) if is_segments_folder(folder) else None
-    return verify_integer(
-        folder if index is None else index.networks(),
-        network,
-        arch=chip_of_folder(folder if index is None else index.programs[0]),
-        images=read_inputs(input_file, network.graph) if input_file is not None else given or images,
-        seed=seed,
-        labels=labels,
-        calibration=known.calibration if known else None,
-        save=save,
-    )
+    index, reports = read_segments(folder) if is_segments_folder(folder) else None, list[IntegerReport]()
+    for turn, network in zip(index.turns if index else [{"label": ""}], networks, strict=True):
+        known = None if network.parts else find_test_set(model or turn["model"], network, weights=weights)
+        own = _inputs_of_turn(input_file, turn["label"], network) if input_file is not None else None
+        found = verify_integer(
+            index.networks(turn) if index else folder,
+            network,
+            arch=chip_of_folder(index.programs[0] if index else folder),
+            images=own or (known.images if known else images),
+            seed=seed,
+            labels=known.labels if known and own is None else None,
+            calibration=known.calibration if known else None,
+            save=save,
+        )
+        named = f"{turn['label']}: {found.reason}" if found.reason and turn["label"] else found.reason
+        reports.append(dataclasses.replace(found, reason=named))
+    return min(reports, key=lambda report: (report.passed, report.correlation))
 
 
 def verdict_data(report: VerifyReport | IntegerReport, what: str) -> dict[str, object]:

@@ -1,4 +1,5 @@
-"""segments.json: the index of a folder whose sub-folders are the programs of a network's segments, in their order."""
+"""segments.json: the index of a folder whose sub-folders are the programs of segments, in their order, of one network
+or of several that take turns."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -7,19 +8,24 @@ from typing import Any
 
 import orjson
 
-from pimcomp.errors import ModelError, OutputError
-from pimcomp.frontend import LoadedNetwork, load_network
+from pimcomp.errors import ConfigError, ModelError, OutputError
+from pimcomp.frontend import LoadedNetwork, ModelSource, load_network
 from pimcomp.frontend.load_network import load_whole
 from pimdse.folder.compiled import INDEX, expect_network, named_by, recorded_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentsFolder:
-    """What the index says. content: all of it (docs/file-formats.md); segments: folder and network file of each."""
+    """What the index says. content: all of it (docs/segments.md); segments: folder and network file of each.
+
+    turns: of every network that takes turns `label`, `model`, `network_sha256` and `folders`; of an only one likewise,
+    with an empty label.
+    """
 
     path: Path
     content: dict[str, Any]
     segments: tuple[tuple[Path, Path], ...]
+    turns: list[dict[str, Any]]
 
     @property
     def host_entries(self) -> list[dict[str, Any]]:
@@ -36,21 +42,31 @@ class SegmentsFolder:
         """The folders with a program, in order."""
         return [folder for folder, _ in self.segments if folder not in self.hosted]
 
-    def whole(self, model: str | None) -> LoadedNetwork:
-        """The network that was cut, from `model` or where the index says. Raises ModelError if it is another one."""
-        source = model or recorded_model(self.content["model"], self.path, ", or --model PATH says where it is now")
-        with nullcontext() if model else named_by(self.path):
-            load = load_whole if self.hosted else load_network
-            network = load(source, weights=self.content["weights"])
-        expect_network(self.path, self.content, network, source)
-        return network
+    def wholes(self, model: "ModelSource | None" = None) -> list[LoadedNetwork]:
+        """Every network that was cut, the only one from `model`, or from where the index says.
 
-    def networks(self) -> list[tuple[Path, LoadedNetwork | bytes]]:
-        """Folder and network of every segment, of the host's its ONNX model."""
+        Raises ModelError if one is another one now, ConfigError for a model where there are several.
+        """
+        if model and len(self.turns) > 1:
+            raise ConfigError("--model", f"{self.path} holds several networks: put them where {self.path / INDEX} says")
+        found = []
+        for turn in self.turns:
+            remedy = "" if len(self.turns) > 1 else ", or --model PATH says where it is now"
+            source = model or recorded_model(turn["model"], self.path, remedy)
+            with nullcontext() if model else named_by(self.path):
+                load = load_whole if self.hosted & {self.path / name for name in turn["folders"]} else load_network
+                found.append(load(source, weights=self.content["weights"]))
+            expect_network(self.path, turn, found[-1], found[-1].source)
+        return found
+
+    def networks(self, turn: dict[str, Any]) -> list[tuple[Path, LoadedNetwork | bytes]]:
+        """Folder and network of every segment of a network, of the host's its ONNX model."""
+        own = {self.path / name for name in turn["folders"]}
         with named_by(self.path):
             return [
                 (folder, _bytes(network) if folder in self.hosted else load_network(network))
                 for folder, network in self.segments
+                if folder in own
             ]
 
 
@@ -59,15 +75,26 @@ def is_segments_folder(target: str | Path) -> bool:
     return (Path(target) / INDEX).is_file()
 
 
+def programs_of(path: Path) -> list[Path]:
+    """The folders with a program: those of its segments, or itself."""
+    return read_segments(path).programs if is_segments_folder(path) else [path]
+
+
 def read_segments(path: Path) -> SegmentsFolder:
     """Read the index. Raises OutputError for one that `pimdse compile --segments` did not write."""
     file = path / INDEX
     try:
         content: dict[str, Any] = orjson.loads(file.read_bytes())
-        model, weights, sha256 = content["model"], content["weights"], content["network_sha256"]
-        if not (isinstance(model, str) and isinstance(weights, str | None) and isinstance(sha256, str)):
-            raise ValueError("model, weights, network_sha256: expected texts")
         names = [(str(entry["folder"]), str(entry["network"])) for entry in content["segments"]]
+        folders = [folder for folder, _ in names]
+        turns = content.get("networks") or [{"label": "", "folders": folders, **content}]
+        for text in (content["weights"] or "", *(turn[name] for turn in turns for name in _TEXTS)):
+            if not isinstance(text, str):
+                raise ValueError(f"weights, {', '.join(_TEXTS)}: expected texts, found {text!r}")
+        if [name for turn in turns for name in turn["folders"]] != folders or len({t["label"] for t in turns}) < len(
+            turns
+        ):
+            raise ValueError("networks: expected labels of their own, and the folders of all segments in order")
         for name in (name for pair in names for name in pair):
             if Path(name).name != name or name in ("", ".", ".."):
                 raise ValueError(f"segments: expected a name, found {name!r}")
@@ -79,7 +106,10 @@ def read_segments(path: Path) -> SegmentsFolder:
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{file}: not an index of segments: {type(error).__name__}: {error}") from None
     pairs = tuple((path / folder, path / folder / network) for folder, network in names)
-    return SegmentsFolder(path=path, content=content, segments=pairs)
+    return SegmentsFolder(path=path, content=content, segments=pairs, turns=turns)
+
+
+_TEXTS = ("label", "model", "network_sha256")
 
 
 def _bytes(file: Path) -> bytes:

@@ -131,7 +131,7 @@ def test_every_trained_network_is_right_with_the_defaults(name: str, pipeline: P
     write(built, tmp_path / "out")
     report = prove(tmp_path / "out", built.network)
     assert report.passed, report.reason
-    integer = prove_integer(tmp_path / "out", built.network, model=name)
+    integer = prove_integer(tmp_path / "out", [built.network], model=name)
     assert integer.passed, integer.reason
     assert integer.images == _IMAGES
     assert integer.accuracy is not None
@@ -149,7 +149,7 @@ def test_a_trained_transformer_is_right_in_both_numbers(pipeline: Pipeline, tmp_
     write(built, tmp_path / "out")
     report = prove(tmp_path / "out", built.network)
     assert report.passed, report.reason
-    integer = prove_integer(tmp_path / "out", built.network, model="digits_vit")
+    integer = prove_integer(tmp_path / "out", [built.network], model="digits_vit")
     assert integer.passed, integer.reason
     assert integer.agreement > 0.97
 

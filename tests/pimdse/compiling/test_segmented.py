@@ -185,10 +185,22 @@ def test_a_wrong_number_of_images_per_visit_is_named(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["map", "trace", "view"])
-def test_commands_for_one_program_say_so(made: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([command, str(made / "out")]) == 2
-    assert "holds segments, each a program of its own: give one of its folders" in capsys.readouterr().err
+@pytest.mark.parametrize(("command", "file"), [("map", "map.png"), ("trace", "trace.json.gz")])
+def test_pictures_of_every_program_lie_beside_it(
+    made: Path, command: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = made / "drawn"
+    shutil.copytree(made / "out", out, dirs_exist_ok=True)
+    assert run(["--json", command, str(out)]) == 0
+    parts = json.loads(capsys.readouterr().out)["segments"]
+    assert [part["file"] for part in parts] == sorted(str(path) for path in out.glob(f"*/{file}"))
+    assert len(parts) == len(json.loads((out / "segments.json").read_text())["segments"])
+    assert run([command, str(out)]) == 0
+    assert capsys.readouterr().out.count("wrote ") == len(parts)
+    assert run([command, str(out), "--out", str(made / "one.png")]) == 2
+    assert f"programs, a file each: give one of its folders, as {out / '00'}" in capsys.readouterr().err
+    assert run(["view", str(out)]) == 0
+    assert f"the first of {len(parts)} programs" in capsys.readouterr().err
 
 
 def test_a_wrong_segment_and_a_damaged_index_are_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
