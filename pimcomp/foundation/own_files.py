@@ -21,6 +21,7 @@ from pimcomp.errors import OutputError
 
 RECORD = ".pimdse.jsonl"
 COMPILE = "compile"  # in the record, for all files of a program's folder: pick, reproduce and verify write the same
+_BEGIN = b'{"command":'
 _SHOWN = 4
 _FOREIGN, _CHANGED = "not written by pimdse", "changed since pimdse wrote it"
 
@@ -131,8 +132,10 @@ def _publish(staging: Path, folder: Path, command: str, whole: bool, last: str) 
 
 
 def _in_the_way(folder: Path, names: Iterable[str], command: str, record: _Record) -> dict[str, str]:
-    """Names that must not be written, and why."""
+    """Names that must not be written, and why; the record itself may be somebody else's."""
     reasons: dict[str, str] = {}
+    if (other := _no_plain_file(folder / RECORD) or _no_record(folder / RECORD)) is not None:
+        reasons[RECORD] = other
     for name in names:
         parent = (folder / name).parent
         if parent != folder and os.path.lexists(parent) and (parent.is_symlink() or not parent.is_dir()):
@@ -147,13 +150,27 @@ def _why_not(folder: Path, name: str, command: str, record: _Record) -> str | No
     path = folder / name
     if not os.path.lexists(path):
         return None
-    if path.is_symlink() or not path.is_file():
-        return "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file"
+    if (kind := _no_plain_file(path)) is not None:
+        return kind
     known = record.get((command, name))
     if known is None:
         others = sorted(by for by, file in record if file == name)
         return f"of `pimdse {others[0]}`" if others else _FOREIGN
     return None if _sha256(path) in known else _CHANGED
+
+
+def _no_plain_file(path: Path) -> str | None:
+    """What is there in place of a regular file; None if it is one, or nothing."""
+    if not os.path.lexists(path) or (path.is_file() and not path.is_symlink()):
+        return None
+    return "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file"
+
+
+def _no_record(path: Path) -> str | None:
+    """_FOREIGN for a file that does not begin as a record does, however little of it reached the disk."""
+    content = path.read_bytes() if path.is_file() else b""
+    begin = content.partition(b"\n")[0][: len(_BEGIN)]
+    return None if not content or (begin and _BEGIN.startswith(begin)) else _FOREIGN
 
 
 def _refuse(folder: Path, reasons: Mapping[str, str]) -> None:

@@ -169,13 +169,14 @@ def _execute(
 
 def _judge(found: FloatArray, expected: FloatArray, labels: IntArray | None) -> IntegerReport:
     """Compare outputs float32[images, elements]."""
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
     top, reference_top = found.argmax(axis=1), expected.argmax(axis=1)
     spread = found.std() * expected.std()
     if np.ptp(expected) > 0:
         covariance = np.mean((found - found.mean()) * (expected - expected.mean()))
         correlation = float(covariance / spread) if spread > 0 else 0.0
     else:  # one number, as of a single image with one output: it has to be that number instead
-        correlation = 1 - float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+        correlation = max(0.0, 1 - float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0)))
     accuracy, reference_accuracy, reason = None, None, ""
     if labels is not None:
         accuracy, reference_accuracy = float((top == labels).mean()), float((reference_top == labels).mean())

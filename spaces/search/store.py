@@ -6,7 +6,9 @@ beside ours and are filled in the same transactions: `optuna-dashboard sqlite://
 
 import fcntl
 import json
+import os
 import sqlite3
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -148,19 +150,18 @@ class Store:
 def make_store(folder: Path, sweep: Sweep) -> Store:
     """The folder's store, created with empty tables if there is none. Raises OutputError."""
     path = folder / STUDY
-    if not path.exists():
+    if not os.path.lexists(path):
         if (folder / _OLD_JOURNAL).exists():
             raise OutputError(f"{folder}{_OF_EARLIER}")
-        fresh = path.with_suffix(".new")  # a kill leaves no half-made study
         try:
-            fresh.write_bytes(empty_tables(sweep))
-            with closing(sqlite3.connect(fresh)) as database:
-                database.executescript(_TABLES)
-            fresh.rename(path)
+            with tempfile.TemporaryDirectory(prefix=".pimdse-", dir=folder) as scratch:  # a kill leaves no half of it
+                fresh = Path(scratch) / STUDY
+                fresh.write_bytes(empty_tables(sweep))
+                with closing(sqlite3.connect(fresh)) as database:
+                    database.executescript(_TABLES)
+                fresh.rename(path)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(f"{path}: {error}") from error
-        finally:
-            fresh.unlink(missing_ok=True)
     return Store(folder)
 
 
@@ -179,10 +180,10 @@ def owned(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / _OWNER_LOCK).open("ab")
+        lock = os.open(folder / _OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        raise OutputError(f"{folder}: {error.strerror}") from error
-    with handle:
+        raise OutputError(f"{error.filename or folder}: {error.strerror}") from error
+    with os.fdopen(lock, "rb") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

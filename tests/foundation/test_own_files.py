@@ -92,12 +92,41 @@ def test_what_is_not_ours_is_refused_before_and_after_the_work(tmp_path: Path, m
     out.mkdir()
     make(out)  # type: ignore[operator]
     before = tree(tmp_path)
-    with pytest.raises(OutputError, match=rf"in the way: a \({reason}.*use another --out"):
+    in_the_way = rf"in the way: (\{RECORD} \(not written by pimdse\), )?a \({reason}"
+    with pytest.raises(OutputError, match=in_the_way + ".*use another --out"):
         check_free(out, ["a", "b"], "compile")
-    with pytest.raises(OutputError, match=rf"in the way: a \({reason}"):
+    with pytest.raises(OutputError, match=in_the_way):
         write(out, a="2", b="3")
     assert tree(tmp_path) == before
     assert os.path.lexists(out / "a")
+
+
+@pytest.mark.parametrize("there", ["text", "link", "dangling", "folder"])
+def test_a_record_that_is_not_ours_is_in_the_way_itself(there: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "mine").write_text("mine")
+    if there == "text":
+        (out / RECORD).write_text("mine")
+    elif there == "folder":
+        (out / RECORD).mkdir()
+    else:
+        (out / RECORD).symlink_to(tmp_path / ("mine" if there == "link" else "nothing"))
+    before = tree(tmp_path)
+    with pytest.raises(OutputError, match=rf"in the way: \{RECORD} \((not written by pimdse|a link|a folder)\)"):
+        check_free(out, ["a"], "compile")
+    with pytest.raises(OutputError, match=rf"in the way: \{RECORD}"):
+        write(out, a="1")
+    assert tree(tmp_path) == before
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("length", [0, 1, 11, 30])
+def test_a_record_of_which_little_reached_the_disk_is_ours(length: int, tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_bytes(b'{"command":"compile","file":"a","sha256":"0"}'[:length])
+    write(tmp_path, a="1")
+    write(tmp_path, a="2")
+    assert (tmp_path / "a").read_text() == "2"
 
 
 def test_a_file_where_a_folder_must_be_is_in_the_way(tmp_path: Path) -> None:

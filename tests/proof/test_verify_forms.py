@@ -314,9 +314,23 @@ def test_an_output_that_is_masked_is_judged_by_what_is_not(output: str, tmp_path
         ([1, -1, -1e9], [1, -1, -0.9e9], False),
         ([1, -1, -1e9], [1, -1, -1.00001e9], True),
         ([-1e9, -2e9], [-1e9, -2.00001e9], True),
+        ([1, 2, -np.inf], [1, 2, -np.inf], True),
+        ([1, 2, -np.inf], [1, 2.1, -np.inf], False),
+        ([1, 2, -np.inf], [1, 2, np.inf], False),
+        ([1, 2, np.nan], [1, 2, np.nan], True),
+        ([1, 2, np.nan], [1, 2, 0], False),
+        ([1, 2, 3], [1, 2, np.nan], False),
+        ([np.inf, np.inf], [np.inf, np.inf], True),
     ):
         judged = judge_output("y", np.array([expected], np.float32), np.array([found], np.float32), 0.0)
         assert judged.passed is right
+
+
+def test_numbers_beyond_float32_are_said_to_be(tmp_path: Path) -> None:
+    weights = np.full((8, 2), 3e38, np.float32)
+    source = file_of(tmp_path, [op("MatMul", "x w", "y")], {"x": (1, 8)}, {"w": weights}, ["y"])
+    with pytest.raises(ModelError, match="output y: onnxruntime computes infinity or NaN there"):
+        proven(source)
 
 
 def test_a_wrong_score_behind_a_mask_is_found(tmp_path: Path) -> None:

@@ -125,6 +125,18 @@ def test_second_sweep_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         _run(tmp_path)
 
 
+def test_files_of_the_user_beside_a_study_stay(tmp_path: Path) -> None:
+    (tmp_path / "study.new").write_text("mine")
+    (tmp_path / ".sweep.lock").symlink_to(tmp_path / "nothing")
+    with pytest.raises(OutputError, match=r"\.sweep\.lock: "):
+        _run(tmp_path, trials=2)
+    (tmp_path / ".sweep.lock").unlink()
+    _run(tmp_path, trials=2)
+    assert (tmp_path / "study.new").read_text() == "mine"
+    assert not (tmp_path / "nothing").exists()
+    assert not list(tmp_path.glob(".pimdse-*"))
+
+
 def test_trials_of_another_version_are_a_clear_error(tmp_path: Path) -> None:
     _run(tmp_path, trials=4)
     with sqlite3.connect(tmp_path / STUDY) as database:
