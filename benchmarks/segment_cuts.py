@@ -1,6 +1,7 @@
 """Cheapest cuts against greedy ones, and where the time of segments goes; writes a section of docs/segments.md.
 
-    python -m benchmarks.segment_cuts                # vgg16 and resnet50 on the ISSCC macros: minutes
+    python -m benchmarks.segment_cuts                # vgg16 and resnet50 on the ISSCC macros: an hour
+    python -m benchmarks.segment_cuts --networks resnet50 --chips isscc23_16_6     # these rows anew, the others stay
 
 By the prices that `pimdse compile --segments` cuts with, element pipeline, one image per visit; nothing is compiled.
 Each is asked twice: with free writes, and with the chip's own time per row. Greedy segments are as long as they fit,
@@ -13,7 +14,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.sections import table, write_section
+from benchmarks.sections import read_section, rows_of, table, write_section
 from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from pimcomp.ir.arch import Arch
@@ -25,6 +26,7 @@ from solvers.segments import Price, Prices, cut_cheaply
 
 NETWORKS = ("vgg16", "resnet50")
 CHIPS = ("isscc20_15_4", "isscc21_16_1", "isscc22_11_4", "isscc23_16_6")
+SECTION = "segment cuts"
 HEADER = (
     "network", "chip", "row write", "segments", "rows", "greedy", "greedy rows", "cheapest ms", "greedy ms",
     "greedy / cheapest", "compute", "reload", "maps",
@@ -83,15 +85,16 @@ def main() -> None:
     parser.add_argument("--chips", nargs="+", default=CHIPS)
     parser.add_argument("--page", type=Path, default=Path("docs/segments.md"))
     given = parser.parse_args()
-    rows = []
+    order = [(network, chip) for network in NETWORKS for chip in CHIPS]
     for network in given.networks:
         graph = load_network(network, weights="random:0").graph
         for chip in given.chips:
             arch = load_arch(chip)
-            for asked in (replace(arch, row_write_ns=0.0), arch):
-                rows.append(row(network, graph, asked))
-                print(" | ".join(rows[-1]), flush=True)
-    write_section(given.page, "segment cuts", table(HEADER, rows), "Networks larger than the chip")
+            made = [row(network, graph, asked) for asked in (replace(arch, row_write_ns=0.0), arch)]
+            print("\n".join(map(" | ".join, made)), flush=True)
+            others = [r for r in rows_of(read_section(given.page, SECTION))[2:] if (r[0], r[1]) != (network, chip)]
+            rows = sorted([*others, *made], key=lambda r: order.index((r[0], r[1])))
+            write_section(given.page, SECTION, table(HEADER, rows), "Networks larger than the chip")
 
 
 if __name__ == "__main__":

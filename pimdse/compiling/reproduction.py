@@ -156,11 +156,15 @@ def _outcome(stored: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], fir
             replication=tuple(layer["replication"] for layer in layers),
             core_of=tuple(np.array(layer["cores"], dtype=np.int32) - np.int32(first_core) for layer in layers),
         ),
-        objective_ns=stored["objective_ns"],
-        bound_ns=stored["bound_ns"],
-        notes=tuple(stored["notes"]),
-        time_limited=stored["time_limited"],
+        objective_ns=_float(stored["objective_ns"]),
+        bound_ns=_float(stored["bound_ns"]),
+        notes=tuple(map(str, stored["notes"])),
+        time_limited=bool(stored["time_limited"]),
     )
+
+
+def _float(stored: Any) -> float | None:
+    return None if stored is None else float(stored)
 
 
 def _compare(folder: Path, out: Path) -> Reproduction:

@@ -54,6 +54,11 @@ def _weights(given: object) -> str | None:
     return given
 
 
+def weights_of_index(given: object) -> str | None:
+    """What `--weights` was, as an index has it. Raises ValueError."""
+    return None if given is None else _weights(given)
+
+
 def is_compiled_folder(target: str) -> bool:
     """Whether DIR|MODEL means a folder: any does, but one that only shares its name with a shipped network."""
     return (Path(target) / REPORT).is_file() or (Path(target).is_dir() and not is_shipped(target))

@@ -8,7 +8,7 @@ import orjson
 from pimcomp.errors import ConfigError, OutputError
 from pimcomp.frontend import LoadedNetwork, load_network
 from pimcomp.frontend.side_by_side import joined_network
-from pimdse.folder.compiled import NETWORKS, expect_network, named_by, recorded_model
+from pimdse.folder.compiled import NETWORKS, expect_network, named_by, recorded_model, weights_of_index
 
 
 def is_networks_folder(target: str | Path) -> bool:
@@ -21,11 +21,15 @@ def read_networks(path: Path) -> dict[str, Any]:
     file = path / NETWORKS
     try:
         content: dict[str, Any] = orjson.loads(file.read_bytes())
+        weights_of_index(content["weights"])
         for entry in content["networks"]:
             for name, kind in _OF_EACH.items():
                 if not isinstance(entry[name], kind):
                     raise ValueError(f"{name}: expected {kind.__name__}, found {entry[name]!r}")
-        if len({entry["label"] for entry in content["networks"]}) < 2 or not isinstance(content["weights"], str | None):
+            for name in _ALONE:
+                if not isinstance(entry["alone"][name], int | float):
+                    raise ValueError(f"alone.{name}: expected a number, found {entry['alone'][name]!r}")
+        if len({entry["label"] for entry in content["networks"]}) < 2:
             raise ValueError("expected two or more networks with labels of their own")
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror}") from None
@@ -34,6 +38,7 @@ def read_networks(path: Path) -> dict[str, Any]:
     return content
 
 
+_ALONE = ("latency_ns", "period_ns", "crossbars_used", "rows_written")
 _OF_EACH = {"label": str, "model": str, "network_sha256": str, "first_core": int, "cores": int}
 
 

@@ -11,7 +11,7 @@ import orjson
 from pimcomp.errors import ConfigError, ModelError, OutputError
 from pimcomp.frontend import LoadedNetwork, ModelSource, load_network
 from pimcomp.frontend.load_network import load_whole
-from pimdse.folder.compiled import INDEX, expect_network, named_by, recorded_model
+from pimdse.folder.compiled import INDEX, expect_network, named_by, recorded_model, weights_of_index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,13 @@ def read_segments(path: Path) -> SegmentsFolder:
         names = [(str(entry["folder"]), str(entry["network"])) for entry in content["segments"]]
         folders = [folder for folder, _ in names]
         turns = content.get("networks") or [{"label": "", "folders": folders, **content}]
-        for text in (content["weights"] or "", *(turn[name] for turn in turns for name in _TEXTS)):
+        weights_of_index(content["weights"])
+        for text in (turn[name] for turn in turns for name in _TEXTS):
             if not isinstance(text, str):
-                raise ValueError(f"weights, {', '.join(_TEXTS)}: expected texts, found {text!r}")
+                raise ValueError(f"{', '.join(_TEXTS)}: expected texts, found {text!r}")
+        for figure in (content.get(name) for name in ("images_per_visit", "write_ns", "visit_ns", "image_ns")):
+            if not isinstance(figure, int | float | None):
+                raise ValueError(f"images_per_visit, write_ns, visit_ns, image_ns: expected numbers, found {figure!r}")
         if [name for turn in turns for name in turn["folders"]] != folders or len({t["label"] for t in turns}) < len(
             turns
         ):

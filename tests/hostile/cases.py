@@ -140,6 +140,19 @@ def compiled_folder(folder: Path, rng: random.Random, good: Path) -> Case:
     return Case(words, ("compiled", damaged))
 
 
+def index_file(folder: Path, rng: random.Random, good: Path) -> Case:
+    """A folder of programs, in turn or side by side, with a damaged index."""
+    name, index = rng.choice((("turns", "segments.json"), ("pair", "networks.json")))
+    shutil.copytree(good / name, folder / name)
+    content = (folder / name / index).read_bytes()
+    damaged = (
+        bytes_damaged(content, rng) if rng.random() < 0.2 else json_text(tree_damaged(json.loads(content), rng), rng)
+    )
+    (folder / name / index).write_bytes(damaged)
+    command = rng.choice((["verify", "--images", "1"], ["verify", "--integer"], ["simulate"], ["reproduce"], ["map"]))
+    return Case([*command, name], (name, index))
+
+
 def _damaged_part(name: str, content: bytes, rng: random.Random) -> bytes:
     if name == "program.gz" and rng.random() < 0.7:
         text = gzip.decompress(content)
@@ -247,6 +260,7 @@ KINDS: tuple[tuple[int, Prepare], ...] = (
     (3, sweep_file),
     (8, simulator_config),
     (10, compiled_folder),
+    (4, index_file),
     (4, images),
     (3, strange_files),
 )
@@ -261,14 +275,21 @@ def prepare(seed: int, number: int, folder: Path, good: Path) -> tuple[str, Case
 
 
 def write_good_files(good: Path) -> None:
-    """What the damaged files start from: a compiled folder and a node list."""
+    """What the damaged files start from: compiled folders and a node list."""
+    import onnx
+
     from pimdse.cli import run
+    from tests.frontend.hosted import middle
 
     good.mkdir(parents=True, exist_ok=True)
     (good / "small.yaml").write_bytes(yaml_text(CHIP, random.Random(0)))
     compiled = ["compile", "digits_mlp", "--arch", str(good / "small.yaml"), "--out", str(good / "compiled"), "--quiet"]
     listed = ["export-json", "digits_lenet5", "--out", str(good / "model.json"), "--quiet"]
-    for words in (compiled, listed):
+    onnx.save(middle(), good / "middle.onnx")
+    both = ["compile", "digits_mlp", str(good / "middle.onnx"), "--segments", "--out", str(good / "turns")]
+    pair = ["compile", "digits_mlp", "digits_mlp", "--out", str(good / "pair")]
+    on_small = ["--arch", str(good / "small.yaml"), "--solver", "stream", "--quiet"]
+    for words in (compiled, listed, [*both, *on_small], [*pair, *on_small]):
         if run(words):
             raise RuntimeError(f"cannot make the good files: {' '.join(words)}")
     # Kernels are compiled once per installation: that is no part of what a damaged file may take.

@@ -22,6 +22,7 @@ from tests.hostile.cases import Case, prepare
 LIMIT_S = 10.0  # of processor time: what else the machine does is not the case's fault
 HANG_S = 600.0  # of waiting
 MEMORY_BYTES = 3 << 30  # address space a chunk may take beyond what the parent has
+_BESIDE = ("integer.npz", "map.png", RECORD)  # what commands write beside a program
 _CAPACITY = re.compile(r"\d+ .*, needs \d+")
 
 
@@ -93,7 +94,8 @@ def _judge(case: Case, status: int, everything: str, said: str) -> str:
         return "a traceback was shown"
     if "\x1b" in everything.replace("\x1b[0m", "").replace("\x1b[31m", ""):
         return "control characters reach the terminal"
-    if status == 0 or (status == 1 and "mismatch:" in everything and case.words[0] == "verify"):
+    differs = {"verify": "mismatch:", "reproduce": "not the same:"}.get(case.words[0])
+    if status == 0 or (status == 1 and differs is not None and differs in everything):
         return ""
     if status != 2:
         return f"status {status}"
@@ -112,7 +114,7 @@ def _files(scratch: Path) -> dict[Path, int]:
 
 def _strays(scratch: Path, before: dict[Path, int]) -> str:
     """Files that appeared or changed outside the output folder."""
-    after = {path: size for path, size in _files(scratch).items() if path.name not in ("integer.npz", RECORD)}
+    after = {path: size for path, size in _files(scratch).items() if path.name not in _BESIDE}
     changed = [path for path, size in after.items() if before.get(path) != size and not path.is_dir()]
     return f"written outside the output folder: {changed[0]}" if changed else ""
 

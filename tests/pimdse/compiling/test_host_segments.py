@@ -68,6 +68,7 @@ def test_operators_of_a_library(
 ) -> None:
     """A layer behind them is the chip's where the file says how large their results are."""
     library = pytest.importorskip("onnxruntime_extensions").get_library_path()  # not for every Python and machine
+    monkeypatch.delenv("PIMDSE_ORT_EXTENSIONS", raising=False)
     out = tmp_path / "out"
     compile_ = [*words(tmp_path, "compile", library_operator(sized=sized)), "--out", str(out)]
     assert run(compile_) == 2
