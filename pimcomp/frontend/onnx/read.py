@@ -119,7 +119,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     kind = "JSON text: a node list's name must end in .json" if data.lstrip()[:1] == b"{" else file_kind(data)
     try:
         model.ParseFromString(data)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:  # the latter by protobuf in pure Python
         found = kind or f"its {len(data):,} bytes are corrupt or incomplete ({error}): download or export it again"
         raise ModelError(f"{path}: not an ONNX model: {found}") from error
     if not model.HasField("graph"):
