@@ -124,10 +124,14 @@ def cache_folders() -> tuple[Path, ...]:
     """Where machine code is looked for, and written to the first possible: $NUMBA_CACHE_DIR or the user's cache, then a
     temporary folder.
     """
-    chosen = Path(_numba.config.CACHE_DIR) if _numba.config.CACHE_DIR else platformdirs.user_cache_path("pimdse", False)
-    folder = chosen / "kernels"
-    # without a home (a container's user that no file names) the path would be relative to the current folder
-    return (folder, _temporary_folder()) if folder.is_absolute() or _numba.config.CACHE_DIR else (_temporary_folder(),)
+    if _numba.config.CACHE_DIR:
+        return Path(_numba.config.CACHE_DIR) / "kernels", _temporary_folder()
+    try:
+        folder = platformdirs.user_cache_path("pimdse", False) / "kernels"
+    except RuntimeError:  # no home: a container's user that no file names
+        return (_temporary_folder(),)
+    # older versions of platformdirs give a path that is relative to the current folder then
+    return (folder, _temporary_folder()) if folder.is_absolute() else (_temporary_folder(),)
 
 
 def kept_number() -> int:

@@ -135,3 +135,21 @@ def test_others_may_remove_files_at_the_same_time(tmp_path: Path, monkeypatch: p
     (tmp_path / "folder.nbc").mkdir()
     kernels._prune(tmp_path)
     assert (tmp_path / "folder.nbc").is_dir()
+
+
+@pytest.mark.parametrize("newer", [True, False], ids=["raises", "relative"])
+def test_a_user_without_a_home_keeps_kernels_in_the_temporary_folder(
+    newer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As platformdirs says it for a user whom no file names, of its versions."""
+
+    def user_cache_path(*_: object) -> Path:
+        if newer:
+            raise RuntimeError("could not determine the home directory")
+        return Path("~/.cache/pimdse")
+
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
+    monkeypatch.setattr("platformdirs.user_cache_path", user_cache_path)
+    (folder,) = kernels.cache_folders()
+    assert folder.is_absolute()
+    assert folder.name.startswith("pimdse-kernels-")
