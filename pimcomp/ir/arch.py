@@ -281,12 +281,6 @@ class Arch:
         """Flits of a message."""
         return -(-size_bytes // self.bus_width_bytes)
 
-    @property
-    def input_slices(self) -> int:
-        """Bit-serial input slices times row passes of one MVM."""
-        slices: int = self.slices(self.activation_bits)
-        return slices
-
     def input_bits_at(self, activation_bits: Any) -> Any:
         """Bits that an MVM reads of an input (`ibiw`). activation_bits: of its layer, 0: the chip's."""
         return activation_bits + (activation_bits == 0) * self.activation_bits
@@ -300,14 +294,8 @@ class Arch:
         """Sequential conversions per input slice."""
         return self.crossbar_cols // self.adc_count
 
-    @cached_property
-    def mvm_compute_ns(self) -> float:
-        """Crossbar time of one MVM, without its memory accesses (timing.md, mvmul)."""
-        time_ns: float = self.compute_ns(self.activation_bits)
-        return time_ns
-
     def compute_ns(self, input_bits: Any) -> Any:
-        """The same for inputs of so many bits."""
+        """Crossbar time of one MVM for inputs of so many bits, without its memory accesses (timing.md, mvmul)."""
         drain = self.shift_add_latency_cycles + self.output_buffer_latency_cycles
         front = (
             self.dac_latency_cycles

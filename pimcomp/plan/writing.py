@@ -13,11 +13,6 @@ def rows_written(parts: Partition, plan: Plan) -> int:
     return sum(replicas * rows_of(options[option]) for options, option, replicas in chosen)
 
 
-def least_rows(parts: Partition) -> int:
-    """No plan writes fewer."""
-    return sum(min(map(rows_of, options)) for options in parts.options)
-
-
 def rows_of(matrix: LayerMatrix) -> int:
     """Rows of cells that one replica's weights take."""
     return sum((group.row_stop - group.row_start) * group.crossbars for group in matrix.groups)

@@ -78,7 +78,7 @@ def test_what_is_on_the_path_costs_latency(program: list[Step], slower_ns: int) 
     later = runner(stream, slower)[0](1).latency_ps
     assert later >= found.latency_ps + 1000 * slower_ns * int(beats.sum())
     slower = replace(arch, crossbar_latency_ns=arch.crossbar_latency_ns + 8 * slower_ns)
-    per_mvm_ns = slower.mvm_compute_ns - arch.mvm_compute_ns
+    per_mvm_ns = slower.compute_ns(slower.activation_bits) - arch.compute_ns(arch.activation_bits)
     later = runner(stream, slower)[0](1).latency_ps
     assert later >= found.latency_ps + round(1000 * per_mvm_ns) * len(np.unique(fires))
 

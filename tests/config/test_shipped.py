@@ -38,7 +38,7 @@ def test_the_simulators_floor_divisions_lose_nothing(name: str) -> None:
     assert arch.activation_bits % arch.dac_bits == 0
     assert arch.crossbar_rows % arch.dac_count == 0
     assert arch.crossbar_cols % arch.adc_count == 0
-    assert arch.input_slices >= 1
+    assert arch.slices(arch.activation_bits) >= 1
     assert arch.adc_steps >= 1
     assert arch.weight_bits % arch.cell_bits == 0
     rows, columns = arch.mesh
@@ -60,7 +60,7 @@ def test_the_page_of_chips_states_the_models_figures(name: str) -> None:
     page = Path(__file__).parents[2] / "docs" / "chips.md"
     row = next(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {name} |"))
     arch = load_arch(name)
-    assert f"| {round(arch.mvm_compute_ns):,} ns |" in row
+    assert f"| {round(arch.compute_ns(arch.activation_bits)):,} ns |" in row
     assert f"| {_mvm_pj(arch) / 1000:.1f} nJ |" in row
 
 
@@ -71,19 +71,19 @@ def _mvm_pj(a: Arch) -> float:
     once = a.dac_mw * a.dac_latency_cycles * a.dac_count
     once += a.sample_hold_mw * a.sample_hold_latency_cycles * a.crossbar_cols
     per_slice = a.matrix_period_ns * (once + a.adc_steps * convert) + a.crossbar_read_mw * a.crossbar_latency_ns
-    return a.input_slices * per_slice
+    return float(a.slices(a.activation_bits) * per_slice)
 
 
 def test_isaac_adds_up_to_the_papers_chip() -> None:
     isaac = load_arch("isaac")
     assert isaac.area_mm2 == pytest.approx(85.4, abs=0.1)
     ima_mw = 24.08  # Table 1: ADC 16, DAC 4, arrays 2.4, input 1.24, output 0.23, shift-and-add 0.2, sample 0.01
-    assert _mvm_pj(isaac) / isaac.input_slices == pytest.approx(ima_mw / 8 * 100, rel=0.005)
+    assert _mvm_pj(isaac) / isaac.slices(isaac.activation_bits) == pytest.approx(ima_mw / 8 * 100, rel=0.005)
 
 
 def test_puma_has_the_papers_time_energy_and_area() -> None:
     puma = load_arch("puma")
-    assert puma.mvm_compute_ns == 2304
+    assert puma.compute_ns(puma.activation_bits) == 2304
     assert _mvm_pj(puma) * 8 == pytest.approx(19.09 * 2304, rel=0.005)
     assert puma.area_mm2 == pytest.approx(90.638, abs=0.05)
 

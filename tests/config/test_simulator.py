@@ -135,7 +135,7 @@ def test_what_the_simulator_ignores_or_cuts_off_becomes_a_note(tmp_path: Path) -
     config = pimcomp_config()
     config["chip_config"]["core_config"]["matrix_config"] |= {"adc_count": 3, "dac_count": 48, "adc_latency": 5}
     arch, notes = arch_from_simulator_config(write(tmp_path, config))
-    assert (arch.adc_steps, arch.input_slices) == (42, 16)
+    assert (arch.adc_steps, arch.slices(arch.activation_bits)) == (42, 16)
     assert any("matrix_config.adc_latency: not a key of the simulator" in note for note in notes)
     assert any("adc_count = 3 does not divide 128" in note for note in notes)
     assert any("dac_count = 48 does not divide 128" in note for note in notes)
