@@ -1,16 +1,15 @@
-"""What the evaluation of one point says, in a form that survives JSON: figures, or the reason why there are none."""
+"""What the evaluation of one point says: figures, or the reason why there are none. Plain data, which survives JSON."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
-from pimcomp.errors import OutputError
 from pimcomp.ir.brief import brief
 from pimcomp.ir.plan import Pipeline
 from spaces.inside import Inside
-from spaces.metrics import METRIC_FIELDS, Metrics, metric
+from spaces.metrics import Metrics, metric
 from spaces.proof import Proof
 from spaces.space import Fidelity, Limit, Point, Sweep
 
@@ -62,47 +61,17 @@ class Candidate:
             raise ValueError(f"{self.point} has no figures")
         return figures.value(base)
 
-    def to_json(self) -> dict[str, object]:
-        """Plain values, for the study and for what a worker says."""
-        return {
-            "point": self.point.as_dict(),
-            "verdict": str(self.verdict),
-            "fidelity": str(self.fidelity),
-            "by_network": {name: m.as_dict() for name, m in self.by_network},
-            "metrics": self.metrics.as_dict() if self.metrics else None,
-            "inside": [inside.to_json() for inside in self.inside],
-            "proofs": [proof.to_json() for proof in self.proofs],
-            **{name: getattr(self, name) for name in _PLAIN},
-        }
 
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> "Candidate":
-        """The inverse of `to_json`."""
-        metrics = cast(dict[str, Any] | None, data["metrics"])
-        by_network = cast(dict[str, dict[str, Any]], data["by_network"])
-        return Candidate(
-            point=point_from_json(data["point"]),
-            verdict=Verdict(data["verdict"]),
-            fidelity=Fidelity(data["fidelity"]),
-            metrics=_metrics(metrics) if metrics else None,
-            by_network=tuple((name, _metrics(m)) for name, m in by_network.items()),
-            inside=tuple(Inside.from_json(inside) for inside in data.get("inside", ())),
-            proofs=tuple(Proof.from_json(proof) for proof in data.get("proofs", ())),
-            **{name: data[name] for name in _PLAIN},
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A judged candidate: its number at its fidelity, the trial that has the same content and was judged in its place,
+    that content, and what the sampler noted when it chose the point."""
 
-
-_PLAIN = ("crossbars", "resource", "reason", "excess")
-
-
-def _metrics(data: Mapping[str, Any]) -> Metrics:
-    """Raises OutputError for a trial of an earlier version, whose figures have other names."""
-    if missing := [k for k in METRIC_FIELDS if k not in data]:
-        raise OutputError(f"a stored trial has no {missing[0]}: an earlier version made this sweep; make it again")
-    if data.keys() != set(METRIC_FIELDS):
-        other = ", ".join(sorted(data.keys() ^ set(METRIC_FIELDS)))
-        raise OutputError(f"the trials were stored by another version of pimdse ({other}): sweep into another --out")
-    return Metrics(**{k: data[k] for k in METRIC_FIELDS})
+    number: int
+    candidate: Candidate
+    duplicate_of: int | None = None
+    content: str = field(default="", compare=False, repr=False)
+    marks: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def point_from_json(data: Mapping[str, Any]) -> Point:

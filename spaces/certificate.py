@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from pimcomp.plan.pareto import FloatMatrix
 from spaces.candidate import Candidate, Verdict, objective_costs
+from spaces.estimate_errors import logs, most_favourable
 from spaces.metrics import metric
 from spaces.whole_space import WholeSpace
 
@@ -55,7 +56,7 @@ def certify(whole: WholeSpace, timed: Sequence[Candidate]) -> Certificate:
         unfit=int(unfit.sum()),
         proven=int(proven.sum()),
         open=int(open_.sum()),
-        promising=int((open_ & feasible & ~_covered(_logs(front), hopes + _SAME)).sum()),
+        promising=int((open_ & feasible & ~_covered(logs(front), hopes + _SAME)).sum()),
         defects=int((open_ & defect).sum()),
     )
 
@@ -88,18 +89,9 @@ def _breaks_limits(whole: WholeSpace) -> Mask:
 def _hopes(whole: WholeSpace, timed: Sequence[Candidate], rows: npt.NDArray[np.int64]) -> FloatMatrix:
     """Logarithms of the estimates, each with the most favourable error of its solver and pipeline (else: of all)."""
     objectives = whole.sweep.objectives
-    logs = _logs(_costs(whole.figures, objectives))
-    kind = whole.kind
+    guesses = logs(_costs(whole.figures, objectives))
     checked = [i for i, c in enumerate(timed) if c.feasible]
-    if not checked:
-        return logs
-    found = _logs(np.array([objective_costs(timed[i], objectives) for i in checked]))
-    errors, of = found - logs[rows[checked]], kind[rows[checked]]
-    every = range(int(kind.max()) + 1)
-    shift = np.array([errors[of == k].min(axis=0) if (of == k).any() else errors.min(axis=0) for k in every])
-    return np.asarray(logs + shift[kind], np.float64)
-
-
-def _logs(cost: FloatMatrix) -> FloatMatrix:
-    """Objectives span decades; maximised ones come negated."""
-    return np.asarray(np.sign(cost) * np.log(np.maximum(np.abs(cost), 1e-12)), np.float64)
+    found = logs([objective_costs(timed[i], objectives) for i in checked]).reshape(-1, len(objectives))
+    of = whole.kind
+    shift = most_favourable(found - guesses[rows[checked]], of[rows[checked]], int(of.max()) + 1)
+    return np.asarray(guesses + shift[of], np.float64)

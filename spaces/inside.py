@@ -1,8 +1,6 @@
 """What a design looks like from inside: which layer has what, and what every core holds and does."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,17 +48,6 @@ class Inside:
     lossless: bool = False
     area_mm2: dict[str, float] = field(default_factory=dict)
     energy_pj: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> "Inside":
-        """The inverse of `to_json`."""
-        known = {f.name for f in fields(Inside)}  # earlier versions stored other fields
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
-        return Inside(**{**plain, "layers": tuple(LayerUse(**layer) for layer in data["layers"])})
 
 
 def inside_of(compiled: Compiled, network: str) -> Inside:

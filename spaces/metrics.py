@@ -74,6 +74,9 @@ class Metrics:
     time_limited: a wall-clock limit changed the plan, so that the point may not come out the same again.
     """
 
+    # In JSON: no figure of another version, and infinity as such.
+    __pydantic_config__ = {"extra": "forbid", "ser_json_inf_nan": "constants"}  # noqa: RUF012  not a field
+
     latency_ns: float
     period_ns: float
     throughput_per_s: float

@@ -2,10 +2,9 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pimcomp.emit.outputs import emit
 from pimcomp.errors import PimdseError
@@ -42,15 +41,6 @@ class Proof:
     def wrong(self) -> bool:
         """Whether the program ran and something was not right."""
         return self.executed and not self.passed
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values for the study."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> "Proof":
-        """The inverse of `to_json`."""
-        return Proof(**{field.name: data[field.name] for field in fields(Proof) if field.name in data})
 
 
 def execute(compiled: Compiled, network: LoadedNetwork, label: str) -> Proof:

@@ -119,6 +119,10 @@ class _Settings(Section):
     space: dict[str, Any] = Field(min_length=1, json_schema_extra={"expected": "a section of chip parameters"})
 
 
+# What the sweep takes as it is.
+_AS_GIVEN = {"segments", "timed", "trials", "enumerate", "jobs", "sampler", "lag", "seed", "time_limit_s"}
+
+
 class _Document(Section):
     sweep: _Settings
 
@@ -155,7 +159,6 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
             load_chip(str(name)) for p in parameters if p.name == CHIP for name in p.values or () if name != arch.name
         ),
         networks=networks,
-        segments=model.segments,
         combine="worst" if model.combine == "each" else model.combine,
         parameters=parameters,
         solvers=solvers,
@@ -163,14 +166,7 @@ def parse_sweep(section: object, *, arch: Arch, file: str, load_chip: Callable[[
         objectives=objectives,
         limits=tuple(Limit(metric=name, low=limit.min, high=limit.max) for name, limit in checked),
         fidelity=Fidelity(model.fidelity),
-        timed=model.timed,
-        trials=model.trials,
-        enumerate=model.enumerate,
-        jobs=model.jobs,
-        sampler=model.sampler,
-        lag=model.lag,
-        seed=model.seed,
-        time_limit_s=model.time_limit_s,
+        **model.model_dump(include=_AS_GIVEN),
     )
 
 

@@ -12,7 +12,7 @@ from pimdse.display.output import Output, output_of
 
 if TYPE_CHECKING:
     from pimdse.compiling.building import Recipe
-    from spaces.search.study import Trial
+    from spaces.candidate import Trial
     from spaces.space import Network, Sweep
 
 _EPILOG = """[bold]Examples[/bold]

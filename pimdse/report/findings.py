@@ -8,12 +8,12 @@ import numpy as np
 
 from pimcomp.ir.brief import brief
 from pimcomp.plan.pareto import FloatMatrix, knee, non_dominated
-from spaces.candidate import Candidate, Verdict, objective_costs
+from spaces.candidate import Candidate, Trial, Verdict, objective_costs
 from spaces.certificate import Certificate, certify
 from spaces.hypervolume import history
 from spaces.metrics import metric
 from spaces.proof import Proof
-from spaces.search.study import Enumeration, Stored, Trial, best_known
+from spaces.search.study import Enumeration, Stored, best_known
 from spaces.space import Fidelity, Scalar, Sweep
 from spaces.whole_space import WholeSpace
 

@@ -58,7 +58,7 @@ def manifest_yaml(findings: Findings) -> str:
         },
         "chip": sweep.arch.described(),
         "results": {
-            "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
+            "enumeration": dataclasses.asdict(findings.enumeration) if findings.enumeration else None,
             "certificate": dataclasses.asdict(findings.certificate) if findings.certificate else None,
             **findings.counts,
             "front": [t.number for t in findings.front],

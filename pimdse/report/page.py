@@ -15,9 +15,9 @@ from pimdse.report.findings import Findings
 from pimdse.report.manifest import portable, sweep_command
 from pimdse.report.tables import trial_row
 from pimdse.report.whatif import whatif
+from spaces.candidate import Trial
 from spaces.metrics import METRICS, Metric, metric
 from spaces.search.importance import importance
-from spaces.search.study import Trial
 from spaces.space import Fidelity
 
 _LIBRARIES = ("d3", "plot")
@@ -65,14 +65,14 @@ def page_data(findings: Findings, folder_name: str) -> dict[str, object]:
         "timed": [t.number for t in findings.timed],
         "skipped": len(findings.skipped),
         "importance": importance(sweep, findings.comparable),
-        "proofs": [{"trial": number, **proof.to_json()} for (number, _), proof in findings.proofs.items()],
-        "inside": [{"trial": t.number, **i.to_json()} for t in _looked_into(findings) for i in t.candidate.inside],
+        "proofs": [{"trial": number, **asdict(proof)} for (number, _), proof in findings.proofs.items()],
+        "inside": [{"trial": t.number, **asdict(i)} for t in _looked_into(findings) for i in t.candidate.inside],
         "whatif": whatif(findings),
         "scales": SCALES,
         "reasons": findings.reason_rows,
         "hypervolume": list(findings.hypervolume),
         "duplicates": findings.duplicates,
-        "enumeration": findings.enumeration.to_json() if findings.enumeration else None,
+        "enumeration": asdict(findings.enumeration) if findings.enumeration else None,
         "command": sweep_command(findings),
         "folder": folder_name,
         "versions": versions(),

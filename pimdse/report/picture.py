@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pimcomp.plan.pareto import costs, non_dominated
 from pimdse.display.units import SCALES, figure_text
 from pimdse.report.findings import Findings
+from spaces.candidate import Trial
 from spaces.metrics import metric
-from spaces.search.study import Trial
 from spaces.space import Fidelity
 
 if TYPE_CHECKING:

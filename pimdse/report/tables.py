@@ -4,8 +4,8 @@ import csv
 import io
 
 from pimdse.report.findings import Findings, parameter_names, parameters
+from spaces.candidate import Trial
 from spaces.metrics import METRIC_FIELDS, METRICS, OF_THE_CHIP
-from spaces.search.study import Trial
 from spaces.space import Sweep
 
 # What differs between the networks of one chip.

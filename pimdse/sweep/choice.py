@@ -9,8 +9,8 @@ from pimcomp.ir.plan import Pipeline
 from pimdse.display.units import figure_text
 from pimdse.report.findings import Findings, front_and_knee
 from pimdse.sweep.words import full_name, read_limit
+from spaces.candidate import Trial
 from spaces.metrics import Metrics, metric
-from spaces.search.study import Trial
 from spaces.space import Fidelity, Limit
 
 

@@ -1,8 +1,8 @@
 """From a trial of a sweep to what compiles it again."""
 
 from pimdse.compiling.building import Recipe
+from spaces.candidate import Trial
 from spaces.chip import chip_of, options_of, precision_of
-from spaces.search.study import Trial
 from spaces.space import Network, Sweep
 
 

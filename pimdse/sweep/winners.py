@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from pimdse.report.findings import find
-from spaces.search.study import Stored, Trial
+from spaces.candidate import Trial
+from spaces.search.study import Stored
 
 
 def winners(stored: Stored) -> Sequence[Trial]:

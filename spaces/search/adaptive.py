@@ -6,15 +6,15 @@ Repeated points, which no worker judges, are not counted: however many there are
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict, objective_costs
+from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Trial, Verdict, objective_costs
 from spaces.search.engine import Engine, Result, Task, evaluator_of, spend
 from spaces.search.sampler import Proposer
-from spaces.search.store import Row, Store
-from spaces.search.study import Progress, Report, Stop, Trial
+from spaces.search.store import Store
+from spaces.search.study import Progress, Report, Stop
 from spaces.space import Fidelity, Point, Sweep
 
 # So many repeated points in a row: the sampler finds nothing new.
@@ -37,12 +37,12 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class _Proposal:
-    """A point that was proposed, its content, the earlier proposal with the same content, and the sampler's notes."""
+    """A trial before its verdict."""
 
     point: Point
     content: str
     duplicate_of: int | None
-    marks: Mapping[str, Any]
+    marks: dict[str, Any]
 
 
 class _Search:
@@ -50,11 +50,10 @@ class _Search:
 
     def __init__(self, store: Store, sweep: Sweep, make_evaluator: MakeEvaluator) -> None:
         self._store, self._sweep, self._make = store, sweep, make_evaluator
-        self._stored = {row.number: row for row in store.rows(sweep.fidelity)}
+        self._stored = {trial.number: trial for trial in store.trials(sweep.fidelity)}
         self._proposer = Proposer(sweep)
         self._proposer.remember(store.fact(_SAMPLER) or {})
         self._noted = self._proposer.notes
-        self._in_store = set(self._stored)
         # The published chips come first, then the ends of the space; a space that fits the budget is enumerated.
         seeds = [*sweep.anchors(), *sweep.corners()]
         if sweep.size is not None and sweep.size <= sweep.trials:
@@ -99,37 +98,31 @@ class _Search:
 
     def _propose(self, number: int) -> Task | None:
         """Proposal `number`: the task of judging it, or None where the verdict is known."""
-        if (row := self._stored.pop(number, None)) is not None:
-            self._proposer.add(row.candidate.point, row.marks)
-            self._note(_Proposal(row.candidate.point, row.content, row.duplicate_of, row.marks))
-            self.settle(number, row.candidate if row.duplicate_of is None else None)
-            return None
+        known = self._stored.get(number)
         while self._seeds and self._seeds[0] in self._points:
             self._seeds.popleft()
-        marks: Mapping[str, Any] = {}
-        if self._seeds:
-            point = self._seeds.popleft()
-            self._proposer.add(point, marks)
-        else:
+        marks: dict[str, Any] = {}
+        if known is None and not self._seeds:
             point, marks = self._proposer.ask(at_random=self._repeats > 0)
-        evaluator = evaluator_of(self._make, self._sweep)
-        content = evaluator.content(point)
-        self._note(_Proposal(point, content, self._first.get(content), marks))
-        if self._proposals[-1].duplicate_of is not None:
-            self.settle(number, None)
-        elif (proven := self._proven(evaluator, point)) is not None:
-            self.settle(number, proven)
         else:
+            point, marks = (self._seeds[0], marks) if known is None else (known.candidate.point, known.marks)
+            self._proposer.add(point, marks)
+        evaluator = evaluator_of(self._make, self._sweep)
+        content = evaluator.content(point) if known is None else known.content
+        original = self._first.setdefault(content, number)
+        self._proposals.append(_Proposal(point, content, None if original == number else original, marks))
+        self._points.add(point)
+        if original != number:
+            self._repeats += 1
+            self.settle(number, None)
+            return None
+        self._repeats = 0
+        self._distinct.append(number)
+        verdict = self._proven(evaluator, point) if known is None else known.candidate
+        if verdict is None:
             return Task(number, (point,), self._sweep.fidelity)
+        self.settle(number, verdict)
         return None
-
-    def _note(self, proposal: _Proposal) -> None:
-        self._repeats = 0 if proposal.duplicate_of is None else self._repeats + 1
-        if proposal.duplicate_of is None:
-            self._first[proposal.content] = len(self._proposals)
-            self._distinct.append(len(self._proposals))
-        self._proposals.append(proposal)
-        self._points.add(proposal.point)
 
     def _proven(self, evaluator: Evaluator, point: Point) -> Candidate | None:
         """The verdict on a point that its proven bound decides: that it breaks a limit, or cannot win."""
@@ -158,21 +151,20 @@ class _Search:
                 known[number] = self._judged.pop(number)
             else:
                 break
-            self._trials.append(Trial(number=number, candidate=known[number], duplicate_of=original))
-        rows = [self._row(n, c) for n, c in known.items() if n not in self._in_store]
-        if rows:
-            self._in_store |= known.keys()
+            self._trials.append(self._trial(number, known[number]))
+        fresh = [self._trial(n, c) for n, c in known.items() if n not in self._stored]
+        if fresh:
+            self._stored |= {trial.number: trial for trial in fresh}
             notes = self._proposer.notes
             facts = {} if notes is self._noted else {_SAMPLER: dict(notes)}
-            self._store.add(self._sweep, self._sweep.fidelity, rows, facts)
+            self._store.add(self._sweep, self._sweep.fidelity, fresh, facts)
             self._noted = notes
 
-    def _row(self, number: int, candidate: Candidate) -> Row:
-        proposal = self._proposals[number]
-        return Row(
-            number=number, candidate=candidate, content=proposal.content, duplicate_of=proposal.duplicate_of,
-            marks=proposal.marks,
-        )  # fmt: skip
+    def _trial(self, number: int, candidate: Candidate) -> Trial:
+        own = self._proposals[number]
+        return Trial(
+            number=number, candidate=candidate, duplicate_of=own.duplicate_of, content=own.content, marks=own.marks
+        )
 
 
 def _as_good(one: Sequence[float], other: Sequence[float]) -> bool:

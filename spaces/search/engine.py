@@ -5,7 +5,6 @@ A task is a batch of points; its result is JSON text, read with care: what comes
 
 import json
 import logging
-import queue
 import signal
 import tempfile
 import time
@@ -16,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pimcomp.errors import ConfigError, PimdseError
 from spaces.candidate import Candidate, Evaluator, MakeEvaluator, Verdict
 from spaces.space import Fidelity, Point, Sweep
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 Judged = tuple[Candidate, str]  # and its content: equal content, equal figures
+_ANSWER: TypeAdapter[list[Judged] | str] = TypeAdapter(list[Judged] | str)  # text: an error
 
-_MOMENT_S = 0.2
+_MOMENT_S = 0.02
 _COUNT_S = 1.0  # between two looks at how many workers there are
 _ANSWER_S = 60  # a cluster that says nothing for so long is not there
 _GONE = "does not answer any more: what was finished is stored, and the same command goes on"
@@ -96,9 +98,7 @@ class Cluster:
         self._sweep, self._make, self._address = sweep, make_evaluator, address
         self._stack = ExitStack()
         self._client: Client | None = None
-        self._tasks: dict[str, Task] = {}
-        self._futures: dict[str, Future[str]] = {}
-        self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._tasks: list[tuple[Task, Future[str]]] = []
         self._submitted = 0
         self._threads, self._count_at = 1, 0.0
 
@@ -109,7 +109,7 @@ class Cluster:
     @property
     def flying(self) -> int:
         """Points handed over and not yet given back."""
-        return sum(len(task.points) for task in self._tasks.values())
+        return sum(len(task.points) for task, _ in self._tasks)
 
     def room(self) -> bool:
         """Whether a worker is free, or soon will be: the next task of each waits at the scheduler."""
@@ -125,44 +125,35 @@ class Cluster:
         key = f"{task.fidelity}-{task.first}-{self._submitted}"
         with self._answering():
             future = client.submit(judge, self._make, self._sweep, task.points, task.fidelity, key=key, pure=False)
-        self._follow(task, future)
-
-    def _follow(self, task: Task, future: "Future[str]") -> None:
-        key = str(future.key)
-        self._tasks[key], self._futures[key] = task, future
-        future.add_done_callback(lambda future: self._done.put(key))
+        self._tasks.append((task, future))
 
     def recall(self) -> None:
         """Take back what no worker has begun."""
         with self._answering():
             begun = {key for keys in self._connected().processing().values() for key in keys} if self._tasks else set()
-        for key in [key for key, future in self._futures.items() if key not in begun and not future.done()]:
-            self._tasks.pop(key)
-            self._futures.pop(key).cancel()
+        for pair in [(task, future) for task, future in self._tasks if future.key not in begun and not future.done()]:
+            self._tasks.remove(pair)
+            pair[1].cancel()
 
     def finished(self) -> list[Result]:
-        """Tasks that were judged since; waits a moment for one."""
-        results: list[Result] = []
-        keys: list[str] = []
-        try:
-            keys = [self._done.get(timeout=_MOMENT_S)]
-            while True:
-                keys.append(self._done.get_nowait())
-        except queue.Empty:
-            pass
-        done = [(self._tasks.pop(key), self._futures.pop(key)) for key in keys if key in self._tasks]
+        """Tasks that were judged since; waits a moment where none was."""
+        done = [pair for pair in self._tasks if pair[1].done()]
+        if not done:
+            time.sleep(_MOMENT_S)
+        self._tasks = [pair for pair in self._tasks if pair not in done]
         good = [future for _, future in done if future.status == "finished"]
         with self._answering():
             texts = dict(zip((f.key for f in good), self._connected().gather(good), strict=True))
+        results = []
         for task, future in done:
             if future.key in texts:
                 results.append(self._result(task, texts[future.key], future))
             elif not future.done():  # its result was lost with the worker that had it: it is judged again
-                self._follow(task, future)
-            elif len(task.points) == 1 and self._killed(future):
+                self._tasks.append((task, future))
+            elif self._killed(future) and len(task.points) == 1:
                 text = _killed(task)
                 results.append(Result(task, text, read(text)))
-            elif self._killed(future):
+            else:
                 for i, point in enumerate(task.points):
                     self.submit(Task(task.first + i, (point,), task.fidelity))
         return results
@@ -283,27 +274,30 @@ def judge(make_evaluator: MakeEvaluator, sweep: Sweep, points: Sequence[Point], 
     """Judge points, on whatever worker this runs: the candidates and their contents as JSON, or the error to show."""
     try:
         evaluator = evaluator_of(make_evaluator, sweep)
-        judged = [[evaluator.evaluate(p, fidelity).to_json(), evaluator.content(p)] for p in points]
+        return as_text([(evaluator.evaluate(p, fidelity), evaluator.content(p)) for p in points])
     except (PimdseError, OSError, MemoryError) as error:
         return json.dumps(str(error) or type(error).__name__)
-    return json.dumps(judged, separators=(",", ":"))
 
 
-def read(text: object, points: Sequence[Point] | None = None) -> list[Judged]:
+def as_text(judged: list[Judged]) -> str:
+    """What `read` reads."""
+    return _ANSWER.dump_json(judged).decode()
+
+
+def read(text: Any, points: Sequence[Point] | None = None) -> list[Judged]:
     """The candidates that a task's result describes. points: those it must be about, None where that is known.
 
     Raises PimdseError for the error of a worker and for a result that is none.
     """
     try:
-        found = json.loads(text)  # type: ignore[arg-type]  # whatever a worker sent
-        if isinstance(found, str):
-            raise PimdseError(found)
-        judged = [(Candidate.from_json(data), str(content)) for data, content in found]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PimdseError(f"a result is not what was asked for: {type(error).__name__}: {error}") from error
-    if points is not None and [c.point for c, _ in judged] != list(points):
+        found = _ANSWER.validate_json(text)  # whatever a worker sent
+    except ValidationError as error:
+        raise PimdseError(f"a result is not what was asked for: {error.errors()[-1]['msg']}") from error
+    if isinstance(found, str):
+        raise PimdseError(found)
+    if points is not None and [c.point for c, _ in found] != list(points):
         raise PimdseError("a result is about other points than were asked for")
-    return judged
+    return found
 
 
 def _killed(task: Task) -> str:
@@ -313,7 +307,7 @@ def _killed(task: Task) -> str:
         point=task.points[0], verdict=Verdict.ERROR, fidelity=task.fidelity, resource="killed", reason=reason,
         excess=10.0,
     )  # fmt: skip
-    return json.dumps([[dead.to_json(), f"killed {task.points[0]}"]])
+    return as_text([(dead, f"killed {task.points[0]}")])
 
 
 def spend(

@@ -7,15 +7,16 @@ takes 8 bytes of memory per figure and 18 besides; the rest is in the study's fi
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import numpy.typing as npt
 
 from pimcomp.plan.pareto import non_dominated
-from spaces.candidate import Candidate, Verdict
+from spaces.candidate import Candidate, Trial, Verdict
 from spaces.metrics import metric
 from spaces.search.engine import Engine, Judged, Result, Task, read, spend
-from spaces.search.store import Row, Store
+from spaces.search.store import Store
 from spaces.search.study import ENUMERATION, Enumeration, Progress, Report, Stop
 from spaces.space import Fidelity, Point, Sweep
 from spaces.whole_space import FEASIBLE, POINTS, Columns, WholeSpace, write_whole
@@ -45,16 +46,16 @@ def enumerate_space(store: Store, sweep: Sweep, engine: Engine, report: Report, 
         return False
     write_whole(folder, estimates.whole())
     kept = estimates.worth_keeping(sweep.trials)
-    have = len(store.rows(Fidelity.COST))
-    rows = [_row(store, number, place) for number, place in enumerate(kept[have:], start=have)]
-    store.add(sweep, Fidelity.COST, rows, {ENUMERATION: estimates.summary(len(kept)).to_json()})
+    have = len(store.trials(Fidelity.COST))
+    trials = [_trial(store, number, place) for number, place in enumerate(kept[have:], start=have)]
+    store.add(sweep, Fidelity.COST, trials, {ENUMERATION: asdict(estimates.summary(len(kept)))})
     return True
 
 
-def _row(store: Store, number: int, place: int) -> Row:
+def _trial(store: Store, number: int, place: int) -> Trial:
     first, text = store.batch_of(place)
     candidate, content = read(text)[place - first]
-    return Row(number=number, candidate=candidate, content=content)
+    return Trial(number=number, candidate=candidate, content=content)
 
 
 class Estimates:

@@ -8,16 +8,15 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterable
 from contextlib import closing
 from functools import lru_cache
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.study import StudyDirection
 
-from spaces.candidate import Candidate, Verdict
+from spaces.candidate import Trial, Verdict
 from spaces.search.sampler import CONSTRAINTS, directions, distributions, excess_of, objective_values, quiet
 from spaces.space import Fidelity, Sweep
 
@@ -47,41 +46,42 @@ def _empty_tables(names: tuple[str, ...], objectives: tuple[str, ...], towards: 
     return image
 
 
-def show(
-    database: sqlite3.Connection, sweep: Sweep, fidelity: Fidelity, judged: Iterable[tuple[int, Candidate, int | None]]
-) -> None:
-    """Insert candidates as trials: (number, candidate, trial with the same content or None).
+def show(database: sqlite3.Connection, sweep: Sweep, fidelity: Fidelity, judged: Trial) -> None:
+    """Insert a trial.
 
     Infeasible ones break a constraint; where figures are missing the trial failed, or is pruned if it was proven not to
     be worth an evaluation.
     """
-    axes = distributions(sweep)
-    written = {name: distribution_to_json(axis) for name, axis in axes.items()}
-    for number, candidate, duplicate_of in judged:
-        values = objective_values(candidate, sweep)
-        without = "PRUNED" if candidate.verdict is Verdict.SKIPPED else "FAIL"
-        complete = candidate.metrics is not None and all(map(math.isfinite, values))
-        trial = database.execute(
-            "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
-            f"VALUES (?, (SELECT study_id FROM studies WHERE study_name = ?), ?, {_NOW}, {_NOW})",
-            (number, str(fidelity), "COMPLETE" if complete else without),
-        ).lastrowid
-        noted = {"reason": candidate.reason or None, "duplicate_of": duplicate_of}
-        point = candidate.point.as_dict()
-        rows: dict[str, list[tuple[object, ...]]] = {
-            "trial_values (trial_id, value_type, objective, value)": [
-                (trial, "FINITE", j, value) for j, value in enumerate(values if complete else ())
-            ],
-            "trial_params (trial_id, param_name, param_value, distribution_json)": [
-                (trial, name, axis.to_internal_repr(point[name]), written[name]) for name, axis in axes.items()
-            ],
-            "trial_user_attributes (trial_id, key, value_json)": [
-                (trial, name, json.dumps(value)) for name, value in noted.items() if value is not None
-            ],
-            "trial_system_attributes (trial_id, key, value_json)": [
-                (trial, CONSTRAINTS, json.dumps([excess_of(candidate)]))
-            ],
-        }
-        for table, values_of_it in rows.items():
-            marks = ", ".join("?" * (table.count(",") + 1))
-            database.executemany(f"INSERT INTO {table} VALUES ({marks})", values_of_it)
+    candidate = judged.candidate
+    values = objective_values(candidate, sweep)
+    without = "PRUNED" if candidate.verdict is Verdict.SKIPPED else "FAIL"
+    complete = candidate.metrics is not None and all(map(math.isfinite, values))
+    trial = database.execute(
+        "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
+        f"VALUES (?, (SELECT study_id FROM studies WHERE study_name = ?), ?, {_NOW}, {_NOW})",
+        (judged.number, str(fidelity), "COMPLETE" if complete else without),
+    ).lastrowid
+    noted = {"reason": candidate.reason or None, "duplicate_of": judged.duplicate_of}
+    point = candidate.point.as_dict()
+    rows: dict[str, list[tuple[object, ...]]] = {
+        "trial_values (trial_id, value_type, objective, value)": [
+            (trial, "FINITE", j, value) for j, value in enumerate(values if complete else ())
+        ],
+        "trial_params (trial_id, param_name, param_value, distribution_json)": [
+            (trial, name, axis.to_internal_repr(point[name]), written) for name, axis, written in _axes(sweep)
+        ],
+        "trial_user_attributes (trial_id, key, value_json)": [
+            (trial, name, json.dumps(value)) for name, value in noted.items() if value is not None
+        ],
+        "trial_system_attributes (trial_id, key, value_json)": [
+            (trial, CONSTRAINTS, json.dumps([excess_of(candidate)]))
+        ],
+    }
+    for table, values_of_it in rows.items():
+        marks = ", ".join("?" * (table.count(",") + 1))
+        database.executemany(f"INSERT INTO {table} VALUES ({marks})", values_of_it)
+
+
+@lru_cache(maxsize=1)
+def _axes(sweep: Sweep) -> list[tuple[str, BaseDistribution, str]]:
+    return [(name, axis, distribution_to_json(axis)) for name, axis in distributions(sweep).items()]

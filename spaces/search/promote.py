@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pimcomp.plan.pareto import FloatMatrix, non_dominated
-from spaces.candidate import Candidate, objective_costs, point_from_json
+from pimcomp.plan.pareto import non_dominated
+from spaces.candidate import Candidate, Trial, objective_costs, point_from_json
+from spaces.estimate_errors import logs, most_favourable
 from spaces.hypervolume import gains
 from spaces.search.engine import Engine, Result, Task, spend
-from spaces.search.store import Row, Store
-from spaces.search.study import Progress, Report, Stop, Trial
+from spaces.search.store import Store
+from spaces.search.study import Progress, Report, Stop
 from spaces.space import Fidelity, Point, Sweep
 
 # Timeline k is chosen with what is known of those up to k - _LAG, whatever the number of workers.
@@ -25,7 +26,7 @@ def time_front(
     What is timed depends neither on who finishes first nor on when a sweep was stopped. False if stopped.
     """
     searched = [t.candidate for t in trials if t.duplicate_of is None and t.candidate.feasible]
-    timed = {row.number: row.candidate for row in store.rows(Fidelity.TIMELINE)}
+    timed = {t.number: t.candidate for t in store.trials(Fidelity.TIMELINE)}
     chosen = [point_from_json(point) for point in store.fact(_CHOSEN) or []]
     waiting = [number for number in range(len(chosen)) if number not in timed]
     anchors, distinct = set(sweep.anchors()), sum(t.duplicate_of is None for t in trials)
@@ -52,7 +53,7 @@ def time_front(
 
     def tell(result: Result) -> None:
         number = result.task.first
-        store.add(sweep, Fidelity.TIMELINE, [Row(number=number, candidate=result.candidate)])
+        store.add(sweep, Fidelity.TIMELINE, [Trial(number=number, candidate=result.candidate)])
         timed[number] = result.candidate
         programs = tuple(timed[number] for number in sorted(timed))
         report(
@@ -77,9 +78,14 @@ def most_promising(
     left = [c for c in searched if c.point not in done]
     if not left:
         return None
-    ratios = _ratios(searched, timed, objectives)
-    known = np.array([_logs(objective_costs(c, objectives)) for c in timed if c.feasible]).reshape(-1, len(objectives))
-    hoped = np.array([_logs(objective_costs(c, objectives)) + ratios(c) for c in left])
+    guesses = {c.point: logs([objective_costs(c, objectives)])[0] for c in searched}
+    kinds = {kind: k for k, kind in enumerate(dict.fromkeys(_kind(c) for c in searched))}
+    feasible = [c for c in timed if c.feasible]
+    known = logs([objective_costs(c, objectives) for c in feasible]).reshape(-1, len(objectives))
+    checked = [i for i, c in enumerate(feasible) if c.point in guesses]
+    errors = known[checked] - np.array([guesses[feasible[i].point] for i in checked]).reshape(-1, len(objectives))
+    shift = most_favourable(errors, np.array([kinds[_kind(feasible[i])] for i in checked]), len(kinds))
+    hoped = np.array([guesses[c.point] + shift[kinds[_kind(c)]] for c in left])
     together = np.vstack([known, hoped])
     spread = np.ptp(together, axis=0)
     reference = together.max(axis=0) + 0.1 * np.where(spread > 0, spread, 1.0)
@@ -89,32 +95,5 @@ def most_promising(
     return left[front[gain.argmax()]].point if gain.max(initial=0.0) > 0 else None
 
 
-def _logs(cost: Sequence[float]) -> FloatMatrix:
-    """Objectives span decades; maximised ones come negated."""
-    values = np.asarray(cost, dtype=np.float64)
-    return np.sign(values) * np.log(np.maximum(np.abs(values), 1e-12))
-
-
-class _Ratios:
-    """log(timeline / estimate) per objective: the least over candidates of the same kind, over all, or 0."""
-
-    def __init__(self, rows: dict[tuple[str, str], list[FloatMatrix]], objectives: int) -> None:
-        self._rows, self._objectives = rows, objectives
-        self._all = [row for found in rows.values() for row in found]
-
-    def __call__(self, candidate: Candidate) -> FloatMatrix:
-        rows = self._rows.get((candidate.point.solver, str(candidate.point.pipeline))) or self._all
-        if not rows:
-            return np.zeros(self._objectives)
-        return np.asarray(np.min(rows, axis=0), dtype=np.float64)
-
-
-def _ratios(searched: Sequence[Candidate], timed: Sequence[Candidate], objectives: tuple[str, ...]) -> _Ratios:
-    estimates = {c.point: c for c in searched}
-    rows: dict[tuple[str, str], list[FloatMatrix]] = {}
-    for candidate in timed:
-        guess = estimates.get(candidate.point)
-        if candidate.feasible and guess is not None:
-            row = _logs(objective_costs(candidate, objectives)) - _logs(objective_costs(guess, objectives))
-            rows.setdefault((candidate.point.solver, str(candidate.point.pipeline)), []).append(row)
-    return _Ratios(rows, len(objectives))
+def _kind(candidate: Candidate) -> tuple[str, str]:
+    return candidate.point.solver, str(candidate.point.pipeline)

@@ -1,22 +1,23 @@
-"""A sweep: the whole space or what a sampler proposes, then timelines of what may be on the front."""
+"""A sweep: the whole space or what a sampler proposes, then timelines of what may be on the front, then executions."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from spaces.candidate import MakeEvaluator
+from spaces.candidate import MakeEvaluator, Trial
+from spaces.proof import Proof
 from spaces.search.adaptive import search
-from spaces.search.engine import open_engine
+from spaces.search.engine import Engine, Result, Task, open_engine, spend
 from spaces.search.enumeration import enumerate_space
 from spaces.search.promote import time_front
 from spaces.search.sampler import check_installed
 from spaces.search.store import Store, owned
-from spaces.search.study import Observe, Progress, Stop, load_stored, open_study, trials_of
-from spaces.search.winners import Winners, execute_winners
+from spaces.search.study import Observe, Progress, Stop, Stored, load_stored, open_study, timed_of
 from spaces.space import Fidelity, Sweep
 
+Winners = Callable[[Stored], Sequence[Trial]]
 # Seconds between two looks at how far a sweep is.
 _REPORT_S = 0.2
 
@@ -54,11 +55,11 @@ def run_sweep(
         else:
             done = search(store, sweep, make_evaluator, engine, report, stop)
         if done and sweep.fidelity is Fidelity.COST:
-            done = time_front(store, sweep, engine, trials_of(store, sweep), report, stop)
+            done = time_front(store, sweep, engine, store.trials(sweep.fidelity), report, stop)
         if done:
             chosen = winners(load_stored(folder))
             observe(replace(_final(store, sweep, interrupted=False), executing=len(chosen)))
-            done = execute_winners(store, sweep, engine, chosen, stop)
+            done = _execute(store, sweep, engine, chosen, stop)
         final = _final(store, sweep, interrupted=not done)
     observe(final)
     return final
@@ -76,9 +77,28 @@ class _Reports:
             self._next = time.monotonic() + _REPORT_S
 
 
+def _execute(store: Store, sweep: Sweep, engine: Engine, winners: Sequence[Trial], stop: Stop) -> bool:
+    """Compile trials again, execute their programs and store the verdicts; False if stopped.
+
+    Whatever prevents an execution is its proof's reason: one design that cannot be checked costs the others nothing.
+    """
+    waiting = [Task(trial.number, (trial.candidate.point,), Fidelity.EXECUTED) for trial in winners]
+
+    def tell(result: Result) -> None:
+        found = result.candidate
+        failed = tuple(
+            Proof(network=network.label, passed=False, images=0, error=None, reason=found.reason, executed=False)
+            for network in sweep.networks
+        )
+        judged = replace(found, proofs=found.proofs or failed)
+        store.add(sweep, Fidelity.EXECUTED, [Trial(number=result.task.first, candidate=judged)])
+
+    return spend(engine, lambda: waiting.pop(0) if waiting else None, tell, stop)
+
+
 def _final(store: Store, sweep: Sweep, *, interrupted: bool) -> Progress:
-    trials = trials_of(store, sweep)
+    trials = store.trials(sweep.fidelity)
     distinct = sum(t.duplicate_of is None for t in trials)
-    timed = [r.candidate for r in store.rows(Fidelity.TIMELINE)] if sweep.fidelity is Fidelity.COST else []
     budget = distinct if sweep.complete and not interrupted else sweep.budget
-    return Progress(distinct=distinct, budget=budget, trials=trials, timed=tuple(timed), interrupted=interrupted)
+    timed = timed_of(store, sweep)
+    return Progress(distinct=distinct, budget=budget, trials=trials, timed=timed, interrupted=interrupted)

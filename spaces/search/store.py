@@ -10,14 +10,15 @@ import os
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pimcomp.errors import OutputError, PimdseError
-from spaces.candidate import Candidate
+from spaces.candidate import Trial
 from spaces.search.optuna_tables import empty_tables, show
 from spaces.space import Fidelity, Sweep
 
@@ -29,24 +30,14 @@ _TABLES = """
 BEGIN;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE candidates (
-    fidelity TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, duplicate_of INTEGER,
-    candidate TEXT NOT NULL, marks TEXT NOT NULL, PRIMARY KEY (fidelity, number)
+    fidelity TEXT NOT NULL, number INTEGER NOT NULL, candidate BLOB NOT NULL, PRIMARY KEY (fidelity, number)
 );
 CREATE TABLE batches (first INTEGER PRIMARY KEY, judged BLOB NOT NULL);
 COMMIT;
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A judged candidate as it is stored: its number at its fidelity, its content, the trial that has the same content
-    and was judged in its place, and what the sampler noted when it chose the point."""
-
-    number: int
-    candidate: Candidate
-    content: str = ""
-    duplicate_of: int | None = None
-    marks: Mapping[str, Any] = field(default_factory=dict)
+_JSON = TypeAdapter(Trial)
 
 
 class Store:
@@ -78,39 +69,40 @@ class Store:
                 kept = "the file is damaged: sweep into another --out"
             raise OutputError(f"{self.path}: {error}; {kept}") from error
 
+    def another_version(self, error: ValidationError) -> OutputError:
+        """What to raise where something stored is not what was expected."""
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return OutputError(
+            f"{self.path}: stored by another version of pimdse ({where}: {first['msg']}): sweep into another --out"
+        )
+
     def fact(self, name: str) -> Any:
         """What was stored under a name; None if nothing was."""
-        return self.facts(name).get(name)
-
-    def facts(self, prefix: str) -> dict[str, Any]:
-        """Everything stored under names that begin so."""
         with self._said():
-            rows = self._db.execute("SELECT name, value FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
-            return {name: json.loads(value) for name, value in rows}
+            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
 
-    def rows(self, fidelity: Fidelity) -> list[Row]:
-        """The candidates judged at a fidelity, by number."""
-        query = (
-            "SELECT number, candidate, content, duplicate_of, marks FROM candidates WHERE fidelity = ? ORDER BY number"
-        )
+    def trials(self, fidelity: Fidelity) -> tuple[Trial, ...]:
+        """What was judged at a fidelity, by number."""
+        query = "SELECT candidate FROM candidates WHERE fidelity = ? ORDER BY number"
         with self._said():
-            return [
-                Row(number=number, candidate=Candidate.from_json(json.loads(text)), content=content,
-                    duplicate_of=duplicate_of, marks=json.loads(marks))
-                for number, text, content, duplicate_of, marks in self._db.execute(query, (fidelity,))
-            ]  # fmt: skip
+            found = self._db.execute(query, (fidelity,)).fetchall()
+        try:
+            return tuple(_JSON.validate_json(data) for (data,) in found)
+        except ValidationError as error:
+            raise self.another_version(error) from None
 
     def add(
-        self, sweep: Sweep, fidelity: Fidelity, rows: Sequence[Row], facts: Mapping[str, Any] | None = None
+        self, sweep: Sweep, fidelity: Fidelity, trials: Iterable[Trial], facts: Mapping[str, Any] | None = None
     ) -> None:
-        """Store candidates and facts, all or none."""
-        values = [
-            (fidelity, r.number, r.content, r.duplicate_of, json.dumps(r.candidate.to_json()), json.dumps(r.marks))
-            for r in rows
-        ]
+        """Store trials and facts, all or none. An execution takes the place of an earlier one."""
         with self._transaction():
-            self._db.executemany("INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?)", values)
-            show(self._db, sweep, fidelity, [(r.number, r.candidate, r.duplicate_of) for r in rows])
+            for trial in trials:
+                values = fidelity, trial.number, _JSON.dump_json(trial)
+                self._db.execute("INSERT OR REPLACE INTO candidates VALUES (?, ?, ?)", values)
+                if fidelity is not Fidelity.EXECUTED:
+                    show(self._db, sweep, fidelity, trial)
             self._put(facts or {})
 
     def put(self, facts: Mapping[str, Any]) -> None:

@@ -2,32 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pimcomp.errors import ConfigError, OutputError
 from pimcomp.ir.brief import brief
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, Trial
 from spaces.proof import Proof
-from spaces.search.settings import FREE, settings_from_json, settings_to_json
 from spaces.search.store import Store, make_store
 from spaces.space import Fidelity, Sweep
 from spaces.whole_space import WholeSpace, read_whole
 
 _SETTINGS = "settings"
 _CONTENT = "content"
-_PROOFS = "proof:"
 ENUMERATION = "enumeration"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """A finished trial: its number in the study and, if the same content was judged before, that trial's number."""
-
-    number: int
-    candidate: Candidate
-    duplicate_of: int | None = None
+_FREE = ("trials", "timed", "jobs", "file", "name")  # settings that may change between two runs of the same study
+_SWEEP = TypeAdapter(Sweep)
+_FOLLOWS: Any = {"arch": {"rating"}, "other_chips": {"__all__": {"rating"}}}
 
 
 @brief
@@ -63,9 +57,8 @@ class Enumeration:
     kept: int
     reasons: tuple[tuple[str, int, str], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "reasons": [list(reason) for reason in self.reasons]}
+
+_ENUMERATION = TypeAdapter(Enumeration)
 
 
 @brief
@@ -106,12 +99,16 @@ def open_study(folder: Path, sweep: Sweep, content: dict[str, str]) -> Store:
     with other settings, OutputError where the file cannot be used.
     """
     store = make_store(folder, sweep)
-    settings, stored = settings_to_json(sweep), store.fact(_SETTINGS)
+    settings = _SWEEP.dump_python(sweep, mode="json", exclude=_FOLLOWS)
+    stored = store.fact(_SETTINGS)
     if stored is None:
         store.put({_CONTENT: content, _SETTINGS: settings})
         return store
-    found, expected = {**store.fact(_CONTENT), **stored}, {**content, **settings}
-    if differing := [k for k in expected if k not in FREE and expected[k] != found.get(k)]:
+    before, found = _settings(store), store.fact(_CONTENT)
+    names = [f.name for f in fields(Sweep) if f.name not in _FREE]
+    differing = [name for name, value in content.items() if found.get(name) != value]
+    differing += [name for name in names if getattr(before, name) != getattr(sweep, name)]
+    if differing:
         store.close()
         raise ConfigError(
             f"{sweep.file}.sweep.{differing[0]}",
@@ -122,41 +119,33 @@ def open_study(folder: Path, sweep: Sweep, content: dict[str, str]) -> Store:
     return store
 
 
-def trials_of(store: Store, sweep: Sweep) -> tuple[Trial, ...]:
-    """The finished trials of the search, by number."""
-    return tuple(
-        Trial(number=r.number, candidate=r.candidate, duplicate_of=r.duplicate_of) for r in store.rows(sweep.fidelity)
-    )
+def _settings(store: Store) -> Sweep:
+    stored = store.fact(_SETTINGS)
+    if stored is None:
+        raise OutputError(f"{store.path}: no sweep was started in it")
+    try:
+        return _SWEEP.validate_python(stored)
+    except ValidationError as error:
+        raise store.another_version(error) from None
 
 
 def load_stored(folder: Path) -> Stored:
     """Read a sweep's results, finished or not. Raises OutputError if there is no study."""
     with closing(Store(folder)) as store:
-        settings = store.fact(_SETTINGS)
-        if settings is None:
-            raise OutputError(f"{store.path}: no sweep was started in it")
-        sweep, enumeration = settings_from_json(settings), store.fact(ENUMERATION)
-        trials = trials_of(store, sweep)
-        programs = [r.candidate for r in store.rows(Fidelity.TIMELINE)] if sweep.fidelity is Fidelity.COST else []
+        sweep, enumeration = _settings(store), store.fact(ENUMERATION)
+        trials = store.trials(sweep.fidelity)
         number = {t.candidate.point: t.number for t in reversed(trials)}
-        if enumeration is not None:
-            enumeration = Enumeration(**{**enumeration, "reasons": tuple(map(tuple, enumeration["reasons"]))})
         return Stored(
             sweep=sweep,
             content=store.fact(_CONTENT),
             trials=trials,
-            timed=tuple(sorted(programs, key=lambda c: number.get(c.point, len(trials)))),
-            proofs=_proofs(store),
-            enumeration=enumeration,
-            whole=read_whole(folder, sweep) if enumeration is not None else None,
+            timed=tuple(sorted(timed_of(store, sweep), key=lambda c: number.get(c.point, len(trials)))),
+            proofs={(t.number, p.network): p for t in store.trials(Fidelity.EXECUTED) for p in t.candidate.proofs},
+            enumeration=None if enumeration is None else _ENUMERATION.validate_python(enumeration),
+            whole=None if enumeration is None else read_whole(folder, sweep),
         )
 
 
-def _proofs(store: Store) -> dict[tuple[int, str], Proof]:
-    found = {name.removeprefix(_PROOFS).partition(":"): data for name, data in store.facts(_PROOFS).items()}
-    return dict(sorted(((int(number), network), Proof.from_json(data)) for (number, _, network), data in found.items()))
-
-
-def proof_facts(number: int, proofs: Sequence[Proof]) -> dict[str, Any]:
-    """What a trial's execution showed, as a study remembers it."""
-    return {f"{_PROOFS}{number}:{proof.network}": proof.to_json() for proof in proofs}
+def timed_of(store: Store, sweep: Sweep) -> tuple[Candidate, ...]:
+    """The candidates that were timed after a search at cost fidelity, in the order of their choice."""
+    return tuple(t.candidate for t in store.trials(Fidelity.TIMELINE)) if sweep.fidelity is Fidelity.COST else ()

@@ -9,7 +9,7 @@ import pytest
 from pimcomp.foundation.own_files import RECORD
 from pimdse.cli import run
 from tests.frontend.small_onnx import make, normals, op
-from tests.pimdse.sweep.stored_sweep import store
+from tests.spaces.stored_sweep import store
 
 _CHIP = """
 name: small

@@ -8,8 +8,8 @@ from typing import Any
 from spaces.search.run import run_sweep
 from spaces.space import Choice, Fidelity
 from tests.spaces import fake_chip
+from tests.spaces.stored_sweep import CONTENT
 
-CONTENT = {"network": "fake", "version": "0"}
 CORES = Choice(name="cores", values=tuple(range(4, 34, 2)))
 ENUMERATED: dict[str, Any] = {
     "fidelity": Fidelity.COST, "trials": 40, "timed": 12, "enumerate": 1000,

@@ -12,11 +12,11 @@ import pytest
 from pimcomp.errors import OutputError
 from spaces.candidate import Candidate, Evaluator, objective_costs
 from spaces.certificate import certify
-from spaces.search.run import run_sweep
 from spaces.search.study import Stored, load_stored
 from spaces.space import Choice, Fidelity, IntRange, Limit, Point, Sweep
 from spaces.whole_space import POINTS, WholeSpace, best_possible, read_whole
 from tests.spaces import fake_chip
+from tests.spaces.stored_sweep import run
 
 
 def searched(folder: Path, **changes: object) -> Stored:
@@ -33,9 +33,7 @@ def searched(folder: Path, **changes: object) -> Stored:
         "parameters": parameters,
     }
     settings |= changes
-    content = {"network": "fake", "version": "0"}
-    run_sweep(fake_chip.sweep(**settings), folder, content=content, make_evaluator=make)
-    return load_stored(folder)
+    return run(fake_chip.sweep(**settings), folder, make)
 
 
 def make(sweep: Sweep) -> Evaluator:

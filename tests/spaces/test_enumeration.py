@@ -5,16 +5,14 @@ Covers: search/enumeration.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from spaces.candidate import objective_costs
 from spaces.search.enumeration import Estimates
 from spaces.search.run import run_sweep
-from spaces.search.study import Progress, Stored, load_stored
+from spaces.search.study import Progress, Stored
 from spaces.space import Choice, Fidelity, IntRange, Sweep
 from tests.spaces import fake_chip
-
-CONTENT = {"network": "fake", "version": "0"}
+from tests.spaces.stored_sweep import CONTENT, run
 
 
 def space(**changes: object) -> Sweep:
@@ -28,9 +26,8 @@ def space(**changes: object) -> Sweep:
     return fake_chip.sweep(**{**settings, **changes})
 
 
-def searched(folder: Path, make: Any = fake_chip.make, **changes: object) -> Stored:
-    run_sweep(space(**changes), folder, content=CONTENT, make_evaluator=make)
-    return load_stored(folder)
+def searched(folder: Path, **changes: object) -> Stored:
+    return run(space(**changes), folder)
 
 
 def test_the_whole_front_is_found_and_timed(tmp_path: Path) -> None:

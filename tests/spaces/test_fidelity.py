@@ -16,20 +16,18 @@ from pimcomp.ir.plan import Pipeline
 from spaces.candidate import Candidate, Evaluator, Verdict
 from spaces.evaluate import compile_evaluator
 from spaces.metrics import Metrics, combine
+from spaces.search.engine import as_text, read
 from spaces.search.promote import most_promising
-from spaces.search.run import run_sweep
-from spaces.search.study import Stored, load_stored
+from spaces.search.study import Stored
 from spaces.space import Choice, Fidelity, Limit, Network, Point, Sweep
 from tests.spaces import fake_chip
+from tests.spaces.stored_sweep import run, store
 
-CONTENT = {"network": "fake", "version": "0"}
 OBJECTIVES = ("latency_ns", "crossbars")
 
 
 def _stored(folder: Path, **changes: object) -> Stored:
-    sweep = fake_chip.sweep(**{"fidelity": Fidelity.COST, "trials": 40, "timed": 15, **changes})
-    run_sweep(sweep, folder, content=CONTENT, make_evaluator=fake_chip.make)
-    return load_stored(folder)
+    return store(folder, **{"fidelity": Fidelity.COST, "trials": 40, "timed": 15, **changes})
 
 
 def test_published_chip_and_front_are_timed_and_nothing_else(tmp_path: Path) -> None:
@@ -93,9 +91,8 @@ def test_proven_bounds_skip_what_cannot_win(tmp_path: Path) -> None:
 
         return Evaluator(evaluate=fake.evaluate, bound=bound)
 
-    sweep = fake_chip.sweep(trials=40)
-    run_sweep(sweep, tmp_path / "a", content=CONTENT, make_evaluator=make)
-    trials = [t.candidate for t in load_stored(tmp_path / "a").trials if t.duplicate_of is None]
+    stored = run(fake_chip.sweep(trials=40), tmp_path / "a", make)
+    trials = [t.candidate for t in stored.trials if t.duplicate_of is None]
     skipped = [c for c in trials if c.verdict is Verdict.SKIPPED]
     assert skipped
     assert len(trials) == 40
@@ -137,7 +134,7 @@ def test_networks_share_a_chip_and_bounds_hold_at_both_fidelities() -> None:
         assert found.value("latency_ns") == max(m.latency_ns for _, m in found.by_network)
         for name in ("latency_ns@digits_mlp", "latency_ns@digits_lenet5", "latency_ns", "period_ns"):
             assert 0 < ideal.value(name) <= found.value(name)
-        assert Candidate.from_json(found.to_json()) == found
+        assert read(as_text([(found, "")]))[0][0] == found
 
 
 def test_limits_on_local_memory_and_on_bounds() -> None:

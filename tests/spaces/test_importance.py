@@ -9,15 +9,13 @@ import pytest
 
 from spaces.candidate import Candidate
 from spaces.search.importance import FEWEST, FRONT, importance
-from spaces.search.run import run_sweep
-from spaces.search.study import load_stored
 from tests.spaces import fake_chip
+from tests.spaces.stored_sweep import store
 
 
 def _candidates(folder: Path, trials: int) -> list[Candidate]:
-    sweep = fake_chip.sweep(trials=trials, sampler="random")
-    run_sweep(sweep, folder, content={}, make_evaluator=fake_chip.make)
-    return [t.candidate for t in load_stored(folder).best_known if t.candidate.feasible]
+    stored = store(folder, trials=trials, sampler="random")
+    return [t.candidate for t in stored.best_known if t.candidate.feasible]
 
 
 def test_what_decides_is_found_and_the_shares_add_up(tmp_path: Path) -> None:

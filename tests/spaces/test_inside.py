@@ -8,7 +8,7 @@ from pimcomp.compile import compile_network
 from pimcomp.config import load_arch
 from pimcomp.frontend import load_network
 from solvers import get_solver
-from spaces.inside import Inside, inside_of
+from spaces.inside import inside_of
 
 
 @pytest.mark.parametrize("chip", ["isaac", "puma", "pimcomp_default"])
@@ -21,4 +21,3 @@ def test_parts_add_up_to_the_whole(chip: str) -> None:
     assert {"adc", "cells"} <= inside.area_mm2.keys() or chip == "puma"
     assert inside.lossless == (arch.adc_mode == "ideal")
     assert inside.accuracy_by["converters"].startswith("ideal" if inside.lossless else "5 bits of")
-    assert Inside.from_json(inside.to_json()) == inside

@@ -2,7 +2,6 @@
 points of a sweep.
 """
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from spaces.accuracy import crossbars_of, execute_on
 from spaces.chip import precision_of
 from spaces.evaluate import compile_evaluator, figures
 from spaces.precision import Goal, narrow
-from spaces.search.settings import settings_from_json, settings_to_json
+from spaces.search.study import load_stored, open_study
 from spaces.space import Fidelity
 
 ISAAC = replace(load_arch("isaac"), weight_bits=8, activation_bits=8, psum_bits=8)
@@ -133,7 +132,8 @@ sweep:
     )
     sweep = load_sweep(str(tmp_path / "chip.yaml"))
     study_content(sweep)
-    assert settings_from_json(json.loads(json.dumps(settings_to_json(sweep)))) == sweep
+    open_study(tmp_path, sweep, {}).close()
+    assert load_stored(tmp_path).sweep == sweep
     assert dict(sweep.anchors()[0].parameters) == {"precision": 8}
     judge, points = compile_evaluator(sweep), list(sweep.points())
     assert len({judge.content(point) for point in points}) == len(points)

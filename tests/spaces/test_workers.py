@@ -26,7 +26,8 @@ from spaces.search.store import STUDY
 from spaces.search.study import load_stored
 from spaces.space import Choice, Fidelity, Sweep
 from tests.spaces import fake_chip
-from tests.spaces.sweeping_process import CONTENT, ENUMERATED, PROPOSED, start
+from tests.spaces.stored_sweep import CONTENT, run, store
+from tests.spaces.sweeping_process import ENUMERATED, PROPOSED, start
 
 _NAMESPACES = ["unshare", "--user", "--map-root-user", "--net"]
 
@@ -37,7 +38,7 @@ def _tables(folder: Path) -> tuple[bytes, bytes]:
 
 
 def _run(folder: Path, **changes: object) -> tuple[bytes, bytes]:
-    run_sweep(fake_chip.sweep(**changes), folder, content=CONTENT, make_evaluator=fake_chip.make)
+    store(folder, **changes)
     return _tables(folder)
 
 
@@ -96,8 +97,7 @@ def test_a_point_that_kills_its_workers_is_an_error_and_costs_the_others_nothing
     fixed = {"cores": (16,), "crossbars_per_core": (8,)}
     parameters = (Choice(name="adc_count", values=(4, 16)), *(Choice(name=n, values=v) for n, v in fixed.items()))
     sweep = fake_chip.sweep(jobs=2, parameters=parameters, solvers=("balance",), enumerate=10, fidelity=Fidelity.COST)
-    run_sweep(sweep, tmp_path, content=CONTENT, make_evaluator=fake_chip.make_deadly)
-    stored = load_stored(tmp_path)
+    stored = run(sweep, tmp_path, fake_chip.make_deadly)
     assert stored.enumeration is not None
     assert (stored.enumeration.feasible, stored.enumeration.errors) == (2, 2)
     assert "every process that compiled this point was killed" in stored.enumeration.reasons[0][2]

@@ -12,7 +12,7 @@ from pimdse.report.claims import claims
 from pimdse.report.findings import Findings, find
 from pimdse.report.whatif import whatif
 from spaces.space import Choice, Fidelity, IntRange
-from tests.pimdse.sweep.stored_sweep import store
+from tests.spaces.stored_sweep import store
 
 _SPACE = (
     Choice(name="adc_count", values=(4, 32)),

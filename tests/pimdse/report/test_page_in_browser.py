@@ -16,7 +16,7 @@ from pimdse.report.findings import Findings, find
 from pimdse.report.page import report_html
 from spaces.proof import Proof
 from spaces.space import Fidelity, Limit
-from tests.pimdse.sweep.stored_sweep import store
+from tests.spaces.stored_sweep import store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -23,7 +23,7 @@ from pimdse.report.page import report_html
 from pimdse.report.tables import front_csv, trials_csv
 from pimdse.report.write import FILES, write_report
 from spaces.space import Choice, Fidelity
-from tests.pimdse.sweep.stored_sweep import store
+from tests.spaces.stored_sweep import store
 
 
 @pytest.fixture(scope="module")

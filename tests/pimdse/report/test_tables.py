@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pimdse.cli import run
 from pimdse.display.output import Output, folded, wide_table
-from tests.pimdse.sweep.stored_sweep import store
+from tests.spaces.stored_sweep import store
 
 WIDTHS = (80, 100, 160)
 PIPE = 10_000

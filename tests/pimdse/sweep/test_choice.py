@@ -7,9 +7,9 @@ import pytest
 from pimcomp.errors import ConfigError, PimdseError
 from pimdse.report.findings import Findings, find, front_and_knee
 from pimdse.sweep.choice import choose, explain, figures, make_wish
-from spaces.search.study import Trial
+from spaces.candidate import Trial
 from spaces.space import Fidelity, Limit
-from tests.pimdse.sweep.stored_sweep import store
+from tests.spaces.stored_sweep import store
 
 
 @pytest.fixture(scope="module")
