@@ -1,6 +1,7 @@
 """Ctrl-C: a command stops at once, except long work that wants to finish what is running first."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,19 +12,25 @@ from types import FrameType
 def noticed_interrupt() -> Iterator[Callable[[], bool]]:
     """Within the block Ctrl-C raises KeyboardInterrupt as ever, and the yielded function remembers it.
 
-    The exception alone is not reliable: one raised while a compiled module loads comes out as an ImportError.
+    The exception alone is not reliable: one raised while a compiled module loads comes out as an ImportError, and one
+    in what a library calls back (LLVM, for every kernel) comes out nowhere: Python only shows it, here not.
     """
-    asked = False
+    asked, show = False, sys.unraisablehook
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, handle)
+    def show_others(lost: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            show(lost)
+
+    before, sys.unraisablehook = signal.signal(signal.SIGINT, handle), show_others
     try:
         yield lambda: asked
     finally:
+        sys.unraisablehook = show
         signal.signal(signal.SIGINT, before)
 
 

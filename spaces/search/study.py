@@ -112,7 +112,7 @@ def open_study(folder: Path, sweep: Sweep, content: dict[str, str]) -> Store:
         store.close()
         raise ConfigError(
             f"{sweep.file}.sweep.{differing[0]}",
-            f"{folder} holds a sweep with another {', '.join(differing)}; use another --out, or delete that folder",
+            f"{folder} holds a sweep that differs in {', '.join(differing)}; use another --out, or delete that folder",
         )
     if settings != stored:
         store.put({_SETTINGS: settings})

@@ -113,9 +113,9 @@ def test_a_stopped_sweep_keeps_everything_and_goes_on(tmp_path: Path) -> None:
 
 def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path: Path) -> None:
     _run(tmp_path, trials=5)
-    with pytest.raises(ConfigError, match=r"sweep\.seed: .* another seed"):
+    with pytest.raises(ConfigError, match=r"sweep\.seed: .* differs in seed"):
         _run(tmp_path, trials=5, seed=3)
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="differs in network"):
         run_sweep(fake_chip.sweep(), tmp_path, content={**CONTENT, "network": "x"}, make_evaluator=fake_chip.make)
 
 
