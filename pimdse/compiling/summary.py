@@ -62,9 +62,7 @@ def _render_networks(console: Console, content: Mapping[str, Any], report: Repor
     aim = f"longest {what}" if content["combine"] == "worst" else f"mean {what}, weighted {content['combine']}"
     gain = content["gain"]
     images = "enough" if in_turn["images"] is None else f"{count_text(in_turn['images'])} or more"
-    turns = (
-        f"in turn, up to {1 / gain:.2f}x, if a turn is of {images} images of each, which share its writing"
-    )
+    turns = f"in turn, up to {1 / gain:.2f}x, if a turn is of {images} images of each, which share its writing"
     better = f"side by side, {gain:.2f}x" if gain >= 1 else turns
     rows_table(
         console,
