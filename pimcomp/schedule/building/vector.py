@@ -185,8 +185,12 @@ def _described(ledger: Ledger, index: int, source: Node, scratch_bytes: int) -> 
             return row._replace(
                 kind=kind, lanes=max(1, min(lanes, row.width)), size=int(getattr(operation, "centred", False))
             )
-        case Product() | Turn():
-            return row._replace(kind=emit_vector.PRODUCT if isinstance(operation, Product) else emit_vector.TURN)
+        case Product():
+            return row._replace(kind=emit_vector.PRODUCT)
+        case Turn():
+            return row._replace(
+                kind=emit_vector.TURN, lanes=max(1, scratch_bytes // (source.channels * ledger.element_bytes))
+            )
         case Eltwise():
             kinds = {"add": emit_vector.ADD, "sub": emit_vector.SUB, "mul": emit_vector.MUL}
             return row._replace(kind=kinds[operation.method])

@@ -150,13 +150,14 @@ def product(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
 
 @kernel
 def turn(pen: Pen, source: Reader, v: VectorNodes, job: Job) -> None:
-    """Every pixel is one channel of all pixels of the operand."""
-    eb = pen.element_bytes
+    """Every pixel is one channel of all pixels of the operand, of which some are read at a time."""
+    eb, most = pen.element_bytes, v.lanes[job.node]
     for r in range(v.run_start[job.node], v.run_start[job.node + 1]):
         run = run_of(v, r)
-        width = job.channels // run.rows
-        for x in range(max(job.start, run.dst), min(job.stop, run.dst + run.channels)):
-            for row in range(run.rows):
-                out = plus(job.out, ((x - job.start) * job.channels + row * width) * eb)
-                src = plus(row_of(source, run, row, 0), (run.src + x - run.dst) * eb)
-                put(pen, VMV, out, src, (LITERAL, run.pixel_bytes // eb), width)
+        width, stride = job.channels // run.rows, (LITERAL, run.pixel_bytes // eb)
+        for row in range(run.rows):
+            for first in range(0, width, most):
+                for x in range(max(job.start, run.dst), min(job.stop, run.dst + run.channels)):
+                    out = plus(job.out, ((x - job.start) * job.channels + row * width + first) * eb)
+                    src = plus(row_of(source, run, row, first), (run.src + x - run.dst) * eb)
+                    put(pen, VMV, out, src, stride, min(most, width - first))

@@ -42,9 +42,9 @@ class VectorNodes(NamedTuple):
 
     kernel/stride/pad/dilation: columns. width: of the input map. size: channels in the sum of an LRN, rows of a window,
     1 for a normalisation that removes the mean. lanes: channels that a mean gathers together, pixels that a softmax or
-    a normalisation has in scratch. counted_from/counted_to: columns that count in an average's divisor. copied_start:
-    into `copied`, the input column of every output column or -1. run_start int64[nodes + 1] into the `Run`s, one a row,
-    those of one source side by side.
+    a normalisation has in scratch, pixels that a `Turn` reads at a time. counted_from/counted_to: columns that count in
+    an average's divisor. copied_start: into `copied`, the input column of every output column or -1. run_start
+    int64[nodes + 1] into the `Run`s, one a row, those of one source side by side.
     """
 
     kind: LongArray

@@ -9,6 +9,7 @@ import pytest
 from pimcomp.compile import compile_network
 from pimcomp.emit.outputs import emit
 from pimcomp.errors import CapacityError
+from pimcomp.frontend.loaded_network import LoadedNetwork
 from pimcomp.ir.arch import Arch
 from pimcomp.ir.compiled import Compiled
 from pimcomp.ir.graph import Graph
@@ -129,15 +130,26 @@ def test_a_row_may_be_longer_than_local_memory(height: int, pipeline: Pipeline, 
         op("Conv", "p v", "y"),
     ]
     weights = {"w": normals(3, 2, 1, 9), "v": normals(2, 3, 1, 3)}
-    network = load(make(nodes, {"x": (1, 2, height, 3000)}, weights), tmp_path)
+    computes_in_4_kib(load(make(nodes, {"x": (1, 2, height, 3000)}, weights), tmp_path), pipeline, tmp_path)
+
+
+@pytest.mark.parametrize("pipeline", list(Pipeline))
+def test_channels_of_more_tokens_than_local_memory_holds_become_pixels(pipeline: Pipeline, tmp_path: Path) -> None:
+    nodes = [op("MatMul", "x w", "m"), op("Transpose", "m", "t", perm=(0, 2, 1)), op("MatMul", "t v", "y")]
+    weights = {"w": normals(16, 16), "v": normals(300, 4)}
+    computes_in_4_kib(load(make(nodes, {"x": (1, 300, 16)}, weights), tmp_path), pipeline, tmp_path)
+
+
+def computes_in_4_kib(network: LoadedNetwork, pipeline: Pipeline, folder: Path) -> None:
+    """A network, whose input is too large to be there as a whole."""
     arch = Arch(
         name="tight", cores=4, crossbars_per_core=16, crossbar_rows=32, crossbar_cols=32, cell_bits=4, dac_count=8,
         adc_count=8, local_memory_bytes=4096,
     )  # fmt: skip
     row = network.graph.nodes[0]
     assert row.width * row.channels * arch.element_bytes > arch.local_memory_bytes
-    emit(compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline), tmp_path / "out")
-    report = verify_program(tmp_path / "out", network, images=2)
+    emit(compile_network(network.graph, arch, get_solver("balance"), pipeline=pipeline), folder / "out")
+    report = verify_program(folder / "out", network, images=2)
     assert report.passed, report.reason
 
 
