@@ -197,14 +197,17 @@ def _run(given: Given, queues: Queues, chosen: Chosen) -> int:  # noqa: PLR0912,
 
 
 def repeat_rounds(
-    order: LongArray, tasks: int, who: LongArray, times: DoubleArray, cores: int
+    order: LongArray, tasks: int, who: LongArray, times: DoubleArray, cores: int, rounds: int = ROUNDS
 ) -> tuple[DoubleArray, LongArray, float]:
     """Estimated start and cause of every action in a round that follows others, and the time from round to round, when
     every core takes its actions in that order. Causes are in the same round (-1: none); the rest as in `list_schedule`.
+
+    rounds: 1 for a round that none goes ahead, and its time.
     """
-    start, cause, ends = np.zeros(len(order)), np.full(len(order), -1), np.zeros(ROUNDS)
+    start, cause, ends = np.zeros(len(order)), np.full(len(order), -1), np.zeros(rounds)
     _repeat(order, tasks, who, times, np.zeros((cores, 2)), start, cause, ends)
-    return start - ends[-2], cause, float(ends[-1] - ends[-2])
+    before_ns = ends[-2] if rounds > 1 else 0.0
+    return start - before_ns, cause, float(ends[-1] - before_ns)
 
 
 @kernel

@@ -3,6 +3,7 @@
 An action that starts at t happens at t mod period of every round, for the image that entered t // period rounds before.
 One after the other is placed in the first gap that all machines it needs have in common. A buffer exists once, so
 nothing may use it a period after it began to be filled: what fills it too early is held back, and all are placed again.
+The order of a single image is one whose period never ends.
 """
 
 from typing import NamedTuple
@@ -14,10 +15,11 @@ from pimcomp.foundation.kernels import kernel
 from pimcomp.schedule.work import DoubleArray, LongArray
 from pimcomp.timeline.borrow import borrow
 
-MACHINES = 3  # that an action may need
+MACHINES = 4  # that an action may need
 PLACEMENTS = 20  # of all actions, before a period counts as too short
 LAST_STAGE = 6  # rounds after which results have to be there
 LEAST_GAP_NS = 20.0  # shorter ones are forgotten
+ENDLESS_NS = 1e12  # a period that no program fills
 
 
 class Claims(NamedTuple):
@@ -89,11 +91,9 @@ def modulo_starts(
     buffers = int(uses.buffer.max(initial=-1)) + 1
     given = _Given(sequence, *claims, *followers, *uses, np.empty(buffers))
     most = np.bincount(claims.machine[claims.machine >= 0])
-    first = np.concatenate([[0], np.cumsum(2 * most + 2)])
     earliest = earliest_ns.copy()
     for _ in range(PLACEMENTS):
-        gaps = _Gaps(first, np.ones_like(most), *np.zeros((2, first[-1])))
-        gaps.high[first[:-1]] = period_ns
+        gaps = _all_free(most, period_ns)
         start, last = earliest.copy(), np.zeros(len(sequence))
         _place(given, gaps, period_ns, start, last)
         stage = start // period_ns
@@ -105,6 +105,24 @@ def modulo_starts(
         if held == 0:
             return start
     return None
+
+
+def insertion_starts(sequence: LongArray, claims: Claims, followers: Followers) -> DoubleArray:
+    """float64[actions]: when each starts if the timeline never repeats, and buffers are where they are needed."""
+    nothing = np.empty(0, np.int64)
+    uses = Uses(np.zeros(len(sequence) + 1, np.int64), nothing)
+    start, last = np.zeros((2, len(sequence)))
+    gaps = _all_free(np.bincount(claims.machine[claims.machine >= 0]), ENDLESS_NS)
+    _place(_Given(sequence, *claims, *followers, *uses, np.empty(0)), gaps, ENDLESS_NS, start, last)
+    return start
+
+
+def _all_free(most: LongArray, period_ns: float) -> _Gaps:
+    """Machines of which nothing is taken yet. most: actions that each has to do."""
+    first = np.concatenate([[0], np.cumsum(2 * most + 2)])
+    gaps = _Gaps(first, np.ones_like(most), *np.zeros((2, first[-1])))
+    gaps.high[first[:-1]] = period_ns
+    return gaps
 
 
 @kernel

@@ -9,7 +9,7 @@ from pimcomp.ir.schedule_options import ScheduleOptions
 from pimcomp.schedule.building.groups import GroupTable
 from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.ordering.durations import added_service_ns, longest_paths
-from pimcomp.schedule.ordering.modulo import Claims, Followers, Uses, least_period_ns, modulo_starts
+from pimcomp.schedule.ordering.modulo import Claims, Followers, Uses, insertion_starts, least_period_ns, modulo_starts
 from pimcomp.schedule.ordering.placing import (
     LOOKAHEADS,
     Actions,
@@ -41,8 +41,9 @@ SPARE = 0.1
 HALVINGS = 3
 # With spills: how far to run ahead trades waiting for copies to and from global memory.
 SPILL_LOOKAHEADS = (0.5, 0.12)
-# Slack of further orders, as multiples of the option's, and whether they go by what follows an action, not by rows:
-# what is best differs from program to program. The rest of the orders are the best one, justified with these slacks.
+FEW = 2  # orders of one image up to which only those are made that mostly lead to the best one
+# Slack of further list orders, as multiples of the option's, and whether they go by what follows an action, not by
+# rows: what is best differs from program to program. Orders backwards in time are made with the other slacks.
 ORDERS = ((0.5, True), (0.7, True), (1.4, True), (0.5, False))
 JUSTIFIED = (0.7, 0.5, 1.0, 0.3)
 
@@ -64,18 +65,71 @@ def place_actions(
 
 def _best_order(known: Known, pace: Pace, actions: Actions, orders: int, *, repeated: bool) -> Placed | None:
     """The best of several orders of the same actions, or of rounds that overlap more and more."""
-    span = int(actions.rank.max()) + 1
-    best = fit(known, pace, actions, span)
+    best = fit(known, pace, actions, int(actions.rank.max()) + 1)
+    if best is None:
+        return None
     if repeated:
-        return _overlapped(known, pace, best, orders) if best is not None else None
-    if best is not None and best.eager and orders > 1:
-        urgent = _by_tail(actions, claims_of(known, actions).done_ns)
-        for factor, by_tail in ORDERS[: orders - 1]:
-            slack = pace._replace(slack_ns=factor * pace.slack_ns)
-            ranked = (urgent, len(actions.core)) if by_tail else (actions, span)
-            best = _quicker(best, fit(known, slack, *ranked, LOOKAHEADS[:1])) or best
-        best = _justified(known, pace, best, orders - 1 - len(ORDERS))
+        return _overlapped(known, pace, best, orders)
+    return _one_image(known, pace, best, orders) if best.eager and orders > 1 else best
+
+
+def _one_image(known: Known, pace: Pace, listed: Placed, orders: int) -> Placed:
+    """The best of `listed` and of orders in which actions take gaps. They begin with the best list order, backwards."""
+    actions, claims, many = listed.actions, claims_of(known, listed.actions), orders > FEW
+    if many:
+        listed = _listed(known, pace, claims, listed, orders - 1)
+    best = listed
+    for turn in range(orders // 2):
+        slack = pace._replace(slack_ns=JUSTIFIED[turn % len(JUSTIFIED)] * pace.slack_ns)
+        again = _backwards(known, slack, listed)
+        best = _quicker(best, _inserted(known, claims, again, turns=int(many))) or best
+        if many:
+            listed = _quicker(listed, fit(known, slack, again, len(again.rank), LOOKAHEADS[:1])) or listed
+    if many:
+        best = _quicker(best, _inserted(known, claims, actions, orders // 2)) or best
+    return _quicker(listed, best) or best
+
+
+def _listed(known: Known, pace: Pace, claims: Claims, best: Placed, orders: int) -> Placed:
+    """The best of `best` and of list orders with other slacks, by rows and by what follows an action."""
+    actions, urgent = best.actions, _by_tail(best.actions, claims.done_ns)
+    for factor, by_tail in ORDERS[:orders]:
+        slack = pace._replace(slack_ns=factor * pace.slack_ns)
+        ranked, span = (urgent, len(actions.core)) if by_tail else (actions, int(actions.rank.max()) + 1)
+        best = _quicker(best, fit(known, slack, ranked, span, LOOKAHEADS[:1])) or best
     return best
+
+
+def _inserted(known: Known, claims: Claims, actions: Actions, turns: int) -> Placed | None:
+    """The best of orders in which one action after the other takes the first gap that is long enough on all machines it
+    needs: by rank, and then, turn by turn, backwards in time what ended last first, and forwards again. None if none
+    fits local memory.
+
+    Serial schedule generation (R. Kolisch, EJOR 1996) with justification (V. Valls, F. Ballestin, S. Quintanilla, EJOR
+    2005).
+    """
+    edges, count, length_ns = actions.edges, len(actions.core), claims.done_ns
+    ahead = Followers(np.searchsorted(edges.before, np.arange(count + 1)), edges.after)
+    by_after = np.argsort(edges.after, kind="stable")
+    behind = Followers(np.searchsorted(edges.after[by_after], np.arange(count + 1)), edges.before[by_after])
+    _, tail_ns = longest_paths(*ahead, length_ns)
+    start = insertion_starts(np.lexsort((-tail_ns, actions.rank)), claims, ahead)
+    best = _in_turn(known, actions, start)
+    for _ in range(turns):
+        latest = insertion_starts(np.argsort(-(start + length_ns), kind="stable"), claims, behind)
+        start = insertion_starts(np.argsort(-(latest + length_ns), kind="stable"), claims, ahead)
+        best = _quicker(best, _in_turn(known, actions, start))
+    return best
+
+
+def _in_turn(known: Known, actions: Actions, start: DoubleArray) -> Placed | None:
+    """Actions in the order of these starts; None if their buffers do not fit local memory."""
+    order = np.argsort(start, kind="stable")
+    address, peak = place_buffers(known, actions, order)
+    if peak.max() > known.arch.local_memory_bytes:
+        return None
+    timed = in_rounds(known, actions, order, rounds=1)
+    return Placed(actions, len(actions.number), address, peak, timed, eager=True)
 
 
 def _overlapped(known: Known, pace: Pace, first: Placed, orders: int) -> Placed:
@@ -92,16 +146,20 @@ def _justified(known: Known, pace: Pace, best: Placed, turns: int) -> Placed:
     2005)."""
     for turn in range(turns):
         slack = pace._replace(slack_ns=JUSTIFIED[turn % len(JUSTIFIED)] * pace.slack_ns)
-        actions = best.actions
-        edges = Edges(actions.edges.after, actions.edges.before)
-        by_source = np.argsort(edges.before, kind="stable")
-        rank = positions(np.argsort(-best.timed.start, kind="stable"))
-        backwards = replace(actions, rank=rank, edges=select(edges, by_source))
-        order = list_order(known, backwards, slack.slack_ns, len(rank)).order[::-1]
-        again = replace(actions, rank=positions(order))
-        for span in (0, len(rank)):
+        again = _backwards(known, slack, best)
+        for span in (0, len(again.rank)):
             best = _quicker(best, fit(known, slack, again, span, LOOKAHEADS[:1])) or best
     return best
+
+
+def _backwards(known: Known, pace: Pace, placed: Placed) -> Actions:
+    """The actions ranked as in an order backwards in time, in which what came last is ordered first."""
+    actions = placed.actions
+    edges = Edges(actions.edges.after, actions.edges.before)
+    by_source = np.argsort(edges.before, kind="stable")
+    rank = positions(np.argsort(-placed.timed.start, kind="stable"))
+    backwards = replace(actions, rank=rank, edges=select(edges, by_source))
+    return replace(actions, rank=positions(list_order(known, backwards, pace.slack_ns, len(rank)).order[::-1]))
 
 
 def _rotated(known: Known, pace: Pace, claims: Claims, best: Placed, rotations: int) -> Placed:

@@ -15,7 +15,15 @@ from pimcomp.schedule.connect import Flow
 from pimcomp.schedule.emission.tape import SCRATCH, Tape
 from pimcomp.schedule.ordering.allocate import allocate
 from pimcomp.schedule.ordering.durations import FREED_NS, lengths_of, times_of
-from pimcomp.schedule.ordering.list_schedule import FLITS, LATENCY_NS, MEMORY_NS, READ_NS, list_schedule, repeat_rounds
+from pimcomp.schedule.ordering.list_schedule import (
+    FLITS,
+    LATENCY_NS,
+    MEMORY_NS,
+    READ_NS,
+    ROUNDS,
+    list_schedule,
+    repeat_rounds,
+)
 from pimcomp.schedule.ordering.modulo import MACHINES, Claims
 from pimcomp.schedule.ordering.rounds import lives
 from pimcomp.schedule.ordering.spill import Spilled, most_held
@@ -149,10 +157,10 @@ def list_order(known: Known, actions: Actions, slack_ns: float, window: int) -> 
     return Timed(order, start, cause, makespan)
 
 
-def in_rounds(known: Known, actions: Actions, order: LongArray) -> Timed:
-    """Estimated times of an order when rounds follow each other."""
+def in_rounds(known: Known, actions: Actions, order: LongArray, rounds: int = ROUNDS) -> Timed:
+    """Estimated times of an order when rounds follow each other, or of the only one."""
     who, times = np.column_stack([actions.core, actions.peer]), known.times[actions.flow_action]
-    return Timed(order, *repeat_rounds(order, actions.tasks, who, times, known.arch.total_cores))
+    return Timed(order, *repeat_rounds(order, actions.tasks, who, times, known.arch.total_cores, rounds))
 
 
 def place_buffers(known: Known, actions: Actions, order: LongArray) -> tuple[LongArray, LongArray]:
@@ -232,14 +240,12 @@ def claims_of(known: Known, actions: Actions) -> Claims:
     tasks, cores, times = actions.tasks, known.arch.total_cores, known.times[actions.flow_action]
     lengths, task, move = lengths_of(times, tasks), times[:tasks], times[tasks:]
     machine, busy = np.full((len(times), MACHINES), -1), np.zeros((len(times), MACHINES))
-    machine[:, 0], machine[tasks:, 1], machine[tasks:, 2] = (
-        actions.core,
-        actions.peer[tasks:],
-        cores + actions.core[tasks:],
-    )
+    machine[:, 0], machine[tasks:, 1] = actions.core, actions.peer[tasks:]
+    machine[tasks:, 2], machine[tasks:, 3] = cores + actions.core[tasks:], cores + actions.peer[tasks:]
     machine[:tasks, 1][task[:, MEMORY_NS] > 0] = 2 * cores
     busy[:tasks, 0], busy[:tasks, 1] = lengths.action[:tasks], task[:, MEMORY_NS]
     busy[tasks:, 0], busy[tasks:, 1] = lengths.source + FREED_NS, lengths.target + FREED_NS
+    busy[tasks:, 3] = 2 * move[:, LATENCY_NS]
     busy[tasks:, 2] = (2 + move[:, FLITS]) * move[:, LATENCY_NS] + move[:, READ_NS]
     return Claims(machine, busy, lengths.action)
 

@@ -11,6 +11,7 @@ from pimcomp.schedule.ordering.modulo import (
     Claims,
     Followers,
     Uses,
+    insertion_starts,
     least_period_ns,
     modulo_starts,
 )
@@ -99,3 +100,27 @@ def test_a_chain_over_several_machines_has_a_round_as_long_as_its_longest_link(i
     start = modulo_starts(np.arange(images), claims, followers, uses, (none, none), period, np.zeros(images))
     assert start is not None
     assert start.tolist() == [100.0 * i for i in range(images)]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_insertion_leaves_no_gap_that_an_action_fits_into(seed: int, actions: int) -> None:
+    case = Case(seed, actions)
+    claims, sequence = case.claims, np.arange(actions)
+    start = insertion_starts(sequence, claims, case.followers)
+    before, after = case.edges.T
+    assert (start[before] + claims.done_ns[before] <= start[after]).all()
+    for a in sequence:
+        own = claims.machine[a] >= 0
+        taken = [
+            (start[b] - claims.busy_ns[a, i], start[b] + claims.busy_ns[b, j])
+            for b in range(a)
+            for i in np.flatnonzero(own)
+            for j in np.flatnonzero(claims.machine[b] == claims.machine[a, i])
+        ]
+        ready = max((start[b] + claims.done_ns[b] for b in before[after == a]), default=0.0)
+        assert not any(low < start[a] < high for low, high in taken)
+        assert start[a] == min(
+            at
+            for at in (ready, *(high for _, high in taken))
+            if at >= ready and not any(low < at < high for low, high in taken)
+        )
