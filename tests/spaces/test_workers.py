@@ -140,5 +140,5 @@ def test_the_look_behind_decides_and_is_kept(tmp_path: Path) -> None:
     settings = {**PROPOSED, "trials": 30, "timed": 2}
     one, two = (_run(tmp_path / name, **{**settings, "lag": lag}) for name, lag in (("a", 1), ("b", 8)))
     assert one != two
-    with pytest.raises(ConfigError, match="another lag"):
+    with pytest.raises(ConfigError, match="differs in lag"):
         _run(tmp_path / "a", **{**settings, "lag": 2})
