@@ -207,10 +207,14 @@ def arch_from_simulator_config(
     cores, mesh_rows = _size(path, chip, notes)
     if 0 <= chip.global_memory_switch_id < cores:
         raise ConfigError(f"{path}: chip_config.global_memory_switch_id", "expected an id that no core has")
-    arch = Arch(
-        name=path.stem, weight_bits=8, activation_bits=8, psum_bits=8, cores=cores, mesh_rows=mesh_rows, cut_off=True,
-        adc_mode="ideal" if values["cell_bits"] >= 8 else "saturate", **values,
-    )  # fmt: skip
+    try:
+        arch = Arch(
+            name=path.stem, weight_bits=8, activation_bits=8, psum_bits=8, cores=cores, mesh_rows=mesh_rows,
+            cut_off=True, adc_mode="ideal" if values["cell_bits"] >= 8 else "saturate", **values,
+        )  # fmt: skip
+    except ConfigError as error:  # names the chip, not its file
+        field, _, problem = str(error).removeprefix(f"{path.stem}.").partition(": ")
+        raise ConfigError(f"{path}: {field}", problem) from None
     notes.extend(_floor_notes(arch))
     return _with_network(path, chip, arch, notes), tuple(notes)
 

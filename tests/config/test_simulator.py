@@ -151,6 +151,7 @@ BAD = [
     (("core_config", "matrix_config", "xbar_size"), [128, 0], "xbar_size: expected both >= 1"),
     (("core_config", "vector_latency_cycle"), 4.5, "vector_latency_cycle: expected a whole number of ns"),
     (("core_config", "rob_size"), None, "rob_size: expected an integer"),
+    (("core_config", "matrix_config", "period"), 1e-300, "matrix_period_ns: expected from 0.001 to 10000"),
     (("core_config", "global_memory_switch_id"), -3, "global_memory_switch_id: expected the chip's -10, found -3"),
     (("network_config", "layout"), [0, 4], "layout: expected both >= 1"),
     (("network_config", "layout"), [65536, 65536], "layout: expected at most 16384 cores"),

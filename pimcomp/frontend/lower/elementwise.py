@@ -212,11 +212,11 @@ def per_channel(tensor: Tensor, constant: Constant) -> Reals:
     """
     values = np.asarray(constant, np.float64)
     values = values.reshape((1,) * (len(tensor.axes) - values.ndim) + values.shape)
-    for size, wanted in zip(values.shape, tensor.shape, strict=True):
-        if size not in (1, wanted):
-            if wanted == 1:
-                raise NotPerChannel(f"a constant of shape {list(values.shape)} enlarges {list(tensor.shape)}")
-            raise BadShape(f"a constant of shape {list(values.shape)} does not broadcast to {list(tensor.shape)}")
+    other = [(size, wanted) for size, wanted in zip(values.shape, tensor.shape, strict=True) if size not in (1, wanted)]
+    if any(size == 0 or wanted != 1 for size, wanted in other):
+        raise BadShape(f"a constant of shape {list(values.shape)} does not broadcast to {list(tensor.shape)}")
+    if other:
+        raise NotPerChannel(f"a constant of shape {list(values.shape)} enlarges {list(tensor.shape)}")
     split: list[int] = []
     for size, factors in zip(values.shape, tensor.axes, strict=True):
         split += [1] * len(factors) if size == 1 else [length for _, length in factors]

@@ -159,6 +159,8 @@ def test_shapes_that_do_not_broadcast_name_the_node(tmp_path: Path) -> None:
         load(make(nodes, X), tmp_path)
     with pytest.raises(ModelError, match=r"node 'Add-y' .*does not broadcast"):
         load(make([op("Add", "x k", "y")], X, {"k": normals(4, 1, 1)}), tmp_path)
+    with pytest.raises(ModelError, match=r"node 'Add-y' .*does not broadcast"):  # though it enlarges, too
+        load(make([op("Add", "x k", "y")], X, {"k": normals(2, 0, 1, 1)}), tmp_path)
 
 
 ACTIVATIONS = [
