@@ -108,10 +108,9 @@ def _inserted(known: Known, claims: Claims, actions: Actions, turns: int) -> Pla
     Serial schedule generation (R. Kolisch, EJOR 1996) with justification (V. Valls, F. Ballestin, S. Quintanilla, EJOR
     2005).
     """
-    edges, count, length_ns = actions.edges, len(actions.core), claims.done_ns
-    ahead = Followers(np.searchsorted(edges.before, np.arange(count + 1)), edges.after)
-    by_after = np.argsort(edges.after, kind="stable")
-    behind = Followers(np.searchsorted(edges.after[by_after], np.arange(count + 1)), edges.before[by_after])
+    count, length_ns = len(actions.core), claims.done_ns
+    ahead = _followers(actions.edges, count)
+    behind = _followers(Edges(actions.edges.after, actions.edges.before), count)
     _, tail_ns = longest_paths(*ahead, length_ns)
     start = insertion_starts(np.lexsort((-tail_ns, actions.rank)), claims, ahead)
     best = _in_turn(known, actions, start)
@@ -188,7 +187,7 @@ def _folded(known: Known, claims: Claims, first: Placed, best: Placed) -> Placed
     """The better of `best` and modulo schedules that follow the order `first`, in which rounds do not overlap."""
     actions, buffers, busy_ns = first.actions, len(known.flow.buffers.core), least_period_ns(claims)
     images, kind = len(actions.number), kinds_of(known.flow, actions)
-    followers = Followers(np.searchsorted(actions.edges.before, np.arange(len(kind) + 1)), actions.edges.after)
+    followers = _followers(actions.edges, len(kind))
     user = actions.number[:, known.touches[:, 1]]
     buffer = known.touches[:, 0] + np.arange(images)[:, None] * buffers
     by_user = np.argsort(user, axis=None, kind="stable")
@@ -219,10 +218,15 @@ def _folded(known: Known, claims: Claims, first: Placed, best: Placed) -> Placed
     return best
 
 
+def _followers(edges: Edges, actions: int) -> Followers:
+    """What waits for each action; edges in any order."""
+    by_source = np.argsort(edges.before, kind="stable")
+    return Followers(np.searchsorted(edges.before[by_source], np.arange(actions + 1)), edges.after[by_source])
+
+
 def _by_tail(actions: Actions, lengths_ns: DoubleArray) -> Actions:
     """Those actions ranked by the longest path that follows: quicker, but more is in memory together."""
-    edges, count = actions.edges, len(actions.core)
-    _, tail = longest_paths(np.searchsorted(edges.before, np.arange(count + 1)), edges.after, lengths_ns)
+    _, tail = longest_paths(*_followers(actions.edges, len(actions.core)), lengths_ns)
     return replace(actions, rank=positions(np.lexsort((actions.rank, -tail))))
 
 
